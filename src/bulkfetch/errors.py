@@ -1,0 +1,367 @@
+"""Every cause of failure: one class, one stable code, one hint.
+
+Four families say how far a failure reaches:
+
+* `ConfigError`   nothing was started (exit 2)
+* `JobError`      one job failed; the run goes on (exit 1 in the end)
+* `AccountError`  nothing more can be fetched for one account; other accounts go on (exit 3)
+* `RunError`      the whole run stops, safe to run again (exit 3)
+
+Messages never hold a token, a client secret or a request header: they are printed, journalled and
+returned to callers as they are.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BulkfetchError(Exception):
+    """Root of everything bulkfetch raises on purpose.
+
+    `code` is stable and made for programs; `message` and `hint` are made for people and may change.
+    `http` is the status of the reply that caused it, None where there was no reply.
+    """
+
+    code: ClassVar[str] = "ERROR"
+    retryable: ClassVar[bool] = False
+    default_hint: ClassVar[str] = ""
+
+    def __init__(
+        self, message: str = "", *, hint: str | None = None, http: int | None = None
+    ) -> None:
+        self.message = message or (self.__doc__ or self.code).splitlines()[0]
+        self.hint = self.default_hint if hint is None else hint
+        self.http = http
+        super().__init__(self.message)
+
+
+class ConfigError(BulkfetchError):
+    """The command line, jobs.toml or the environment cannot be used as given."""
+
+    code = "CONFIG"
+
+
+# --- one job -------------------------------------------------------------------------------------
+
+
+class JobError(BulkfetchError):
+    """One job failed; others are not touched."""
+
+
+class InvalidJobId(JobError):
+    """The job id is not 1 to 20 ASCII digits."""
+
+    code = "INVALID_JOB_ID"
+    default_hint = "A Zoho bulk job id is a number such as 554023000000568002; mend the list."
+
+
+class ConnectFailed(JobError):
+    """No connection to the server came about."""
+
+    code = "CONNECT_FAILED"
+    retryable = True
+    default_hint = "Check the network, the proxy and api_domain; then run the same command again."
+
+
+class TlsFailed(JobError):
+    """The TLS handshake failed."""
+
+    code = "TLS_FAILED"
+    retryable = True
+    default_hint = (
+        "Check the clock and the certificates of this machine; ca_file names a private authority."
+    )
+
+
+class ConnectionLost(JobError):
+    """The connection broke before the reply was whole."""
+
+    code = "CONNECTION_LOST"
+    retryable = True
+    default_hint = "The network or the server is unsteady; run the same command again."
+
+
+class Truncated(JobError):
+    """The body ended before its announced length."""
+
+    code = "TRUNCATED"
+    retryable = True
+    default_hint = "The network or a proxy cuts replies short; run the same command again."
+
+
+class Stalled(JobError):
+    """No byte came for too long, or too few."""
+
+    code = "STALLED"
+    retryable = True
+    default_hint = (
+        "Raise idle_s or lower min_bytes_per_s in [limits] if this network is honestly slow."
+    )
+
+
+class BadResponse(JobError):
+    """The reply is not well-formed HTTP."""
+
+    code = "BAD_RESPONSE"
+    retryable = True
+    default_hint = "Something between here and the server damages replies: look for a proxy."
+
+
+class ServerError(JobError):
+    """The server failed."""
+
+    code = "INTERNAL_ERROR"
+    retryable = True
+    default_hint = "The service is in trouble; run the same command again later."
+
+
+class NotReady(JobError):
+    """The server has no file for this job yet."""
+
+    code = "NOT_READY"
+    retryable = True
+    default_hint = "The export is still being prepared; run the same command again in some minutes."
+
+
+class ResourceNotFound(JobError):
+    """The server knows no such result."""
+
+    code = "RESOURCE_NOT_FOUND"
+    default_hint = (
+        "The id is wrong, belongs to another account or data centre, or its result is older than "
+        "the one day it is kept: create the export again."
+    )
+
+
+class NoPermission(JobError):
+    """The user behind the token may not read this result."""
+
+    code = "NO_PERMISSION"
+    default_hint = "Use the token of a user who may read this module, or the one who made the job."
+
+
+class AuthorizationFailed(JobError):
+    """The user behind the token lacks a privilege."""
+
+    code = "AUTHORIZATION_FAILED"
+    default_hint = "Ask the CRM administrator for the bulk-export privilege for this user."
+
+
+class InvalidRequestMethod(JobError):
+    """The server refused the request's method."""
+
+    code = "INVALID_REQUEST_METHOD"
+    default_hint = "A proxy may be changing requests; check it, and result_path in jobs.toml."
+
+
+class Redirected(JobError):
+    """The server answered with a redirect, which is never followed with the token."""
+
+    code = "REDIRECTED"
+    default_hint = "Set api_domain to the account's own data centre."
+
+
+class UnexpectedStatus(JobError):
+    """The server answered with a status that has no meaning here."""
+
+    code = "UNEXPECTED_STATUS"
+    default_hint = "Check api_domain and result_path; a proxy may be answering."
+
+
+class NotAZip(JobError):
+    """The reply's body is not a ZIP archive."""
+
+    code = "NOT_A_ZIP"
+    default_hint = "A proxy or a login page may be answering in the server's place."
+
+
+class EncodedBody(JobError):
+    """The reply's body is packed in a Content-Encoding that was not asked for."""
+
+    code = "ENCODED_BODY"
+    default_hint = "A proxy re-packs replies; have it leave this host alone."
+
+
+class TooLarge(JobError):
+    """The result is larger than the limit allows."""
+
+    code = "TOO_LARGE"
+    default_hint = "Raise zip_bytes in [limits] if a result of this size is expected."
+
+
+class PublishConflict(JobError):
+    """Something that is not this job's file stands under the name it would be published as."""
+
+    code = "PUBLISH_CONFLICT"
+    default_hint = "Move what stands there out of the way, or give the job another name."
+
+
+class ArchiveError(JobError):
+    """The archive was refused; nothing of it was published."""
+
+
+class ZipCorrupt(ArchiveError):
+    """The archive is damaged."""
+
+    code = "ZIP_CORRUPT"
+    default_hint = "It came damaged twice; create the export again if another run gives the same."
+
+
+class ZipEncrypted(ArchiveError):
+    """The archive is encrypted."""
+
+    code = "ZIP_ENCRYPTED"
+    default_hint = "Bulk exports are not encrypted; look at the file in quarantine."
+
+
+class ZipUnsupported(ArchiveError):
+    """The archive uses a feature that bulk exports do not use."""
+
+    code = "ZIP_UNSUPPORTED"
+    default_hint = "Look at the file in quarantine; a common unzip tool may open it."
+
+
+class ZipTooLarge(ArchiveError):
+    """The archive would unpack to more than the limit or the free disk allows."""
+
+    code = "ZIP_TOO_LARGE"
+    default_hint = "Raise file_bytes in [limits], or free disk, if a file of this size is expected."
+
+
+class ZipUnsafe(ArchiveError):
+    """The archive holds names, links or overlaps that no honest export has."""
+
+    code = "ZIP_UNSAFE"
+    default_hint = "Do not unpack the file in quarantine with other tools before looking into it."
+
+
+class ZipContent(ArchiveError):
+    """The archive does not hold exactly one CSV or ICS file."""
+
+    code = "ZIP_CONTENT"
+    default_hint = "Look at the file in quarantine; the id may belong to another kind of job."
+
+
+# --- one account ---------------------------------------------------------------------------------
+
+
+class AccountError(BulkfetchError):
+    """Nothing more can be fetched for this account in this run."""
+
+
+class MissingCredentials(AccountError):
+    """No token, and nothing to get one with."""
+
+    code = "MISSING_CREDENTIALS"
+    default_hint = (
+        "Set ZOHO_ACCESS_TOKEN, or ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET and ZOHO_REFRESH_TOKEN, "
+        "or token_command in jobs.toml."
+    )
+
+
+class InvalidToken(AccountError):
+    """The access token was refused, and a fresh one too or there is none."""
+
+    code = "INVALID_TOKEN"
+    default_hint = "Get a new access token, or give a refresh token so that bulkfetch can."
+
+
+class ScopeMismatch(AccountError):
+    """The token lacks the scope for bulk reads."""
+
+    code = "OAUTH_SCOPE_MISMATCH"
+    default_hint = "Make a token with scope ZohoCRM.bulk.read (or ZohoCRM.modules.ALL)."
+
+
+class AuthenticationFailure(AccountError):
+    """The server refused the credentials."""
+
+    code = "AUTHENTICATION_FAILURE"
+    default_hint = "Check that the token belongs to this data centre and this CRM organisation."
+
+
+class TokenRefused(AccountError):
+    """The accounts server refused to give an access token."""
+
+    code = "TOKEN_REFUSED"
+    default_hint = "Check client id, client secret, refresh token and accounts_url."
+
+
+class TokenThrottled(AccountError):
+    """The accounts server gives out no more access tokens for now."""
+
+    code = "TOKEN_THROTTLED"
+    default_hint = "Zoho gives ten tokens in ten minutes; wait ten minutes, then run again."
+
+
+class TokenUnavailable(AccountError):
+    """The accounts server could not be reached or made no sense."""
+
+    code = "TOKEN_UNAVAILABLE"
+    default_hint = "Check the network and accounts_url; then run the same command again."
+
+
+class TokenCommandFailed(AccountError):
+    """token_command gave no token."""
+
+    code = "TOKEN_COMMAND_FAILED"
+    default_hint = "Run token_command by hand: it must print the access token and nothing else."
+
+
+class InvalidUrlPattern(AccountError):
+    """The server does not know this kind of address."""
+
+    code = "INVALID_URL_PATTERN"
+    default_hint = "Check api_domain, version and result_path in jobs.toml."
+
+
+class Unreachable(AccountError):
+    """One connection attempt after the other failed."""
+
+    code = "UNREACHABLE"
+    default_hint = "Check the network, the proxy and api_domain; then run the same command again."
+
+
+# --- the run -------------------------------------------------------------------------------------
+
+
+class RunError(BulkfetchError):
+    """The run stops; what is done stays done and the same command goes on later."""
+
+
+class DiskFull(RunError):
+    """The disk has no room left."""
+
+    code = "DISK_FULL"
+    default_hint = "Free some room, then run the same command: what is complete is not asked again."
+
+
+class NotWritable(RunError):
+    """A folder or file cannot be written."""
+
+    code = "NOT_WRITABLE"
+    default_hint = "Check owner, permissions and limits of the output folder; then run again."
+
+
+class OutputLocked(RunError):
+    """Another run works in this output folder."""
+
+    code = "LOCKED"
+    default_hint = "Wait for the other run to end, or give this one another --out."
+
+
+class JournalTooNew(RunError):
+    """The journal was written by a newer bulkfetch."""
+
+    code = "JOURNAL_TOO_NEW"
+    default_hint = "Upgrade bulkfetch, or use another --out."
+
+
+class JournalDamaged(RunError):
+    """The journal cannot be read."""
+
+    code = "JOURNAL_DAMAGED"
+    default_hint = (
+        "Move .bulkfetch/journal.db away to start afresh; published files are not touched."
+    )
