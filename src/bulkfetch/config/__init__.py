@@ -1,0 +1,26 @@
+"""What is to be done, and with what: jobs.toml, the environment, lists of ids.
+
+The only reader of either. Everything is checked before anything is asked; the answer is frozen.
+"""
+
+from bulkfetch.config.load import load_settings
+from bulkfetch.config.settings import (
+    AccountSettings,
+    Credentials,
+    DataCenter,
+    JobEntry,
+    Limits,
+    Settings,
+    WindowSettings,
+)
+
+__all__ = [
+    "AccountSettings",
+    "Credentials",
+    "DataCenter",
+    "JobEntry",
+    "Limits",
+    "Settings",
+    "WindowSettings",
+    "load_settings",
+]

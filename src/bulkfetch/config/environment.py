@@ -1,0 +1,90 @@
+"""What the environment says about one account."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from bulkfetch.config.hosts import server_url
+from bulkfetch.config.settings import Credentials
+from bulkfetch.errors import ConfigError
+
+# What may stand in a header or a form without being quoted; everything else is a slip of the hand
+# (a newline from `$(cat …)`, the header's own "Zoho-oauthtoken " in front).
+_SECRET = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class FromEnvironment:
+    """Credentials and addresses, None where not set; `origins` by the setting's name."""
+
+    credentials: Credentials
+    api_domain: str | None
+    accounts_url: str | None
+    origins: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+def read_environment(
+    env: Mapping[str, str], secrets: Mapping[str, str], prefix: str, other_source: bool
+) -> FromEnvironment:
+    """Take an account's variables from the environment, else from its secrets file.
+
+    `prefix` stands before each name. `other_source` says that a token comes from elsewhere
+    (`token_command`), so that a half set of variables does no harm. Raises ConfigError for a value
+    that cannot be meant; it names the variable and never tells the value.
+    """
+    origins: dict[str, str] = {}
+
+    def look(setting: str) -> str | None:
+        name = f"{prefix}ZOHO_{setting.upper()}"
+        for source, label in ((env, "environment"), (secrets, "secrets_file")):
+            if value := source.get(name, "").strip():
+                origins[setting] = f"{label} {name}"
+                return value
+        return None
+
+    def secret(setting: str) -> SecretStr | None:
+        value = look(setting)
+        if value is not None and _SECRET.fullmatch(value) is None:
+            raise ConfigError(
+                f"{origins[setting]} holds spaces or unprintable characters",
+                hint="It must be the bare value: no quotes, no header name, one line.",
+            )
+        return None if value is None else SecretStr(value)
+
+    def server(setting: str) -> str | None:
+        value = look(setting)
+        try:
+            return None if value is None else server_url(value)
+        except ValueError as error:
+            raise ConfigError(f"{origins[setting]} {error}") from None
+
+    credentials = Credentials(
+        access_token=secret("access_token"),
+        client_id=secret("client_id"),
+        client_secret=secret("client_secret"),
+        refresh_token=secret("refresh_token"),
+    )
+    return FromEnvironment(
+        credentials=credentials,
+        api_domain=server("api_domain"),
+        accounts_url=server("accounts_url"),
+        origins=origins,
+        warnings=_half_set(credentials, prefix, other_source),
+    )
+
+
+def _half_set(credentials: Credentials, prefix: str, other_source: bool) -> tuple[str, ...]:
+    parts = ("client_id", "client_secret", "refresh_token")
+    missing = [part for part in parts if getattr(credentials, part) is None]
+    if len(missing) in (0, len(parts)):
+        return ()
+    names = " and ".join(f"{prefix}ZOHO_{part.upper()}" for part in missing)
+    sentence = f"{names} not set although other parts of the credentials are"
+    if other_source or credentials.access_token is not None:
+        return (f"{sentence}; the access token will not be renewed by them",)
+    raise ConfigError(sentence, hint="Set all three, or none of them.")

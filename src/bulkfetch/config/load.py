@@ -1,0 +1,199 @@
+"""jobs.toml and the environment → Settings: the only reader of either."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bulkfetch.config.complaints import complaint, key_text, nearest
+from bulkfetch.config.environment import FromEnvironment, read_environment
+from bulkfetch.config.names import same_file
+from bulkfetch.config.proxies import Proxies, explicit, from_environment
+from bulkfetch.config.secrets_file import read_secrets
+from bulkfetch.config.settings import (
+    AccountSettings,
+    AccountTable,
+    Credentials,
+    Settings,
+    Tables,
+)
+from bulkfetch.config.state_dir import state_dir
+from bulkfetch.config.toml_lines import Key, key_lines
+from bulkfetch.errors import ConfigError
+
+_MAX_TOML_BYTES = 64 * 1024**2  # some 700,000 [[jobs]]; longer lists belong into an ids_file
+
+
+def load_settings(
+    path: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    keep_zip: bool | None = None,
+) -> Settings:
+    """Read jobs.toml and the environment, check everything that can be checked without asking.
+
+    Args:
+        path: the settings file; None for the environment and defaults alone.
+        env: the environment; None for the process's own. Proxies and ZOHO_* come from here.
+        out, keep_zip: win over the file where they are not None. `out` is relative to the working
+            directory, paths in the file to the file's folder.
+
+    Raises:
+        ConfigError: file, key, line and the nearest right name; never a value.
+    """
+    env = os.environ if env is None else env
+    source = None if path is None else Path(path)
+    text = "" if source is None else _read(source)
+    tables, lines = _parse(text, str(source))
+    folder = Path() if source is None else source.parent
+    origins = {key_text(key): f"{source}:{line}" for key, line in lines.items()}
+    warnings: list[str] = []
+
+    accounts = []
+    for name, table, key in _account_tables(tables, str(source), lines):
+        where = f"{source}: {key_text(key)}"
+        account, found = _account(name, table, folder, env, where)
+        warnings += [f"account {name}: {warning}" for warning in found.warnings]
+        origins |= {f"{key_text(key)}.{setting}": said for setting, said in found.origins.items()}
+        accounts.append(account)
+    _check_jobs(tables, accounts, str(source), lines)
+    if out is not None:
+        origins["out"] = "--out"
+    return Settings(
+        out=folder / tables.out if out is None else Path(out),
+        accounts=tuple(accounts),
+        limits=tables.limits,
+        ids_file=None if tables.ids_file is None else folder / tables.ids_file,
+        ids_column=tables.ids_column,
+        keep_zip=tables.keep_zip if keep_zip is None else keep_zip,
+        jobs=tables.jobs,
+        sandbox=tuple(tables.sandbox.items()),
+        state_dir=state_dir(env),
+        source=source,
+        origins=tuple(origins.items()),
+        warnings=tuple(warnings),
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_TOML_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    if len(raw) > _MAX_TOML_BYTES:
+        raise ConfigError(f"{path}: too large", hint="Put a long list of ids into an ids_file.")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}: not UTF-8 (line {line})") from None
+
+
+def _parse(text: str, file: str) -> tuple[Tables, dict[Key, int]]:
+    try:
+        document: dict[str, Any] = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{file}: not TOML: {_without_values(error)}") from None
+    lines = key_lines(text)
+    try:
+        return Tables.model_validate(document), lines
+    except ValidationError as error:
+        raise complaint(error, Tables, file, lines) from None
+
+
+def _without_values(error: Exception) -> str:
+    return str(error)[:200] if isinstance(error, tomllib.TOMLDecodeError) else "nested too deeply"
+
+
+def _account_tables(
+    tables: Tables, file: str, lines: Mapping[Key, int]
+) -> list[tuple[str, AccountTable, Key]]:
+    if tables.account is not None and tables.accounts is not None:
+        line = lines.get(("account",), 0)
+        raise ConfigError(
+            f"{file}: both [account] and [accounts.NAME]" + (f" (line {line})" if line else ""),
+            hint="Give each account a table [accounts.NAME], or use the one [account] alone.",
+        )
+    if tables.accounts is not None:
+        if not tables.accounts:
+            raise ConfigError(f"{file}: accounts is empty")
+        return [(name, table, ("accounts", name)) for name, table in tables.accounts.items()]
+    return [("default", tables.account or AccountTable(), ("account",))]
+
+
+def _account(
+    name: str, table: AccountTable, folder: Path, env: Mapping[str, str], where: str
+) -> tuple[AccountSettings, FromEnvironment]:
+    """Put an account together: the file's table, then the environment, which wins."""
+    given = {field: getattr(table, field) for field in table.model_fields_set}
+    for field in ("secrets_file", "ca_file"):
+        if given.get(field) is not None:
+            given[field] = folder / given[field].expanduser()
+    if (ca_file := given.get("ca_file")) is not None and not ca_file.is_file():
+        raise ConfigError(f"{where}.ca_file: no such file: {ca_file}")
+    if table.data_center == "sandbox" and table.api_domain is None:
+        # The stand-in has its own credentials: whatever the environment holds is not for it.
+        nothing = FromEnvironment(Credentials(), None, None, {}, ())
+        return AccountSettings(name=name, **given), nothing
+    secrets: Mapping[str, str] = {}
+    warning = None
+    if "secrets_file" in given:
+        secrets, warning = read_secrets(given["secrets_file"])
+    found = read_environment(env, secrets, table.env_prefix, table.token_command is not None)
+    if warning:
+        found = replace(found, warnings=(*found.warnings, warning))
+    for field, value in (("api_domain", found.api_domain), ("accounts_url", found.accounts_url)):
+        if value is not None:
+            given[field] = value
+    try:
+        account = AccountSettings(
+            name=name,
+            credentials=found.credentials,
+            proxies=_proxies(table, env),
+            **given,
+        )
+    except ValueError as error:
+        raise ConfigError(f"{where}.proxy {error}") from None
+    return account, found
+
+
+def _proxies(table: AccountTable, env: Mapping[str, str]) -> Proxies:
+    if table.proxy is not None:
+        return explicit(table.proxy.get_secret_value())
+    return from_environment(env)
+
+
+def _check_jobs(
+    tables: Tables, accounts: list[AccountSettings], file: str, lines: Mapping[Key, int]
+) -> None:
+    """Refuse [[jobs]] of unknown accounts, and two that would be published as one file."""
+    names = [account.name for account in accounts]
+    default = names[0] if len(names) == 1 else "default" if "default" in names else None
+    owners: dict[str, tuple[str, str, str]] = {}
+    for index, job in enumerate(tables.jobs):
+        line = lines.get(("jobs", index), 0)
+        where = f"{file}: jobs[{index + 1}]" + (f" (line {line})" if line else "")
+        account = job.account or default
+        if account is None:
+            raise ConfigError(f"{where}: account is missing", hint=f"One of {', '.join(names)}.")
+        if account not in names:
+            like = nearest(account, names)
+            raise ConfigError(
+                f"{where}: unknown account {account[:64]!a}",
+                hint=f'did you mean "{like}"?' if like else f"There is: {', '.join(names)}.",
+            )
+        this = (account, job.id, job.stem)
+        other = owners.setdefault(same_file(job.stem), this)
+        if other != this:
+            raise ConfigError(
+                f"{where}: job {job.id} and job {other[1]} would both be published as {job.stem!a}",
+                hint="Give one of them another name.",
+            )

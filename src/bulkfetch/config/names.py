@@ -1,0 +1,45 @@
+"""Which names a file may be published under."""
+
+from __future__ import annotations
+
+import unicodedata
+
+MAX_STEM_BYTES = 200  # NAME_MAX is 255 on common file systems; an ending and ".part" come on top
+
+_RESERVED = frozenset(
+    ["con", "prn", "aux", "nul", "conin$", "conout$", "clock$"]
+    + [f"{device}{digit}" for device in ("com", "lpt") for digit in "0123456789¹²³"]
+)
+_FORBIDDEN = frozenset('/\\<>:"|?*')
+# Cc control, Cf invisible and bidirectional marks, Cs lone surrogates, Cn and Co without meaning,
+# Zl and Zp line ends: none of these can be told apart or typed by the person who looks for a file.
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"})
+
+
+def unsafe_stem(name: str) -> str | None:
+    """Say why `name` cannot be a published file's stem, None when it can.
+
+    The rules are those of every common file system at once, so that a folder of results can be
+    copied anywhere. The reason completes the sentence "the name …".
+    """
+    if not name:
+        return "is empty"
+    for char in name:
+        if char in _FORBIDDEN:
+            return f"holds {char!r}"
+        if unicodedata.category(char) in _INVISIBLE:
+            return f"holds the unprintable character U+{ord(char):04X}"
+    if name[0] in ".- ":
+        return f"begins with {name[0]!r}"
+    if name[-1] in ". ":
+        return f"ends with {name[-1]!r}"
+    if len(unicodedata.normalize("NFC", name).encode()) > MAX_STEM_BYTES:
+        return f"is longer than {MAX_STEM_BYTES} bytes"
+    if name.split(".")[0].rstrip().lower() in _RESERVED:
+        return "is reserved for a device on some systems"
+    return None
+
+
+def same_file(name: str) -> str:
+    """Give the form in which two names are equal that some file system takes for one file."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

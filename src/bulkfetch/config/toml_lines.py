@@ -1,0 +1,50 @@
+"""On which line of a TOML text a key stands; tomllib does not tell."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TypeAlias
+
+Key: TypeAlias = tuple[str | int, ...]
+
+_PART = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
+_DOTTED = rf"{_PART}(?:\s*\.\s*{_PART})*"
+_HEADER = re.compile(rf"\s*(\[\[?)\s*({_DOTTED})\s*\]")
+_ENTRY = re.compile(rf"\s*({_DOTTED})\s*=\s*(.*)")
+_NAME = re.compile(_PART)
+
+
+def key_lines(text: str) -> dict[Key, int]:
+    """Map each table and key of a valid TOML text to its line, counted from 1.
+
+    A key is `("account", "window", "requests")`, or `("jobs", 2, "id")` in an array of tables. For
+    messages only: what stands inside inline tables is not looked into.
+    """
+    lines: dict[Key, int] = {}
+    seen: Counter[Key] = Counter()
+    table: Key = ()
+    inside = ""  # the quotes that end the multi-line string we are in
+    for number, line in enumerate(text.splitlines(), start=1):
+        if inside:
+            inside = "" if inside in line else inside
+            continue
+        if header := _HEADER.match(line):
+            table = tuple(_plain(part) for part in _NAME.findall(header[2]))
+            if header[1] == "[[":
+                seen[table] += 1
+                table = (*table, seen[table] - 1)
+            elif seen[table[:1]] and len(table) > 1:
+                table = (table[0], seen[table[:1]] - 1, *table[1:])
+            lines.setdefault(table, number)
+        elif entry := _ENTRY.match(line):
+            names = tuple(_plain(part) for part in _NAME.findall(entry[1]))
+            lines.setdefault((*table, *names), number)
+            for quotes in ('"""', "'''"):
+                if entry[2].startswith(quotes) and entry[2].count(quotes) == 1:
+                    inside = quotes
+    return lines
+
+
+def _plain(part: str) -> str:
+    return part[1:-1] if part[0] in "\"'" else part
