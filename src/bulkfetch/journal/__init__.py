@@ -1,0 +1,25 @@
+"""What has been done and what is to do, kept so that no death of the process loses or doubles it.
+
+* `lock`    one run at a time per output folder
+* `journal` the run's queue and memory: `Journal`
+* `reader`  the same file for questions only, beside a running writer: `JournalReader`
+* `writer`  the one thread that owns the writing connection, and its group commit
+* `schema`  tables, versions, how the file is opened
+* `rows`    outcomes to columns and back
+* `faults`  SQLite's errors in bulkfetch's words
+"""
+
+from bulkfetch.journal.journal import Admitted, Counts, Entry, Journal
+from bulkfetch.journal.lock import Holder, OutputLock
+from bulkfetch.journal.reader import AccountCounts, JournalReader
+
+__all__ = [
+    "AccountCounts",
+    "Admitted",
+    "Counts",
+    "Entry",
+    "Holder",
+    "Journal",
+    "JournalReader",
+    "OutputLock",
+]

@@ -1,0 +1,68 @@
+"""The errors of SQLite and of the journal's folder in bulkfetch's words: converted once, here."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+
+from bulkfetch.errors import DiskFull, JournalDamaged, NotWritable, OutputLocked, RunError
+
+# Below this much free room an I/O error while writing is a full disk: SQLite reports a full quota
+# or a failed growth of its shared memory as a plain I/O error.
+_NO_ROOM_BYTES = 1 << 20
+
+_READING = frozenset(
+    {
+        sqlite3.SQLITE_IOERR_READ,
+        sqlite3.SQLITE_IOERR_SHORT_READ,
+        sqlite3.SQLITE_IOERR_CORRUPTFS,
+    }
+)
+
+
+def journal_error(error: sqlite3.Error, path: Path) -> RunError | None:
+    """Say what an error of SQLite on the journal at `path` means for the run.
+
+    None where it means a mistake in this program (a broken constraint, a closed connection): such
+    an error is not to be dressed up.
+    """
+    extended = getattr(error, "sqlite_errorcode", None)
+    if extended is None:
+        return None
+    match extended & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return DiskFull(f"no room left for the journal {path}")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return NotWritable(f"the journal {path} cannot be written: {error}")
+        case sqlite3.SQLITE_IOERR if extended in _READING:
+            return JournalDamaged(f"the journal {path} cannot be read: {error}")
+        case sqlite3.SQLITE_IOERR if _is_full(path):
+            return DiskFull(f"no room left for the journal {path}")
+        case sqlite3.SQLITE_IOERR:
+            return NotWritable(f"the journal {path} cannot be written: {error}")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:
+            # SQLITE_ERROR: a table or column is missing from a file that says it has them.
+            return JournalDamaged(f"the journal {path} cannot be read: {error}")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
+            return OutputLocked(
+                f"another program holds the journal {path}",
+                hint="Close the program that has the file open, then run the same command again.",
+            )
+        case _:
+            return None
+
+
+def folder_error(error: OSError, path: Path) -> RunError:
+    """Say what an error of the system on `path`, in the journal's folder, means for the run."""
+    kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else NotWritable
+    return kind(f"{path}: {error.strerror}")
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        room = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return room.f_bavail * room.f_frsize < _NO_ROOM_BYTES or room.f_files > 0 == room.f_favail

@@ -1,0 +1,152 @@
+"""The journal for questions only: `bulkfetch status`, beside a running writer or at rest.
+
+It reads page by page and keeps no transaction open in between: a reader that sits in a pager for an
+hour must not keep the writer's log from starting anew. So an iteration sees each job as of when its
+page was read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bulkfetch.errors import ConfigError, JournalDamaged
+from bulkfetch.journal.faults import journal_error
+from bulkfetch.journal.rows import COLUMNS, Outcomes
+from bulkfetch.journal.schema import (
+    DONE,
+    DOWNLOADED,
+    FAILED,
+    FILE_NAME,
+    KEPT,
+    PENDING,
+    STEPS,
+    check_version,
+    open_to_read,
+)
+from bulkfetch.models import Outcome
+
+# Rows a page: a few hundred KiB of memory, some milliseconds of a read lock.
+_PAGE = 500
+
+_COUNTS = """
+    SELECT account.name, state, count(*)
+    FROM job JOIN account ON account.key = job.account
+    GROUP BY job.account, state ORDER BY job.account
+"""
+_ALL = f"""
+    SELECT {COLUMNS}, job.key FROM job CROSS JOIN account ON account.key = job.account
+    WHERE job.key > ? ORDER BY job.key LIMIT {_PAGE}
+"""
+_FAILED = f"""
+    SELECT {COLUMNS}, position
+    FROM job INDEXED BY job_failed CROSS JOIN account ON account.key = job.account
+    WHERE position > ? AND state = {FAILED} ORDER BY position LIMIT {_PAGE}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCounts:
+    """Where all jobs that one account ever had here stand, over all runs.
+
+    `pending` counts those whose ZIP is not whole in staging yet, `downloaded` those whose is.
+    """
+
+    account: str
+    pending: int = 0
+    downloaded: int = 0
+    failed: int = 0
+    done: int = 0
+
+
+class JournalReader:
+    """A look into a journal that changes no byte and creates no file. A context manager.
+
+    Blocking, for one thread: from an event loop call it in a worker thread.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        """Use `open`."""
+        self._connection = connection
+        self._path = path
+        self._outcomes = Outcomes(path.parent.parent)
+
+    @classmethod
+    def open(cls, folder: Path) -> JournalReader:
+        """Open `folder`/journal.db, `folder` being OUT/.bulkfetch with OUT as the user named it.
+
+        Raises ConfigError where no run has been, JournalTooNew, JournalDamaged, NotWritable.
+        """
+        path = folder / FILE_NAME
+        if not path.is_file():
+            raise ConfigError(
+                f"{folder.parent} holds no journal: no run has written there",
+                hint="Give the folder that `out` or --out names.",
+            )
+        try:
+            connection = open_to_read(path)
+            try:
+                version = check_version(connection, path)
+                if version != len(STEPS):
+                    raise JournalDamaged(
+                        f"the journal {path} has the older format {version}",
+                        hint="The next `bulkfetch run` into this folder brings it up to date.",
+                    )
+            except BaseException:
+                connection.close()
+                raise
+        except sqlite3.Error as error:
+            raise journal_error(error, path) or error from error
+        return cls(connection, path)
+
+    def counts(self) -> list[AccountCounts]:
+        """Count the jobs of each account by state; walks the whole table once."""
+        names = {PENDING: "pending", DOWNLOADED: "downloaded", FAILED: "failed"}
+        names |= {DONE: "done", KEPT: "done"}
+        by_account: dict[str, dict[str, int]] = {}
+        for account, state, count in self._query(_COUNTS, ()):
+            numbers = by_account.setdefault(account, {})
+            numbers[names[state]] = numbers.get(names[state], 0) + count
+        return [AccountCounts(account, **numbers) for account, numbers in by_account.items()]
+
+    def failed(self) -> Iterator[Outcome]:
+        """Give the failed jobs in list order, lazily."""
+        return self._pages(_FAILED)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Give every job in the order in which the journal first heard of them, lazily."""
+        return self._pages(_ALL)
+
+    def close(self) -> None:
+        """Close the file; more calls do no harm."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _pages(self, statement: str) -> Iterator[Outcome]:
+        bookmark = 0
+        while rows := self._query(statement, (bookmark,)):
+            bookmark = rows[-1][-1]
+            for row in rows:
+                yield self._outcomes.read(row[:-1])
+
+    def _query(self, statement: str, values: tuple[object, ...]) -> list[Any]:
+        try:
+            with closing(self._connection.execute(statement, values)) as cursor:
+                return cursor.fetchall()
+        except sqlite3.Error as error:
+            raise journal_error(error, self._path) or error from error

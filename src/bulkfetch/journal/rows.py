@@ -1,0 +1,88 @@
+"""Outcomes to columns and back.
+
+Paths are kept relative to the output folder and given back under the folder's name of today: the
+user may call the same folder `exports` now and `../exports` from elsewhere later.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, KEPT, PENDING
+from bulkfetch.models import Failure, Outcome, PublishedFile, Status
+
+STATUS: dict[int, Status] = {
+    PENDING: "pending",
+    DOWNLOADED: "pending",
+    FAILED: "failed",
+    DONE: "done",
+    KEPT: "done",
+}
+
+# What `Outcomes.read` expects, from job and account.
+COLUMNS = "job.id, account.name, state, files, zip_bytes, records, attempts, quarantine, error"
+
+OutcomeRow = tuple[
+    str, str, int, str | None, int | None, int | None, int, str | None, str | None
+]  # in the order of COLUMNS
+
+OutcomeColumns = tuple[str | None, int | None, int | None, int, str | None, str | None]
+
+
+class Outcomes:
+    """The two directions, for one output folder, named as the user gave it."""
+
+    def __init__(self, out: Path) -> None:
+        # "" for ".", as pathlib writes the paths in it: plain text, since every job comes by here.
+        self._prefix = os.fspath(out / "x").removesuffix("x")
+
+    def write(self, outcome: Outcome) -> OutcomeColumns:
+        """Give files, zip_bytes, records, attempts, quarantine, error as a row holds them."""
+        files = [
+            {"path": self._inside(file.path), "bytes": file.bytes, "sha256": file.sha256}
+            for file in outcome.files
+        ]
+        failure = outcome.error
+        error = failure and {
+            "code": failure.code,
+            "message": failure.message,
+            "hint": failure.hint,
+            "http": failure.http,
+        }
+        return (
+            json.dumps(files) if files else None,
+            outcome.zip_bytes,
+            outcome.records,
+            outcome.attempts,
+            None if outcome.quarantine is None else self._inside(outcome.quarantine),
+            json.dumps(error) if error else None,
+        )
+
+    def read(self, row: OutcomeRow, *, skipped: bool = False) -> Outcome:
+        """Make the outcome of a row of COLUMNS; `error` of a pending job is its last cause."""
+        job_id, account, state, files, zip_bytes, records, attempts, quarantine, error = row
+        return Outcome(
+            job_id=job_id,
+            account=account,
+            status=STATUS[state],
+            files=tuple(self._file(**file) for file in json.loads(files)) if files else (),
+            zip_bytes=zip_bytes,
+            records=records,
+            attempts=attempts,
+            skipped=skipped,
+            quarantine=None if quarantine is None else self._outside(quarantine),
+            error=Failure(**json.loads(error)) if error else None,
+        )
+
+    def _file(self, path: str, bytes: int, sha256: str) -> PublishedFile:
+        return PublishedFile(path=self._outside(path), bytes=bytes, sha256=sha256)
+
+    def _inside(self, path: str) -> str:
+        if path.startswith(self._prefix) and not (self._prefix == "" and os.path.isabs(path)):
+            return path[len(self._prefix) :]
+        return os.path.abspath(path)
+
+    def _outside(self, path: str) -> str:
+        return path if os.path.isabs(path) else self._prefix + path

@@ -1,0 +1,170 @@
+"""The journal's tables, their versions, and the ways to open the file.
+
+**One row per job, for ever.** A job is known by (account, id). `position` is its place in the list
+that named it last; positions only ever grow, over all runs, so that "listed by this run" is
+"position ≥ the run's first one" and starting a run changes no row. Partial indexes hold exactly the
+rows that a question asks for: what is to do, what failed, what was done before and listed again.
+Each costs nothing for the rows outside it, which keeps a pending job within some 80 bytes.
+
+**Modes.** While a run works the file is in WAL mode: readers never wait for the writer, nor it for
+them. A run that ends folds the log in and leaves WAL mode, so that a journal at rest is one file,
+to be copied or read from a read-only place: a read-only connection to a file at rest in WAL mode
+would create files beside it.
+
+**synchronous = FULL.** In WAL mode NORMAL syncs at checkpoints only: after a power cut the file is
+sound but the last commits may be gone, a "downloaded" among them whose request cost six seconds.
+FULL syncs the log at every commit; group commit shares that sync among all who wait.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from bulkfetch.errors import JournalDamaged, JournalTooNew
+
+FILE_NAME = "journal.db"
+
+# job.state. A done job that a later run lists again becomes KEPT: that run's "skipped".
+PENDING, DOWNLOADED, FAILED, DONE, KEPT = range(5)
+
+# Marks the file as ours in its header (bytes 68-71): "bulk" in ASCII.
+_APPLICATION_ID = 0x62756C6B
+
+# How long one connection waits for another's lock, in seconds: the moments in which the file
+# enters or leaves WAL mode are the only ones in which readers and the writer meet.
+_BUSY_S = 10.0
+
+# Page cache of the writer in KiB: holds the tail of every index, whatever the number of jobs.
+_CACHE_KIB = 8 * 1024
+
+# The log is cut back to this many bytes when it starts anew; SQLite folds it in at every 1,000
+# pages (4 MB), so that it is larger only after one large transaction.
+_LOG_BYTES = 16 << 20
+
+# Step n takes the file from version n to n + 1, in one transaction. Never change one that was
+# published; add one.
+STEPS: tuple[str, ...] = (
+    f"""
+    CREATE TABLE account (key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+    CREATE TABLE list (next_position INTEGER NOT NULL);
+    INSERT INTO list VALUES (1);
+    CREATE TABLE job (
+        key INTEGER PRIMARY KEY,
+        account INTEGER NOT NULL REFERENCES account,
+        id TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        state INTEGER NOT NULL DEFAULT 0,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        name TEXT,
+        zip_bytes INTEGER,
+        records INTEGER,
+        files TEXT,
+        quarantine TEXT,
+        error TEXT,
+        UNIQUE (account, id)
+    );
+    CREATE INDEX job_todo ON job (account, position) WHERE state <= {DOWNLOADED};
+    CREATE INDEX job_failed ON job (position) WHERE state = {FAILED};
+    CREATE INDEX job_kept ON job (position, account) WHERE state = {KEPT};
+    """,
+)
+
+
+def open_to_write(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
+    """Open the journal for its one writer, creating it or taking it to the newest version.
+
+    Raises JournalTooNew or JournalDamaged before anything is changed, sqlite3.Error as it comes.
+    """
+    if path.exists():
+        # Looked at through a read-only connection first: a writing one would fold a log that a
+        # newer version left behind into the file merely by being closed.
+        with closing(open_to_read(path)) as glance:
+            check_version(glance, path, len(steps))
+    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
+        _migrate(connection, path, steps)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open an existing journal for questions only: no file is created, no byte changed.
+
+    Raises sqlite3.OperationalError where there is none.
+    """
+    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    if _rests_in_wal_mode(path):
+        # A copy taken without its log: nobody writes it, and an ordinary read-only connection
+        # would create a log beside it.
+        address += "&immutable=1"
+    return sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None)
+
+
+def check_version(connection: sqlite3.Connection, path: Path, newest: int = len(STEPS)) -> int:
+    """Give the version of an opened journal, 0 for a file in which nothing was made yet.
+
+    Raises JournalTooNew, or JournalDamaged where the file is something else.
+    """
+    version: int = _pragma(connection, "user_version")
+    if _pragma(connection, "application_id") != _APPLICATION_ID:
+        if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            return 0  # killed between creating the file and making its tables
+        raise JournalDamaged(f"{path} is a database, but not a journal of bulkfetch")
+    if version > newest:
+        raise JournalTooNew(
+            f"the journal {path} has format {version}; this bulkfetch knows up to {newest}"
+        )
+    return version
+
+
+def rest(connection: sqlite3.Connection) -> None:
+    """Fold the log in and leave WAL mode, as far as that can be done now.
+
+    Every commit is safe in the log already: where a reader is looking or the disk is full, the log
+    stays and the next run folds it in.
+    """
+    connection.execute("PRAGMA busy_timeout = 200")
+    with suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = check_version(connection, path, len(steps))
+        for step in steps[version:]:
+            for statement in step.split(";"):  # executescript() would commit first
+                connection.execute(statement)
+        if version < len(steps):
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {len(steps)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.rollback()
+        raise
+
+
+def _rests_in_wal_mode(path: Path) -> bool:
+    """Say whether the header asks for a log (file format 2 at byte 18) and there is none."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(20)
+    except OSError:
+        return False  # connecting says why
+    return header[18:19] == b"\x02" and not path.with_name(path.name + "-wal").exists()
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value
