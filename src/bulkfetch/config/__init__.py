@@ -3,6 +3,7 @@
 The only reader of either. Everything is checked before anything is asked; the answer is frozen.
 """
 
+from bulkfetch.config.ids import job_of, open_jobs
 from bulkfetch.config.load import load_settings
 from bulkfetch.config.settings import (
     AccountSettings,
@@ -22,5 +23,7 @@ __all__ = [
     "Limits",
     "Settings",
     "WindowSettings",
+    "job_of",
     "load_settings",
+    "open_jobs",
 ]
