@@ -1,0 +1,24 @@
+"""Verify and unpack: synchronous code for worker threads.
+
+`structure` reads a ZIP's bytes into values, `names` and `judge` say whether it is an honest export,
+`inflate` holds the engines, `unpack` is the only part that touches files.
+"""
+
+from bulkfetch.archive.inflate import ISAL, ZLIB, Engine
+from bulkfetch.archive.judge import Limits, Suffix
+from bulkfetch.archive.names import stem_hazard
+from bulkfetch.archive.unpack import Extracted, ExtractionCancelled, Member, extract, inspect
+
+__all__ = [
+    "ISAL",
+    "ZLIB",
+    "Engine",
+    "Extracted",
+    "ExtractionCancelled",
+    "Limits",
+    "Member",
+    "Suffix",
+    "extract",
+    "inspect",
+    "stem_hazard",
+]

@@ -1,0 +1,125 @@
+"""Which entry of an archive is the export, and why an archive is refused. Pure.
+
+An export is one plain file whose name ends in .csv or .ics. Folder entries beside it are let pass:
+packers write them for a file in a subfolder, they hold nothing, and nothing is made of them.
+"""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from typing import Literal
+
+from bulkfetch.archive import names
+from bulkfetch.archive.structure import (
+    AES,
+    DEFLATED,
+    DESCRIPTOR_FLAG,
+    ENCRYPTED_FLAGS,
+    STORED,
+    UTF8_FLAG,
+    Entry,
+    check_version,
+)
+from bulkfetch.errors import (
+    ZipContent,
+    ZipCorrupt,
+    ZipEncrypted,
+    ZipTooLarge,
+    ZipUnsafe,
+    ZipUnsupported,
+)
+
+Suffix = Literal[".csv", ".ics"]
+
+# Deflate's two hints about effort are the only other flags that change nothing for a reader.
+_KNOWN_FLAGS = ENCRYPTED_FLAGS | DESCRIPTOR_FLAG | UTF8_FLAG | 1 << 1 | 1 << 2
+_DOS_FOLDER, _DOS_VOLUME = 0x10, 0x08
+# Deflate's best: 258 bytes from two bits. More than that is a lie about a size.
+DEFLATE_RATIO = 1032
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Guards on what one archive may do.
+
+    `file_bytes` is the most that it may unpack to. `reserve_bytes` of the disk are left free, so
+    that the journal can still say what happened.
+    """
+
+    file_bytes: int
+    reserve_bytes: int = 64 << 20
+
+
+def the_export(entries: tuple[Entry, ...], limits: Limits) -> tuple[Entry, Suffix]:
+    """Pick the one entry that is due.
+
+    The worst said of any entry is what is said of the archive: hostility before encryption before
+    what is unknown here before size before content.
+
+    Raises ZipUnsafe, ZipEncrypted, ZipUnsupported, ZipTooLarge, ZipCorrupt, ZipContent.
+    """
+    decoded = [_decoded(entry) for entry in entries]
+    for entry, name in zip(entries, decoded, strict=True):
+        _refuse_hostile(entry, name)
+    if len({names.same_file_key(name.removesuffix("/")) for name in decoded}) < len(entries):
+        raise ZipUnsafe("two entries have one name")
+    if any(entry.flags & ENCRYPTED_FLAGS or entry.method == AES for entry in entries):
+        raise ZipEncrypted()
+    for entry in entries:
+        _refuse_unknown(entry)
+    if (total := sum(entry.bytes for entry in entries)) > limits.file_bytes:
+        raise ZipTooLarge(f"it unpacks to {total} bytes, the limit is {limits.file_bytes}")
+    for entry in entries:
+        _refuse_impossible(entry)
+    files = [(e, n) for e, n in zip(entries, decoded, strict=True) if not n.endswith("/")]
+    if len(files) != 1:
+        raise ZipContent(f"the archive holds {len(files)} files where one is due")
+    entry, name = files[0]
+    match name[-4:].lower():
+        case ".csv":
+            return entry, ".csv"
+        case ".ics":
+            return entry, ".ics"
+        case _:
+            raise ZipContent("the archive's file is neither CSV nor ICS")
+
+
+def _decoded(entry: Entry) -> str:
+    try:
+        return entry.name.decode("utf-8")
+    except UnicodeDecodeError as foreign:
+        if entry.flags & UTF8_FLAG:
+            raise ZipUnsafe("a name that says it is UTF-8 and is not") from foreign
+        return entry.name.decode("cp437")
+
+
+def _refuse_hostile(entry: Entry, name: str) -> None:
+    if (hazard := names.member_hazard(name)) is not None:
+        raise ZipUnsafe(f"the archive holds {hazard}")
+    folder = name.endswith("/")
+    mode = entry.attributes >> 16  # as Unix packers fill it in; zero from others
+    expected = stat.S_IFDIR if folder else stat.S_IFREG
+    if stat.S_IFMT(mode) not in (0, expected):
+        raise ZipUnsafe("the archive holds a link, a device or a folder in disguise")
+    if not folder and mode & (stat.S_ISUID | stat.S_ISGID):
+        raise ZipUnsafe("the archive holds a file with setuid or setgid")
+    if entry.attributes & _DOS_VOLUME or (entry.attributes & _DOS_FOLDER and not folder):
+        raise ZipUnsafe("the archive holds a folder or a label in disguise")
+    if folder and entry.bytes:
+        raise ZipUnsafe("the archive holds a folder with bytes in it")
+
+
+def _refuse_unknown(entry: Entry) -> None:
+    if entry.method not in (STORED, DEFLATED):
+        raise ZipUnsupported(f"compression method {entry.method}")
+    if entry.flags & ~_KNOWN_FLAGS:
+        raise ZipUnsupported(f"general purpose flags 0x{entry.flags:04x}")
+    check_version(entry.version)
+
+
+def _refuse_impossible(entry: Entry) -> None:
+    if entry.method == STORED and entry.bytes != entry.compressed_bytes:
+        raise ZipCorrupt("a stored file has two sizes")
+    if entry.bytes > entry.compressed_bytes * DEFLATE_RATIO:
+        raise ZipCorrupt("an entry claims more bytes than deflate could make of it")

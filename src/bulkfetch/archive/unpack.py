@@ -1,0 +1,253 @@
+"""Verify an archive and unpack its one file. Blocking: to be called in a worker thread.
+
+`inspect` reads a few hundred bytes from a complete file and raises unless it is the archive of one
+CSV or ICS; `extract` inflates that file and believes nothing but the CRC of every byte, the
+declared size, and the exact end of the compressed data. The archive's names are used for nothing;
+the target's name comes from the caller.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from bulkfetch.archive import structure
+from bulkfetch.archive.inflate import ISAL, Buffer, Engine
+from bulkfetch.archive.judge import Limits, Suffix, the_export
+from bulkfetch.disk import disk_errors
+from bulkfetch.errors import DiskFull, NotAZip, ZipCorrupt, ZipTooLarge
+
+# One read of compressed bytes; larger ones gained nothing.
+INPUT_BYTES = 64 << 10
+# One piece of output. Just under glibc's 128 KiB mmap threshold, header included: a larger buffer
+# is mapped and unmapped at each call, and page faults then take half of the time.
+OUTPUT_BYTES = 126 << 10
+# Free disk is looked at once in so many bytes written: often enough not to eat the reserve.
+DISK_CHECK_BYTES = 32 << 20
+# Sparse CRM tables compress honestly 100:1. Beyond twice that, a file that does not fit on the
+# disk is the archive's fault, not the disk's.
+HONEST_RATIO = 200
+
+
+class ExtractionCancelled(Exception):
+    """The caller asked to stop; nothing was written after that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """The one file of an inspected archive; its data lie at [`start`, `start + compressed_bytes`).
+
+    `bytes` and `crc32` are what it must unpack to.
+    """
+
+    suffix: Suffix
+    method: int
+    start: int
+    compressed_bytes: int
+    bytes: int
+    crc32: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """A file that was written whole and agreed with its archive.
+
+    `sha256` is in hex, None where it was not asked for.
+    """
+
+    bytes: int
+    sha256: str | None
+
+
+def inspect(archive: Path, limits: Limits) -> Member:
+    """Find the one CSV or ICS of a complete ZIP file by its structure alone.
+
+    Cheap whatever the archive's size: its tail (65 KB), its directory (1 MiB at most) and the frame
+    of each entry are read, no data.
+
+    Raises NotAZip, ArchiveError of any class, NotWritable where the file cannot be read.
+    """
+    with _opened(archive) as fd:
+        file_bytes = os.fstat(fd).st_size
+        _refuse_foreign(os.pread(fd, 4, 0))
+        tail_bytes = min(file_bytes, structure.TAIL_BYTES)
+        end = structure.read_end(_read(fd, file_bytes - tail_bytes, tail_bytes), file_bytes)
+        entries = structure.read_directory(_read(fd, end.offset, end.size), end)
+        export, suffix = the_export(entries, limits)
+        export_start = 0
+        for entry, until in structure.spans(entries, end):
+            fixed = _read(fd, entry.offset, structure.LOCAL_BYTES)
+            header = _read(fd, entry.offset, structure.local_header_bytes(fixed))
+            start, stop = structure.read_local(header, entry, until)
+            if stop < until:
+                structure.check_descriptor(_read(fd, stop, until - stop), entry)
+            if entry is export:
+                export_start = start
+    return Member(
+        suffix=suffix,
+        method=export.method,
+        start=export_start,
+        compressed_bytes=export.compressed_bytes,
+        bytes=export.bytes,
+        crc32=export.crc32,
+    )
+
+
+def extract(
+    archive: Path,
+    member: Member,
+    target: Path,
+    limits: Limits,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+    digest: bool = True,
+    engine: Engine = ISAL,
+) -> Extracted:
+    """Unpack an inspected archive's file to `target`, which must not exist.
+
+    The target is not synced: `disk.publish` does that. `cancelled` is asked before each write, from
+    the calling thread. `digest` says whether SHA-256 is wanted: it costs as much as half of all
+    the rest, whereas the CRC that decides is nearly free.
+
+    Raises ArchiveError (ZipCorrupt, ZipTooLarge), DiskFull, NotWritable: the target is removed.
+    Raises ExtractionCancelled: what was written so far still stands, since by then somebody else
+    may own the name.
+    """
+    if member.bytes > limits.file_bytes:
+        raise ZipTooLarge(f"it unpacks to {member.bytes} bytes, the limit is {limits.file_bytes}")
+    _refuse_without_room(member, _free_bytes(target.parent), limits)
+    if cancelled():
+        raise ExtractionCancelled
+    with _opened(archive) as source, _created(target) as sink:
+        os.lseek(source, member.start, os.SEEK_SET)
+        pieces = (
+            _inflated(source, member, engine)
+            if member.method == structure.DEFLATED
+            else _stored(source, member)
+        )
+        written, crc32, check_at = 0, 0, DISK_CHECK_BYTES
+        sha256 = hashlib.sha256() if digest else None
+        for piece in pieces:
+            # Before the write: a byte too many is never on the disk.
+            if written + len(piece) > member.bytes:
+                raise ZipCorrupt("it unpacks to more bytes than it says")
+            if cancelled():
+                raise ExtractionCancelled
+            with disk_errors(target):
+                _write(sink, piece)
+            # While the piece is in the processor's cache; both let other threads run.
+            crc32 = engine.crc32(piece, crc32)
+            if sha256 is not None:
+                sha256.update(piece)
+            written += len(piece)
+            if written >= check_at:
+                check_at = written + DISK_CHECK_BYTES
+                if _free_bytes(target.parent) < limits.reserve_bytes:
+                    raise DiskFull(f"less than {limits.reserve_bytes} bytes are free: {target}")
+        if written != member.bytes:
+            raise ZipCorrupt("it unpacks to fewer bytes than it says")
+        if crc32 != member.crc32:
+            raise ZipCorrupt("the CRC is wrong")
+    return Extracted(bytes=written, sha256=None if sha256 is None else sha256.hexdigest())
+
+
+def _inflated(source: int, member: Member, engine: Engine) -> Iterator[Buffer]:
+    """Give the pieces of a deflated member, at most one byte more than it declares."""
+    stream = engine.inflater()
+    pieces, made = _stored(source, member), 0
+    while not stream.eof:
+        compressed: Buffer = b""
+        if stream.needs_input and not (compressed := next(pieces, b"")):
+            raise ZipCorrupt("the compressed data end early")
+        try:
+            # One byte more than is due shows an excess without ever holding it.
+            piece = stream.decompress(compressed, min(OUTPUT_BYTES, member.bytes - made + 1))
+        except (engine.error, EOFError, ValueError) as foreign:
+            raise ZipCorrupt("the compressed data are damaged") from foreign
+        if piece:
+            made += len(piece)
+            yield piece
+    if stream.unused_data or next(pieces, b""):
+        raise ZipCorrupt("bytes stand behind the compressed data")
+
+
+def _stored(source: int, member: Member) -> Iterator[Buffer]:
+    """Give the member's bytes as they stand in the archive; each piece is valid until the next."""
+    buffer = memoryview(bytearray(min(INPUT_BYTES, member.compressed_bytes)))
+    left = member.compressed_bytes
+    while left:
+        # readv into one buffer: no allocation, no copy.
+        got = os.readv(source, [buffer[:left]])
+        if not got:
+            raise ZipCorrupt("the file ends early")
+        left -= got
+        yield buffer[:got]
+
+
+def _refuse_foreign(magic: bytes) -> None:
+    if not magic.startswith(b"PK"):
+        raise NotAZip("the body is empty" if not magic else "the body does not begin as a ZIP does")
+    if magic not in (structure.LOCAL_SIGNATURE, structure.END_SIGNATURE):
+        raise ZipCorrupt("the first entry's header is damaged")
+
+
+def _refuse_without_room(member: Member, free_bytes: int, limits: Limits) -> None:
+    """A full disk stops the run; a bomb only fails its job. Raises DiskFull, ZipTooLarge."""
+    if member.bytes + limits.reserve_bytes <= free_bytes:
+        return
+    if member.bytes > member.compressed_bytes * HONEST_RATIO:
+        raise ZipTooLarge(f"it unpacks to {member.bytes} bytes, {free_bytes} are free")
+    raise DiskFull(f"{member.bytes} bytes are to be unpacked, {free_bytes} are free")
+
+
+def _free_bytes(folder: Path) -> int:
+    with disk_errors(folder):
+        room = os.statvfs(folder)
+    return room.f_bavail * room.f_frsize
+
+
+def _read(fd: int, offset: int, size: int) -> bytes:
+    data = os.pread(fd, size, offset)
+    if len(data) != size:
+        raise ZipCorrupt("the file ends early")
+    return data
+
+
+def _write(fd: int, data: Buffer) -> None:
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, memoryview(data)[written:])
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[int]:
+    """Open the archive; errors of reading it, anywhere in the body, are told with its name."""
+    with disk_errors(archive):
+        fd = os.open(archive, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def _created(target: Path) -> Iterator[int]:
+    """Open a new file for writing; remove it when the body fails, but not when it is cancelled."""
+    with disk_errors(target):
+        fd = os.open(
+            target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
+        )
+    try:
+        yield fd
+    except ExtractionCancelled:
+        raise
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(target)
+        raise
+    finally:
+        os.close(fd)

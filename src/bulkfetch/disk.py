@@ -1,0 +1,92 @@
+"""What the output disk owes us: durable files, atomic names, errors that stop the run.
+
+Every room that writes converts its OSErrors here, once, with `disk_error`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bulkfetch.errors import DiskFull, NotWritable, PublishConflict, RunError
+
+# A user's quota is a full disk to that user: permanent until somebody makes room.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def disk_error(error: OSError) -> RunError:
+    """Say what a failed call on a local file means for the run.
+
+    DiskFull for no space or no quota; NotWritable for everything else (permissions, a read-only
+    file system, the process's file-size or descriptor limit, a failing device): all of these are
+    permanent until somebody acts, so a retry would only waste requests.
+    """
+    reason = error.strerror or str(error) or type(error).__name__
+    where = error.filename
+    message = f"{reason}: {os.fsdecode(where)}" if isinstance(where, str | bytes) else reason
+    return DiskFull(message) if error.errno in _FULL else NotWritable(message)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn each OSError of the body into its RunError, naming `path` where the call named none."""
+    try:
+        yield
+    except OSError as foreign:
+        if foreign.filename is None:
+            foreign.filename = os.fspath(path)
+        raise disk_error(foreign) from foreign
+
+
+def fsync_file(path: Path) -> None:
+    """Have the file's bytes on the device before returning. Raises DiskFull, NotWritable."""
+    with disk_errors(path):
+        _fsync(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def fsync_dir(path: Path) -> None:
+    """Have the folder's names on the device before returning. Raises DiskFull, NotWritable."""
+    with disk_errors(path):
+        _fsync(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def publish(staged: Path, final: Path) -> None:
+    """Give a complete staged file its final name, durably and in one step.
+
+    The order is the promise: the bytes are on the device before the name exists, and the name is
+    on the device before this returns. A regular file under the final name is replaced; anything
+    else there (link, folder, device) is left alone. Both paths must be on one file system.
+
+    Raises PublishConflict, DiskFull, NotWritable; the staged file then still stands, except where
+    only the last step, the folder's fsync, failed.
+    """
+    fsync_file(staged)
+    with disk_errors(final):
+        if not _replaceable(final):
+            raise PublishConflict(f"{final} is not a regular file")
+        try:
+            # rename() never follows a link under the new name, so the look above is for the
+            # user's sake (a link there was put there for a reason), not for safety's.
+            os.rename(staged, final)
+        except IsADirectoryError as foreign:
+            raise PublishConflict(f"{final} is a folder") from foreign
+    fsync_dir(final.parent)
+
+
+def _replaceable(final: Path) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(final).st_mode)
+    except FileNotFoundError:
+        return True
+
+
+def _fsync(path: Path, flags: int) -> None:
+    fd = os.open(path, flags)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
