@@ -1,0 +1,64 @@
+"""Zoho's data centres: where an account's API and its accounts server are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bulkfetch.config.hosts import host_of, is_loopback
+from bulkfetch.config.settings import AccountSettings
+from bulkfetch.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The two servers of an account, without trailing slash. `accounts_url` None: not known."""
+
+    api_domain: str
+    accounts_url: str | None
+
+
+# Source: Zoho's multi-DC page; `uk` and `ae` accounts servers by analogy, so they can be set.
+REGIONS: Mapping[str, Servers] = {
+    "us": Servers("https://www.zohoapis.com", "https://accounts.zoho.com"),
+    "eu": Servers("https://www.zohoapis.eu", "https://accounts.zoho.eu"),
+    "in": Servers("https://www.zohoapis.in", "https://accounts.zoho.in"),
+    "au": Servers("https://www.zohoapis.com.au", "https://accounts.zoho.com.au"),
+    "jp": Servers("https://www.zohoapis.jp", "https://accounts.zoho.jp"),
+    "cn": Servers("https://www.zohoapis.com.cn", "https://accounts.zoho.com.cn"),
+    "ca": Servers("https://www.zohoapis.ca", "https://accounts.zohocloud.ca"),
+    "sa": Servers("https://www.zohoapis.sa", "https://accounts.zoho.sa"),
+    "uk": Servers("https://www.zohoapis.uk", "https://accounts.zoho.uk"),
+    "ae": Servers("https://www.zohoapis.ae", "https://accounts.zoho.ae"),
+}
+DEFAULT_REGION = "us"
+
+
+def servers(account: AccountSettings) -> Servers:
+    """Give an account's servers: what is set explicitly, else its data centre's.
+
+    A free `api_domain` without `accounts_url` or `data_center` finds its accounts server where the
+    host is one of Zoho's (`sandbox.zohoapis.eu` too) or on this machine. Raises ConfigError for
+    the stand-in before it is started.
+    """
+    if account.is_sandbox:
+        raise ConfigError(f"account {account.name}: its sandbox is not running")
+    if account.api_domain is None:
+        region = REGIONS[account.data_center or DEFAULT_REGION]
+        return Servers(region.api_domain, account.accounts_url or region.accounts_url)
+    accounts_url = account.accounts_url
+    if accounts_url is None and (named := REGIONS.get(account.data_center or "")) is not None:
+        accounts_url = named.accounts_url
+    return Servers(account.api_domain, accounts_url or _accounts_url_of(account.api_domain))
+
+
+def _accounts_url_of(api_domain: str) -> str | None:
+    if is_loopback(api_domain):
+        return api_domain
+    prefix, _, top = host_of(api_domain).partition(".zohoapis.")
+    if prefix not in ("www", "sandbox", "developer"):
+        return None
+    for region in REGIONS.values():
+        if region.api_domain == f"https://www.zohoapis.{top}":
+            return region.accounts_url
+    return None

@@ -1,0 +1,232 @@
+"""One access token for all processes of this machine that share credentials.
+
+Zoho gives ten access tokens in ten minutes and lets fifteen live: processes that each refresh for
+themselves lock one another out. So a refresh happens under a lock on the machine, and its outcome
+is kept for the others: in a 0600 file of the state directory, in the keyring, or not at all. A
+cache that cannot be used is none: it costs a refresh, never a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import json
+import os
+import stat
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+import anyio.to_thread
+from filelock import FileLock, Timeout
+from pydantic import SecretStr
+
+from bulkfetch.errors import ConfigError
+from bulkfetch.zoho.token_reply import is_token
+
+# Who waits longer for another process's refresh than such a refresh can take asks for itself.
+LOCK_WAIT_S = 120.0
+_POLL_S = 0.05
+_MAX_BYTES = 16 * 1024
+_SERVICE = "bulkfetch"
+
+
+@dataclass(frozen=True, slots=True)
+class CachedToken:
+    """A token and when it ends, in epoch seconds: the only clock that processes share."""
+
+    secret: SecretStr
+    expires_at: float
+    lifetime_s: float
+
+    def left_s(self, now: float) -> float:
+        """Give the seconds it has to live. A clock that went back makes them no more than ever."""
+        return min(self.expires_at - now, self.lifetime_s)
+
+
+def cache_key(accounts_url: str, client_id: SecretStr, refresh_token: SecretStr) -> str:
+    """Give the name under which the token of these credentials is kept; tells nothing of them."""
+    parts = (accounts_url, client_id.get_secret_value(), refresh_token.get_secret_value())
+    return hashlib.sha256("\0".join(("bulkfetch token 1", *parts)).encode()).hexdigest()[:40]
+
+
+class TokenCache(Protocol):
+    """Where a token is kept between refreshes and processes."""
+
+    async def load(self) -> CachedToken | None:
+        """Give what is kept, None where there is nothing usable."""
+        ...
+
+    async def store(self, token: CachedToken) -> None:
+        """Keep a token in the place of the one before."""
+        ...
+
+    def exclusive(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Keep other processes from refreshing until left. If cancelled: nothing is held."""
+        ...
+
+
+class NoCache:
+    """Keeps nothing: `token_cache = false`."""
+
+    async def load(self) -> CachedToken | None:
+        return None
+
+    async def store(self, token: CachedToken) -> None:
+        return None
+
+    def exclusive(self) -> contextlib.AbstractAsyncContextManager[None]:
+        return contextlib.nullcontext()
+
+
+class FileCache:
+    """Keeps the token in `folder/key.json`, mode 0600; `note` is told what cannot be used."""
+
+    def __init__(self, folder: Path, key: str, note: Callable[[str], None]) -> None:
+        self._folder, self._key, self._note = folder, key, note
+        self._file = folder / f"{key}.json"
+
+    async def load(self) -> CachedToken | None:
+        try:
+            fd = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return None
+        with os.fdopen(fd, "rb") as file:
+            about = os.fstat(fd)
+            if not stat.S_ISREG(about.st_mode) or not _is_private(about):
+                self._note(f"the shared token {self._file} is not only this user's: not used")
+                return None
+            return _read(file.read(_MAX_BYTES + 1))
+
+    async def store(self, token: CachedToken) -> None:
+        try:
+            _make_private(self._folder)
+            fd, temporary = tempfile.mkstemp(prefix=".", dir=self._folder)  # 0600 from the start
+            try:
+                with os.fdopen(fd, "wb") as file:
+                    file.write(_written(token))
+                os.replace(temporary, self._file)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+        except OSError as error:
+            self._note(f"the token cannot be shared in {self._folder}: {error.strerror}")
+
+    def exclusive(self) -> contextlib.AbstractAsyncContextManager[None]:
+        return _locked(self._folder, self._key, self._note)
+
+
+class KeyringCache:
+    """Keeps the token in the desktop's keyring; the lock is a file all the same.
+
+    Raises ConfigError where the extra is not installed.
+    """
+
+    def __init__(self, folder: Path | None, key: str, note: Callable[[str], None]) -> None:
+        self._folder, self._key, self._note = folder, key, note
+        try:
+            self._keyring: Any = importlib.import_module("keyring")
+        except ImportError:
+            raise ConfigError(
+                'token_cache = "keyring" needs the package keyring',
+                hint="Install bulkfetch[keyring], or set token_cache = true or false.",
+            ) from None
+
+    async def load(self) -> CachedToken | None:
+        try:
+            text = await anyio.to_thread.run_sync(self._keyring.get_password, _SERVICE, self._key)
+        except Exception as error:  # each backend raises its own
+            self._note(f"the keyring cannot be read: {type(error).__name__}")
+            return None
+        return _read(text.encode()) if isinstance(text, str) else None
+
+    async def store(self, token: CachedToken) -> None:
+        text = _written(token).decode()
+        try:
+            await anyio.to_thread.run_sync(self._keyring.set_password, _SERVICE, self._key, text)
+        except Exception as error:  # each backend raises its own
+            self._note(f"the keyring cannot be written: {type(error).__name__}")
+
+    def exclusive(self) -> contextlib.AbstractAsyncContextManager[None]:
+        if self._folder is None:
+            return contextlib.nullcontext()
+        return _locked(self._folder, self._key, self._note)
+
+
+@contextlib.asynccontextmanager
+async def _locked(folder: Path, key: str, note: Callable[[str], None]) -> AsyncIterator[None]:
+    """Hold the lock of these credentials; go on without it where it cannot be had."""
+    try:
+        _make_private(folder)
+        lock = FileLock(folder / f"{key}.lock", mode=0o600)
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while not _acquired(lock):
+            if time.monotonic() > deadline:
+                note("another process holds the token's lock for too long: going on without it")
+                break
+            await anyio.sleep(_POLL_S)
+    except (OSError, NotImplementedError) as error:
+        note(f"tokens cannot be shared in {folder}: {type(error).__name__}")
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquired(lock: FileLock) -> bool:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    about = folder.stat()
+    if about.st_uid != os.geteuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(0, "the folder is not only this user's")
+
+
+def _is_private(about: os.stat_result) -> bool:
+    return about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+
+
+def _written(token: CachedToken) -> bytes:
+    return json.dumps(
+        {
+            "version": 1,
+            "access_token": token.secret.get_secret_value(),
+            "expires_at": token.expires_at,
+            "lifetime_s": token.lifetime_s,
+        }
+    ).encode()
+
+
+def _read(raw: bytes) -> CachedToken | None:
+    """Read a kept token; None for anything else, since a cache may hold any bytes."""
+    if len(raw) > _MAX_BYTES:
+        return None
+    try:
+        kept = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(kept, dict) or kept.get("version") != 1:
+        return None
+    secret, expires_at = kept.get("access_token"), kept.get("expires_at")
+    lifetime_s = kept.get("lifetime_s")
+    if (
+        not isinstance(secret, str)
+        or not is_token(secret)
+        or not isinstance(expires_at, int | float)
+        or not isinstance(lifetime_s, int | float)
+    ):
+        return None
+    return CachedToken(SecretStr(secret), float(expires_at), float(lifetime_s))

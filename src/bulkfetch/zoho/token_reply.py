@@ -1,0 +1,100 @@
+"""What a reply of the accounts server means. Pure.
+
+Zoho sends errors with HTTP 200, so the body decides; a status alone never makes a success.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+
+from bulkfetch.config.hosts import server_url
+from bulkfetch.errors import AccountError, TokenRefused, TokenThrottled, TokenUnavailable
+from bulkfetch.zoho.replies import printable
+
+DEFAULT_LIFETIME_S = 3600.0  # documented; used where the reply does not tell
+_DAY_S = 86_400.0
+# A token goes into a header as it is: nothing that could end the header or start another.
+_TOKEN = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
+_TROUBLE = frozenset(
+    {"general_error", "internal_error", "server_error", "temporarily_unavailable", "unknown_error"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """An access token, how long it lives from now on, and the API domain named beside it."""
+
+    secret: SecretStr
+    lifetime_s: float
+    api_domain: str | None = None
+
+
+def is_token(text: str) -> bool:
+    """Say whether a text can be sent as an access token."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def read_token_reply(
+    status: int, body: bytes, secrets: Iterable[SecretStr | None] = ()
+) -> Grant | AccountError:
+    """Give the grant, or the error (a value, not raised). Takes any bytes and never raises.
+
+    `secrets` are struck out of the server's words, which might repeat what was sent.
+    TokenUnavailable is worth another try, the others are not.
+    """
+    reply = _json_object(body)
+    token = reply.get("access_token")
+    if 200 <= status < 300 and isinstance(token, str):
+        if not is_token(token):
+            return TokenUnavailable("the accounts server gave an unusable token", http=status)
+        return Grant(SecretStr(token), _lifetime_s(reply), _api_domain(reply))
+    error, about = (_words(reply.get(key), secrets) for key in ("error", "error_description"))
+    if status == 429 or error == "Access Denied" or "too many requests" in about.lower():
+        return TokenThrottled("the accounts server gives out no token for now", http=status)
+    if 300 <= status < 400:
+        return TokenRefused(f"the accounts server answered with a redirect ({status})", http=status)
+    if status >= 500 or status == 408 or error.lower() in _TROUBLE or (status < 300 and not error):
+        return TokenUnavailable(
+            f"the accounts server answered {error or 'nothing usable'} (HTTP {status})", http=status
+        )
+    said = f"{error}: {about}" if error and about else error or f"HTTP {status}"
+    return TokenRefused(f"the accounts server says {said}", http=status)
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        reply = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return reply if isinstance(reply, dict) else {}
+
+
+def _lifetime_s(reply: dict[str, Any]) -> float:
+    """Read `expires_in`: seconds, or milliseconds beside `expires_in_sec` in older replies."""
+    for key in ("expires_in_sec", "expires_in"):
+        value = reply.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            return min(value / 1000 if value > _DAY_S else float(value), _DAY_S)
+    return DEFAULT_LIFETIME_S
+
+
+def _api_domain(reply: dict[str, Any]) -> str | None:
+    value = reply.get("api_domain")
+    try:
+        return server_url(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _words(value: object, secrets: Iterable[SecretStr | None]) -> str:
+    text = value[:2000] if isinstance(value, str) else ""
+    for secret in secrets:
+        if secret is not None and secret.get_secret_value():
+            text = text.replace(secret.get_secret_value(), "***")
+    return printable(text, 200)

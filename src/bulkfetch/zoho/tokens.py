@@ -1,0 +1,337 @@
+"""Access tokens: where they come from, when they are renewed.
+
+One source per account serves all its workers. However many find their token refused at once, one
+refresh happens: whoever comes with a token that is not the current one any more gets the current
+one. Tokens travel as SecretStr, and no error raised here holds one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+import aiohttp
+import anyio
+from pydantic import SecretStr
+
+from bulkfetch.config.hosts import host_of, is_loopback
+from bulkfetch.config.settings import AccountSettings, Credentials
+from bulkfetch.errors import (
+    AccountError,
+    ConfigError,
+    InvalidToken,
+    MissingCredentials,
+    TokenThrottled,
+    TokenUnavailable,
+)
+from bulkfetch.zoho.regions import servers
+from bulkfetch.zoho.token_cache import (
+    CachedToken,
+    FileCache,
+    KeyringCache,
+    NoCache,
+    TokenCache,
+    cache_key,
+)
+from bulkfetch.zoho.token_command import TIMEOUT_S, run_token_command
+from bulkfetch.zoho.token_reply import Grant, read_token_reply
+
+# Renewed so long before its end (or at nine tenths of a short life), so that no request carries a
+# token that dies on the way.
+EARLY_S = 60.0
+# After an early renewal that failed, while the old token still lives.
+_AGAIN_S = 15.0
+# Zoho gives ten tokens in ten minutes: a few tries, since each may have been one.
+REFRESH_TRIES = 4
+BACKOFF_BASE_S = 1.0
+REQUEST_TIMEOUT_S = 30.0
+_MAX_BODY_BYTES = 64 * 1024
+
+
+class TokenSource(Protocol):
+    """Gives an account's access token."""
+
+    async def token(self) -> SecretStr:
+        """Give the current token, a fresh one where it is about to end.
+
+        Raises AccountError. If cancelled: a refresh under way is dropped, the next call repeats it.
+        """
+        ...
+
+    async def renew(self, refused: SecretStr) -> SecretStr:
+        """Give another token after the server refused this one (401 INVALID_TOKEN).
+
+        Where the current token is another one already, that is the answer and nothing is asked.
+        Raises InvalidToken where there can be no other, else as `token`. If cancelled: the same.
+        """
+        ...
+
+
+def token_source(
+    account: AccountSettings,
+    session: Callable[[], aiohttp.ClientSession],
+    state_dir: Path | None,
+    note: Callable[[str], None] = lambda _: None,
+) -> TokenSource:
+    """Choose an account's source: its token_command, else its refresh token, else its token.
+
+    Args:
+        session: gives the session for the accounts server when it is first needed. It must trust
+            the account's ca_file; proxies, redirects and middlewares are settled here. Not closed.
+        state_dir: where processes share tokens; None: not shared.
+        note: is told, in one sentence without secrets, what a user should know and nobody raises.
+
+    Raises:
+        MissingCredentials: there is nothing to get a token with.
+        ConfigError: the accounts server is not known, or the keyring is not installed.
+    """
+    credentials = account.credentials
+    if account.token_command is not None:
+        return CommandToken(account.token_command)
+    if credentials.can_refresh:
+        where = servers(account)
+        if where.accounts_url is None:
+            raise ConfigError(
+                f"account {account.name}: no accounts server is known for {where.api_domain}",
+                hint="Set accounts_url, or ZOHO_ACCOUNTS_URL, beside api_domain.",
+            )
+        refresh = Refresh(
+            where.accounts_url,
+            credentials,
+            session,
+            account.proxies.url_for(where.accounts_url),
+        )
+        watched = _Watch(refresh, where.api_domain, note)
+        return RefreshedToken(watched, _cache(account, where.accounts_url, state_dir, note))
+    if credentials.access_token is not None:
+        return StaticToken(credentials.access_token)
+    raise MissingCredentials(f"account {account.name}: no credentials", hint=_missing_hint(account))
+
+
+class StaticToken:
+    """A token from the environment: used as long as it is good."""
+
+    def __init__(self, secret: SecretStr) -> None:
+        self._secret = secret
+
+    async def token(self) -> SecretStr:
+        return self._secret
+
+    async def renew(self, refused: SecretStr) -> SecretStr:
+        raise InvalidToken("the server refused the access token, and there is no refresh token")
+
+
+class CommandToken:
+    """A token from a program, run again when the token is refused."""
+
+    def __init__(self, command: tuple[str, ...], timeout_s: float = TIMEOUT_S) -> None:
+        self._command, self._timeout_s = command, timeout_s
+        self._secret: SecretStr | None = None
+        self._lock = anyio.Lock()
+
+    async def token(self) -> SecretStr:
+        async with self._lock:
+            if self._secret is None:
+                self._secret = await run_token_command(self._command, self._timeout_s)
+            return self._secret
+
+    async def renew(self, refused: SecretStr) -> SecretStr:
+        async with self._lock:
+            if self._secret is None or self._secret == refused:
+                fresh = await run_token_command(self._command, self._timeout_s)
+                if fresh == refused:
+                    raise InvalidToken("token_command prints a token that the server refuses")
+                self._secret = fresh
+            return self._secret
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The current token. Times on the loop's clock, in seconds."""
+
+    secret: SecretStr
+    renew_at: float
+    ends_at: float
+
+
+class Refresher(Protocol):
+    """Gets a new access token. Raises AccountError."""
+
+    async def __call__(self) -> Grant: ...
+
+
+class RefreshedToken:
+    """A token got by a refresh token, shared with other processes through `cache`."""
+
+    def __init__(
+        self, refresh: Refresher, cache: TokenCache, wall_clock: Callable[[], float] = time.time
+    ) -> None:
+        self._refresh, self._cache, self._wall_clock = refresh, cache, wall_clock
+        self._held: _Held | None = None
+        self._lock = anyio.Lock()
+
+    async def token(self) -> SecretStr:
+        held = self._held
+        if held is not None and anyio.current_time() < held.renew_at:
+            return held.secret
+        async with self._lock:
+            held = self._held
+            if held is not None and anyio.current_time() < held.renew_at:
+                return held.secret
+            try:
+                return await self._next(None)
+            except (TokenThrottled, TokenUnavailable):
+                # Early on purpose: while the old one lives, nothing is lost.
+                now = anyio.current_time()
+                if held is None or now >= held.ends_at:
+                    raise
+                self._held = _Held(held.secret, min(now + _AGAIN_S, held.ends_at), held.ends_at)
+                return held.secret
+
+    async def renew(self, refused: SecretStr) -> SecretStr:
+        async with self._lock:
+            if self._held is not None and self._held.secret != refused:
+                return self._held.secret
+            return await self._next(refused)
+
+    async def _next(self, refused: SecretStr | None) -> SecretStr:
+        """Take the token that another process got meanwhile, else refresh. Under the lock."""
+        async with self._cache.exclusive():
+            kept = await self._cache.load()
+            if kept is not None and kept.secret != refused:
+                left_s = kept.left_s(self._wall_clock())
+                if left_s > _early_s(kept.lifetime_s):
+                    return self._hold(kept.secret, left_s, kept.lifetime_s)
+            grant = await self._refresh()
+            ends_at = self._wall_clock() + grant.lifetime_s
+            await self._cache.store(CachedToken(grant.secret, ends_at, grant.lifetime_s))
+            return self._hold(grant.secret, grant.lifetime_s, grant.lifetime_s)
+
+    def _hold(self, secret: SecretStr, left_s: float, lifetime_s: float) -> SecretStr:
+        ends_at = anyio.current_time() + left_s
+        self._held = _Held(secret, ends_at - _early_s(lifetime_s), ends_at)
+        return secret
+
+
+def _early_s(lifetime_s: float) -> float:
+    return min(EARLY_S, lifetime_s / 10)
+
+
+class Refresh:
+    """Asks the accounts server for an access token, a few times where it is not to be had."""
+
+    def __init__(
+        self,
+        accounts_url: str,
+        credentials: Credentials,
+        session: Callable[[], aiohttp.ClientSession],
+        proxy: str | None = None,
+        backoff_base_s: float = BACKOFF_BASE_S,
+        random: Random | None = None,
+    ) -> None:
+        self._url = f"{accounts_url}/oauth/v2/token"
+        self._host = host_of(accounts_url)
+        self._credentials, self._session, self._proxy = credentials, session, proxy
+        self._backoff_base_s, self._random = backoff_base_s, random or Random()
+
+    async def __call__(self) -> Grant:
+        """Get a grant. Raises TokenRefused, TokenThrottled, TokenUnavailable.
+
+        If cancelled: the server may have given a token that nobody has; it ends within the hour.
+        """
+        attempt = 1
+        while not isinstance(answer := await self._ask(), Grant):
+            if not isinstance(answer, TokenUnavailable) or attempt == REFRESH_TRIES:
+                raise answer
+            await anyio.sleep(self._random.uniform(0, self._backoff_base_s * 2**attempt))
+            attempt += 1
+        return answer
+
+    async def _ask(self) -> Grant | AccountError:
+        parts = {
+            "refresh_token": self._credentials.refresh_token,
+            "client_id": self._credentials.client_id,
+            "client_secret": self._credentials.client_secret,
+        }
+        form = {name: part.get_secret_value() for name, part in parts.items() if part is not None}
+        try:
+            async with self._session().post(
+                self._url,
+                data={"grant_type": "refresh_token", **form},
+                headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+                allow_redirects=False,
+                middlewares=(),  # the ones for results would take a slot and add a token
+                proxy=self._proxy,
+                timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S),
+            ) as response:
+                body = b""
+                while len(body) <= _MAX_BODY_BYTES and (
+                    chunk := await response.content.read(_MAX_BODY_BYTES)
+                ):
+                    body += chunk
+                return read_token_reply(response.status, body, parts.values())
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            # Only the kind: foreign messages may hold what was sent, or a proxy's password.
+            kind = type(error).__name__
+            return TokenUnavailable(f"the accounts server {self._host} cannot be reached: {kind}")
+
+
+class _Watch:
+    """Tells once when the accounts server names another API domain than the settings.
+
+    It is never used: a token goes only where the settings say.
+    """
+
+    def __init__(self, refresh: Refresher, api_domain: str, note: Callable[[str], None]) -> None:
+        self._refresh, self._api_domain, self._note = refresh, api_domain, note
+        self._told = False
+
+    async def __call__(self) -> Grant:
+        grant = await self._refresh()
+        if (
+            grant.api_domain is not None
+            and not is_loopback(self._api_domain)
+            and _top(grant.api_domain) != _top(self._api_domain)
+            and not self._told
+        ):
+            self._told = True
+            self._note(
+                f"the accounts server says this account lives at {grant.api_domain}, the settings "
+                f"say {self._api_domain}: check data_center"
+            )
+        return grant
+
+
+def _top(api_domain: str) -> str:
+    """What tells data centres apart: sandbox.zohoapis.eu and www.zohoapis.eu are one."""
+    return host_of(api_domain).rpartition("zohoapis.")[2]
+
+
+def _cache(
+    account: AccountSettings,
+    accounts_url: str,
+    state_dir: Path | None,
+    note: Callable[[str], None],
+) -> TokenCache:
+    credentials = account.credentials
+    if credentials.client_id is None or credentials.refresh_token is None:
+        return NoCache()
+    key = cache_key(accounts_url, credentials.client_id, credentials.refresh_token)
+    folder = None if state_dir is None else state_dir / "tokens"
+    if account.token_cache == "keyring":
+        return KeyringCache(folder, key, note)
+    if not account.token_cache or folder is None:
+        return NoCache()
+    return FileCache(folder, key, note)
+
+
+def _missing_hint(account: AccountSettings) -> str:
+    prefix = account.env_prefix
+    return (
+        f"Set {prefix}ZOHO_ACCESS_TOKEN, or {prefix}ZOHO_CLIENT_ID, {prefix}ZOHO_CLIENT_SECRET "
+        f"and {prefix}ZOHO_REFRESH_TOKEN, or token_command in jobs.toml."
+    )
