@@ -1,0 +1,8 @@
+"""Every way in which the sandbox can misbehave, by name."""
+
+from bulkfetch.sandbox.faults import breaks, framing, heads, pace, payloads, ranges, replies
+from bulkfetch.sandbox.faults.registry import FAULTS, Exchange, Fault, fault, harmless, lookup
+
+__all__ = ["FAULTS", "Exchange", "Fault", "fault", "harmless", "lookup"]
+
+_ROOMS = (breaks, framing, heads, pace, payloads, ranges, replies)  # each enters its own

@@ -1,0 +1,170 @@
+"""What a sandbox is told: plain frozen values, also as JSON for a sandbox in its own process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, TypeAdapter
+
+State = Literal["ADDED", "QUEUED", "IN PROGRESS", "COMPLETED", "FAILURE"]
+Framing = Literal["length", "chunked", "close"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """One job whose result the sandbox knows without its having been created.
+
+    What is served, first that is set: `content` (the ZIP itself), `path` (a ZIP file),
+    `payload_bytes` (a ZIP of about that many bytes which does not compress any further, made while
+    it is sent, in flat memory), else `records` × `columns` of realistic data (None: the sandbox's
+    default). `member` names the file inside the ZIP, None is `{id}.csv` or `{id}.ics`.
+
+    `state` is what the job is from `ready_after_s` (seconds after the server's start) on; before
+    that it is IN PROGRESS. `expired`: completed, but its day is over. `account` restricts it to one
+    account, None is all. `error` is a code of Zoho's answered to every result request. `faults` are
+    names out of `FAULTS`, one used up by each attempt.
+    """
+
+    kind: Literal["csv", "ics"] = "csv"
+    records: int | None = None
+    columns: int | None = None
+    content: bytes | None = None
+    path: Path | None = None
+    payload_bytes: int | None = None
+    payload_method: Literal["stored", "deflated"] = "stored"
+    member: str | None = None
+    state: State = "COMPLETED"
+    ready_after_s: float = 0.0
+    expired: bool = False
+    account: str | None = None
+    error: str | None = None
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRule:
+    """Faults by chance, the same ones in every run.
+
+    Whether an attempt is hit, and by which of `faults`, depends on nothing but `seed`, job id and
+    the number of the attempt, so concurrency does not change it. `share` is 0…1. `attempts` limits
+    the rule to the first so many attempts of a job, None is all.
+    """
+
+    share: float
+    faults: tuple[str, ...]
+    seed: int = 0
+    attempts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSpec:
+    """One account, known by its tokens.
+
+    `client_id` and `client_secret` None take anything. `revoked`: refresh tokens are no longer
+    honoured. `error` is a code of Zoho's (say OAUTH_SCOPE_MISMATCH) answered to every call.
+    """
+
+    access_tokens: tuple[str, ...] = ()
+    refresh_tokens: tuple[str, ...] = ()
+    client_id: str | None = None
+    client_secret: str | None = None
+    scope: str = "ZohoCRM.bulk.read"
+    revoked: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxOptions:
+    """How the sandbox behaves; the defaults are Zoho as documented.
+
+    The window: `requests` per `period_s` seconds, `rolling` or `fixed` (cut at multiples of the
+    period after the start). The request that crosses it locks the account out for `lockout_s`
+    (None: one period; 0: only that request is refused); `reject_prolongs` starts the lock-out anew
+    at each refusal. `whole_seconds`: the server's stamps have no fraction and both ends of the
+    window count. `retry_after`: None sends no such header, `seconds` and `date` tell the truth in
+    that form, any other text is sent as it stands. `foreigners`: account → requests per period that
+    somebody else takes. `concurrency`: downloads at once per account, None is no cap.
+
+    The data: ids that are neither in `jobs` nor created are served out of `seed` and the id when
+    `implicit`; `named_ids` gives some of them behaviours (`NAMED_IDS`). `cache_dir` keeps what was
+    generated for other processes, None keeps it in memory only.
+
+    Tokens: with `auth` off every token is good and stands for an account of its own, no token for
+    the account "default". An access token lives `token_life_s` seconds and at most
+    `token_life_requests` API calls (None: no such end). `token_requests` per `token_period_s` for
+    each refresh token, None lifts it; beyond, the answer has HTTP `token_throttle_status`.
+
+    The wire: `framing` of results; `ranges` and `etag` offer resumption; `bandwidth_bytes_per_s` is
+    for each download; `latency_s` = (least, most) before an answer. `paths` says which forms of the
+    URL exist: `/crm/bulk/v8/read/…` and `/crm/v8/read/…`.
+
+    Faults: `faults` maps a job id, or "token", "create", "status", to names out of `FAULTS`, one
+    used up by each attempt ("" is none); `rules` add faults by chance to results. `log_file` gets
+    the server's log as JSON lines.
+    """
+
+    __pydantic_config__ = ConfigDict(
+        extra="forbid", val_json_bytes="base64", ser_json_bytes="base64"
+    )
+
+    requests: int = 10
+    period_s: float = 60.0
+    window: Literal["rolling", "fixed"] = "rolling"
+    lockout_s: float | None = None
+    reject_prolongs: bool = False
+    whole_seconds: bool = False
+    retry_after: str | None = None
+    foreigners: Mapping[str, float] = field(default_factory=dict)
+    concurrency: int | None = None
+
+    seed: int = 0
+    records: int = 200_000
+    columns: int = 20
+    ics_records: int = 2_000
+    implicit: bool = True
+    named_ids: bool = True
+    jobs: Mapping[str, JobSpec] = field(default_factory=dict)
+    cache_dir: Path | None = None
+    prepare_s: float = 1.0
+    keep_s: float = 86_400.0
+    per_page: int = 200_000
+    module_records: int | None = None
+
+    auth: bool = False
+    accounts: Mapping[str, AccountSpec] = field(default_factory=dict)
+    token_life_s: float = 3600.0
+    token_life_requests: int | None = None
+    token_requests: int | None = 10
+    token_period_s: float = 600.0
+    token_throttle_status: int = 400
+    tokens_alive: int = 15
+
+    framing: Framing = "length"
+    ranges: bool = False
+    etag: bool = False
+    content_type: str = "application/zip"
+    bandwidth_bytes_per_s: float | None = None
+    latency_s: tuple[float, float] = (0.0, 0.0)
+    paths: Literal["bulk", "plain", "both"] = "both"
+    not_found_status: Literal[400, 404] = 404
+    not_ready: Literal["not_found", "202", "204", "empty"] = "not_found"
+
+    faults: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rules: tuple[FaultRule, ...] = ()
+    log_file: Path | None = None
+
+    def to_json(self) -> str:
+        """Write the options as one line that `from_json` reads."""
+        return _adapter().dump_json(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> SandboxOptions:
+        """Read options; what is not given has its default. Raises ValueError."""
+        return _adapter().validate_json(text)
+
+
+def _adapter() -> TypeAdapter[SandboxOptions]:
+    return TypeAdapter(SandboxOptions)
