@@ -1,1 +1,59 @@
-"""bulkfetch."""
+"""Bring lists of Zoho CRM bulk exports home: whole, verified, extracted, once, in time.
+
+    settings = bulkfetch.load_settings("jobs.toml")
+    async with bulkfetch.Client(settings) as client:
+        async for outcome in client.fetch(job_ids):
+            print(outcome.job_id, outcome.status, outcome.files)
+
+`bulkfetch.sandbox` is the stand-in for Zoho for your own tests; import it by itself.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bulkfetch.client import Client, fetch
+    from bulkfetch.config import Settings, load_settings
+    from bulkfetch.errors import AccountError, BulkfetchError, ConfigError, JobError, RunError
+    from bulkfetch.events import Event
+    from bulkfetch.models import Failure, Job, Outcome, PublishedFile, Report
+
+__all__ = [
+    "AccountError",
+    "BulkfetchError",
+    "Client",
+    "ConfigError",
+    "Event",
+    "Failure",
+    "Job",
+    "JobError",
+    "Outcome",
+    "PublishedFile",
+    "Report",
+    "RunError",
+    "Settings",
+    "fetch",
+    "load_settings",
+]
+
+# Imported when first used (PEP 562): `bulkfetch --help` needs none of it, and is there at once.
+_ROOMS = {
+    "client": ("Client", "fetch"),
+    "config": ("Settings", "load_settings"),
+    "errors": ("AccountError", "BulkfetchError", "ConfigError", "JobError", "RunError"),
+    "events": ("Event",),
+    "models": ("Failure", "Job", "Outcome", "PublishedFile", "Report"),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -116,6 +116,14 @@ class ServerError(JobError):
     default_hint = "The service is in trouble; run the same command again later."
 
 
+class TooManyRequests(JobError):
+    """The server refused the request because the account's limit is used up."""
+
+    code = "TOO_MANY_REQUESTS"
+    retryable = True
+    default_hint = "Another program uses this account; lower requests in [account.window]."
+
+
 class NotReady(JobError):
     """The server has no file for this job yet."""
 

@@ -91,7 +91,8 @@ class Report:
 
     `skipped` jobs were done before this run and are not counted in `done`. `aborted` is why the
     run or an account stopped early, None when it ran to its end. `interrupted` means that it was
-    asked to stop.
+    asked to stop. `list_read` is False when the run ended before its list was read to the end, so
+    that there are more ids than counted here. `failures` are the first hundred.
     """
 
     done: int = 0
@@ -104,4 +105,10 @@ class Report:
     elapsed_s: float = 0.0
     aborted: Failure | None = None
     interrupted: bool = False
+    list_read: bool = True
     failures: tuple[Outcome, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every job of the list is done."""
+        return not (self.failed or self.pending or self.aborted) and self.list_read
