@@ -1,0 +1,244 @@
+"""What a reply to a result request means.
+
+Pure: a `Head` and the first bytes of the body go in, an error (a value, not raised) or None comes
+out. The error table is Zoho's own documentation of Bulk Read; what is undocumented is tolerated in
+every variant. A file is told from an error by its bytes, never by Content-Type or
+Content-Disposition, since JSON errors come as `attachment` and real ZIPs as `x-download`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from bulkfetch.errors import (
+    AuthenticationFailure,
+    AuthorizationFailed,
+    BadResponse,
+    BulkfetchError,
+    EncodedBody,
+    InvalidRequestMethod,
+    InvalidToken,
+    InvalidUrlPattern,
+    NoPermission,
+    NotAZip,
+    NotReady,
+    Redirected,
+    ResourceNotFound,
+    ScopeMismatch,
+    ServerError,
+    TooManyRequests,
+    UnexpectedStatus,
+)
+
+ZIP_MAGIC = b"PK"
+# An error body is a few hundred bytes; more than this is not read for a code.
+ERROR_BODY_BYTES = 64 * 1024
+
+_ERRORS: Mapping[str, type[BulkfetchError]] = {
+    cls.code: cls
+    for cls in (
+        InvalidUrlPattern,
+        ScopeMismatch,
+        InvalidToken,
+        AuthenticationFailure,
+        NoPermission,
+        AuthorizationFailed,
+        InvalidRequestMethod,
+        ResourceNotFound,
+        ServerError,
+        TooManyRequests,
+    )
+}
+# Codes that mean the same as one above: the SDK's and the create endpoint's spellings.
+_ALIASES = {"INTERNAL_SERVER_ERROR": ServerError, "OAUTH_SCOPE_MISSING": ScopeMismatch}
+_BY_STATUS: Mapping[int, type[BulkfetchError]] = {
+    401: AuthenticationFailure,
+    403: NoPermission,
+    404: ResourceNotFound,
+    405: InvalidRequestMethod,
+    410: ResourceNotFound,
+    429: TooManyRequests,
+}
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:([0-9]{1,18})|\*)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The parts of a response head that decide anything.
+
+    `length` is the announced size of the body in bytes, None where it is not announced.
+    `validator` is a strong ETag that a resumed request can be made conditional on, else None.
+    `ranges` says whether the server offers byte ranges. `retry_after_s` as `retry_after`.
+    """
+
+    status: int
+    length: int | None = None
+    encoding: str = "identity"
+    location: str | None = None
+    retry_after_s: float | None = None
+    validator: str | None = None
+    ranges: bool = False
+    content_range: str | None = None
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a broken transfer of this reply may be continued by a Range request."""
+        return self.ranges and self.validator is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ZohoError:
+    """The code and the message of an error body; both as sent, cleaned for print."""
+
+    code: str
+    message: str
+
+
+def read_head(status: int, headers: Mapping[str, str], now: float) -> Head:
+    """Take from a response head what decides anything. `now` is wall time in epoch seconds."""
+    etag = headers.get("ETag", "")
+    length = headers.get("Content-Length", "")
+    return Head(
+        status=status,
+        length=int(length) if length.isascii() and length.isdigit() and len(length) < 19 else None,
+        encoding=headers.get("Content-Encoding", "identity").strip().lower() or "identity",
+        location=headers.get("Location"),
+        retry_after_s=retry_after(headers.get("Retry-After"), headers.get("Date"), now),
+        validator=etag if etag.startswith('"') and len(etag) <= 256 else None,
+        ranges=headers.get("Accept-Ranges", "").strip().lower() == "bytes",
+        content_range=headers.get("Content-Range"),
+    )
+
+
+def retry_after(value: str | None, date: str | None, now: float) -> float | None:
+    """Give the seconds that a Retry-After header asks for, None where it says nothing usable.
+
+    A date is read against the reply's own Date header where there is one, so that a wrong clock
+    on either side does not matter. Never negative; not capped here, the window caps it.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:12])
+    at, sent = _epoch(text), _epoch(date) if date else None
+    return None if at is None else max(0.0, at - (now if sent is None else sent))
+
+
+def _epoch(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def error_body(body: bytes) -> ZohoError | None:
+    """Find Zoho's error code in a body, at top level or inside `data[]`; None where there is none.
+
+    Takes any bytes and never raises.
+    """
+    if len(body) > ERROR_BODY_BYTES or body.lstrip()[:1] != b"{":
+        return None
+    try:
+        top = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    data = top.get("data") if isinstance(top, dict) else None
+    for holder in (top, *(data[:1] if isinstance(data, list) else ())):
+        if isinstance(holder, dict) and isinstance(holder.get("code"), str):
+            message = holder.get("message")
+            return ZohoError(
+                code=printable(holder["code"], 60),
+                message=printable(message, 300) if isinstance(message, str) else "",
+            )
+    return None
+
+
+def printable(text: str, limit: int) -> str:
+    """Make foreign text fit for one line of a terminal or a log: bounded, nothing unprintable."""
+    clean = "".join(c if c.isprintable() else " " for c in text[: 2 * limit]).strip()
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def refusal(head: Head, body: bytes) -> BulkfetchError | None:
+    """Say what is wrong with a reply, None when it is a ZIP's beginning.
+
+    `body` is the first bytes of the body: for a success at least two of them where there are so
+    many, for anything else up to ERROR_BODY_BYTES. The reply to a Range request is judged by
+    `range_refusal`.
+    """
+    status = head.status
+    if 300 <= status < 400:
+        return Redirected(f"HTTP {status} to {_host(head.location)}", http=status)
+    if head.encoding != "identity":
+        return EncodedBody(f"Content-Encoding {printable(head.encoding, 40)}", http=status)
+    if status == 206:
+        return BadResponse("HTTP 206 although no range was asked for", http=status)
+    if status == 200 and body.startswith(ZIP_MAGIC):
+        return None
+    said = error_body(body)
+    if said is not None and (cls := _ERRORS.get(said.code) or _ALIASES.get(said.code)):
+        return cls(said.message, http=status)
+    if status in (202, 204) or (status == 200 and not body):
+        return NotReady(f"HTTP {status} without a file", http=status)
+    if status >= 500 or status == 408:
+        return ServerError(_words(status, said), http=status)
+    if cls := _BY_STATUS.get(status):
+        return cls(_words(status, said), http=status)
+    if status == 200:
+        kind = "JSON" if body.lstrip()[:1] in (b"{", b"[") else "text or HTML"
+        looks = kind if _is_text(body) else "unknown bytes"
+        return NotAZip(f"HTTP 200 with {_words(0, said) or looks} in place of a ZIP", http=status)
+    return UnexpectedStatus(_words(status, said), http=status)
+
+
+def range_refusal(head: Head, offset: int, total: int | None) -> BulkfetchError | None:
+    """Check the reply to `Range: bytes={offset}-`; None when it continues exactly there.
+
+    `total` is the size that the first reply announced, None where it did not.
+    """
+    match = _CONTENT_RANGE.fullmatch((head.content_range or "").strip())
+    if match is None:
+        return BadResponse("HTTP 206 without a usable Content-Range", http=206)
+    first, last, size = int(match[1]), int(match[2]), match[3] and int(match[3])
+    whole = last + 1
+    if (
+        first != offset
+        or last < first
+        or (size and size != whole)
+        or (total is not None and whole != total)
+        or (head.length is not None and head.length != whole - first)
+    ):
+        return BadResponse(f"asked for bytes from {offset}, got {match[0]}", http=206)
+    return None
+
+
+def _words(status: int, said: ZohoError | None) -> str:
+    if said is not None:
+        return f"{said.code}: {said.message}" if said.message else said.code
+    if not status:
+        return ""
+    try:
+        return f"HTTP {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"HTTP {status}"
+
+
+def _host(location: str | None) -> str:
+    if not location:
+        return "nowhere (no Location)"
+    try:
+        host = urlsplit(location).hostname
+    except ValueError:
+        host = None
+    return printable(host, 100) if host else "the same host"
+
+
+def _is_text(body: bytes) -> bool:
+    return all(byte >= 32 or byte in b"\t\r\n" for byte in body[:200])

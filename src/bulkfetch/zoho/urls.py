@@ -1,0 +1,23 @@
+"""Where a result lives."""
+
+from __future__ import annotations
+
+from yarl import URL
+
+from bulkfetch.errors import InvalidJobId
+from bulkfetch.models import is_job_id
+
+# The download page documents this path without `bulk` once, in prose; its own sample, the other
+# endpoints and the SDK all have it. Hence the default, and hence a setting (`result_path`).
+RESULT_PATH = "/crm/bulk/{version}/read/{job_id}/result"
+
+
+def result_url(api_domain: str, result_path: str, version: str, job_id: str) -> URL:
+    """Give the address of one job's result.
+
+    Raises InvalidJobId for an id that is not 1 to 20 ASCII digits: anything else could change the
+    address it is put into.
+    """
+    if not is_job_id(job_id):
+        raise InvalidJobId(f"not a job id: {job_id[:40]!a}")
+    return URL(api_domain).join(URL(result_path.format(version=version, job_id=job_id)))

@@ -1,0 +1,195 @@
+"""What replies mean, as values: heads and first bytes in, errors out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkfetch import errors
+from bulkfetch.zoho.replies import (
+    Head,
+    error_body,
+    printable,
+    range_refusal,
+    read_head,
+    refusal,
+    retry_after,
+)
+
+
+def _body(code: str, message: str = "some words") -> bytes:
+    return json.dumps({"code": code, "message": message, "details": {}, "status": "error"}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, b"PK\x03\x04", None),
+        (404, _body("INVALID_URL_PATTERN"), errors.InvalidUrlPattern),
+        (401, _body("OAUTH_SCOPE_MISMATCH"), errors.ScopeMismatch),
+        (401, _body("INVALID_TOKEN"), errors.InvalidToken),
+        (401, _body("AUTHENTICATION_FAILURE"), errors.AuthenticationFailure),
+        (401, b"", errors.AuthenticationFailure),
+        (403, _body("NO_PERMISSION"), errors.NoPermission),
+        (400, _body("AUTHORIZATION_FAILED"), errors.AuthorizationFailed),
+        (400, _body("INVALID_REQUEST_METHOD"), errors.InvalidRequestMethod),
+        (404, _body("RESOURCE_NOT_FOUND"), errors.ResourceNotFound),
+        (400, _body("RESOURCE_NOT_FOUND"), errors.ResourceNotFound),
+        (404, b"<html>", errors.ResourceNotFound),
+        (410, b"", errors.ResourceNotFound),
+        (500, _body("INTERNAL_ERROR"), errors.ServerError),
+        (500, b"<html>", errors.ServerError),
+        (502, b"", errors.ServerError),
+        (503, b"", errors.ServerError),
+        (504, b"", errors.ServerError),
+        (429, b"", errors.TooManyRequests),
+        (429, _body("TOO_MANY_REQUESTS"), errors.TooManyRequests),
+        (202, b"", errors.NotReady),
+        (204, b"", errors.NotReady),
+        (200, b"", errors.NotReady),
+        (200, b"<html>login</html>", errors.NotAZip),
+        (200, b'{"any": "thing"}', errors.NotAZip),
+        (200, b"P", errors.NotAZip),
+        (200, _body("RESOURCE_NOT_FOUND"), errors.ResourceNotFound),
+        (200, _body("INTERNAL_ERROR"), errors.ServerError),
+        (200, json.dumps({"data": [{"code": "NO_PERMISSION"}]}).encode(), errors.NoPermission),
+        (206, b"PK\x03\x04", errors.BadResponse),
+        (304, b"", errors.Redirected),
+        (302, b"", errors.Redirected),
+        (418, b"", errors.UnexpectedStatus),
+        (400, _body("SOMETHING_NEW"), errors.UnexpectedStatus),
+        (999, b"", errors.ServerError),
+    ],
+)
+def test_a_reply_means_what_zoho_says_it_means(
+    status: int, body: bytes, expected: type[errors.BulkfetchError] | None
+) -> None:
+    """Each documented reply, and each undocumented variant, has one meaning."""
+    error = refusal(Head(status), body)
+    assert type(error) is (expected or type(None))
+    if error is not None:
+        assert error.http == status
+
+
+def test_an_encoded_body_is_refused_whatever_its_bytes() -> None:
+    """A Content-Encoding that was not asked for is refused before a byte is read."""
+    error = refusal(Head(200, encoding="gzip"), b"PK\x03\x04")
+    assert isinstance(error, errors.EncodedBody)
+
+
+@pytest.mark.parametrize(
+    ("location", "named"),
+    [
+        ("https://evil.example/steal?x=1", "evil.example"),
+        ("//other.example/x", "other.example"),
+        ("/login", "the same host"),
+        (None, "nowhere (no Location)"),
+        ("http://[broken", "the same host"),
+    ],
+)
+def test_a_redirect_names_its_target_host(location: str | None, named: str) -> None:
+    """A redirect's message names the host that it leads to, and nothing else of it."""
+    error = refusal(Head(302, location=location), b"")
+    assert error is not None
+    assert error.message == f"HTTP 302 to {named}"
+
+
+@pytest.mark.parametrize(
+    ("value", "date", "seconds"),
+    [
+        (None, None, None),
+        ("60", None, 60.0),
+        (" 7 ", None, 7.0),
+        ("-5", None, None),
+        ("soon", None, None),
+        ("", None, None),
+        ("1e9", None, None),
+        ("٣", None, None),
+        ("9" * 40, None, 999_999_999_999.0),
+        ("Thu, 01 Jan 1970 00:02:00 GMT", None, 20.0),
+        ("Thu, 01 Jan 1970 00:00:10 GMT", None, 0.0),
+        ("Thu, 01 Jan 1970 00:02:00 GMT", "Thu, 01 Jan 1970 00:01:00 GMT", 60.0),
+        ("Thu, 99 Foo 1970", None, None),
+    ],
+)
+def test_retry_after_is_read_in_every_form(
+    value: str | None, date: str | None, seconds: float | None
+) -> None:
+    """Seconds and dates are understood, dates against the reply's own clock; the rest is None."""
+    assert retry_after(value, date, now=100.0) == seconds
+
+
+@given(st.text(max_size=60), st.none() | st.text(max_size=60))
+def test_retry_after_takes_any_text(value: str, date: str | None) -> None:
+    """No text whatever makes Retry-After raise or go negative."""
+    seconds = retry_after(value, date, now=0.0)
+    assert seconds is None or seconds >= 0
+
+
+@given(st.binary(max_size=300))
+def test_an_error_body_may_hold_anything(body: bytes) -> None:
+    """No bytes whatever make the search for an error code raise."""
+    error_body(body)
+    refusal(Head(200), body)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_any_json_is_a_body(value: object) -> None:
+    """No JSON whatever makes the search for an error code raise."""
+    error_body(json.dumps({"code": value, "message": value, "data": value}).encode())
+
+
+def test_deeply_nested_json_is_no_error_code() -> None:
+    """JSON nested beyond the parser's depth is taken for any other text."""
+    assert error_body(b'{"a":' * 9000) is None
+
+
+def test_foreign_text_is_one_clean_line() -> None:
+    """Control and bidi characters never reach a terminal; long text is cut."""
+    assert printable("a\x1b[31mb\r\nc\u202ed", 40) == "a [31mb  c d"
+    assert len(printable("x" * 1000, 30)) == 30
+
+
+@pytest.mark.parametrize(
+    ("content_range", "length", "fine"),
+    [
+        ("bytes 10-19/20", 10, True),
+        ("bytes 10-19/*", None, True),
+        ("bytes 10-19/20", 9, False),
+        ("bytes 0-19/20", 20, False),
+        ("bytes 10-18/20", 9, False),
+        ("bytes 10-29/30", 20, False),
+        ("bytes */20", None, False),
+        ("items 10-19/20", 10, False),
+        (None, 10, False),
+    ],
+)
+def test_a_continued_body_must_continue_exactly(
+    content_range: str | None, length: int | None, fine: bool
+) -> None:
+    """A 206 is taken only when it runs from the byte asked for to the known end."""
+    head = Head(206, length=length, content_range=content_range)
+    assert (range_refusal(head, 10, 20) is None) is fine
+
+
+@given(st.dictionaries(st.sampled_from(["ETag", "Content-Length", "Retry-After"]), st.text()))
+def test_any_header_values_make_a_head(headers: dict[str, str]) -> None:
+    """No header values whatever make a head raise."""
+    read_head(200, headers, now=0.0)
+
+
+def test_only_a_strong_validator_with_ranges_allows_resuming() -> None:
+    """A weak ETag, or ranges without an ETag, offer no resumption."""
+    offered = {"ETag": '"abc"', "Accept-Ranges": "bytes"}
+    assert read_head(200, offered, 0.0).resumable
+    assert not read_head(200, offered | {"ETag": 'W/"abc"'}, 0.0).resumable
+    assert not read_head(200, {"ETag": '"abc"'}, 0.0).resumable
+    assert not read_head(200, {"Accept-Ranges": "bytes"}, 0.0).resumable
