@@ -1,0 +1,37 @@
+"""What goes into one attempt at a result, and what it came to. Values only, no HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from bulkfetch.window import Permit
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A broken transfer that may go on: `bytes` are on disk, `total` is the whole size if known.
+
+    `validator` is the strong ETag that the rest must still have.
+    """
+
+    bytes: int
+    total: int | None
+    validator: str
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """What goes into one attempt and what it came to: written by gate and door, read by the lane.
+
+    `permit` is a slot taken beforehand, spent on the first request. `partial` is what to resume,
+    and after a failure what may be resumed next. `requests` counts what the server may have
+    counted, `received` body bytes. `token` is what was sent, for redaction and renewal.
+    """
+
+    permit: Permit | None = None
+    partial: Partial | None = None
+    requests: int = 0
+    received: int = 0
+    token: SecretStr | None = None

@@ -1,0 +1,201 @@
+"""The one door to a result: whatever asks the server for a file goes through `Door.fetch`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import aiohttp
+from pydantic import SecretStr
+
+from bulkfetch.disk import disk_error
+from bulkfetch.errors import BulkfetchError, ConnectionLost, NotAZip, TooLarge, Truncated
+from bulkfetch.transfer.attempt import Attempt, Partial
+from bulkfetch.transfer.body import READ_BUFFER_BYTES, Watchdog, save
+from bulkfetch.transfer.gate import gate
+from bulkfetch.window import Window
+from bulkfetch.zoho.replies import (
+    ERROR_BODY_BYTES,
+    ZIP_MAGIC,
+    Head,
+    printable,
+    range_refusal,
+    read_head,
+    refusal,
+)
+from bulkfetch.zoho.tokens import TokenSource
+from bulkfetch.zoho.urls import result_url
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Where an account's results are; `proxy` None means a direct connection."""
+
+    api_domain: str
+    result_path: str
+    version: str
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """Bounds of one attempt; bytes and seconds as in [limits] of jobs.toml."""
+
+    zip_bytes: int
+    idle_s: float
+    min_bytes_per_s: float
+    connect_s: float
+    headers_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A body that came whole: the size on disk, and how much of it an earlier attempt had left."""
+
+    zip_bytes: int
+    resumed_bytes: int = 0
+
+
+class Door:
+    """Fetches results of one account. Safe for any number of concurrent calls."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        remote: Remote,
+        window: Window,
+        tokens: TokenSource,
+        guards: Guards,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._session = session
+        self._remote = remote
+        self._window = window
+        self._tokens = tokens
+        self._guards = guards
+        self._clock = clock  # wall time, for Retry-After dates only
+
+    async def fetch(self, job_id: str, part: Path, attempt: Attempt) -> Fetched:
+        """Ask once for a result and stream it to `part`, which lies in an existing folder.
+
+        With `attempt.partial` the request is a conditional Range request and `part` holds what it
+        says; a server that answers with the whole file is taken at its word.
+
+        Returns when the whole body is in the file, not yet synced, its first bytes seen to be a
+        ZIP's. Raises BulkfetchError; `attempt.partial` then says what may be resumed.
+        If cancelled: `part` holds what was written so far; the slot is settled.
+        """
+        failure: BulkfetchError
+        try:
+            return await self._ask(job_id, part, attempt)
+        except BulkfetchError as error:
+            failure = error
+        except aiohttp.ClientError as error:
+            failure = ConnectionLost(printable(str(error), 200))
+        except OSError as error:
+            failure = disk_error(error)
+        finally:
+            if attempt.permit is not None:  # no request came about
+                attempt.permit.unused()
+                attempt.permit = None
+        attempt.partial = _left(part, attempt) if failure.retryable else None
+        raise _redact(failure, attempt.token)
+
+    async def _ask(self, job_id: str, part: Path, attempt: Attempt) -> Fetched:
+        remote, guards, partial = self._remote, self._guards, attempt.partial
+        headers = {}
+        if partial is not None:
+            headers = {"Range": f"bytes={partial.bytes}-", "If-Range": partial.validator}
+        response = await self._session.get(
+            result_url(remote.api_domain, remote.result_path, remote.version, job_id),
+            headers=headers,
+            allow_redirects=False,
+            read_bufsize=READ_BUFFER_BYTES,
+            proxy=remote.proxy,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=guards.connect_s),
+            middlewares=(gate(self._window, self._tokens, attempt, guards.headers_s),),
+        )
+        try:
+            head = read_head(response.status, response.headers, self._clock())
+            async with Watchdog(attempt, guards.idle_s, guards.min_bytes_per_s) as watchdog:
+                fetched = await self._take(response.content, watchdog, head, part, attempt)
+        except BaseException:
+            response.close()
+            raise
+        response.release()
+        return fetched
+
+    async def _take(
+        self,
+        content: aiohttp.StreamReader,
+        watchdog: Watchdog,
+        head: Head,
+        part: Path,
+        attempt: Attempt,
+    ) -> Fetched:
+        cap, partial = self._guards.zip_bytes, attempt.partial
+        validator: str | None
+        if head.status == 206 and partial is not None:
+            refused = range_refusal(head, partial.bytes, partial.total)
+            if refused is not None:
+                attempt.partial = None
+                raise refused
+            first, offset, total, validator = b"", partial.bytes, partial.total, partial.validator
+        else:
+            first = await _beginning(content, watchdog, head)
+            refused = refusal(head, first)
+            if refused is not None:
+                raise refused
+            offset, total = 0, head.length
+            validator = head.validator if head.resumable else None
+        if head.length is not None and offset + head.length > cap:
+            raise TooLarge(f"{offset + head.length} bytes announced, {cap} allowed")
+        # From here on the file holds this reply's bytes, and no earlier one's.
+        attempt.partial = Partial(offset, total, validator) if validator is not None else None
+        size = await save(content, watchdog, part, first=first, offset=offset, cap_bytes=cap)
+        if total is not None and size != total:
+            raise Truncated(f"{size} of {total} bytes")
+        if size < len(ZIP_MAGIC):
+            raise NotAZip(f"{size} bytes in place of a ZIP", http=head.status)
+        return Fetched(zip_bytes=size, resumed_bytes=offset)
+
+
+async def _beginning(content: aiohttp.StreamReader, watchdog: Watchdog, head: Head) -> bytes:
+    """Read as much of a body as it takes to judge it: two bytes of a ZIP, the whole of an error."""
+    data = b""
+    if head.encoding != "identity" or 300 <= head.status < 400:
+        return data
+    success = head.status == 200
+    while len(data) < ERROR_BODY_BYTES:
+        if success and len(data) >= len(ZIP_MAGIC) and data.startswith(ZIP_MAGIC):
+            break
+        try:
+            piece = await watchdog.read(content)
+        except aiohttp.ClientError:
+            if success:
+                raise Truncated("the body broke off at its beginning") from None
+            break  # the status alone has to do
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+def _left(part: Path, attempt: Attempt) -> Partial | None:
+    """Say what of a broken transfer is on disk and may be resumed."""
+    if attempt.partial is None or not part.exists():
+        return None
+    written = part.stat().st_size
+    return replace(attempt.partial, bytes=written) if written else None
+
+
+def _redact(error: BulkfetchError, token: SecretStr | None) -> BulkfetchError:
+    """Take the token out of a message: a hostile server can send back what it was sent."""
+    secret = token.get_secret_value() if token else ""
+    if secret and secret in error.message:
+        message = error.message.replace(secret, "[token]")
+        return type(error)(message, hint=error.hint, http=error.http)
+    return error
