@@ -1,0 +1,209 @@
+"""The library's front door: settings in, outcomes out.
+
+Settings stop here: the rooms behind take plain values. Nothing here configures logging, installs a
+signal handler or ends the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import anyio
+import anyio.abc
+from pydantic import SecretStr
+
+from bulkfetch.archive import Limits as ArchiveLimits
+from bulkfetch.config import AccountSettings, Credentials, Settings, job_of
+from bulkfetch.disk import disk_error
+from bulkfetch.errors import ConfigError
+from bulkfetch.events import Emit, Event, ignore
+from bulkfetch.journal import Journal, OutputLock
+from bulkfetch.models import Report
+from bulkfetch.pipeline.finish import Finishing
+from bulkfetch.pipeline.lane import Line
+from bulkfetch.pipeline.places import Places
+from bulkfetch.pipeline.run import Jobs, Plan, Run
+
+if TYPE_CHECKING:
+    import aiohttp
+
+
+# The stand-in takes any token.
+_ANY_TOKEN = SecretStr("sandbox")
+
+
+class Client:
+    """Brings results home into one output folder. An async context manager.
+
+    Several clients may live side by side in one event loop, each with its own output folder; those
+    that share an account share its window. Entering takes the folder's lock.
+
+    Raises on entering: OutputLocked, NotWritable, DiskFull.
+    If cancelled: requests under way are dropped and their slots settled; what was complete stays in
+    staging; nothing half-done is ever under a final name; the same list goes on later.
+    """
+
+    def __init__(self, settings: Settings, *, on_event: Emit = ignore) -> None:
+        """Take settings as they are; `on_event` is called in the loop, and must not block."""
+        self._settings = settings
+        self._emit = on_event
+        self._places = Places(settings.out.absolute(), os.fspath(settings.out))
+        self._stack = AsyncExitStack()
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._run: Run | None = None
+        self._lines: dict[str, Line] = {}
+        self._sessions: dict[Path | None, aiohttp.ClientSession] = {}
+        self._sandbox_url: str | None = None
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            try:
+                self._places.prepare()
+            except OSError as error:
+                raise disk_error(error) from error
+            stack.enter_context(OutputLock.take(self._places.state))
+            self._tasks = await stack.enter_async_context(anyio.create_task_group())
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
+        self._tasks = None
+        return await self._stack.__aexit__(kind, error, trace)
+
+    def fetch(self, jobs: Jobs) -> Run:
+        """Start to fetch a list, and give the run: iterate it for the outcomes.
+
+        `jobs` are ids or `Job`s, in any iterable or async iterable; a plain iterable is read in the
+        event loop. Ids without an account belong to the only one, or the one named `default`.
+        Raises RuntimeError outside `async with`, or while another list is being fetched.
+        """
+        if self._tasks is None:
+            raise RuntimeError("the client is not open: use `async with`")
+        if self._run is not None and not self._run.ended:
+            raise RuntimeError("the client is fetching another list")
+        limits = self._settings.limits
+        threads = limits.threads or os.cpu_count() or 1
+        self._run = Run(
+            jobs,
+            lambda: Journal.open(self._places.state),
+            self._places,
+            Plan(
+                finishing=Finishing(
+                    ArchiveLimits(file_bytes=limits.file_bytes),
+                    keep_zip=self._settings.keep_zip,
+                    quarantine_bytes=limits.quarantine_bytes,
+                ),
+                threads=threads,
+                staging_bytes=limits.staging_bytes,
+                as_job=lambda job_id: job_of(self._settings, job_id),
+            ),
+            self._line,
+            self._emit,
+        )
+        self._tasks.start_soon(self._run.work)
+        return self._run
+
+    async def _line(self, name: str) -> Line:
+        """Open what an account needs for requests; once. Raises AccountError, ConfigError."""
+        if name not in self._lines:
+            account = self._settings.account(name)
+            if account.is_sandbox:
+                account = account.at(await self._sandbox(), Credentials(access_token=_ANY_TOKEN))
+                self._lines[name] = await self._connect(account, state_dir=None)
+            else:
+                self._lines[name] = await self._connect(account, self._settings.state_dir)
+        return self._lines[name]
+
+    async def _connect(self, account: AccountSettings, state_dir: Path | None) -> Line:
+        # Imported here: a run that has nothing to ask needs no HTTP, and starts at once.
+        from bulkfetch.transfer.door import Door, Guards, Remote
+        from bulkfetch.window import WindowEvent, open_window
+        from bulkfetch.zoho.regions import servers
+        from bulkfetch.zoho.tokens import token_source
+
+        limits, name = self._settings.limits, account.name
+        session = await self._session(account.ca_file)
+
+        def note(message: str) -> None:
+            self._emit(Event("note", message, name))
+
+        tokens = token_source(account, lambda: session, state_dir, note)
+        where = servers(account)
+        window = ...
+        remote = Remote(
+            where.api_domain,
+            account.result_path,
+            account.version,
+            account.proxies.url_for(where.api_domain),
+        )
+        guards = Guards(
+            limits.zip_bytes,
+            limits.idle_s,
+            limits.min_bytes_per_s,
+            limits.connect_s,
+            limits.headers_s,
+        )
+        door = Door(session, remote, window, tokens, guards)
+        return Line(name, door, window, tokens, account.window.concurrency, limits.tries)
+
+    async def _session(self, ca_file: Path | None) -> aiohttp.ClientSession:
+        from bulkfetch.transfer.session import open_session
+
+        if ca_file not in self._sessions:
+            try:
+                session = open_session(ca_file)
+            except OSError as error:
+                raise ConfigError(f"ca_file {ca_file} cannot be used: {error}") from None
+            self._sessions[ca_file] = await self._stack.enter_async_context(session)
+        return self._sessions[ca_file]
+
+    async def _sandbox(self) -> str:
+        """Start the stand-in for Zoho, in a thread of its own; once. Gives its address."""
+        from bulkfetch.sandbox import SandboxOptions, SandboxThread
+
+        if self._sandbox_url is None:
+            options = SandboxOptions.from_json(json.dumps(dict(self._settings.sandbox)))
+            server = await self._stack.enter_async_context(SandboxThread(options))
+            self._sandbox_url = server.sandbox.url
+        return self._sandbox_url
+
+
+def account_key(account: AccountSettings, api_domain: str) -> str:
+    """Name an account for the window of this machine, without telling anything of it.
+
+    Zoho counts per account, and an account cannot be told from a token. Processes with the same
+    refresh token share a window; those with a plain token or a token_command share it where data
+    centre and account name are the same, since their tokens change while the account does not.
+    """
+    credentials = account.credentials
+    if credentials.can_refresh and credentials.refresh_token and account.token_command is None:
+        identity = credentials.refresh_token.get_secret_value()
+    else:
+        identity = f"account {account.name}"
+    return hashlib.sha256(f"{api_domain}\0{identity}".encode()).hexdigest()
+
+
+async def fetch(jobs: Jobs, settings: Settings, *, on_event: Emit = ignore) -> Report:
+    """Fetch a list and report: the one-shot form of `Client`.
+
+    Failures of jobs and accounts are in the report. Raises RunError where the whole run had to be
+    aborted. If cancelled: as `Client`.
+    """
+    async with Client(settings, on_event=on_event) as client:
+        run = client.fetch(jobs)
+        async for _ in run:
+            pass
+        return run.report

@@ -1,0 +1,364 @@
+"""A lane: all requests of one account, in list order, at the pace of its window.
+
+One dispatcher waits for a job, room in staging, a seat (requests in flight) and a slot, in this
+order, and only then starts a task: what waits costs no task, and a stop has only real transfers to
+care for. Retries wait in a heap, without a slot; when due they are taken in turn with first tries,
+so that neither starves the other.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.abc
+
+from bulkfetch.errors import (
+    AccountError,
+    BulkfetchError,
+    ConnectFailed,
+    InvalidToken,
+    TlsFailed,
+    TooManyRequests,
+    Unreachable,
+)
+from bulkfetch.events import Emit, Event, Kind
+from bulkfetch.journal import Entry
+from bulkfetch.models import Job
+from bulkfetch.pipeline.places import Places
+from bulkfetch.pipeline.staging import StagingRoom
+from bulkfetch.transfer.attempt import Attempt, Partial
+from bulkfetch.transfer.decide import Decision, Next, Standing, decide
+from bulkfetch.window import Window
+
+if TYPE_CHECKING:
+    # Both bring the HTTP library along, which a run that has nothing to ask does without.
+    from bulkfetch.transfer.door import Door
+    from bulkfetch.zoho.tokens import TokenSource
+
+# Jobs of one lane that are neither untouched nor ended: in flight, waiting to be tried again,
+# being unpacked. Reached only when retries pile up; first tries then wait for some of them to end.
+LIVE_JOBS = 1000
+# Jobs taken from the journal at a time: enough that the journal is seldom asked.
+TAKE_JOBS = 200
+# What a broken attempt must have gained to give a job its tries back. Less would let a server that
+# breaks off after every byte be asked for ever.
+GROWTH_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class Work:
+    """A job under way, with what its attempts have come to.
+
+    `entry` is its place in the journal. `staged` says that its ZIP is, or may be, complete in
+    staging, `recorded` that the journal says so. `attempts` counts result requests over all
+    runs. `tries`, `repeated` and `refetched` as in `transfer.decide.Standing`; `partial` is what a
+    broken attempt left, `zip_bytes` the complete ZIP's size.
+    """
+
+    entry: Entry
+    staged: bool = False
+    recorded: bool = False
+    attempts: int = 0
+    tries: int = 0
+    repeated: bool = False
+    refetched: bool = False
+    partial: Partial | None = None
+    zip_bytes: int | None = None
+
+    @property
+    def job(self) -> Job:
+        """The job itself."""
+        return self.entry.job
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a lane needs of its account: `seats` requests in flight, `tries` per job."""
+
+    account: str
+    door: Door
+    window: Window
+    tokens: TokenSource
+    seats: int
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where a lane's jobs come from and go to.
+
+    `take` gives the next jobs of the list, none where there are none now. `deliver` takes a job
+    whose ZIP is complete in staging, and may hold the caller up. `fail` takes one that has failed.
+    """
+
+    take: Callable[[int], Awaitable[list[Work]]]
+    deliver: Callable[[Work], Coroutine[Any, Any, None]]
+    fail: Callable[[Work, BulkfetchError], Awaitable[None]]
+
+
+class Lane:
+    """Fetches the results of one account until its list is done, it is stopped, or it ended.
+
+    `ended` is why nothing more can be fetched for this account, None as long as something can.
+    `requests` and `received_bytes` count this run.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        ends: Ends,
+        places: Places,
+        room: StagingRoom,
+        emit: Emit,
+        *,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        self.ended: AccountError | None = None
+        self.requests = 0
+        self._received_bytes = 0
+        self._in_flight: set[Attempt] = set()
+        self._line = line
+        self._ends = ends
+        self._places = places
+        self._room = room
+        self._emit = emit
+        self._dice = dice
+        self._fresh: deque[Work] = deque()
+        self._due: deque[Work] = deque()
+        self._later: list[tuple[float, int, Work]] = []
+        self._order = itertools.count()
+        self._live = 0
+        self._list_ended = False
+        self._source_dry = False
+        self._connects_failed = 0
+        self._retry_turn = False
+        self._news = anyio.Event()
+        self._seats = anyio.Semaphore(line.seats)
+        self._dispatching = anyio.CancelScope()
+
+    @property
+    def account(self) -> str:
+        """The account's name."""
+        return self._line.account
+
+    @property
+    def window(self) -> Window:
+        """The account's window, for progress."""
+        return self._line.window
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way, bodies included."""
+        return len(self._in_flight)
+
+    @property
+    def waiting_retries(self) -> int:
+        """Jobs that wait to be tried again."""
+        return len(self._later) + len(self._due)
+
+    @property
+    def received_bytes(self) -> int:
+        """Body bytes received up to now, those of attempts under way included."""
+        return self._received_bytes + sum(attempt.received for attempt in self._in_flight)
+
+    def more(self) -> None:
+        """Tell that the list has got more jobs for this account."""
+        self._source_dry = False
+        self._tell()
+
+    def list_ended(self) -> None:
+        """Tell that the list will get no more jobs."""
+        self._list_ended = True
+        self._tell()
+
+    def stop(self) -> None:
+        """Start no more requests; what is in flight goes on."""
+        self._dispatching.cancel()
+
+    def concluded(self) -> None:
+        """Tell that a delivered job has ended, one way or the other."""
+        self._live -= 1
+        self._tell()
+
+    def put_back(self, work: Work) -> None:
+        """Take back a delivered job that must be fetched again, from its first byte."""
+        work.staged, work.partial, work.zip_bytes = False, None, None
+        self._due.append(work)
+        self._tell()
+
+    async def run(self) -> None:
+        """Fetch until there is nothing more to do.
+
+        Raises RunError, which ends the run. If cancelled: requests in flight are dropped, their
+        slots settled; incomplete bodies stay in staging and are not used again.
+        """
+        async with anyio.create_task_group() as tasks:
+            with self._dispatching:
+                await self._dispatch(tasks)
+
+    async def _dispatch(self, tasks: anyio.abc.TaskGroup) -> None:
+        while await self._job_at_hand(tasks):
+            await self._room.wait()
+            await self._seats.acquire()
+            try:
+                permit = await self._line.window.acquire()
+            except BaseException:
+                self._seats.release()
+                raise
+            tasks.start_soon(self._attempt, self._pop(), Attempt(permit=permit))
+
+    async def _job_at_hand(self, tasks: anyio.abc.TaskGroup) -> bool:
+        """Wait for a job that wants a request; False when there will be none."""
+        while True:
+            self._news = anyio.Event()
+            now = anyio.current_time()
+            while self._later and self._later[0][0] <= now:
+                self._due.append(heapq.heappop(self._later)[2])
+            if not self._fresh and not self._source_dry and self._live < LIVE_JOBS:
+                await self._refill(tasks)
+                continue
+            if self._fresh or self._due:
+                return True
+            if self._list_ended and self._source_dry and not self._live:
+                return False
+            wait_s = self._later[0][0] - now if self._later else None
+            with anyio.move_on_after(wait_s):
+                await self._news.wait()
+
+    async def _refill(self, tasks: anyio.abc.TaskGroup) -> None:
+        # Dry until shown otherwise, said before the await: `more` may speak meanwhile.
+        self._source_dry = True
+        taken = await self._ends.take(TAKE_JOBS)
+        if taken:
+            self._source_dry = False
+        self._live += len(taken)
+        for work in taken:
+            if work.staged:
+                tasks.start_soon(self._ends.deliver, work)
+            else:
+                self._fresh.append(work)
+
+    def _pop(self) -> Work:
+        self._retry_turn = bool(self._due) and (not self._fresh or not self._retry_turn)
+        return self._due.popleft() if self._retry_turn else self._fresh.popleft()
+
+    async def _attempt(self, work: Work, attempt: Attempt) -> None:
+        attempt.partial = work.partial
+        part = self._places.part(work.job)
+        self._in_flight.add(attempt)
+        try:
+            try:
+                fetched = await self._line.door.fetch(work.job.id, part, attempt)
+            finally:
+                self._in_flight.discard(attempt)
+                self.requests += attempt.requests
+                self._received_bytes += attempt.received
+                work.attempts += attempt.requests
+        except BulkfetchError as error:
+            await self._failed(work, attempt, error)
+        else:
+            self._connects_failed = 0
+            work.zip_bytes, work.staged, work.partial = fetched.zip_bytes, True, None
+            if fetched.resumed_bytes:
+                gained = fetched.resumed_bytes
+                self._say("resumed", work, f"resumed: {gained} bytes saved", gained_bytes=gained)
+            self._room.add(fetched.zip_bytes)
+            await self._ends.deliver(work)
+        finally:
+            self._seats.release()
+
+    async def _failed(self, work: Work, attempt: Attempt, error: BulkfetchError) -> None:
+        unconnected = isinstance(error, ConnectFailed | TlsFailed)
+        self._connects_failed = self._connects_failed + 1 if unconnected else 0
+        decision = self.judge(work, attempt.partial, error)
+        lost = attempt.received if attempt.partial is None else 0
+        if lost and decision.next is Next.RETRY:
+            self._say("restarted", work, f"{lost} bytes are fetched again", lost_bytes=lost)
+        match decision.next:
+            case Next.RETRY:
+                delay_s = self._dice() * decision.ceiling_s
+                due = anyio.current_time() + delay_s
+                heapq.heappush(self._later, (due, next(self._order), work))
+                self._attempt_failed(work, error, decision, delay_s)
+                self._tell()
+            case Next.REPEAT:
+                self._attempt_failed(work, error, decision)
+                work.repeated = True
+                assert attempt.token is not None, "a token was refused, so one was sent"
+                try:
+                    await self._line.tokens.renew(attempt.token)
+                except AccountError as refused:
+                    self.end(refused)
+                else:
+                    self._say("token_renewed", None, "the access token was renewed")
+                    self._due.appendleft(work)
+                    self._tell()
+            case Next.AFTER_WINDOW:
+                self._attempt_failed(work, error, decision)
+                self._due.appendleft(work)
+                self._tell()
+            case Next.END_ACCOUNT:
+                self.end(error)
+            case Next.END_RUN:
+                raise error
+            case Next.FAIL | Next.REFETCH:
+                await self._ends.fail(work, error)
+
+    def judge(self, work: Work, left: Partial | None, error: BulkfetchError) -> Decision:
+        """Count a failure against its job and decide; `left` is what may be resumed."""
+        grown = (left.bytes if left else 0) - (work.partial.bytes if work.partial else 0)
+        if grown >= GROWTH_BYTES:
+            work.tries = 0
+        if not isinstance(error, TooManyRequests | InvalidToken):
+            work.tries += 1
+        work.partial = left
+        return decide(
+            error,
+            Standing(
+                tries=work.tries,
+                budget=self._line.tries,
+                repeated=work.repeated,
+                refetched=work.refetched,
+                connects_failed=self._connects_failed,
+            ),
+        )
+
+    def end(self, error: BulkfetchError) -> None:
+        """Start no more requests for this account, because of `error`; its jobs stay pending."""
+        if self.ended is not None:
+            return
+        self.ended = (
+            error
+            if isinstance(error, AccountError)
+            else Unreachable(f"{self._connects_failed} failures in a row: {error.message}")
+        )
+        self._emit(
+            Event("account_ended", self.ended.message, self.account, data={"code": self.ended.code})
+        )
+        self.stop()
+
+    def _attempt_failed(
+        self, work: Work, error: BulkfetchError, decision: Decision, delay_s: float = 0.0
+    ) -> None:
+        self._say(
+            "attempt_failed",
+            work,
+            f"{error.code}: {error.message}; {decision.next.value}"
+            + (f" in {delay_s:.1f} s" if delay_s else ""),
+            code=error.code,
+            attempt=work.attempts,
+            delay_s=delay_s,
+        )
+
+    def _say(self, kind: Kind, work: Work | None, message: str, **data: int | float | str) -> None:
+        self._emit(Event(kind, message, self.account, work.job.id if work else None, data))
+
+    def _tell(self) -> None:
+        self._news.set()

@@ -1,0 +1,85 @@
+"""Where things lie below the output folder, and what a dead run may have left there.
+
+Everything under `.bulkfetch/` is ours and lies on the file system of the published files, so that
+publishing is a rename.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from bulkfetch.models import Job
+
+STATE_DIR = ".bulkfetch"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The paths of one output folder. `shown` is the folder as the user gave it, for reports."""
+
+    out: Path
+    shown: str
+
+    @property
+    def state(self) -> Path:
+        """The folder of journal, lock, staging and quarantine."""
+        return self.out / STATE_DIR
+
+    @property
+    def staging(self) -> Path:
+        """Where bodies and unpacked files are until they are published."""
+        return self.state / "staging"
+
+    @property
+    def quarantine(self) -> Path:
+        """Where refused archives are kept for inspection."""
+        return self.state / "quarantine"
+
+    def part(self, job: Job) -> Path:
+        """A body on its way in."""
+        return self.staging / f"{self.key(job)}.part"
+
+    def zip(self, job: Job) -> Path:
+        """A body that is complete, checked in structure, and synced."""
+        return self.staging / f"{self.key(job)}.zip"
+
+    def unpacked(self, job: Job) -> Path:
+        """A file on its way out of the archive."""
+        return self.staging / f"{self.key(job)}.out"
+
+    def quarantined(self, job: Job) -> Path:
+        """A refused archive."""
+        return self.quarantine / f"{self.key(job)}.zip"
+
+    def published(self, job: Job, suffix: str) -> Path:
+        """The final name; the stem is the job's, only `suffix` comes from the archive."""
+        return self.out / f"{job.stem}{suffix}"
+
+    def report(self, path: Path) -> str:
+        """Give a path below the output folder as the user would write it."""
+        return os.path.join(self.shown, path.relative_to(self.out))
+
+    def prepare(self) -> None:
+        """Make the folders. Raises OSError."""
+        self.staging.mkdir(parents=True, exist_ok=True)
+
+    def leftovers(self) -> frozenset[str]:
+        """Clear away half-unpacked files of a dead run; give the keys of jobs with a body here.
+
+        Raises OSError.
+        """
+        keys = set()
+        for entry in os.scandir(self.staging):
+            if entry.name.endswith(".out"):
+                os.unlink(entry.path)
+            elif entry.name.endswith((".part", ".zip")):
+                keys.add(entry.name.rpartition(".")[0])
+        return frozenset(keys)
+
+    @staticmethod
+    def key(job: Job) -> str:
+        """The stem of a job's files in staging and quarantine."""
+        # An account's name is checked by the settings to be fit for a file name.
+        return f"{job.account}.{job.id}"

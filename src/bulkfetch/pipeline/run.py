@@ -1,0 +1,418 @@
+"""A run: one list of jobs, brought to its end or to a stop, in one task group.
+
+The journal is the queue. The list goes into it as fast as it can be read, the lanes pull from it,
+the finishers publish, and what each job came to is read from the run by iterating it. Streams are
+bounded everywhere: who reads the outcomes slowly holds up the finishers, these hold up the lanes,
+and the lanes start no further request.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import anyio
+import anyio.abc
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from bulkfetch.disk import disk_error
+from bulkfetch.errors import AccountError, BulkfetchError, InvalidJobId, RunError
+from bulkfetch.events import Emit
+from bulkfetch.journal import Counts, Entry, Journal
+from bulkfetch.models import Failure, Job, Outcome, Report, is_job_id
+from bulkfetch.pipeline.finish import Delivery, Finisher, Finishing
+from bulkfetch.pipeline.lane import Ends, Lane, Line, Work
+from bulkfetch.pipeline.places import Places
+from bulkfetch.pipeline.staging import StagingRoom
+from bulkfetch.window import WindowState
+
+E = TypeVar("E", bound=BaseException)
+Jobs = Iterable[str | Job] | AsyncIterable[str | Job]
+
+# Ids admitted to the journal in one transaction.
+BATCH_JOBS = 2000
+# After a stop, what is under way has this long to end by itself. With two seconds to tidy up it
+# keeps the promise of ten.
+DRAIN_S = 8.0
+# Complete bodies that wait for a finisher, and outcomes that wait for their reader.
+DELIVERIES = 16
+OUTCOMES = 256
+# Failures kept in the report: enough to read, however long the list.
+REPORTED_FAILURES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands. `list_read` says whether `counts` covers the whole list."""
+
+    counts: Counts
+    list_read: bool
+    stopping: bool
+    requests: int
+    in_flight: int
+    waiting_retries: int
+    received_bytes: int
+    staged_bytes: int
+    file_bytes: int
+    elapsed_s: float
+    windows: dict[str, WindowState]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a run works: threads that unpack, bytes that complete ZIPs may hold in staging.
+
+    `as_job` makes a job of an id given as plain text.
+    """
+
+    finishing: Finishing
+    threads: int
+    staging_bytes: int
+    as_job: Callable[[str], Job]
+
+
+class Run(AsyncIterator[Outcome]):
+    """A run under way: iterate it for the outcomes, in the order in which jobs end.
+
+    Every id of the list is answered for: done, failed, or, at the end of a run that was stopped or
+    could not go on, pending. `report` is there when the iteration has ended. A run that had to be
+    aborted as a whole ends the iteration with its RunError, after all that could be told.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        open_journal: Callable[[], Awaitable[Journal]],
+        places: Places,
+        plan: Plan,
+        open_line: Callable[[str], Awaitable[Line]],
+        emit: Emit,
+    ) -> None:
+        self._jobs = jobs
+        self._open_journal = open_journal
+        self._opened: Journal | None = None
+        self._places = places
+        self._plan = plan
+        self._open_line = open_line
+        self._emit = emit
+        self._lanes: dict[str, Lane] = {}
+        self._refused_accounts: dict[str, AccountError] = {}
+        self._room = StagingRoom(plan.staging_bytes)
+        self._started = anyio.current_time()
+        self._report: Report | None = None
+        self._list_read = False
+        self._stopping = anyio.Event()
+        self._aborted: RunError | None = None
+        self._crash: Exception | None = None
+        self._unasked = 0
+        self._zip_bytes = self._file_bytes = 0
+        self._failures: list[Outcome] = []
+        self._leftovers: frozenset[str] = frozenset()
+        self._outcomes, self._reader = anyio.create_memory_object_stream[Outcome](OUTCOMES)
+        self._loading = anyio.CancelScope()
+
+    # --- for the reader --------------------------------------------------------------------------
+
+    def __aiter__(self) -> Run:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        """Give the next outcome. If cancelled: nothing is lost, the run goes on."""
+        try:
+            return await self._reader.receive()
+        except anyio.EndOfStream:
+            if self._crash is not None:
+                raise self._crash from None
+            if self._aborted is not None:
+                raise self._aborted from None
+            raise StopAsyncIteration from None
+
+    @property
+    def report(self) -> Report:
+        """What the run came to. Raises RuntimeError before its end."""
+        if self._report is None:
+            raise RuntimeError("the run has not ended")
+        return self._report
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is a report."""
+        return self._report is not None
+
+    def stop(self) -> None:
+        """Start no more requests, finish what is under way within DRAIN_S, then end.
+
+        May be called more than once, from the run's event loop.
+        """
+        self._stopping.set()
+
+    def progress(self) -> Progress:
+        """Say where the run stands now; cheap, for a display."""
+        lanes = self._lanes.values()
+        counts = self._opened.counts() if self._opened else Counts()
+        return Progress(
+            counts=Counts(
+                counts.done, counts.failed + self._unasked, counts.pending, counts.skipped
+            ),
+            list_read=self._list_read,
+            stopping=self._stopping.is_set(),
+            requests=sum(lane.requests for lane in lanes),
+            in_flight=sum(lane.in_flight for lane in lanes),
+            waiting_retries=sum(lane.waiting_retries for lane in lanes),
+            received_bytes=sum(lane.received_bytes for lane in lanes),
+            staged_bytes=self._room.bytes,
+            file_bytes=self._file_bytes,
+            elapsed_s=anyio.current_time() - self._started,
+            windows={lane.account: lane.window.state() for lane in lanes},
+        )
+
+    @property
+    def _journal(self) -> Journal:
+        assert self._opened is not None, "opened before anything else is done"
+        return self._opened
+
+    # --- the run itself --------------------------------------------------------------------------
+
+    async def work(self) -> None:
+        """Do the run; started once, beside the reader.
+
+        Never raises for what happens to jobs, accounts or the disk: that is told by iterating.
+        If cancelled: everything under way is dropped; the journal is right all the same.
+        """
+        async with self._outcomes:
+            try:
+                await self._all()
+            finally:
+                # Cancelled or not: what the journal has been told is written down.
+                with anyio.CancelScope(shield=True):
+                    await self._close_journal()
+                self._report = self._sum_up()
+
+    async def _all(self) -> None:
+        try:
+            self._leftovers = self._places.leftovers()
+            self._opened = await self._open_journal()
+            await self._bring_home()
+        except* RunError as group:
+            self._aborted = _first(group)
+        except* OSError as group:
+            self._aborted = disk_error(_first(group))
+        except* Exception as group:
+            # A mistake in here or in the caller's iterable: told where the run is iterated.
+            self._crash = _first(group)
+        try:
+            if self._opened is not None:
+                await self._answer_for_the_rest()
+        except RunError as error:
+            self._aborted = self._aborted or error
+
+    async def _close_journal(self) -> None:
+        try:
+            if self._opened is not None:
+                await self._opened.aclose()
+        except RunError as error:
+            self._aborted = self._aborted or error
+
+    async def _bring_home(self) -> None:
+        deliver, deliveries = anyio.create_memory_object_stream[Delivery](DELIVERIES)
+        finisher = Finisher(
+            self._journal,
+            self._places,
+            self._plan.finishing,
+            self._room,
+            anyio.CapacityLimiter(self._plan.threads),
+            self._conclude,
+            self._emit,
+        )
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._halt_threads_at_the_end, finisher)
+            group.start_soon(self._drain_when_stopped, group.cancel_scope)
+            async with anyio.create_task_group() as finishers:
+                # Twice the threads: some wait for the disk or the journal while others unpack.
+                for _ in range(2 * self._plan.threads):
+                    finishers.start_soon(finisher.run, deliveries.clone())
+                deliveries.close()
+                async with deliver, anyio.create_task_group() as lanes:
+                    with self._loading:
+                        await self._load(lanes, finisher, deliver)
+                    for lane in self._lanes.values():
+                        lane.list_ended()
+            group.cancel_scope.cancel()
+
+    async def _halt_threads_at_the_end(self, finisher: Finisher) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            finisher.halt()
+
+    async def _drain_when_stopped(self, everything: anyio.CancelScope) -> None:
+        await self._stopping.wait()
+        self._loading.cancel()
+        for lane in self._lanes.values():
+            lane.stop()
+        await anyio.sleep(DRAIN_S)
+        everything.cancel()
+
+    async def _load(
+        self,
+        lanes: anyio.abc.TaskGroup,
+        finisher: Finisher,
+        deliver: MemoryObjectSendStream[Delivery],
+    ) -> None:
+        """Put the list into the journal, and start a lane for each account that it needs."""
+
+        async def admit(batch: list[str | Job]) -> None:
+            asked = [job if isinstance(job, Job) else self._plan.as_job(job) for job in batch]
+            for job in asked:
+                if not is_job_id(job.id):
+                    await self._fail_unasked(job)
+            admitted = await self._journal.admit([job for job in asked if is_job_id(job.id)])
+            for account, share in admitted.items():
+                if share.to_do and (lane := await self._lane(account, lanes, finisher, deliver)):
+                    lane.more()
+
+        if isinstance(self._jobs, AsyncIterable):
+            put, ready = anyio.create_memory_object_stream[str | Job](BATCH_JOBS)
+            async with anyio.create_task_group() as reading, ready:
+                reading.start_soon(_pump, self._jobs, put)
+                async for batch in _batches(ready):
+                    await admit(batch)
+        else:
+            source = iter(self._jobs)
+            while batch := list(itertools.islice(source, BATCH_JOBS)):
+                await admit(batch)
+        self._list_read = True
+        await self._tell_skipped()
+
+    async def _lane(
+        self,
+        account: str,
+        lanes: anyio.abc.TaskGroup,
+        finisher: Finisher,
+        deliver: MemoryObjectSendStream[Delivery],
+    ) -> Lane | None:
+        if account in self._lanes or account in self._refused_accounts:
+            return self._lanes.get(account)
+        try:
+            line = await self._open_line(account)
+        except AccountError as error:
+            self._refused_accounts[account] = error
+            return None
+
+        async def take(limit: int) -> list[Work]:
+            return [self._work(entry) for entry in await self._journal.take(account, limit)]
+
+        async def hand_over(work: Work) -> None:
+            await deliver.send(Delivery(lane, work))
+
+        async def fail(work: Work, error: BulkfetchError) -> None:
+            await finisher.fail(lane, work, error)
+
+        ends = Ends(take, hand_over, fail)
+        lane = self._lanes[account] = Lane(line, ends, self._places, self._room, self._emit)
+        lanes.start_soon(lane.run)
+        return lane
+
+    def _work(self, entry: Entry) -> Work:
+        recorded = entry.state == "downloaded"
+        staged = recorded or self._places.key(entry.job) in self._leftovers
+        return Work(entry, staged=staged, recorded=recorded, attempts=entry.attempts)
+
+    # --- outcomes --------------------------------------------------------------------------------
+
+    async def _conclude(self, outcome: Outcome) -> None:
+        if outcome.status == "done" and not outcome.skipped:
+            self._zip_bytes += outcome.zip_bytes or 0
+            self._file_bytes += sum(file.bytes for file in outcome.files)
+        if outcome.status == "failed" and len(self._failures) < REPORTED_FAILURES:
+            self._failures.append(outcome)
+        try:
+            await self._outcomes.send(outcome)
+        except anyio.BrokenResourceError:
+            # Nobody reads any more; the journal has it.
+            self.stop()
+
+    async def _fail_unasked(self, job: Job) -> None:
+        self._unasked += 1
+        where = f"{job.origin}: " if job.origin else ""
+        error = InvalidJobId(f"{where}{job.id!r} is not a job id")
+        await self._conclude(Outcome(job.id, job.account, "failed", error=Failure.of(error)))
+
+    async def _tell_skipped(self) -> None:
+        bookmark = 0
+        while True:
+            page, bookmark = await self._journal.skipped(bookmark)
+            if not page:
+                return
+            for outcome in page:
+                await self._conclude(outcome)
+
+    async def _answer_for_the_rest(self) -> None:
+        if not self._journal.counts().pending:
+            return
+        bookmark = 0
+        while True:
+            page, bookmark = await self._journal.pending(bookmark)
+            if not page:
+                return
+            for entry in page:
+                cause = self._aborted or self._ended(entry.job.account)
+                await self._conclude(
+                    Outcome(
+                        entry.job.id,
+                        entry.job.account,
+                        "pending",
+                        zip_bytes=entry.zip_bytes,
+                        attempts=entry.attempts,
+                        error=Failure.of(cause) if cause else None,
+                    )
+                )
+
+    def _ended(self, account: str) -> AccountError | None:
+        lane = self._lanes.get(account)
+        return lane.ended if lane else self._refused_accounts.get(account)
+
+    def _sum_up(self) -> Report:
+        now = self.progress()
+        accounts = (*self._lanes, *self._refused_accounts)
+        cause = self._aborted or next(filter(None, map(self._ended, accounts)), None)
+        return Report(
+            done=now.counts.done,
+            failed=now.counts.failed,
+            pending=now.counts.pending,
+            skipped=now.counts.skipped,
+            requests=now.requests,
+            zip_bytes=self._zip_bytes,
+            file_bytes=self._file_bytes,
+            elapsed_s=now.elapsed_s,
+            aborted=Failure.of(cause) if cause else None,
+            interrupted=now.stopping,
+            list_read=self._list_read,
+            failures=tuple(self._failures),
+        )
+
+
+async def _batches(ready: MemoryObjectReceiveStream[str | Job]) -> AsyncIterator[list[str | Job]]:
+    """Cut what a stream holds ready into batches, waiting only for the first of each."""
+    async for job in ready:
+        batch = [job]
+        try:
+            while len(batch) < BATCH_JOBS:
+                batch.append(ready.receive_nowait())
+        except (anyio.WouldBlock, anyio.EndOfStream):
+            yield batch
+        else:
+            yield batch
+
+
+async def _pump(jobs: AsyncIterable[str | Job], ready: MemoryObjectSendStream[str | Job]) -> None:
+    async with ready:
+        async for job in jobs:
+            await ready.send(job)
+
+
+def _first(group: BaseExceptionGroup[E]) -> E:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
