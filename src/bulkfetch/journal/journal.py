@@ -50,6 +50,10 @@ _TAKE = f"""
     WHERE account.name = ? AND position >= ? AND state <= {DOWNLOADED}
     ORDER BY position LIMIT ?
 """
+_IS_DONE = f"""
+    SELECT count(*) FROM job JOIN account ON account.key = job.account
+    WHERE account.name = ? AND job.id = ? AND state >= {DONE}
+"""
 _SKIPPED = f"""
     SELECT {COLUMNS}, position
     FROM job INDEXED BY job_kept CROSS JOIN account ON account.key = job.account
@@ -192,19 +196,31 @@ class Journal:
 
         def work(connection: sqlite3.Connection) -> list[Entry]:
             start = self._next_positions.get(account, self._first_position)
-            rows = connection.execute(_TAKE, (account, start, limit)).fetchall()
-            if rows:
-                self._next_positions[account] = rows[-1][-1] + 1
-            return [
-                Entry(
-                    key,
-                    Job(job_id, account, name),
-                    "downloaded" if state == DOWNLOADED else "pending",
-                    attempts,
-                    zip_bytes,
-                )
-                for key, job_id, name, state, attempts, zip_bytes, _ in rows
-            ]
+            entries, end = _to_do(connection, account, start, limit)
+            self._next_positions[account] = end
+            return entries
+
+        return await self._writer.read(work)
+
+    async def pending(
+        self, account: str, after: int = 0, limit: int = 500
+    ) -> tuple[list[Entry], int]:
+        """Give a page of the account's jobs of this run that have not ended, and a bookmark.
+
+        In list order, handed out by `take` or not. Begin with `after` = 0 and go on with the
+        bookmark until a page is empty. If cancelled: nothing happens.
+        """
+
+        def work(connection: sqlite3.Connection) -> tuple[list[Entry], int]:
+            return _to_do(connection, account, max(after, self._first_position), limit)
+
+        return await self._writer.read(work)
+
+    async def is_done(self, account: str, job_id: str) -> bool:
+        """Say whether a job was done, in this run or any other. If cancelled: nothing happens."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            return bool(connection.execute(_IS_DONE, (account, job_id)).fetchone()[0])
 
         return await self._writer.read(work)
 
@@ -304,6 +320,24 @@ class Journal:
             rows = [(attempts, key) for key, attempts in self._attempts.items()]
             self._attempts.clear()
             self._writer.write_along(lambda connection: connection.executemany(_ATTEMPTED, rows))
+
+
+def _to_do(
+    connection: sqlite3.Connection, account: str, start: int, limit: int
+) -> tuple[list[Entry], int]:
+    """Give an account's jobs to do from position `start` on, and where the next page starts."""
+    rows = connection.execute(_TAKE, (account, start, limit)).fetchall()
+    entries = [
+        Entry(
+            key,
+            Job(job_id, account, name),
+            "downloaded" if state == DOWNLOADED else "pending",
+            attempts,
+            zip_bytes,
+        )
+        for key, job_id, name, state, attempts, zip_bytes, _ in rows
+    ]
+    return entries, rows[-1][-1] + 1 if rows else start
 
 
 def _next_position(connection: sqlite3.Connection) -> int:

@@ -98,6 +98,7 @@ class Run(AsyncIterator[Outcome]):
         self._open_line = open_line
         self._emit = emit
         self._lanes: dict[str, Lane] = {}
+        self._accounts: dict[str, None] = {}  # in the order of the list
         self._refused_accounts: dict[str, AccountError] = {}
         self._room = StagingRoom(plan.staging_bytes)
         self._started = anyio.current_time()
@@ -270,6 +271,7 @@ class Run(AsyncIterator[Outcome]):
                     await self._fail_unasked(job)
             admitted = await self._journal.admit([job for job in asked if is_job_id(job.id)])
             for account, share in admitted.items():
+                self._accounts[account] = None
                 if share.to_do and (lane := await self._lane(account, lanes, finisher, deliver)):
                     lane.more()
 
@@ -352,23 +354,24 @@ class Run(AsyncIterator[Outcome]):
     async def _answer_for_the_rest(self) -> None:
         if not self._journal.counts().pending:
             return
-        bookmark = 0
-        while True:
-            page, bookmark = await self._journal.pending(bookmark)
-            if not page:
-                return
-            for entry in page:
-                cause = self._aborted or self._ended(entry.job.account)
-                await self._conclude(
-                    Outcome(
-                        entry.job.id,
-                        entry.job.account,
-                        "pending",
-                        zip_bytes=entry.zip_bytes,
-                        attempts=entry.attempts,
-                        error=Failure.of(cause) if cause else None,
+        for account in self._accounts:
+            bookmark = 0
+            cause = self._aborted or self._ended(account)
+            while True:
+                page, bookmark = await self._journal.pending(account, bookmark)
+                if not page:
+                    break
+                for entry in page:
+                    await self._conclude(
+                        Outcome(
+                            entry.job.id,
+                            account,
+                            "pending",
+                            zip_bytes=entry.zip_bytes,
+                            attempts=entry.attempts,
+                            error=Failure.of(cause) if cause else None,
+                        )
                     )
-                )
 
     def _ended(self, account: str) -> AccountError | None:
         lane = self._lanes.get(account)
@@ -376,8 +379,7 @@ class Run(AsyncIterator[Outcome]):
 
     def _sum_up(self) -> Report:
         now = self.progress()
-        accounts = (*self._lanes, *self._refused_accounts)
-        cause = self._aborted or next(filter(None, map(self._ended, accounts)), None)
+        cause = self._aborted or next(filter(None, map(self._ended, self._accounts)), None)
         return Report(
             done=now.counts.done,
             failed=now.counts.failed,

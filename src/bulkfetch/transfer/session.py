@@ -7,7 +7,6 @@ import ssl
 from pathlib import Path
 
 import aiohttp
-from aiohttp.abc import AddrInfoType
 
 # A receive buffer set by hand: the kernel grows its own too late for bursts of this size. More
 # than half a MiB gained nothing (benchmarks/README.md).
@@ -44,7 +43,7 @@ def open_session(ca_file: Path | None = None) -> aiohttp.ClientSession:
     )
 
 
-def _socket(address: AddrInfoType) -> socket.socket:
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
     family, kind, protocol, _, _ = address
     sock = socket.socket(family, kind, protocol)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
