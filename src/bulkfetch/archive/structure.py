@@ -17,7 +17,6 @@ Sources: PKWARE APPNOTE 6.3.10 (sections in brackets below), and what writers re
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bulkfetch.errors import ZipContent, ZipCorrupt, ZipUnsafe, ZipUnsupported
@@ -130,26 +129,26 @@ def read_directory(data: bytes, end: End) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def spans(entries: tuple[Entry, ...], end: End) -> Iterator[tuple[Entry, int]]:
+def spans(entries: tuple[Entry, ...], end: End) -> list[tuple[Entry, int]]:
     """Give each entry, in the file's order, with the offset at which its span ends.
 
     An entry's span begins at its local header and ends where the next one's, or the directory,
     begins: so spans cannot overlap, and `read_local` shows that they leave no gap.
 
-    Raises ZipCorrupt where bytes stand before the first entry, ZipUnsafe where two share a start.
+    Raises ZipCorrupt where bytes stand before the first entry or an entry does not fit before the
+    directory, ZipUnsafe where entries share bytes.
     """
     ordered = sorted(entries, key=lambda entry: entry.offset)
     if ordered[0].offset:
         raise ZipCorrupt("bytes stand before the first entry")
     ends = [entry.offset for entry in ordered[1:]] + [end.offset]
-    for entry, until in zip(ordered, ends, strict=True):
-        if until == entry.offset:
-            raise ZipUnsafe("two entries share the same bytes")
+    found = list(zip(ordered, ends, strict=True))
+    for entry, until in found:
         if entry.offset + LOCAL_BYTES + len(entry.name) + entry.compressed_bytes > until:
-            if until == end.offset:
+            if until >= end.offset:
                 raise ZipCorrupt("an entry reaches into the central directory")
             raise ZipUnsafe("entries overlap")
-        yield entry, until
+    return found
 
 
 def local_header_bytes(fixed: bytes) -> int:
@@ -265,19 +264,9 @@ def _read_central(data: bytes, at: int) -> tuple[Entry, int]:
         raise ZipCorrupt("the central directory is damaged")
     name = data[name_at:extra_at]
     extra = _extra_fields(data[extra_at : extra_at + extra_bytes], name)
-    # Only the values that do not fit are there, in this order [4.5.3].
-    wide = extra.get(_ZIP64_EXTRA, b"")
-    values = [size, compressed, offset]
-    for index, value in enumerate(values):
-        if value == _MAX32:
-            if len(wide) < _U64.size:
-                raise ZipCorrupt("a ZIP64 field is cut short")
-            (values[index],) = _U64.unpack_from(wide)
-            wide = wide[_U64.size :]
-    if disk == _MAX16 and len(wide) == 4:
-        (disk,), wide = struct.unpack("<L", wide), b""
-    if wide:
-        raise ZipCorrupt("a ZIP64 field holds more than it should")
+    size, compressed, offset, disk = _widened(
+        (size, compressed, offset, disk), extra.get(_ZIP64_EXTRA, b"")
+    )
     if disk:
         raise ZipUnsupported("the archive spans several disks")
     entry = Entry(
@@ -286,12 +275,31 @@ def _read_central(data: bytes, at: int) -> tuple[Entry, int]:
         flags=flags,
         method=method,
         crc32=crc32,
-        compressed_bytes=values[1],
-        bytes=values[0],
+        compressed_bytes=compressed,
+        bytes=size,
         attributes=attributes,
-        offset=values[2],
+        offset=offset,
     )
     return entry, following
+
+
+def _widened(narrow: tuple[int, int, int, int], wide: bytes) -> tuple[int, int, int, int]:
+    """Put a directory entry's ZIP64 values in place of those that did not fit [4.5.3].
+
+    The field holds only what did not fit, in the order size, compressed size, offset, disk. Some
+    writers repeat values that do fit: let pass where they agree.
+    """
+    whole = (_MAX32, _MAX32, _MAX32, _MAX16)
+    missing = [value == limit for value, limit in zip(narrow, whole, strict=True)]
+    for present in (missing, [True] * 2 + missing[2:], [True] * 3 + missing[3:], [True] * 4):
+        layout = struct.Struct("<" + "".join(c for c, p in zip("QQQL", present, strict=True) if p))
+        if layout.size == len(wide):
+            values = iter(layout.unpack(wide))
+            told = [next(values) if p else n for p, n in zip(present, narrow, strict=True)]
+            if any(t != n and not m for t, n, m in zip(told, narrow, missing, strict=True)):
+                raise ZipCorrupt("a ZIP64 field and its entry disagree")
+            return told[0], told[1], told[2], told[3]
+    raise ZipCorrupt("a ZIP64 field is damaged")
 
 
 def _extra_fields(data: bytes, name: bytes) -> dict[int, bytes]:

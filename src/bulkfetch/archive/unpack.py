@@ -77,9 +77,11 @@ def inspect(archive: Path, limits: Limits) -> Member:
         tail_bytes = min(file_bytes, structure.TAIL_BYTES)
         end = structure.read_end(_read(fd, file_bytes - tail_bytes, tail_bytes), file_bytes)
         entries = structure.read_directory(_read(fd, end.offset, end.size), end)
+        # Overlaps first: what an archive with shared bytes holds is not worth asking.
+        spans = structure.spans(entries, end)
         export, suffix = the_export(entries, limits)
         export_start = 0
-        for entry, until in structure.spans(entries, end):
+        for entry, until in spans:
             fixed = _read(fd, entry.offset, structure.LOCAL_BYTES)
             header = _read(fd, entry.offset, structure.local_header_bytes(fixed))
             start, stop = structure.read_local(header, entry, until)
