@@ -11,9 +11,17 @@ import re
 import string
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SecretStr,
+)
 
 from bulkfetch.config.hosts import is_loopback, server_url
 from bulkfetch.config.names import unsafe_stem
@@ -213,9 +221,6 @@ class AccountSettings(AccountTable):
         )
 
 
-Plain = str | int | float | bool
-
-
 class Tables(_Frozen):
     """What jobs.toml may hold at top level."""
 
@@ -227,7 +232,7 @@ class Tables(_Frozen):
     accounts: dict[AccountName, AccountTable] | None = None
     limits: Limits = Limits()
     jobs: Annotated[tuple[JobEntry, ...], Lax] = ()
-    sandbox: dict[str, Plain | list[Plain]] = {}
+    sandbox: dict[str, JsonValue] = {}
 
 
 class Settings(_Frozen):
@@ -248,7 +253,7 @@ class Settings(_Frozen):
     ids_column: str | Annotated[int, Field(ge=1)] | None = None
     keep_zip: bool = False
     jobs: Annotated[tuple[JobEntry, ...], Lax] = ()
-    sandbox: tuple[tuple[str, Any], ...] = ()
+    sandbox: tuple[tuple[str, JsonValue], ...] = ()
     state_dir: FilePath | None = None
     source: FilePath | None = None
     origins: tuple[tuple[str, str], ...] = ()

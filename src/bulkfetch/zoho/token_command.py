@@ -23,8 +23,9 @@ _MAX_OUTPUT_BYTES = 16 * 1024
 async def run_token_command(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> SecretStr:
     """Run the command without a shell and give the one line that it printed.
 
-    Its stderr is dropped, since tools print secrets there. It runs in a session of its own, without stdin and terminal, so that nothing can ask a question that nobody
-    sees, and so that it is ended with all its children.
+    Its stderr is dropped, since tools print secrets there. It runs in a session of its own,
+    without stdin and terminal, so that nothing can ask a question that nobody sees, and so that it
+    is ended with all its children.
 
     Raises TokenCommandFailed: not found, another exit status than 0, no end after `timeout_s`,
     output that is empty, more than one line, too long or not a token. If cancelled: the command

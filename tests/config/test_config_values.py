@@ -1,0 +1,147 @@
+"""Small values: sizes, names, addresses, the lines of keys."""
+
+from __future__ import annotations
+
+import tomllib
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkfetch.config.hosts import host_of, is_loopback, server_url
+from bulkfetch.config.names import same_file, unsafe_stem
+from bulkfetch.config.sizes import parse_size
+from bulkfetch.config.toml_lines import key_lines
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("4 GiB", 4 * 1024**3),
+        ("500 MB", 500_000_000),
+        ("1.5KiB", 1536),
+        ("12", 12),
+        ("7 b", 7),
+        ("2tib", 2 * 1024**4),
+        (4096, 4096),
+    ],
+)
+def test_sizes_are_read_as_people_write_them(text: object, size: int) -> None:
+    """Decimal and binary units, any case, with or without a space."""
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GiB", "4 G iB", "-1", "1e9", "4 XB", True, 1.5, None, "٤"])
+def test_what_is_no_size_is_refused(text: object) -> None:
+    """Signs, exponents, other scripts and other types are not guessed at."""
+    with pytest.raises(ValueError, match="should be a size"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize("name", ["Leads", "Leads 2026-11", "Événements", "売上", "a.b", "x" * 200])
+def test_honest_names_are_kept(name: str) -> None:
+    """What people call an export is fit to be a file's name."""
+    assert unsafe_stem(name) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", ".", "..", ".bulkfetch", ".hidden", "-rf", " x", "x ", "x.", "a/b", "a\\b", "C:x"),
+        *("a\x00b", "a\nb", "a\x7fb", "\u202etxt", "a\u200bb", "\ud800", "CON", "nul.x", "Com1"),
+        *("lpt¹", "aux .x", "x" * 201, "é" * 101, "a*b", "a|b", 'a"b', "a<b", "a?b", "a\u2028b"),
+    ],
+)
+def test_names_that_harm_some_file_system_are_refused(name: str) -> None:
+    """Separators, devices, hidden, endless and invisible names give a reason."""
+    assert unsafe_stem(name)
+
+
+@given(st.text(max_size=220))
+def test_a_safe_name_is_one_file_in_one_folder(name: str) -> None:
+    """Whatever passes joins to a path directly in the folder, also with its ending."""
+    if unsafe_stem(name) is None:
+        path = Path("/out") / f"{name}.csv"
+        assert path.parent == Path("/out")
+        assert len(unicodedata.normalize("NFC", path.name).encode()) <= 255
+        assert path.name.isprintable()
+
+
+def test_names_that_some_file_system_takes_for_one_are_equal() -> None:
+    """Case and composition do not tell files apart."""
+    assert same_file("LEADS") == same_file("leads")
+    assert same_file("É") == same_file("e\u0301")
+    assert same_file("straße") == same_file("STRASSE")
+    assert same_file("a") != same_file("b")
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "loopback"),
+    [
+        ("http://localhost:80/x", "localhost", True),
+        ("http://127.0.0.1", "127.0.0.1", True),
+        ("http://[::1]:8080/", "::1", True),
+        ("https://user@127.0.0.1@evil.example/", "evil.example", False),
+        ("https://www.zohoapis.com", "www.zohoapis.com", False),
+        ("http://0.0.0.0", "0.0.0.0", False),
+        ("nonsense", "", False),
+    ],
+)
+def test_hosts_are_found_and_loopback_told(url: str, host: str, loopback: bool) -> None:
+    """Whether an address leaves the machine depends on its host alone."""
+    assert (host_of(url), is_loopback(url)) == (host, loopback)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://www.zohoapis.com", "ftp://x", "https://", "https://a b", "https://a/b", "//a"),
+        *("https://a?x", "https://a#x", "https://u@a", "https://a\n", "https://a:0", "https://é"),
+        *("https://a:99999", "http://localhost.evil.example", "https://a\\b", "https://-a"),
+    ],
+)
+def test_addresses_that_could_lead_a_token_astray_are_refused(url: str) -> None:
+    """Only a bare https server, or http on this machine, may be named."""
+    with pytest.raises(ValueError, match="should"):
+        server_url(url)
+
+
+def test_addresses_are_given_in_one_form() -> None:
+    """Case and a trailing slash make no difference."""
+    assert server_url("HTTPS://WWW.ZohoAPIs.EU/") == "https://www.zohoapis.eu"
+    assert server_url("http://[::1]:80/") == "http://[::1]:80"
+
+
+def test_lines_of_keys_are_found() -> None:
+    """Tables, arrays of tables, dotted and quoted keys are found; strings are not looked into."""
+    text = '''
+a.b = 1
+[t]
+"q k" = """
+x = 1
+"""
+[[jobs]]
+id = 1
+[jobs.sub]
+y = 2
+[[jobs]] # two
+id = 2
+'''
+    tomllib.loads(text)
+    lines = key_lines(text)
+    assert lines["a", "b"] == 2
+    assert lines["t", "q k"] == 4
+    assert ("t", "x") not in lines
+    assert lines["jobs", 0, "id"] == 8
+    assert lines["jobs", 0, "sub", "y"] == 10
+    assert (lines["jobs", 1], lines["jobs", 1, "id"]) == (11, 12)
+
+
+@given(st.text())
+def test_looking_for_lines_never_raises(text: str) -> None:
+    """Whatever the text, looking for keys ends."""
+    key_lines(text)
