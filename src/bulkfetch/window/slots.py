@@ -1,0 +1,159 @@
+"""The window of one process: one-token aiolimiter buckets, re-armed at the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+
+from aiolimiter import AsyncLimiter
+
+from bulkfetch.window import share as shares
+from bulkfetch.window.share import Share
+from bulkfetch.window.terms import End, OnEvent, WindowSettings, WindowState, ignore
+from bulkfetch.window.turnstile import Turnstile
+
+# A bucket's level is a float that drips: at the very instant of refill 1e-16 of a token may be
+# missing. Looked at a microsecond later it is full, whatever the loop's time.
+DRIP_S = 1e-6
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A slot that is out: `in_flight` were out when it left, itself included."""
+
+    in_flight: int
+    probe: bool
+
+
+class SlotBook:
+    """Slots in memory. A bucket exists from the end of its request to its refill, no longer.
+
+    `closed_s` keeps everything back at first: for a process that cannot know what was used before
+    it began.
+    """
+
+    def __init__(self, settings: WindowSettings, on_event: OnEvent, closed_s: float) -> None:
+        self._settings = settings
+        self._on_event = on_event
+        self._now = asyncio.get_running_loop().time
+        self._share = Share(settings.requests, closed_until=self._now() + closed_s)
+        # (when to look, tie-break, bucket, time of the answer or -inf if none)
+        self._refilling: list[tuple[float, int, AsyncLimiter, float]] = []
+        self._order = itertools.count()
+        self._out = 0
+
+    def take(self, waiting: int) -> Slot | float:
+        """Give a free slot, or the seconds after which to ask again."""
+        now = self._now()
+        self._drip(now)
+        self._learn(shares.aged(self._share, self._settings, now), now)
+        wait_s = shares.wait_s(self._share, now, self._out)
+        if wait_s:
+            return wait_s
+        # Draws the lesson of a closing first: it may leave fewer slots than there were.
+        share, probe = shares.granted(self._share, now, math.inf)
+        if len(self._refilling) + self._out >= share.capacity:
+            return self._refilling[0][0] - now if self._refilling else math.inf
+        self._learn(share, now)
+        self._out += 1
+        return Slot(in_flight=self._out, probe=probe)
+
+    def settle(self, slot: Slot, end: End, retry_after_s: float | None) -> None:
+        """Take a slot back; its minute starts now, grace_s later where the outcome is unknown."""
+        now = self._now()
+        self._out -= 1
+        match end:
+            case "answered":
+                self._refill(now, self._settings.refill_s, now)
+                self._learn(shares.answered(self._share, slot.probe), now)
+            case "rejected":
+                share = shares.rejected(
+                    self._share,
+                    self._settings,
+                    now,
+                    retry_after_s=retry_after_s,
+                    taken=self._taken_since(now - self._settings.period_s),
+                    in_flight=slot.in_flight,
+                    probe=slot.probe,
+                )
+                self._refill(now, self._settings.refill_s, -math.inf)
+                self._learn(share, now)
+            case "lost":
+                self._refill(now, self._settings.grace_s + self._settings.refill_s, -math.inf)
+            case "unused":
+                pass
+        if slot.probe and end in ("lost", "unused"):
+            self._learn(shares.probe_failed(self._share), now)
+
+    def upkeep(self) -> float:
+        """Nothing is due by itself."""
+        return math.inf
+
+    def state(self, waiting: int) -> WindowState:
+        """Say how things stand."""
+        now = self._now()
+        self._drip(now)
+        share = self._share
+        closed_s = max(0.0, share.closed_until - now)
+        barred_s = shares.wait_s(share, now, self._out)
+        free = max(0, share.capacity - self._out - len(self._refilling))
+        refill_s = 0.0 if free else math.inf
+        if not free and self._refilling:
+            refill_s = self._refilling[0][0] - now
+        next_s = max(barred_s, refill_s)
+        return WindowState(
+            free=0 if barred_s else free,
+            in_flight=self._out,
+            waiting=waiting,
+            next_free_s=None if next_s == math.inf else next_s,
+            closed_s=closed_s,
+            capacity=share.capacity,
+            requests=self._settings.requests,
+            in_flight_cap=share.in_flight_cap,
+        )
+
+    def leave(self) -> None:
+        """Nobody else cares who waits here."""
+
+    async def aclose(self) -> None:
+        """Nothing is held open."""
+
+    def _drip(self, now: float) -> None:
+        """Drop the buckets that are full again."""
+        while self._refilling and self._refilling[0][0] <= now:
+            _, order, bucket, answered_at = self._refilling[0]
+            if bucket.has_capacity():
+                heapq.heappop(self._refilling)
+            else:
+                look = now + DRIP_S
+                heapq.heapreplace(self._refilling, (look, order, bucket, answered_at))
+
+    def _refill(self, now: float, refill_s: float, answered_at: float) -> None:
+        """Start a slot's minute: a bucket cannot be re-armed, so a fresh one is emptied now."""
+        bucket = AsyncLimiter(1, refill_s)
+        with suppress(StopIteration):  # which is how a coroutine returns
+            bucket.acquire().send(None)  # a full bucket gives its token without ever waiting
+        look = now + refill_s + DRIP_S
+        heapq.heappush(self._refilling, (look, next(self._order), bucket, answered_at))
+
+    def _taken_since(self, since: float) -> int:
+        return sum(answered_at > since for *_, answered_at in self._refilling)
+
+    def _learn(self, share: Share, now: float) -> None:
+        before, self._share = self._share, share
+        if before is not share:
+            for event in shares.news(before, share, self._settings, now):
+                self._on_event(event)
+
+
+class SlotWindow(Turnstile[Slot]):
+    """The window of one process, bound to the running loop. `closed_s` as in `SlotBook`."""
+
+    def __init__(
+        self, settings: WindowSettings, *, on_event: OnEvent = ignore, closed_s: float = 0.0
+    ) -> None:
+        super().__init__(SlotBook(settings, on_event, closed_s))

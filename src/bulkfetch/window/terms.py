@@ -1,0 +1,157 @@
+"""The words of this room: what a window is asked, what it gives, what it tells."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+# Zoho: "Only 10 requests for download are allowed for one-minute interval."
+ZOHO_REQUESTS = 10
+ZOHO_PERIOD_S = 60.0
+
+# How an attempt ended, as the window sees it.
+End = Literal["answered", "rejected", "lost", "unused"]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSettings:
+    """At most `requests` reach the server in any rolling `period_s`; all times in seconds.
+
+    `margin_s` is added to the period: it covers servers that stamp whole seconds, and clock slew.
+    `grace_s` is how much later than its end a request of unknown outcome may still arrive.
+    `headers_timeout_s` is the longest that a permit's holder waits for the head of an answer; it
+    is the machine window's lease. Raises ValueError for numbers that make no window.
+    """
+
+    requests: int = ZOHO_REQUESTS
+    period_s: float = ZOHO_PERIOD_S
+    margin_s: float = 1.0
+    grace_s: float = 5.0
+    headers_timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        seconds = (self.period_s, self.margin_s, self.grace_s, self.headers_timeout_s)
+        if self.requests < 1 or not all(math.isfinite(s) and s >= 0 for s in seconds):
+            raise ValueError("a window needs a request and finite seconds")
+        if not self.period_s or not self.headers_timeout_s:
+            raise ValueError("a window needs a period and time for an answer")
+
+    @property
+    def refill_s(self) -> float:
+        """The time a slot takes to come back, from the answer of the request that used it."""
+        return self.period_s + self.margin_s
+
+
+@dataclass(frozen=True, slots=True)
+class WindowState:
+    """A window at a glance, for progress.
+
+    `free` slots could be taken now, `in_flight` are taken and not settled, `waiting` callers stand
+    in line in this process. `next_free_s` is the time to the next free slot, 0 when one is free,
+    None when that depends on an answer. `closed_s` is how long a 429 keeps the window closed.
+    `capacity` of `requests` slots are in use. `in_flight_cap` is how many requests at once,
+    bodies included, the account seems to bear; None where nothing speaks for a limit.
+    """
+
+    free: int
+    in_flight: int
+    waiting: int
+    next_free_s: float | None
+    closed_s: float
+    capacity: int
+    requests: int
+    in_flight_cap: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowEvent:
+    """News of a window, in words and figures; figures that say nothing are None.
+
+    `closed`: a 429, nothing leaves for `for_s`. `shared`: somebody else uses the account, only
+    `capacity` slots are used now. `crowded`: the account bears no more than `in_flight_cap`
+    requests at once. `restored`: all slots are used again. `fallback`: the machine's window cannot
+    be used, and why; the process's own is closed for `for_s` first.
+    """
+
+    kind: Literal["closed", "shared", "crowded", "restored", "fallback"]
+    message: str
+    for_s: float | None = None
+    capacity: int | None = None
+    in_flight_cap: int | None = None
+
+
+OnEvent = Callable[[WindowEvent], None]
+
+
+def ignore(event: WindowEvent) -> None:
+    """Take an event and do nothing with it."""
+
+
+class Permit:
+    """The right to send one request. Settle it with exactly one of the four methods.
+
+    The first one counts, later ones do nothing. They are synchronous, so that they can be called
+    while a cancellation is on its way. A permit that is dropped unsettled counts as lost.
+    """
+
+    __slots__ = ("_loop", "_settle")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, settle: Callable[[End, float | None], None]
+    ) -> None:
+        self._loop = loop
+        self._settle: Callable[[End, float | None], None] | None = settle
+
+    def answered(self) -> None:
+        """The head of an answer is here: the slot's minute starts now."""
+        self._end("answered")
+
+    def rejected(self, retry_after_s: float | None) -> None:
+        """The answer is a 429: the account's window closes, then one probe goes before the rest.
+
+        `retry_after_s` is what the server asked for, None where it did not; it is capped here.
+        """
+        self._end("rejected", retry_after_s)
+
+    def lost(self) -> None:
+        """The outcome is unknown (timeout, reset, cancelled): the request may still arrive."""
+        self._end("lost")
+
+    def unused(self) -> None:
+        """Provably nothing was sent: the slot is free as it was."""
+        self._end("unused")
+
+    def _end(self, end: End, retry_after_s: float | None = None) -> None:
+        settle, self._settle = self._settle, None
+        if settle is not None:
+            settle(end, retry_after_s)
+
+    def __del__(self) -> None:
+        # The collector may run in any thread.
+        if self._settle is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._settle, "lost", None)
+
+
+class Window(Protocol):
+    """The promise of ten for one account. Bound to the loop it was made in."""
+
+    async def acquire(self) -> Permit:
+        """Wait for the next free slot, first come, first served.
+
+        Raises RuntimeError once the window is closed for good. If cancelled: nothing is held.
+        """
+        ...
+
+    def state(self) -> WindowState:
+        """Say how things stand."""
+        ...
+
+    async def aclose(self) -> None:
+        """End the window; who still waits gets a RuntimeError.
+
+        If cancelled: the window is ended all the same.
+        """
+        ...

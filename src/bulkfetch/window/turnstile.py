@@ -1,0 +1,140 @@
+"""The line in front of a window: first come, first served, one timer however many wait.
+
+A `Book` knows the slots; the turnstile knows who waits. A grant is handed to the first in line
+directly, so that no newcomer overtakes a woken waiter. Nothing here knows the limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import OrderedDict
+from functools import partial
+from typing import Generic, Protocol, TypeVar
+
+from bulkfetch.window.terms import End, Permit, WindowState
+
+S = TypeVar("S")
+
+
+class Book(Protocol[S]):
+    """Who holds which slot. All calls are short, synchronous, and from the loop's thread."""
+
+    def take(self, waiting: int) -> S | float:
+        """Give a slot, or the seconds after which to ask again; inf: when something is settled.
+
+        `waiting` is how many stand in line, the one who asks included.
+        """
+        ...
+
+    def settle(self, slot: S, end: End, retry_after_s: float | None) -> None:
+        """Take a slot back."""
+        ...
+
+    def upkeep(self) -> float:
+        """Do what is due without anybody asking; give the seconds to the next time, or inf."""
+        ...
+
+    def state(self, waiting: int) -> WindowState:
+        """Say how things stand."""
+        ...
+
+    def leave(self) -> None:
+        """Nobody waits in this process any more."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what is held open."""
+        ...
+
+
+class Turnstile(Generic[S]):
+    """A window over a book; see `terms.Window`."""
+
+    def __init__(self, book: Book[S]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._book = book
+        self._line: OrderedDict[asyncio.Future[Permit], None] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended = False
+
+    async def acquire(self) -> Permit:
+        """Wait for the next free slot, first come, first served.
+
+        Raises RuntimeError once the window is closed for good. If cancelled: nothing is held.
+        """
+        if self._ended:
+            raise RuntimeError("the window is closed for good")
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("a window belongs to the event loop it was made in")
+        mine: asyncio.Future[Permit] = self._loop.create_future()
+        self._line[mine] = None
+        if len(self._line) == 1:
+            self._serve()
+        try:
+            return await mine
+        except asyncio.CancelledError:
+            if mine in self._line:
+                self._leave(mine)
+            elif not mine.cancelled() and mine.exception() is None:
+                mine.result().unused()  # granted in the same step: the next one gets it
+            raise
+
+    def state(self) -> WindowState:
+        """Say how things stand."""
+        return self._book.state(len(self._line))
+
+    async def aclose(self) -> None:
+        """End the window; who still waits gets a RuntimeError.
+
+        If cancelled: the window is ended all the same; slots not settled count as lost.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._line:
+            waiter, _ = self._line.popitem(last=False)
+            if not waiter.done():
+                waiter.set_exception(RuntimeError("the window is closed for good"))
+        await self._book.aclose()
+
+    def _serve(self) -> None:
+        """Grant what can be granted now; set the timer for the rest."""
+        delay_s = math.inf
+        while self._someone_waits():
+            slot = self._book.take(len(self._line))
+            if isinstance(slot, float):
+                delay_s = slot
+                break
+            waiter, _ = self._line.popitem(last=False)
+            waiter.set_result(Permit(self._loop, partial(self._settle, slot)))
+        self._arm(min(delay_s, self._book.upkeep()))
+
+    def _someone_waits(self) -> bool:
+        # A cancelled waiter is done before its task has run and left the line by itself.
+        while self._line and next(iter(self._line)).done():
+            self._leave(next(iter(self._line)))
+        return bool(self._line)
+
+    def _leave(self, waiter: asyncio.Future[Permit]) -> None:
+        del self._line[waiter]
+        if not self._line:
+            self._book.leave()
+
+    def _settle(self, slot: S, end: End, retry_after_s: float | None) -> None:
+        self._book.settle(slot, end, retry_after_s)
+        if not self._ended:
+            self._serve()
+
+    def _arm(self, delay_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if delay_s < math.inf:
+            self._timer = self._loop.call_later(delay_s, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._serve()
