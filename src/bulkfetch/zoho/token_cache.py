@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from pydantic import SecretStr
 
 from bulkfetch.errors import ConfigError
-from bulkfetch.zoho.token_reply import is_token
+from bulkfetch.zoho.token_reply import MAX_LIFETIME_S, is_token
 
 # Who waits longer for another process's refresh than such a refresh can take asks for itself.
 LOCK_WAIT_S = 120.0
@@ -220,13 +220,11 @@ def _read(raw: bytes) -> CachedToken | None:
         return None
     if not isinstance(kept, dict) or kept.get("version") != 1:
         return None
-    secret, expires_at = kept.get("access_token"), kept.get("expires_at")
-    lifetime_s = kept.get("lifetime_s")
-    if (
-        not isinstance(secret, str)
-        or not is_token(secret)
-        or not isinstance(expires_at, int | float)
-        or not isinstance(lifetime_s, int | float)
-    ):
+    secret, times = kept.get("access_token"), (kept.get("expires_at"), kept.get("lifetime_s"))
+    if not isinstance(secret, str) or not is_token(secret):
         return None
-    return CachedToken(SecretStr(secret), float(expires_at), float(lifetime_s))
+    try:
+        expires_at, lifetime_s = (float(str(value)) for value in times)
+    except ValueError:
+        return None
+    return CachedToken(SecretStr(secret), expires_at, min(lifetime_s, MAX_LIFETIME_S))

@@ -18,7 +18,7 @@ from bulkfetch.errors import AccountError, TokenRefused, TokenThrottled, TokenUn
 from bulkfetch.zoho.replies import printable
 
 DEFAULT_LIFETIME_S = 3600.0  # documented; used where the reply does not tell
-_DAY_S = 86_400.0
+MAX_LIFETIME_S = 86_400.0  # what is more must be meant as milliseconds
 # A token goes into a header as it is: nothing that could end the header or start another.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
 _TROUBLE = frozenset(
@@ -80,7 +80,8 @@ def _lifetime_s(reply: dict[str, Any]) -> float:
     for key in ("expires_in_sec", "expires_in"):
         value = reply.get(key)
         if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-            return min(value / 1000 if value > _DAY_S else float(value), _DAY_S)
+            bounded = float(min(value, MAX_LIFETIME_S * 1000))
+            return bounded / 1000 if bounded > MAX_LIFETIME_S else bounded
     return DEFAULT_LIFETIME_S
 
 

@@ -1,0 +1,37 @@
+"""A process of its own that takes a token and prints its hash: `python token_taker.py URL DIR`.
+
+Waits for a line on stdin first, so that several of them begin together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sys
+from pathlib import Path
+
+import aiohttp
+from pydantic import SecretStr
+
+from bulkfetch.config import AccountSettings, Credentials
+from bulkfetch.zoho.tokens import token_source
+
+
+async def main(url: str, folder: str) -> None:
+    account = AccountSettings(data_center="sandbox").at(
+        url,
+        Credentials(
+            client_id=SecretStr("client"),
+            client_secret=SecretStr("hush"),
+            refresh_token=SecretStr("1000.refresh"),
+        ),
+    )
+    print("ready", flush=True)
+    sys.stdin.readline()
+    async with aiohttp.ClientSession() as session:
+        source = token_source(account, lambda: session, Path(folder))
+        secret = await source.token()
+        print(hashlib.sha256(secret.get_secret_value().encode()).hexdigest(), flush=True)
+
+
+asyncio.run(main(*sys.argv[1:]))
