@@ -340,7 +340,10 @@ def test_settings_are_frozen_and_cross_processes() -> None:
         settings.out = Path("x")
     with pytest.raises(ValidationError):
         settings.accounts[0].window.requests = 100
-    assert pickle.loads(pickle.dumps(settings)) == settings
+    again = pickle.loads(pickle.dumps(settings))
+    assert again == settings
+    assert again.entries == settings.entries
+    assert pickle.loads(pickle.dumps(settings)) == again
 
 
 def test_the_example_holds_ten_jobs_for_the_sandbox() -> None:

@@ -78,7 +78,8 @@ def test_any_bytes_have_a_meaning(status: int, body: bytes) -> None:
 
 NUMBERS = [0, -1, 3600, 10**400, 1.5, float("nan"), float("inf")]
 TEXTS = ["", "Access Denied", "x\n", "1000.tok", "é", "Too Many Requests"]
-JSON = st.sampled_from([None, True, [], {}, [1], *NUMBERS, *TEXTS])
+VALUES: list[object] = [None, True, [], {}, [1], *NUMBERS, *TEXTS]
+JSON = st.sampled_from(VALUES)
 
 
 @given(

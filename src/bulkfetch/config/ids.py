@@ -8,7 +8,7 @@ slip in a list of a million neither stops the others nor goes unseen. What is gi
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -53,7 +53,7 @@ def open_jobs(
             belong to none of several accounts. All of it before the first job is given.
     """
     with ExitStack() as stack:
-        entries = {entry.id: entry for entry in reversed(settings.jobs)}
+        entries = settings.entries
         if file is None and not ids:
             listed = settings.ids_file
             column = settings.ids_column if column is None else column
@@ -77,7 +77,7 @@ def job_of(settings: Settings, job_id: str) -> Job:
 
     Raises ConfigError where the id belongs to none of several accounts.
     """
-    entry = next((entry for entry in settings.jobs if entry.id == job_id), None)
+    entry = settings.entries.get(job_id)
     return _job(settings, entry, job_id if is_job_id(job_id) else shown(job_id), None)
 
 
@@ -88,7 +88,7 @@ def shown(text: str) -> str:
     return clean if len(clean) <= _SHOWN_CHARS else clean[: _SHOWN_CHARS - 1] + "…"
 
 
-def _argument(settings: Settings, entries: dict[str, JobEntry], text: str) -> Job:
+def _argument(settings: Settings, entries: Mapping[str, JobEntry], text: str) -> Job:
     if not is_job_id(text):
         raise ConfigError(
             f"not a job id: {shown(text)}",
@@ -116,7 +116,7 @@ def _no_account(settings: Settings, what: str) -> NoReturn:
 def _open_list(
     stack: ExitStack,
     settings: Settings,
-    entries: dict[str, JobEntry],
+    entries: Mapping[str, JobEntry],
     path: Path,
     column: str | int | None,
     stdin: BinaryIO | None,
@@ -152,7 +152,7 @@ def _lines(source: BinaryIO) -> Iterator[bytes]:
 
 
 def _plain(
-    settings: Settings, entries: dict[str, JobEntry], lines: Iterator[bytes], label: str
+    settings: Settings, entries: Mapping[str, JobEntry], lines: Iterator[bytes], label: str
 ) -> Iterator[Job]:
     default = settings.default_account
     if default is None:
@@ -181,7 +181,7 @@ def _plain(
 
 def _csv(
     settings: Settings,
-    entries: dict[str, JobEntry],
+    entries: Mapping[str, JobEntry],
     lines: Iterator[bytes],
     label: str,
     column: str | int,

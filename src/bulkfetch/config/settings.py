@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -282,6 +283,11 @@ class Settings(_Frozen):
         """The account of ids that name none: the only one, or `default`; None where neither is."""
         names = [account.name for account in self.accounts]
         return names[0] if len(names) == 1 else "default" if "default" in names else None
+
+    @cached_property
+    def entries(self) -> Mapping[str, JobEntry]:
+        """`jobs` by id; of several with one id, the first."""
+        return {entry.id: entry for entry in reversed(self.jobs)}
 
     def origin(self, key: str) -> str:
         """Say where a setting came from: `jobs.toml:12`, an environment variable, `default`."""
