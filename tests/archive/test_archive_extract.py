@@ -70,6 +70,21 @@ def test_nothing_is_written_after_a_cancel(big: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == BIG[: 2 * (126 << 10)]
 
 
+def test_a_stream_of_nothing_still_sees_a_cancel(tmp_path: Path) -> None:
+    """Empty deflate blocks make no output for ever so long; the cancel is seen all the same."""
+    empty = b"\x00\x00\x00\xff\xff" * 100_000 + b"\x03\x00"
+    path = written(tmp_path, pack(Item(data=b"", stream=empty)))
+    answers = iter([False] * 3 + [True] * 100)
+    with pytest.raises(ExtractionCancelled):
+        extract(
+            path,
+            inspect(path, LIMITS),
+            tmp_path / "out",
+            LIMITS,
+            cancelled=lambda: next(answers),
+        )
+
+
 def test_a_cancel_before_the_start_makes_no_file(big: Path, tmp_path: Path) -> None:
     """A thread that starts late finds the cancel and touches nothing."""
     with pytest.raises(ExtractionCancelled):

@@ -88,7 +88,8 @@ class Hostile:
     code: str
 
 
-_NAMES = {
+# By what is wrong with each; all end in .csv so that nothing else is.
+HARMFUL_NAMES = {
     "traversal": b"../554.csv",
     "traversal inside": b"a/../../554.csv",
     "absolute": b"/tmp/554.csv",
@@ -132,7 +133,8 @@ def hostile() -> dict[str, Hostile]:
         "compressed": len(stream) - 1,
     }
     cases: dict[str, tuple[str, bytes]] = {
-        f"name: {what}": ("ZIP_UNSAFE", pack(Item(name=name))) for what, name in _NAMES.items()
+        f"name: {what}": ("ZIP_UNSAFE", pack(Item(name=name)))
+        for what, name in HARMFUL_NAMES.items()
     }
     cases |= {
         "name that claims UTF-8": (

@@ -6,7 +6,6 @@
 
 from bulkfetch.archive.inflate import ISAL, ZLIB, Engine
 from bulkfetch.archive.judge import Limits, Suffix
-from bulkfetch.archive.names import stem_hazard
 from bulkfetch.archive.unpack import Extracted, ExtractionCancelled, Member, extract, inspect
 
 __all__ = [
@@ -20,5 +19,4 @@ __all__ = [
     "Suffix",
     "extract",
     "inspect",
-    "stem_hazard",
 ]

@@ -1,8 +1,7 @@
-"""Which names are safe. Pure: text in, a reason or None out.
+"""Which names no honest export holds. Pure: text in, a reason or None out.
 
-Two questions are answered here. Of a name inside an archive: would a reader that used it write
-somewhere it should not? (bulkfetch never uses it; but an archive that holds such a name is not an
-honest export.) Of a name in jobs.toml: can it stand as a published file's stem on any file system?
+bulkfetch never uses a member's name, only its ending. But an archive that holds a name made to
+lead another reader astray was not made by the service.
 """
 
 from __future__ import annotations
@@ -12,13 +11,10 @@ import unicodedata
 # Windows takes these, with any ending, for devices. The superscript digits count there too.
 _DEVICES = frozenset(
     {"con", "prn", "aux", "nul", "conin$", "conout$", "clock$"}
-    | {f"{port}{digit}" for port in ("com", "lpt") for digit in "123456789¹²³"}
+    | {f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"}
 )
 # The longest component that ext4, XFS, APFS and NTFS all hold.
 COMPONENT_BYTES = 255
-# Room for the longest suffix the project appends to a stem, such as ".quarantine.zip".
-STEM_BYTES = COMPONENT_BYTES - 55
-_FORBIDDEN_IN_STEM = frozenset('/\\:<>"|?*')
 
 
 def member_hazard(name: str) -> str | None:
@@ -39,25 +35,6 @@ def member_hazard(name: str) -> str | None:
             return "a name that leads out of its folder"
         if (hazard := _component_hazard(component)) is not None:
             return hazard
-    return None
-
-
-def stem_hazard(name: str) -> str | None:
-    """Say why `name` cannot be a published file's stem; None when it can.
-
-    Stricter than for members, since this name is used: it must work, and mean the same file, on
-    every common file system, and must not be hidden or be taken for an option.
-    """
-    if not name:
-        return "it is empty"
-    for char in sorted(_FORBIDDEN_IN_STEM.intersection(name)):
-        return f"it holds {char}"
-    if name[0] in ".-~ ":
-        return f"it begins with {name[0]!r}"
-    if len(name.encode("utf-8", "surrogatepass")) > STEM_BYTES:
-        return f"it is longer than {STEM_BYTES} bytes"
-    if (hazard := _component_hazard(name)) is not None:
-        return f"it is {hazard}"
     return None
 
 
