@@ -23,7 +23,7 @@ from bulkfetch.sandbox.accounts import DEFAULT, Account, Accounts
 from bulkfetch.sandbox.answers import Answers
 from bulkfetch.sandbox.bodies import Body
 from bulkfetch.sandbox.faults import Exchange, Fault
-from bulkfetch.sandbox.jobs import Jobs
+from bulkfetch.sandbox.jobs import Job, Jobs
 from bulkfetch.sandbox.ledger import Arrival, Ledger, worst_in
 from bulkfetch.sandbox.library import Library
 from bulkfetch.sandbox.options import JobSpec, SandboxOptions
@@ -130,6 +130,13 @@ class Sandbox:
         None for `period_s`: the window's period; for `account`: the worst of all accounts.
         """
         return worst_in(self.log, self.options.period_s if period_s is None else period_s, account)
+
+    def job(self, job_id: str, account: str = DEFAULT) -> Job:
+        """Return a job as an account sees it. Raises KeyError."""
+        found = self._jobs.find(job_id, account)
+        if found is None:
+            raise KeyError(job_id)
+        return found
 
     def zip_of(self, job_id: str) -> Body:
         """Return the ZIP that an honest answer for a job holds. Raises KeyError."""
@@ -248,7 +255,7 @@ class Sandbox:
             assert arrival.job_id is not None
             reply = await self._answers.result(arrival.job_id, account, request)
             found = self._scripts.of_result(arrival.job_id, arrival.attempt)
-            right = reply.status in (200, 206)
+            right = reply.status in (200, 206) and reply.body.length > 0
             await self._speak(wire, arrival, reply, found, right)
         finally:
             account.in_flight -= 1

@@ -94,8 +94,8 @@ class Wire:
 
     async def head(self, reply: Reply, *more: tuple[str, str]) -> None:
         """Say the head with `more` headers at its end; nothing is checked or added."""
-        self.status = reply.status
         await self.send(head_bytes(reply, *more))
+        self.status = reply.status
 
     async def body(self, body: Body, *, chunked: bool = False) -> None:
         """Say a body, slowed to the bandwidth; `chunked` without the last chunk."""
@@ -119,11 +119,13 @@ class Wire:
         await self._writer.drain()
 
     async def hold(self, seconds: float | None = None) -> None:
-        """Say nothing for so long (None: for ever), or until the client goes."""
+        """Say nothing for so long (None: for ever). Raises as soon as the client goes."""
         loop = asyncio.get_running_loop()
         end = None if seconds is None else loop.time() + seconds
         while not self.gone and (end is None or loop.time() < end):  # noqa: ASYNC110
             await asyncio.sleep(_TICK_S if end is None else min(_TICK_S, end - loop.time()))
+        if self.gone:
+            raise ConnectionResetError("the client has gone")
 
     def close(self) -> None:
         """End the connection in good manners (FIN)."""
