@@ -142,6 +142,7 @@ name = "Leads"
         ("[account.window]\nperiod_s = 59.9\n", "Zoho allows 10 requests", ""),
         ("[account.window]\nrequests = 0\n", "account.window.requests should be at least 1", ""),
         ("out = \n", "not TOML", ""),
+        ('out = "a\\u0000b"\n', "out should be a path without NUL (line 1)", ""),
         ("[[jobs]]\nid='1'\naccount='acme'\n", "unknown account 'acme'", "There is: default"),
         (
             "[[jobs]]\nid='1'\nname='Leads'\n[[jobs]]\nid='2'\nname='LEADS'\n",
@@ -192,6 +193,13 @@ def test_paths_are_given_as_the_user_gave_them(
     settings = load_settings("conf/jobs.toml", {}, out="here", keep_zip=True)
     assert (str(settings.out), settings.keep_zip) == ("here", True)
     assert settings.origin("out") == "--out"
+
+
+def test_a_tilde_is_the_user_s_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths in the file may begin with ~; that of a user who does not exist is told."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_settings(write(tmp_path, "out='~/x'\n"), {}).out == tmp_path / "x"
+    assert "no such home" in refusal(tmp_path, "out='~nobody-here/x'\n").message
 
 
 def test_credentials_come_from_the_environment_with_a_prefix(tmp_path: Path) -> None:

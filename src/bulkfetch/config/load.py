@@ -67,10 +67,10 @@ def load_settings(
     if out is not None:
         origins["out"] = "--out"
     return Settings(
-        out=folder / tables.out if out is None else Path(out),
+        out=_under(folder, tables.out) if out is None else Path(out),
         accounts=tuple(accounts),
         limits=tables.limits,
-        ids_file=None if tables.ids_file is None else folder / tables.ids_file,
+        ids_file=None if tables.ids_file is None else _under(folder, tables.ids_file),
         ids_column=tables.ids_column,
         keep_zip=tables.keep_zip if keep_zip is None else keep_zip,
         jobs=tables.jobs,
@@ -136,7 +136,7 @@ def _account(
     given = {field: getattr(table, field) for field in table.model_fields_set}
     for field in ("secrets_file", "ca_file"):
         if given.get(field) is not None:
-            given[field] = folder / given[field].expanduser()
+            given[field] = _under(folder, given[field])
     if (ca_file := given.get("ca_file")) is not None and not ca_file.is_file():
         raise ConfigError(f"{where}.ca_file: no such file: {ca_file}")
     if table.data_center == "sandbox" and table.api_domain is None:
@@ -169,6 +169,14 @@ def _proxies(table: AccountTable, env: Mapping[str, str]) -> Proxies:
     if table.proxy is not None:
         return explicit(table.proxy.get_secret_value())
     return from_environment(env)
+
+
+def _under(folder: Path, path: Path) -> Path:
+    """Give a path of the file as seen from the working directory; `~` is the user's home."""
+    try:
+        return folder / path.expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{path}: no such home") from None
 
 
 def _check_jobs(

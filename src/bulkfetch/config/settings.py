@@ -82,10 +82,16 @@ def _stem(name: str) -> str:
     return name
 
 
+def _path(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("should be a path without NUL")
+    return path
+
+
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0, lt=2**62)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Lax = Field(strict=False)  # TOML has neither paths nor tuples
-FilePath = Annotated[Path, Lax]
+FilePath = Annotated[Path, Lax, AfterValidator(_path)]
 ServerUrl = Annotated[str, AfterValidator(server_url)]
 AccountName = Annotated[str, AfterValidator(_account_name)]
 Argument = Annotated[str, AfterValidator(_matching(r"[^\x00]+", "a text without NUL"))]
