@@ -1,8 +1,7 @@
-"""The errors of SQLite and of the journal's folder in bulkfetch's words: converted once, here."""
+"""SQLite's errors in bulkfetch's words: converted once, where SQLite is called."""
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -52,12 +51,6 @@ def journal_error(error: sqlite3.Error, path: Path) -> RunError | None:
             )
         case _:
             return None
-
-
-def folder_error(error: OSError, path: Path) -> RunError:
-    """Say what an error of the system on `path`, in the journal's folder, means for the run."""
-    kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else NotWritable
-    return kind(f"{path}: {error.strerror}")
 
 
 def _is_full(path: Path) -> bool:

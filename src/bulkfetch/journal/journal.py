@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bulkfetch.journal.faults import folder_error
+from bulkfetch.disk import disk_errors, fsync_dir
 from bulkfetch.journal.rows import COLUMNS, Outcomes
 from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FILE_NAME, KEPT, PENDING
 from bulkfetch.journal.writer import Writer
@@ -140,10 +140,9 @@ class Journal:
         Raises JournalTooNew (nothing changed), JournalDamaged, NotWritable, DiskFull, OutputLocked
         (another program is in the file). If cancelled: what was opened is closed.
         """
-        try:
+        with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise folder_error(error, folder) from error
+        fsync_dir(folder.parent)  # SQLite syncs the names in the folder, nobody else the folder's
         writer = await Writer.start(folder / FILE_NAME)
         try:
             first_position = await writer.read(_next_position)

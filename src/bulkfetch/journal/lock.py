@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bulkfetch.disk import disk_errors
 from bulkfetch.errors import OutputLocked
-from bulkfetch.journal.faults import folder_error
 
 FILE_NAME = "lock"
 
@@ -58,37 +58,32 @@ class OutputLock:
         where the folder or its file system gives no lock. Waits 0.06 s at most.
         """
         path = folder / FILE_NAME
-        try:
+        with disk_errors(path):
             folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-        except OSError as error:
-            raise folder_error(error, path) from error
-        try:
-            if not _lock(descriptor, fcntl.LOCK_EX, tries=_TRIES):
-                raise OutputLocked(f"{folder.parent} is held by {_read_holder(descriptor)}")
-            _write_holder(descriptor)
-        except OSError as error:
-            os.close(descriptor)
-            raise folder_error(error, path) from error
-        except BaseException:
-            os.close(descriptor)
-            raise
+            try:
+                if not _lock(descriptor, fcntl.LOCK_EX, tries=_TRIES):
+                    raise OutputLocked(f"{folder.parent} is held by {_read_holder(descriptor)}")
+                _write_holder(descriptor)
+            except BaseException:
+                os.close(descriptor)
+                raise
         return cls(descriptor)
 
     @staticmethod
     def holder(folder: Path) -> Holder | None:
         """Say who works in the folder, None where nobody does; creates and changes nothing."""
-        try:
-            descriptor = os.open(folder / FILE_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise folder_error(error, folder / FILE_NAME) from error
-        try:
-            free = _lock(descriptor, fcntl.LOCK_SH, tries=1)
-            return None if free else _read_holder(descriptor)
-        finally:
-            os.close(descriptor)
+        path = folder / FILE_NAME
+        with disk_errors(path):
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                return None
+            try:
+                free = _lock(descriptor, fcntl.LOCK_SH, tries=1)
+                return None if free else _read_holder(descriptor)
+            finally:
+                os.close(descriptor)
 
     def release(self) -> None:
         """Let the folder go; more calls do no harm."""
