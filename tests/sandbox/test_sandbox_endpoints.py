@@ -10,6 +10,7 @@ import zipfile
 import pytest
 import trustme
 from tests.support.sandbox_http import RESULT, Answer, ask, ended, raw
+from tests.support.virtual_clock import run_virtual
 
 from bulkfetch.sandbox import AccountSpec, JobSpec, Sandbox, SandboxOptions, SandboxThread
 
@@ -205,7 +206,7 @@ async def test_too_many_downloads_at_once_are_refused_with_the_same_code() -> No
     """The concurrency cap answers 429 although the window has room."""
     options = SandboxOptions(records=3, concurrency=1, faults={"1": ("stall_before_head",)})
     async with Sandbox(options) as sandbox:
-        first = asyncio.create_task(raw(sandbox.url, RESULT.format(1), patience_s=5))
+        first = asyncio.create_task(raw(sandbox.url, RESULT.format(1)))
         while not sandbox.log:
             await asyncio.sleep(0.01)
         assert code_of(await ask(sandbox.url, RESULT.format(2))) == (429, "TOO_MANY_REQUESTS")
@@ -380,3 +381,19 @@ async def test_jobs_change_while_it_runs() -> None:
         sandbox.put_job(ID, JobSpec(content=b"literal", faults=("NO_PERMISSION",)))
         assert (await ask(sandbox.url, RESULT.format(ID))).status == 403
         assert (await ask(sandbox.url, RESULT.format(ID))).body == b"literal"
+
+
+def test_its_windows_move_with_the_clock_of_its_loop() -> None:
+    """On a virtual clock a minute's lock-out passes in no time, and not before a minute."""
+
+    async def main() -> list[int]:
+        async with Sandbox(SMALL) as sandbox:
+            statuses = [(await ask(sandbox.url, RESULT.format(n))).status for n in range(11)]
+            await asyncio.sleep(59)
+            statuses.append((await ask(sandbox.url, RESULT.format(11))).status)
+            await asyncio.sleep(1.1)
+            statuses.append((await ask(sandbox.url, RESULT.format(12))).status)
+            assert sandbox.worst_in() == 12
+            return statuses
+
+    assert run_virtual(main()) == [200] * 10 + [429, 429, 200]

@@ -56,7 +56,7 @@ async def ask(
         )
 
 
-async def raw(url: str, path: str, *more: str, patience_s: float = 0.3) -> bytes:
+async def raw(url: str, path: str, *more: str, patience_s: float = 30.0) -> bytes:
     """Ask once and return every byte that came until the end, a silence of `patience_s` or twice
     that time."""
     parts = urlsplit(url)
