@@ -355,15 +355,19 @@ async def test_all_framings_carry_the_same_bytes(framing: str) -> None:
 
 
 async def test_it_serves_over_tls() -> None:
-    """With an SSL context the URL is https and the certificate is the one given."""
+    """With an SSL context the URL is https, and a body of megabytes comes whole."""
     authority = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(server)
     client = ssl.create_default_context()
     authority.configure_trust(client)
-    async with Sandbox(SMALL, ssl_context=server) as sandbox:
+    options = SandboxOptions(jobs={ID: JobSpec(payload_bytes=5 << 20)})
+    async with Sandbox(options, ssl_context=server) as sandbox:
         assert sandbox.url.startswith("https://127.0.0.1:")
-        assert (await ask(sandbox.url, RESULT.format(ID), ssl=client)).status == 200
+        answer = await ask(sandbox.url, RESULT.format(ID), ssl=client)
+        assert len(answer.body) == sandbox.zip_of(ID).length
+        await ended(sandbox)
+        assert sandbox.results()[0].whole
 
 
 async def test_it_runs_in_a_thread_of_its_own() -> None:

@@ -71,8 +71,10 @@ class Wire:
         self.body_bytes = 0
         self.complete = False
         if self._transport is not None:
-            # A drain then means that every byte has left for the kernel, not merely most of them.
-            self._transport.set_write_buffer_limits(high=0)
+            # A drain then means that the kernel has every byte, not merely most of them (over TLS
+            # up to 64 KiB may still lie in the transport below). Not 0: asyncio's TLS would pause
+            # with nothing left to write, and never resume.
+            self._transport.set_write_buffer_limits(high=1, low=0)
 
     @property
     def gone(self) -> bool:
