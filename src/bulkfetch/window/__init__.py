@@ -28,14 +28,16 @@ slew. Stamping when sending, the usual way, was seen to let 17 to 20 through in 
 bucket AsyncLimiter(10, 60) lets 19 through by design.
 
 The rooms: `terms` the words, `share` what a 429 teaches (pure), `turnstile` the line of those who
-wait, `slots` the window of one process (aiolimiter buckets), `ledger` and `machine` the window of
-all processes of the machine (SQLite), `opening` which of the two it is.
+wait, `slots` the window of one process (aiolimiter buckets), `ledger` that of all processes of the
+machine (SQLite; its file is `database`, `turns` whose turn it is), `opening` which of them it is.
 
 What must not live here: HTTP (a permit is told how its request ended; it never looks), retries and
 backoff (whoever waits to try again holds no slot), tokens and secrets, wall-clock time, and any way
 to send that takes no permit.
 """
 
+from bulkfetch.window.database import Unusable
+from bulkfetch.window.opening import MachineWindow, open_window
 from bulkfetch.window.slots import SlotWindow
 from bulkfetch.window.terms import (
     OnEvent,
@@ -47,11 +49,14 @@ from bulkfetch.window.terms import (
 )
 
 __all__ = [
+    "MachineWindow",
     "OnEvent",
     "Permit",
     "SlotWindow",
+    "Unusable",
     "Window",
     "WindowEvent",
     "WindowSettings",
     "WindowState",
+    "open_window",
 ]

@@ -33,10 +33,17 @@ class SlotBook:
     """Slots in memory. A bucket exists from the end of its request to its refill, no longer.
 
     `closed_s` keeps everything back at first: for a process that cannot know what was used before
-    it began.
+    it began. `in_flight` slots are out already and will be settled here.
     """
 
-    def __init__(self, settings: WindowSettings, on_event: OnEvent, closed_s: float) -> None:
+    def __init__(
+        self,
+        settings: WindowSettings,
+        on_event: OnEvent,
+        closed_s: float = 0.0,
+        *,
+        in_flight: int = 0,
+    ) -> None:
         self._settings = settings
         self._on_event = on_event
         self._now = asyncio.get_running_loop().time
@@ -44,7 +51,7 @@ class SlotBook:
         # (when to look, tie-break, bucket, time of the answer or -inf if none)
         self._refilling: list[tuple[float, int, AsyncLimiter, float]] = []
         self._order = itertools.count()
-        self._out = 0
+        self._out = in_flight
 
     def take(self, waiting: int) -> Slot | float:
         """Give a free slot, or the seconds after which to ask again."""

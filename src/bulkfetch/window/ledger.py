@@ -1,0 +1,426 @@
+"""The window of all processes of a machine: uses in a small SQLite file.
+
+A request takes a slot by writing a use stamped with the *end of its lease*; its answer rewrites the
+stamp. A use fills a slot until its stamp + refill. So a holder that is killed needs no one to
+notice: its use says the latest time at which its request can have been counted, and the slot comes
+back by itself. A living holder renews its leases, however long it has to wait before it sends.
+
+**Between processes.** Who waits holds a ticket, believed until a little after the moment at which
+its holder means to look again, so that a dead one's soon expires. As long as others wait, a
+process uses no more than its fair part of the slots, and leaves one for each that has waited
+longer. With others waiting, the strictest settings among them hold for all: otherwise one that
+may use five of ten would never see fewer than five used.
+
+Every call is one short transaction. Nobody waits for a lock: what finds the file busy comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import random
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from bulkfetch.window import share as shares
+from bulkfetch.window.database import is_busy
+from bulkfetch.window.share import Share
+from bulkfetch.window.slots import Slot, SlotBook
+from bulkfetch.window.terms import End, OnEvent, WindowEvent, WindowSettings, WindowState
+from bulkfetch.window.turns import Ticket, Use, may_take
+
+T = TypeVar("T")
+
+# How soon to come again when another process holds the file: a transaction takes some 50 µs.
+BUSY_S = 0.002
+# How long aclose tries to write what is still unwritten; the leases stand in for the rest.
+LAST_WORDS_S = 2.0
+LAST_TRY_S = 0.01
+# No stamp is honestly further ahead than this, in seconds; one that is, is brought back.
+FAR_AHEAD_S = 3600.0
+# Uses are kept for this long at least, for a later process with a longer period.
+KEEP_S = 600.0
+
+
+@dataclass(slots=True, eq=False)
+class Lease(Slot):
+    """A slot that is out, and the row that says so."""
+
+    use: int
+
+
+class Ledger:
+    """A book (see `turnstile.Book`) that all processes of the machine share.
+
+    When the file fails or disappears, a book of the process's own takes over, closed for a full
+    period first, and says so.
+    """
+
+    def __init__(
+        self,
+        settings: WindowSettings,
+        account_key: str,
+        path: Path,
+        db: sqlite3.Connection,
+        clock: Callable[[], float],
+        on_event: OnEvent,
+    ) -> None:
+        self._settings = settings
+        self._path = path
+        self._inode = path.stat().st_ino
+        self._db = db
+        self._now = clock
+        self._on_event = on_event
+        self._pid = os.getpid()
+        self._owner = random.SystemRandom().getrandbits(62)
+        self._lease_s = settings.headers_timeout_s + settings.grace_s
+        # How soon to look again: for what another process may do, and for who should come first.
+        self._poll_s = min(max(settings.period_s / 60, 0.02), 1.0)
+        self._turn_s = min(max(settings.period_s / 1000, 0.005), 0.05)
+        # How long after the moment it announced a ticket's holder may look again.
+        self._slack_s = min(max(settings.period_s / 30, 0.1), 2.0)
+        self._out: set[Lease] = set()
+        self._unwritten: list[Callable[[], None]] = []
+        self._news: list[WindowEvent] = []
+        self._renew_at = math.inf
+        self._own: SlotBook | None = None
+        self._ended = False
+        hold_s = settings.refill_s + self._lease_s
+        db.execute(
+            "INSERT INTO account (key, hold_s) VALUES (?, ?)"
+            " ON CONFLICT DO UPDATE SET hold_s = max(hold_s, excluded.hold_s)",
+            (account_key, hold_s),
+        )
+        (self._account,) = db.execute(
+            "SELECT id FROM account WHERE key = ?", (account_key,)
+        ).fetchone()
+
+    # --- the book --------------------------------------------------------------------------------
+
+    def take(self, waiting: int) -> Slot | float:
+        """Give a free slot, or the seconds after which to ask again."""
+        taken = self._do(self._take)
+        if self._own is not None:
+            return self._own.take(waiting)
+        if taken is None:
+            return self._again_s()
+        if isinstance(taken, Lease):
+            self._out.add(taken)
+            self._renew_at = min(self._renew_at, self._now() + self._lease_s / 3)
+        return taken
+
+    def settle(self, slot: Slot, end: End, retry_after_s: float | None) -> None:
+        """Take a slot back, as of now even where the file is busy."""
+        if isinstance(slot, Lease):
+            self._out.discard(slot)
+            if self._own is None:
+                self._write(partial(self._settle, slot, end, retry_after_s, self._now()))
+                return  # where that write showed the file to have failed, `_own` knows enough
+        if self._own is not None:
+            self._own.settle(slot, end, retry_after_s)
+
+    def upkeep(self) -> float:
+        """Renew leases and write what is unwritten; give the seconds to the next time."""
+        if self._own is not None:
+            return math.inf
+        if not self._out:
+            self._renew_at = math.inf
+        elif self._now() >= self._renew_at:
+            self._renew_at = self._now() + self._lease_s / 3
+            self._write(self._renew)
+        return self._again_s() if self._unwritten else max(0.0, self._renew_at - self._now())
+
+    def leave(self) -> None:
+        """Nobody waits in this process any more."""
+        self._write(self._drop_ticket)
+
+    def state(self, waiting: int) -> WindowState:
+        """Say how things stand, over all processes of the machine."""
+        if self._own is None:
+            try:
+                return self._state(waiting)
+            except sqlite3.Error as error:
+                if not is_busy(error):
+                    self._fail(str(error))
+        if self._own is not None:
+            return self._own.state(waiting)
+        full = self._settings.requests
+        return WindowState(0, len(self._out), waiting, None, 0.0, full, full)
+
+    async def aclose(self) -> None:
+        """Write what is unwritten, give up the ticket, close the file.
+
+        Slots still out keep their leases. If cancelled: the file is closed all the same.
+        """
+        try:
+            self.leave()
+            for _ in range(int(LAST_WORDS_S / LAST_TRY_S)):
+                if not self._unwritten:
+                    break
+                await asyncio.sleep(LAST_TRY_S)
+                self._do(None)
+        finally:
+            self._ended = True
+            self._unwritten.clear()
+            self._db.close()
+
+    # --- transactions ----------------------------------------------------------------------------
+
+    def _do(self, body: Callable[[], T] | None) -> T | None:
+        """Write what is unwritten, then do `body`, in one transaction.
+
+        None when nothing was done: the file is busy, or has failed and `_own` has taken over.
+        """
+        if os.getpid() != self._pid:
+            raise RuntimeError("a window belongs to the process it was opened in")
+        if self._own is not None or self._ended:
+            return None
+        result: T | None = None
+        told: list[WindowEvent] = []
+        self._news = told
+        try:
+            if self._path.stat().st_ino != self._inode:
+                raise FileNotFoundError
+            self._db.execute("BEGIN IMMEDIATE")
+            for write in self._unwritten:
+                write()
+            if body is not None:
+                result = body()
+            self._db.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            if not (isinstance(error, sqlite3.Error) and is_busy(error)):
+                self._fail("it was removed" if isinstance(error, OSError) else str(error))
+            return None
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._unwritten.clear()
+        for event in told:
+            self._on_event(event)
+        return result
+
+    def _write(self, write: Callable[[], None]) -> None:
+        """Do `write` now, or as soon as the file is free."""
+        self._unwritten.append(write)
+        self._do(None)
+
+    def _fail(self, why: str) -> None:
+        """Go on with a book of the process's own, as one that knows nothing of the others."""
+        for_s = self._settings.refill_s + self._settings.grace_s
+        self._own = SlotBook(self._settings, self._on_event, for_s, in_flight=len(self._out))
+        self._unwritten.clear()
+        self._on_event(fallback(f"{self._path}: {why}", for_s))
+
+    def _again_s(self) -> float:
+        return BUSY_S * (0.5 + random.random())
+
+    # --- inside a transaction --------------------------------------------------------------------
+
+    def _take(self) -> Lease | float:
+        now = self._now()
+        self._heal(now)
+        others = self._others(now)
+        requests = min([self._settings.requests, *(other.requests for other in others)])
+        refill_s = max([self._settings.refill_s, *(other.refill_s for other in others)])
+        share = self._share()
+        share = self._learn(share, shares.aged(share, self._settings, now), now)
+        uses = self._uses(now - refill_s)
+        in_flight = sum(not use.settled for use in uses if use.at > now)
+        wait_s = shares.wait_s(share, now, in_flight)
+        if wait_s:
+            return self._wait(now, min(wait_s, max(self._poll_s, share.closed_until - now)))
+        # Draws the lesson of a closing first: it may leave fewer slots than there were.
+        after, probe = shares.granted(share, now, self._lease_s)
+        limit = min(after.capacity, requests)
+        if len(uses) >= limit:
+            oldest = uses[limit - 1]
+            wait_s = oldest.at + refill_s - now
+            early = any(not use.settled for use in uses)  # one may come back unused
+            return self._wait(now, min(wait_s, self._poll_s) if early else wait_s)
+        since = self._since(now)
+        if not may_take(self._owner, since, limit, uses, others):
+            part_used = sum(use.owner == self._owner for use in uses) * (len(others) + 1) >= limit
+            return self._wait(now, self._slack_s / 4 if part_used else self._turn_s)
+        self._learn(share, after, now)
+        row = self._db.execute(
+            "INSERT INTO use (account, at, owner) VALUES (?, ?, ?)",
+            (self._account, now + self._lease_s, self._owner),
+        ).lastrowid
+        assert row is not None
+        # Believed a moment longer: who is served one by one still waits in between.
+        self._ticket(now, now + self._slack_s)
+        return Lease(in_flight=in_flight + 1, probe=probe, use=row)
+
+    def _wait(self, now: float, wait_s: float) -> float:
+        self._ticket(self._since(now), now + wait_s + self._slack_s)
+        return wait_s
+
+    def _settle(self, lease: Lease, end: End, retry_after_s: float | None, now: float) -> None:
+        if end == "unused":
+            self._db.execute("DELETE FROM use WHERE id = ?", (lease.use,))
+        share = self._share()
+        if end == "rejected":
+            after = shares.rejected(
+                share,
+                self._settings,
+                now,
+                retry_after_s=retry_after_s,
+                taken=self._taken(now - self._settings.period_s),
+                in_flight=lease.in_flight,
+                probe=lease.probe,
+            )
+        elif end == "answered":
+            after = shares.answered(share, lease.probe)
+        else:
+            after = shares.probe_failed(share) if lease.probe else share
+        if end != "unused":
+            at = now + self._settings.grace_s if end == "lost" else now
+            # The row is gone if its lease ended long ago: what happened is written all the same.
+            self._db.execute(
+                "INSERT INTO use (id, account, at, owner, settled, taken) VALUES (?, ?, ?, ?, 1, ?)"
+                " ON CONFLICT DO UPDATE SET at = excluded.at, settled = 1, taken = excluded.taken",
+                (lease.use, self._account, at, self._owner, end == "answered"),
+            )
+        self._learn(share, after, now)
+
+    def _renew(self) -> None:
+        until = self._now() + self._lease_s
+        self._db.executemany(
+            "UPDATE use SET at = ? WHERE id = ? AND NOT settled",
+            [(until, lease.use) for lease in self._out],
+        )
+        if any(lease.probe for lease in self._out):
+            share = self._share()
+            self._keep(replace(share, probe_until=until))
+
+    def _heal(self, now: float) -> None:
+        """Forget what is long past; bring back what is further ahead than it can be."""
+        account, far = self._account, now + FAR_AHEAD_S
+        keep_s = max(KEEP_S, 2 * self._settings.refill_s)
+        db = self._db
+        db.execute("DELETE FROM use WHERE account = ? AND at < ?", (account, now - keep_s))
+        db.execute(
+            "UPDATE use SET at = ? WHERE account = ? AND at > ?",
+            (now + self._lease_s, account, far),
+        )
+        db.execute(
+            "DELETE FROM ticket WHERE account = ? AND (until < ? OR until > ?)", (account, now, far)
+        )
+
+    def _others(self, now: float) -> list[Ticket]:
+        rows = self._db.execute(
+            "SELECT owner, since, requests, refill_s FROM ticket"
+            " WHERE account = ? AND owner <> ? AND until >= ?",
+            (self._account, self._owner, now),
+        )
+        return [Ticket(*row) for row in rows]
+
+    def _since(self, now: float) -> float:
+        row = self._db.execute(
+            "SELECT since FROM ticket WHERE account = ? AND owner = ?", (self._account, self._owner)
+        ).fetchone()
+        return row[0] if row else now
+
+    def _ticket(self, since: float, until: float) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO ticket VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                self._account,
+                self._owner,
+                since,
+                until,
+                self._settings.requests,
+                self._settings.refill_s,
+            ),
+        )
+
+    def _drop_ticket(self) -> None:
+        self._db.execute(
+            "DELETE FROM ticket WHERE account = ? AND owner = ?", (self._account, self._owner)
+        )
+
+    def _uses(self, since: float) -> list[Use]:
+        """Give the uses that still fill a slot, the newest first."""
+        rows = self._db.execute(
+            "SELECT at, owner, settled FROM use WHERE account = ? AND at > ? ORDER BY at DESC",
+            (self._account, since),
+        )
+        return [Use(*row) for row in rows]
+
+    def _taken(self, since: float) -> int:
+        (count,) = self._db.execute(
+            "SELECT count(*) FROM use WHERE account = ? AND at > ? AND taken",
+            (self._account, since),
+        ).fetchone()
+        return int(count)
+
+    def _share(self) -> Share:
+        """Read what 429s have taught; NULL, or a part that is missing, means nothing."""
+        (text,) = self._db.execute(
+            "SELECT share FROM account WHERE id = ?", (self._account,)
+        ).fetchone()
+        share = Share(self._settings.requests)
+        try:
+            return replace(share, **json.loads(text)) if text else share
+        except (TypeError, ValueError) as error:
+            raise sqlite3.DatabaseError("it holds a damaged row") from error
+
+    def _keep(self, share: Share) -> None:
+        """Write what differs from knowing nothing, so that each process fills in its own limit."""
+        blank = asdict(Share(self._settings.requests))
+        known = {name: value for name, value in asdict(share).items() if value != blank[name]}
+        self._db.execute(
+            "UPDATE account SET share = ? WHERE id = ?",
+            (json.dumps(known) if known else None, self._account),
+        )
+
+    def _learn(self, before: Share, after: Share, now: float) -> Share:
+        if after != before:
+            self._keep(after)
+            self._news += shares.news(before, after, self._settings, now)
+        return after
+
+    # --- outside one -----------------------------------------------------------------------------
+
+    def _state(self, waiting: int) -> WindowState:
+        now = self._now()
+        full = self._settings.requests
+        refill_s = self._settings.refill_s
+        share = shares.aged(self._share(), self._settings, now)
+        uses = self._uses(now - refill_s)
+        in_flight = sum(not use.settled for use in uses if use.at > now)
+        limit = min(share.capacity, full)
+        barred_s = shares.wait_s(share, now, in_flight)
+        free = max(0, limit - len(uses))
+        next_s = barred_s
+        if not free:
+            oldest = uses[limit - 1]
+            next_s = max(barred_s, oldest.at + refill_s - now if oldest.settled else math.inf)
+        return WindowState(
+            free=0 if barred_s else free,
+            in_flight=in_flight,
+            waiting=waiting,
+            next_free_s=None if next_s == math.inf else next_s,
+            closed_s=max(0.0, share.closed_until - now),
+            capacity=limit,
+            requests=full,
+            in_flight_cap=share.in_flight_cap,
+        )
+
+
+def fallback(why: str, for_s: float) -> WindowEvent:
+    """Say that the machine's window cannot be used."""
+    text = (
+        f"the machine's window cannot be used ({why}); this process keeps the limit for itself, "
+        f"after waiting {for_s:.0f} s: run no other one for this account"
+    )
+    return WindowEvent("fallback", text, for_s=for_s)
