@@ -1,0 +1,35 @@
+/* get CA_FILE FOLDER URL…: fetch each URL into a file, all at once, one thread each. */
+#include "http.h"
+#include <pthread.h>
+
+static SSL_CTX *context;
+static const char *folder;
+
+typedef struct {
+    const char *url;
+    int number;
+} Task;
+
+static void *work(void *argument) {
+    Task *task = argument;
+    char target[1024];
+    snprintf(target, sizeof target, "%s/%d.zip", folder, task->number);
+    fetch(context, task->url, target);
+    return NULL;
+}
+
+int main(int count, char **words) {
+    if (count < 4) return 2;
+    context = trusting(words[1]);
+    folder = words[2];
+    int tasks = count - 3;
+    Task *task = calloc((size_t)tasks, sizeof *task);
+    pthread_t *thread = calloc((size_t)tasks, sizeof *thread);
+    for (int n = 0; n < tasks; n++) {
+        task[n] = (Task){words[3 + n], n};
+        if (tasks == 1) work(&task[n]);
+        else if (pthread_create(&thread[n], NULL, work, &task[n])) die("thread");
+    }
+    for (int n = 0; n < tasks && tasks > 1; n++) pthread_join(thread[n], NULL);
+    return 0;
+}

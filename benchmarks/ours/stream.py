@@ -1,0 +1,61 @@
+"""stream.py OUT BASE CA_FILE sync|nosync ID…: the streaming path alone, ten at once.
+
+Window, token, request, judging, streaming to the staging file, and its fsync: all that the product
+does between an id and a complete ZIP, without journal and unpacking.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from bulkfetch.disk import fsync_file
+from bulkfetch.transfer.attempt import Attempt
+from bulkfetch.transfer.door import Door, Guards, Remote
+from bulkfetch.transfer.session import open_session
+from bulkfetch.window import SlotWindow, WindowSettings
+
+
+class FixedToken:
+    """A token source that has one and needs nobody."""
+
+    async def token(self) -> SecretStr:
+        """Give it."""
+        return SecretStr("benchmark")
+
+    async def renew(self, refused: SecretStr) -> SecretStr:
+        """Give it again."""
+        return refused
+
+
+async def main() -> None:
+    """Fetch all ids."""
+    out, base, ca_file, sync = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), sys.argv[4]
+    ids = sys.argv[5:]
+    seats = asyncio.Semaphore(10)
+    async with open_session(ca_file) as session:
+        door = Door(
+            session,
+            Remote(base, "/crm/bulk/{version}/read/{job_id}/result", "v8"),
+            SlotWindow(WindowSettings(requests=1_000_000, period_s=0.01, margin_s=0.0)),
+            FixedToken(),
+            Guards(4 << 30, 60.0, 1000.0, 30.0, 60.0),
+        )
+        received = 0
+
+        async def get(job_id: str) -> None:
+            nonlocal received
+            async with seats:
+                part = out / f"{job_id}.zip"
+                received += (await door.fetch(job_id, part, Attempt())).zip_bytes
+                if sync == "sync":
+                    await asyncio.to_thread(fsync_file, part)
+
+        await asyncio.gather(*map(get, ids))
+    print(json.dumps({"received_bytes": received}))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

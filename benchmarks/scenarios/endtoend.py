@@ -1,0 +1,101 @@
+"""End to end over TLS: ZIPs fetched, verified, unpacked to CSV; the product's whole path.
+
+Ours keeps its journal, syncs every file and sums it up; no rival does any of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from benchmarks.corpus import CRM
+from benchmarks.model import Case, Contest, Target, figure, ratio
+from benchmarks.stage import Stage
+
+OURS = "bulkfetch"
+XARGS, ARIA = "xargs -P10 curl, unzip × 2", "aria2c, unzip × 2"
+SDK = "Zoho's SDK's shape + zipfile"
+LIMIT = "C, raw get + ISA-L, two at a time (limit)"
+ZIPS = 30
+
+
+def contests(stage: Stage) -> Sequence[Contest]:
+    """Thirty ZIPs of 15 MB."""
+    codes = [CRM[number % len(CRM)] for number in range(ZIPS)]
+    ids = [stage.corpus.bodies[code].job_ids(1, number)[0] for number, code in enumerate(codes)]
+    bodies = [stage.corpus.bodies[code] for code in codes]
+    packed = sum(body.zip_bytes for body in bodies)
+    size = sum(body.bytes for body in bodies)
+    lacking = stage.server_missing
+    if lacking is not None:
+        cases = [Case(OURS, lambda _: [], missing=lacking, ours=True)]
+    else:
+        base, ca_file = stage.server.base(tls=True), os.fspath(stage.server.ca_file)
+        cases = [stage.ours(OURS, "fetch", base, ca_file, "10", *ids)]
+        if stage.options.peers:
+            cases += _peers(stage, ids)
+    return [
+        Contest(
+            name="endtoend",
+            title=f"End to end over TLS: {ZIPS} ZIPs, {packed / 1e6:.0f} MB, "
+            f"to {size / 1e6:,.0f} MB of CSV on disk",
+            cases=cases,
+            reference=XARGS,
+            leaves=stage.corpus.files(codes),
+            gigabytes=size / 1e9,
+            targets=[
+                Target("speed, × xargs curl + unzip", ratio(XARGS, OURS, "wall_s"), at_least=2.7),
+                Target("speed, × aria2c + unzip", ratio(ARIA, OURS, "wall_s"), at_least=2.7),
+                Target("speed, × SDK's shape + zipfile", ratio(SDK, OURS, "wall_s"), at_least=4),
+                Target("CPU, × xargs curl + unzip", ratio(OURS, XARGS, "cpu_s"), 0.4),
+                Target("CPU, × aria2c + unzip", ratio(OURS, ARIA, "cpu_s"), 0.4),
+                Target("wall, × C limit", ratio(OURS, LIMIT, "wall_s"), 1.25),
+                Target("peak RSS, MiB", figure(OURS, "rss_bytes", 1 / 2**20), 80),
+            ],
+        )
+    ]
+
+
+def _peers(stage: Stage, ids: list[str]) -> list[Case]:
+    server = stage.server
+    urls = [server.url(job_id, tls=True) for job_id in ids]
+    ca_file = os.fspath(server.ca_file)
+    # Members have one name per body, and bodies repeat: each goes to a file of its own.
+    unpack = """; ls | xargs -P2 -I{} sh -ec '%s; rm "$0"' {}"""
+    unzip, bsdtar = unpack % 'unzip -p "$0" > "$0.csv"', unpack % 'bsdtar -xOf "$0" > "$0.csv"'
+    head = 'o=$1; c=$2; shift 2; cd "$o"; ' + """printf '%s\\n' "$@" | nl -w1 -s' ' | """
+    xargs = head + """xargs -P10 -L1 sh -ec 'curl -sSf --cacert "$0" -o $1 $2' "$c\""""
+    # Both take their lists from files: each URL with the name that it goes to.
+    to_aria = """sed -E 's/^([0-9]+) (.*)/\\2\\n out=\\1/' | """
+    aria = head + to_aria + """aria2c -q --ca-certificate="$c" -j10 -i -"""
+    to_curl = """sed -E 's/^([0-9]+) (.*)/url=\\2\\noutput=\\1/' | """
+    curl = (
+        head
+        + to_curl
+        + """curl -sSf --cacert "$c" -Z --parallel-immediate --parallel-max 10 -K -"""
+    )
+    libraries = ["isal", "ssl", "crypto"]
+    return [
+        stage.shell(XARGS, xargs + unzip, ca_file, *urls, needs=["curl", "unzip", "xargs"]),
+        stage.shell(
+            "curl --parallel, unzip × 2", curl + unzip, ca_file, *urls, needs=["curl", "unzip"]
+        ),
+        stage.shell(ARIA, aria + unzip, ca_file, *urls, needs=["aria2c", "unzip", "xargs"]),
+        stage.shell(
+            "aria2c, bsdtar × 2", aria + bsdtar, ca_file, *urls, needs=["aria2c", "bsdtar", "xargs"]
+        ),
+        stage.peer("requests × 10 + zipfile", "threads", "zlib", *urls, needs=["requests"]),
+        stage.peer("requests × 10 + isal", "threads", "isal", *urls, needs=["requests", "isal"]),
+        stage.peer(SDK, "sdk_shape", "--unpack", *urls, needs=["requests"]),
+        stage.peer(
+            "aiohttp + aiofiles 64 KiB + zipfile",
+            "naive",
+            "--unpack",
+            *urls,
+            needs=["aiohttp", "aiofiles"],
+        ),
+        stage.c(LIMIT, "endtoend", libraries, "2", "crc", ca_file, "OUT", *urls),
+        stage.c(
+            "C, the same + SHA-256", "endtoend", libraries, "2", "sha256", ca_file, "OUT", *urls
+        ),
+    ]

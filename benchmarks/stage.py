@@ -1,0 +1,141 @@
+"""What a scenario finds ready: data, a server, the project's own drivers, the peers."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import build, corpus, nginx
+from benchmarks.corpus import Corpus
+from benchmarks.model import Case
+
+HERE = Path(__file__).resolve().parent
+DATA = HERE / ".data"
+
+# How to get what a peer needs.
+PROGRAMS = {
+    "curl": "apt install curl",
+    "aria2c": "apt install aria2",
+    "wget2": "apt install wget2",
+    "unzip": "apt install unzip",
+    "bsdtar": "apt install libarchive-tools",
+    "igzip": "apt install isal",
+    "xargs": "apt install findutils",
+}
+MODULES = {"zohocrmsdk": "zohocrmsdk8_0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run was asked for. `peers_python` runs the peers that are Python programs."""
+
+    peers: bool = False
+    quick: bool = False
+    full: bool = False
+    peers_python: str = sys.executable
+
+
+class Stage:
+    """Gives cases their commands. The server and the data come into being when first asked for."""
+
+    def __init__(self, options: Options, server: Callable[[Corpus], nginx.Nginx]) -> None:
+        self.options = options
+        self._start = server
+
+    @functools.cached_property
+    def corpus(self) -> Corpus:
+        """The bodies of this size of run."""
+        return corpus.prepare(DATA, quick=self.options.quick, tell=print)
+
+    @functools.cached_property
+    def server(self) -> nginx.Nginx:
+        """nginx, running. To be asked for only where `server_missing` is None."""
+        return self._start(self.corpus)
+
+    @property
+    def server_missing(self) -> str | None:
+        """What is lacking to serve."""
+        return nginx.missing()
+
+    def scaled(self, full: int, quick: int) -> int:
+        """Give the amount for this size of run."""
+        return quick if self.options.quick else full
+
+    # --- this project ----------------------------------------------------------------------------
+
+    def ours(
+        self,
+        name: str,
+        driver: str,
+        *arguments: str,
+        out: bool = True,
+        series: str | None = None,
+        x: float | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Case:
+        """Make the case of a driver of this project; `out` puts the output folder first."""
+        program = os.fspath(HERE / "ours" / f"{driver}.py")
+
+        def argv(folder: Path) -> Sequence[str]:
+            return [sys.executable, program, *([os.fspath(folder)] if out else []), *arguments]
+
+        # The shared window of the machine is not to be touched.
+        state = {"BULKFETCH_STATE_DIR": os.fspath(DATA / "state"), "ZOHO_ACCESS_TOKEN": "benchmark"}
+        return Case(name, argv, env=state | dict(env or {}), ours=True, series=series, x=x)
+
+    # --- peers -----------------------------------------------------------------------------------
+
+    def shell(self, name: str, script: str, *arguments: str, needs: Sequence[str]) -> Case:
+        """Make the case of a line of shell; $1 is the output folder, then the arguments."""
+        lacking = [PROGRAMS.get(program, program) for program in needs if not shutil.which(program)]
+
+        def argv(folder: Path) -> Sequence[str]:
+            return ["sh", "-ec", script, "sh", os.fspath(folder), *arguments]
+
+        return Case(name, argv, env=self._trust(), missing="; ".join(lacking) or None)
+
+    def peer(self, name: str, program: str, *arguments: str, needs: Sequence[str]) -> Case:
+        """Make the case of a Python program of peers/, which gets the output folder first."""
+        path = os.fspath(HERE / "peers" / f"{program}.py")
+        python = self.options.peers_python
+        lacking = [
+            f"pip install {MODULES.get(module, module)}"
+            for module in needs
+            if not _has(python, module)
+        ]
+
+        def argv(folder: Path) -> Sequence[str]:
+            return [python, path, os.fspath(folder), *arguments]
+
+        return Case(name, argv, env=self._trust(), missing="; ".join(lacking) or None)
+
+    def c(self, name: str, program: str, libraries: Sequence[str], *words: str) -> Case:
+        """Make the case of a C program; the word "OUT" becomes the output folder."""
+        built = build.program(program, libraries, DATA / "bin")
+
+        def argv(folder: Path) -> Sequence[str]:
+            put = (os.fspath(folder) if word == "OUT" else word for word in words)
+            return [os.fspath(built.path), *put]
+
+        return Case(name, argv, missing=built.missing)
+
+    def _trust(self) -> dict[str, str]:
+        if self.server_missing is not None:
+            return {}
+        ca_file = os.fspath(self.server.ca_file)
+        return {"SSL_CERT_FILE": ca_file, "REQUESTS_CA_BUNDLE": ca_file}
+
+
+@functools.cache
+def _has(python: str, module: str) -> bool:
+    if python == sys.executable:
+        return importlib.util.find_spec(module) is not None
+    check = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
+    return subprocess.run([python, "-c", check], capture_output=True, check=False).returncode == 0
