@@ -34,10 +34,14 @@ from bulkfetch.models import Outcome
 # Rows a page: a few hundred KiB of memory, some milliseconds of a read lock.
 _PAGE = 500
 
+# NOT INDEXED: walking the index on ids, which is in the order of groups, fetches each row from
+# elsewhere; one pass over the table and a sort is ten times faster for a million shuffled ids.
 _COUNTS = """
-    SELECT account.name, state, count(*)
-    FROM job JOIN account ON account.key = job.account
-    GROUP BY job.account, state ORDER BY job.account
+    SELECT account.name, state, number
+    FROM (SELECT account, state, count(*) AS number FROM job NOT INDEXED GROUP BY account, state)
+        AS counted
+    JOIN account ON account.key = counted.account
+    ORDER BY account.key, state
 """
 _ALL = f"""
     SELECT {COLUMNS}, job.key FROM job CROSS JOIN account ON account.key = job.account
