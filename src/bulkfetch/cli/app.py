@@ -1,0 +1,104 @@
+"""The program: its commands, and what becomes of everything that they raise."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import click
+
+from bulkfetch.cli import exits
+from bulkfetch.cli.check import check
+from bulkfetch.cli.plan import plan
+from bulkfetch.cli.printer import Printer, StdoutGone
+from bulkfetch.cli.run import run
+from bulkfetch.cli.sandbox import sandbox
+from bulkfetch.cli.signals import raise_on_signals
+from bulkfetch.cli.status import status
+from bulkfetch.errors import BulkfetchError, ConfigError
+
+_ABOUT = """\b
+Examples:
+  bulkfetch run jobs.toml                   fetch what jobs.toml lists, or go on
+  bulkfetch run jobs.toml --ids ids.txt     fetch a list of ids
+  bulkfetch plan jobs.toml                  when would each start? asks nothing
+  bulkfetch status exports                  what is done, what failed and why
+
+Brings long lists of Zoho CRM bulk exports home: whole, verified, extracted, each once, as early as
+the limit of ten downloads a minute allows.
+"""
+
+
+class _InOrder(click.Group):
+    """Lists its commands in the order in which they were given, the most used first."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=_InOrder,
+    help=_ABOUT,
+    epilog=exits.EPILOG,
+    commands=[run, plan, status, check, sandbox],
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="bulkfetch", message="%(prog)s %(version)s")
+def program() -> None:
+    """Take a command."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program and give its exit status; None: the process's own arguments.
+
+    Sets signal handlers for the time of the call. Never raises, but for what cannot be caught.
+    """
+    printer = Printer()
+    with raise_on_signals():
+        status = _answered_for(printer, lambda: _command(printer, arguments))
+        # The results still have to go out, and the last of them may fail to.
+        flushed = _answered_for(printer, printer.close)
+    return status or flushed
+
+
+def _command(printer: Printer, arguments: Sequence[str] | None) -> int:
+    given = program.main(arguments, prog_name="bulkfetch", standalone_mode=False, obj=printer)
+    return given if isinstance(given, int) else exits.DONE
+
+
+def _answered_for(printer: Printer, act: Callable[[], int | None]) -> int:
+    """Do it, and turn whatever it raises into words and an exit status."""
+    try:
+        return act() or exits.DONE
+    except click.UsageError as error:
+        printer.error(error.format_message(), _usage_hint(error))
+        return exits.USAGE
+    except click.ClickException as error:
+        printer.error(error.format_message())
+        return exits.USAGE
+    except ConfigError as error:
+        printer.failure(error)
+        return exits.USAGE
+    except BulkfetchError as error:
+        printer.failure(error)
+        return exits.ABORTED
+    except StdoutGone:
+        return exits.INTERRUPTED
+    except (KeyboardInterrupt, click.Abort):
+        printer.note("interrupted")
+        return exits.INTERRUPTED
+    except Exception as error:
+        printer.bug(error)
+        return exits.ABORTED
+
+
+def _usage_hint(error: click.UsageError) -> str:
+    hint = getattr(error, "hint", "")
+    if hint:
+        return str(hint)
+    path = error.ctx.command_path if error.ctx else "bulkfetch"
+    return f"`{path} --help` shows how it is used."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

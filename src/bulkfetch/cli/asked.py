@@ -1,0 +1,152 @@
+"""What the user asks for: settings and a list of jobs, from the command line and jobs.toml."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+import click
+
+from bulkfetch.cli.feed import Feed
+from bulkfetch.errors import ConfigError
+from bulkfetch.models import Job
+
+if TYPE_CHECKING:
+    from bulkfetch.config import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_READ_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The arguments that say what is to be fetched; None and () where not given."""
+
+    settings_file: str
+    ids: tuple[str, ...]
+    ids_file: str | None
+    ids_column: str | None
+    account: str | None
+    out: str | None
+
+
+def list_options(command: F) -> F:
+    """Add the arguments of `Asked` to a command, which gets them as `asked`."""
+
+    @click.argument("settings_file", metavar="JOBS.toml")
+    @click.argument("ids", nargs=-1, metavar="[ID]...")
+    @click.option(
+        "--ids",
+        "ids_file",
+        metavar="FILE|-",
+        help="Read ids from a file or stdin: one per line, '#' comments.",
+    )
+    @click.option(
+        "--ids-column",
+        metavar="NAME|N",
+        help="The list is a CSV: take this column, by its name or number from 1.",
+    )
+    @click.option("--account", metavar="NAME", help="The account of ids that name none.")
+    @click.option("--out", metavar="DIR", help="Where files go, instead of `out` in JOBS.toml.")
+    @wraps(command)
+    def with_options(
+        settings_file: str,
+        ids: tuple[str, ...],
+        ids_file: str | None,
+        ids_column: str | None,
+        account: str | None,
+        out: str | None,
+        **others: Any,
+    ) -> Any:
+        if ids_column is not None and ids_column.isdigit() and int(ids_column) < 1:
+            raise click.BadParameter("columns count from 1", param_hint="'--ids-column'")
+        asked = Asked(settings_file, ids, ids_file, ids_column, account, out)
+        return command(asked=asked, **others)
+
+    return with_options  # type: ignore[return-value]
+
+
+def settings_of(asked: Asked, *, keep_zip: bool = False) -> Settings:
+    """Load the settings that are asked for. Raises ConfigError."""
+    from bulkfetch.config import load_settings
+
+    settings = load_settings(asked.settings_file, out=asked.out, keep_zip=keep_zip or None)
+    return settings if asked.account is None else _with_default(settings, asked.account)
+
+
+def _with_default(settings: Settings, account: str) -> Settings:
+    """Make `account` the one of ids that name none."""
+    settings.account(account)  # or there is no such account
+
+    class ForAccount(type(settings)):  # type: ignore[misc]
+        @property
+        def default_account(self) -> str:
+            return account
+
+    fields = {name: getattr(settings, name) for name in type(settings).model_fields}
+    made: Settings = ForAccount.model_construct(**fields)
+    return made
+
+
+@contextmanager
+def open_list(asked: Asked, settings: Settings) -> Iterator[Iterator[Job] | Feed | None]:
+    """Open the list that is asked for; None where it is empty. Waits for its first job.
+
+    A regular file is read where it is iterated; what may keep one waiting is a Feed, to be iterated
+    asynchronously. Raises ConfigError for what is wrong with the list as a whole, and where there
+    is no list at all.
+    """
+    from bulkfetch.config import open_jobs
+
+    listed = asked.ids_file if asked.ids or asked.ids_file else _text(settings.ids_file)
+    if not asked.ids and listed is None and not settings.jobs:
+        raise ConfigError(
+            "no job ids given",
+            hint="Give ids as arguments, --ids FILE, or ids_file or [[jobs]] in "
+            f"{asked.settings_file}.",
+        )
+
+    def opened(stdin: BinaryIO | None) -> Any:
+        return open_jobs(settings, asked.ids, asked.ids_file, asked.ids_column, stdin)
+
+    if not _may_block(listed):
+        stdin = _stdin() if listed == "-" else None
+        with opened(stdin) as jobs:
+            first = next(jobs, None)
+            yield None if first is None else chain([first], jobs)
+        return
+    feed = Feed(lambda: opened(_stdin() if listed == "-" else None))
+    try:
+        yield feed if feed.wait_for_first() else None
+    finally:
+        feed.stop()
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _may_block(listed: str | None) -> bool:
+    if listed is None:
+        return False
+    try:
+        mode = os.fstat(0).st_mode if listed == "-" else os.stat(listed).st_mode
+    except OSError as error:
+        if listed == "-":
+            raise ConfigError(f"stdin: {error.strerror}") from None
+        return False  # to be complained about by who opens it
+    return not stat.S_ISREG(mode)
+
+
+def _stdin() -> BinaryIO:
+    # Not sys.stdin: its buffer's lock would be held by a thread that waits for a line when the
+    # interpreter ends and wants it.
+    return open(os.dup(0), "rb", buffering=_READ_BYTES)

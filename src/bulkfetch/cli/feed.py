@@ -1,0 +1,119 @@
+"""A list that may keep one waiting (stdin, a pipe), read by a thread of its own.
+
+A run reads plain iterables in its event loop, which a producer who pauses would stop. Here a daemon
+thread opens the list, reads it, and alone touches it: a file that another thread is blocked on can
+neither be closed nor, at the interpreter's end, be finalized.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
+
+from bulkfetch.models import Job
+
+# Jobs that wait to be taken: two of the run's batches.
+_AHEAD_JOBS = 4000
+
+
+class Feed(AsyncIterator[Job]):
+    """The jobs of a blocking list, as an async iterator. Nothing is read before `wait_for_first`.
+
+    What is there is handed over at once, however few: a producer may give one id an hour.
+    """
+
+    def __init__(self, open_list: Callable[[], AbstractContextManager[Iterator[Job]]]) -> None:
+        self._open = open_list
+        self._jobs: deque[Job] = deque()
+        self._ended = False
+        self._stopped = False
+        self._error: Exception | None = None
+        self._changed = threading.Condition()
+        self._news: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+
+    def wait_for_first(self) -> bool:
+        """Begin to read, and say whether there is any job; blocks until that is known.
+
+        Raises what opening the list raises. A signal's exception passes through.
+        """
+        threading.Thread(target=self._read, name="job list", daemon=True).start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._ended)
+            if self._error is not None and not self._jobs:
+                raise self._error
+            return bool(self._jobs)
+
+    async def __anext__(self) -> Job:
+        """Give the next job. Raises what reading raises. If cancelled: no job is lost."""
+        while not self._jobs:
+            with self._changed:
+                if not self._jobs:
+                    if self._error is not None:
+                        raise self._error
+                    if self._ended:
+                        raise StopAsyncIteration
+                    self._news = (asyncio.get_running_loop(), asyncio.Event())
+                    event = self._news[1]
+                else:
+                    break
+            await event.wait()
+        job = self._jobs.popleft()
+        if len(self._jobs) == _AHEAD_JOBS // 2:
+            with self._changed:
+                self._changed.notify_all()
+        return job
+
+    def drain(self) -> Iterator[Job]:
+        """Give the jobs to who need not be asynchronous. Raises what reading raises."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._jobs or self._ended)
+                batch = list(self._jobs)
+                self._jobs.clear()
+                self._changed.notify_all()
+            if not batch:
+                if self._error is not None:
+                    raise self._error
+                return
+            yield from batch
+
+    def stop(self) -> None:
+        """Have the thread end when it next can; it may be blocked for ever, which harms nobody."""
+        with self._changed:
+            self._stopped, self._news = True, None
+            self._changed.notify_all()
+
+    def _read(self) -> None:
+        try:
+            with self._open() as jobs:
+                for job in jobs:
+                    if not self._put(job):
+                        return
+        except Exception as error:
+            # Raised again where the list is iterated.
+            self._error = error
+        finally:
+            with self._changed:
+                self._ended = True
+                self._tell()
+
+    def _put(self, job: Job) -> bool:
+        with self._changed:
+            if len(self._jobs) >= _AHEAD_JOBS:
+                self._changed.wait_for(lambda: len(self._jobs) <= _AHEAD_JOBS // 2 or self._stopped)
+            if self._stopped:
+                return False
+            self._jobs.append(job)
+            self._tell()
+            return True
+
+    def _tell(self) -> None:
+        self._changed.notify_all()
+        if self._news is not None:
+            loop, event = self._news
+            self._news = None
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(event.set)

@@ -1,0 +1,158 @@
+"""A run in an event loop: outcomes to stdout, news and progress to stderr, signals to the run.
+
+Imported late: the client comes with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bulkfetch.cli import exits
+from bulkfetch.cli.feed import Feed
+from bulkfetch.cli.printer import Printer, StdoutFailed, StdoutGone
+from bulkfetch.cli.screen import Screen
+from bulkfetch.cli.signals import stop_on_signals
+from bulkfetch.client import Client
+from bulkfetch.config import Settings
+from bulkfetch.errors import ConfigError
+from bulkfetch.events import Event
+from bulkfetch.models import Job, Outcome, Report
+from bulkfetch.observe.records import job_record
+from bulkfetch.observe.wording import event_line
+from bulkfetch.pipeline.run import Run
+
+# How often progress is looked at: often enough for a countdown in seconds.
+_LOOK_S = 0.5
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a run ended. `report` is None where it never began; `error` is what broke it off.
+
+    `at_once` says that a second signal did.
+    """
+
+    report: Report | None = None
+    error: Exception | None = None
+    stdout_gone: bool = False
+    at_once: bool = False
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status of the program."""
+        if isinstance(self.error, ConfigError):
+            return exits.USAGE
+        if self.error is not None:
+            return exits.ABORTED
+        if self.at_once or self.report is None:
+            return exits.INTERRUPTED
+        return exits.exit_status(self.report)
+
+
+def fetch_all(settings: Settings, jobs: Iterator[Job] | Feed, printer: Printer) -> Ending:
+    """Fetch the list and say how it ended. Outcomes and news are told, the ending is not.
+
+    Errors are in the ending. Leaves no event loop and no thread at work behind.
+    """
+    periods_s = {
+        account.name: account.window.period_s + account.window.margin_s
+        for account in settings.accounts
+    }
+    with printer.screen(periods_s) as screen:
+        fetching = Fetching(settings, printer, screen)
+        try:
+            asyncio.run(fetching.work(jobs))
+        except asyncio.CancelledError:
+            fetching.ending.at_once = True
+        except Exception as error:
+            fetching.ending.error = _inner(error)
+    return fetching.ending
+
+
+class Fetching:
+    """One run, and all that goes with it."""
+
+    def __init__(self, settings: Settings, printer: Printer, screen: Screen) -> None:
+        self.ending = Ending()
+        self._settings = settings
+        self._printer = printer
+        self._screen = screen
+        self._run: Run | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stop_asked = False
+        self._writes = True
+
+    async def work(self, jobs: Iterator[Job] | Feed) -> None:
+        """Do the run. Raises what keeps it from beginning.
+
+        If cancelled: as the client; the ending has the report all the same.
+        """
+        self._task = asyncio.current_task()
+        with stop_on_signals(asyncio.get_running_loop(), self._on_signal, self._on_second_signal):
+            try:
+                async with Client(self._settings, on_event=self._on_event) as client:
+                    self._run = client.fetch(jobs)
+                    if self._stop_asked:
+                        self._run.stop()
+                    await self._through(self._run)
+            finally:
+                if self._run is not None and self._run.ended:
+                    self.ending.report = self._run.report
+
+    async def _through(self, run: Run) -> None:
+        looking = asyncio.create_task(self._look(run))
+        try:
+            async for outcome in run:
+                await self._take(run, outcome)
+        except Exception as error:
+            # Told when everything else has been; here, so that the client need not wrap it up.
+            self.ending.error = self.ending.error or error
+        finally:
+            looking.cancel()
+
+    async def _take(self, run: Run, outcome: Outcome) -> None:
+        if not self._writes:
+            return
+        try:
+            if self._printer.json:
+                await self._printer.send(None, job_record(outcome))
+            elif not outcome.skipped:
+                for file in outcome.files:
+                    await self._printer.send(file.path, None)
+        except StdoutGone:
+            self._writes = False
+            self.ending.stdout_gone = True
+            self._printer.warn("stdout was closed: finishing what is under way, then stopping")
+            run.stop()
+        except StdoutFailed as error:
+            self._writes = False
+            self.ending.error = error
+            run.stop()
+
+    async def _look(self, run: Run) -> None:
+        while True:
+            self._screen.show(run.progress())
+            await asyncio.sleep(_LOOK_S)
+
+    def _on_event(self, event: Event) -> None:
+        if (line := event_line(event, self._printer.verbosity)) is not None:
+            self._printer.note(line)
+
+    def _on_signal(self, name: str) -> None:
+        self._stop_asked = True
+        self._printer.note(f"{name}: finishing what is under way; once more stops at once")
+        if self._run is not None:
+            self._run.stop()
+
+    def _on_second_signal(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+def _inner(error: Exception) -> Exception:
+    """Give the one error that a group of one holds."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

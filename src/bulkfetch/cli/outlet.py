@@ -1,0 +1,121 @@
+"""Stdout, written by a thread of its own.
+
+A reader may pause (a pager, a slow consumer, a frozen terminal) or go away. Neither may hold up the
+event loop: a blocked loop answers no signal and lets transfers die of time-outs. What is queued is
+bounded, so a reader who pauses holds up only who produces results.
+
+Everything queued while a write is under way goes out in the next one: a pipe that keeps up gets
+each line at once, and hundreds of thousands of lines cost few system calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import threading
+
+# Beyond so much unwritten text a producer waits.
+_QUEUE_BYTES = 1 << 20
+
+
+def write_all(descriptor: int, payload: bytes) -> None:
+    """Write every byte, also where the descriptor was made non-blocking by somebody who shares it.
+
+    Raises OSError, BrokenPipeError among them.
+    """
+    view = memoryview(payload)
+    while view:
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:
+            waiting = select.poll()
+            waiting.register(descriptor, select.POLLOUT)
+            waiting.poll()
+
+
+class Outlet:
+    """Lines on their way to a descriptor. `error` is why no more can be written, None as yet.
+
+    `patience_s` is how long `put` and `close` wait for a reader who pauses; None is for ever.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.error: OSError | None = None
+        self.patience_s: float | None = None
+        self._descriptor = descriptor
+        self._queue: list[bytes] = []
+        self._queued_bytes = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self._news: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+
+    def put(self, line: bytes) -> None:
+        """Queue a line; waits while the queue is full. Not for an event loop.
+
+        Raises the OSError of an earlier write.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._queued_bytes < _QUEUE_BYTES or self.error, self.patience_s
+            )
+            self._add(line)
+
+    async def send(self, line: bytes) -> None:
+        """Queue a line; waits, in the event loop, while the queue is full.
+
+        Raises the OSError of an earlier write. If cancelled: the line is not queued.
+        """
+        while not self._take(line):
+            assert self._news is not None, "set by _take when the queue is full"
+            await self._news[1].wait()
+
+    def close(self) -> None:
+        """Wait until all is written or writing failed; no more lines can be queued."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(self.patience_s)
+
+    def _take(self, line: bytes) -> bool:
+        with self._changed:
+            if self._queued_bytes < _QUEUE_BYTES or self.error:
+                self._add(line)
+                return True
+            self._news = (asyncio.get_running_loop(), asyncio.Event())
+            return False
+
+    def _add(self, line: bytes) -> None:
+        if self.error is not None:
+            raise self.error
+        if self._thread is None:
+            # A daemon: whoever stops the program at once is not held up by a reader who pauses.
+            self._thread = threading.Thread(target=self._write, name="stdout", daemon=True)
+            self._thread.start()
+        self._queue.append(line)
+        self._queued_bytes += len(line)
+        self._changed.notify_all()
+
+    def _write(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._closed)
+                if not self._queue:
+                    return
+                batch, self._queue = self._queue, []
+            try:
+                write_all(self._descriptor, b"".join(batch))
+            except OSError as error:
+                self.error = error
+            with self._changed:
+                self._queued_bytes -= sum(map(len, batch))
+                self._changed.notify_all()
+                if self._news is not None:
+                    loop, event = self._news
+                    self._news = None
+                    if not loop.is_closed():
+                        loop.call_soon_threadsafe(event.set)
+            if self.error is not None:
+                return

@@ -1,0 +1,211 @@
+"""The one place that decides what goes where: results to stdout, everything else to stderr.
+
+Each result has a text and a JSON form. Foreign text is escaped here, so that nobody else has to
+think of it. Descriptors are written directly: the standard streams' own buffers would be flushed
+once more at exit, onto a terminal that may be gone.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
+
+from bulkfetch.cli.outlet import Outlet, write_all
+from bulkfetch.cli.screen import Face, Screen
+from bulkfetch.errors import BulkfetchError
+from bulkfetch.models import Failure
+from bulkfetch.observe.text import printable
+from bulkfetch.observe.wording import DEBUG, NORMAL, QUIET
+
+_STDOUT, _STDERR = 1, 2
+_MOMENT_S = 0.5
+# The reader of a pipe has gone away, or the terminal has.
+_GONE = frozenset({errno.EPIPE, errno.EIO})
+
+
+class StdoutGone(Exception):
+    """Nobody reads stdout any more."""
+
+
+class StdoutFailed(BulkfetchError):
+    """The results cannot be written to stdout."""
+
+    code = "STDOUT_FAILED"
+    default_hint = "Free some room, or send stdout elsewhere; then run the same command again."
+
+
+class Printer:
+    """Says everything the program says. `json` and `verbosity` are set by the command."""
+
+    def __init__(self) -> None:
+        self.json = False
+        self.verbosity = NORMAL
+        self._outlet = Outlet(_STDOUT)
+        self._screen: Screen | None = None
+        self._shares_terminal = False
+        self._encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+
+    # --- results ---------------------------------------------------------------------------------
+
+    def result(self, text: str | None, record: Mapping[str, Any] | None) -> None:
+        """Write a result in the form that was asked for; None has no such form. May wait.
+
+        Raises StdoutGone, StdoutFailed. Not for an event loop: see `send`.
+        """
+        if (line := self._line(text, record)) is not None:
+            with _stdout_errors():
+                self._outlet.put(line)
+
+    async def send(self, text: str | None, record: Mapping[str, Any] | None) -> None:
+        """Write a result in the form that was asked for; waits where the reader pauses.
+
+        Raises StdoutGone, StdoutFailed. If cancelled: the result is not written.
+        """
+        if (line := self._line(text, record)) is None:
+            return
+        if self._shares_terminal and self._screen is not None:
+            self._screen.line(line.decode(errors="replace").rstrip("\n"))
+            return
+        with _stdout_errors():
+            await self._outlet.send(line)
+
+    def _line(self, text: str | None, record: Mapping[str, Any] | None) -> bytes | None:
+        if self.json:
+            return None if record is None else json.dumps(record).encode("ascii") + b"\n"
+        if text is None:
+            return None
+        # For a program a path is given byte for byte; a terminal would obey what is in it.
+        return os.fsencode(printable(text) if os.isatty(_STDOUT) else text) + b"\n"
+
+    # --- everything else -------------------------------------------------------------------------
+
+    def note(self, text: str) -> None:
+        """Tell what is good to know; not with -q."""
+        if self.verbosity > QUIET:
+            self._say(text)
+
+    def warn(self, text: str) -> None:
+        """Tell what the user should look at; not with -q."""
+        self.note(f"warning: {text}")
+
+    def error(self, text: str, hint: str = "") -> None:
+        """Tell what went wrong and what to do; always."""
+        self._say(f"error: {text}")
+        if hint:
+            self._say(f"hint: {hint}")
+
+    def failure(self, failure: BulkfetchError | Failure) -> None:
+        """Tell of a cause of failure, with its code."""
+        plain = failure.code in ("CONFIG", "ERROR")
+        self.error(failure.message if plain else f"{failure.code}: {failure.message}", failure.hint)
+
+    def bug(self, error: BaseException) -> None:
+        """Tell of a mistake in this program; its traceback only with -vv, and never any values."""
+        if self.verbosity >= DEBUG:
+            # capture_locals stays off: a frame may hold a token.
+            for line in traceback.format_exception(error):
+                for part in line.rstrip("\n").split("\n"):
+                    self._say(part)
+        self.error(
+            f"unexpected {type(error).__name__}: {error}",
+            "This is a mistake in bulkfetch; run again with -vv and report what it says. "
+            "Running again is safe.",
+        )
+
+    def raw(self, text: str) -> None:
+        """Write text with line ends of its own to stderr, such as a help page."""
+        self._write("".join(f"{printable(line)}\n" for line in text.splitlines()))
+
+    def _say(self, text: str) -> None:
+        line = printable(text)
+        if self._screen is not None:
+            self._screen.line(line)
+        else:
+            self._write(f"{line}\n")
+
+    def _write(self, text: str) -> None:
+        try:
+            write_all(_STDERR, text.encode(self._encoding, "backslashreplace"))
+        except OSError:
+            # Nobody is there to be told; the exit status still says it.
+            return
+
+    # --- during a run ----------------------------------------------------------------------------
+
+    @contextmanager
+    def screen(self, periods_s: Mapping[str, float]) -> Iterator[Screen]:
+        """Show progress while the block runs; `periods_s` are the windows' by account."""
+        screen = self._screen = Screen(self._face(periods_s))
+        try:
+            yield screen
+        finally:
+            self._screen = None
+            self._shares_terminal = False
+            screen.close()
+
+    def _face(self, periods_s: Mapping[str, float]) -> Face:
+        from bulkfetch.observe.plain import PlainFace
+
+        shows = self.verbosity > QUIET
+        if not shows or not os.isatty(_STDERR) or os.environ.get("TERM", "dumb") == "dumb":
+            return PlainFace(self._write_or_raise, periods_s, progress=shows)
+        from bulkfetch.observe.live import LiveFace
+
+        # Results on the same terminal go above the bar, by the same thread, or they would tear it.
+        self._shares_terminal = os.isatty(_STDOUT)
+        return LiveFace(cast("TextIO", _Terminal(self._encoding)), periods_s)
+
+    def _write_or_raise(self, text: str) -> None:
+        write_all(_STDERR, text.encode(self._encoding, "backslashreplace"))
+
+    def hurry(self) -> None:
+        """Wait no longer than a moment for a reader who pauses."""
+        self._outlet.patience_s = _MOMENT_S
+
+    def close(self) -> None:
+        """Wait until all results are written. Raises StdoutGone, StdoutFailed where they were not.
+
+        A signal's exception passes through; what was not written by then is lost.
+        """
+        self._outlet.close()
+        if self._outlet.error is not None:
+            with _stdout_errors():
+                raise self._outlet.error
+
+
+class _Terminal(io.TextIOBase):
+    """Stderr as a text file without a buffer."""
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._encoding
+
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return _STDERR
+
+    def write(self, text: str) -> int:
+        write_all(_STDERR, text.encode(self._encoding, "backslashreplace"))
+        return len(text)
+
+
+@contextmanager
+def _stdout_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _GONE:
+            raise StdoutGone from None
+        raise StdoutFailed(f"stdout: {error.strerror}") from None

@@ -1,0 +1,115 @@
+"""`bulkfetch run`: bring a list home. It is also resume."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from bulkfetch.cli import exits
+from bulkfetch.cli.asked import Asked, list_options, open_list, settings_of
+from bulkfetch.cli.printer import Printer
+from bulkfetch.errors import BulkfetchError
+from bulkfetch.models import Report
+from bulkfetch.observe.records import summary_record
+from bulkfetch.observe.wording import (
+    QUIET,
+    SHOWN_FAILURES,
+    failure_lines,
+    more_failures_line,
+    summary_line,
+)
+
+if TYPE_CHECKING:
+    from bulkfetch.cli.fetching import Ending
+
+_ABOUT = """\b
+Examples:
+  bulkfetch run jobs.toml
+  bulkfetch run jobs.toml 554023000000568002 554023000000568003
+  bulkfetch run jobs.toml --ids ids.txt --out exports
+  sort ids.csv | bulkfetch run jobs.toml --ids - --ids-column "Job ID"
+  bulkfetch run jobs.toml --json -q > results.jsonl
+
+Fetch every result of a list, verify it, extract it and publish it in the output folder. What is
+done stays done: the same command goes on after any end.
+
+stdout gets the path of each file as it is published, or with --json one object per job and a
+summary as the last line. When its reader goes away, the run finishes what is under way and stops.
+The first Ctrl-C (or SIGTERM, SIGHUP) finishes what is under way, the second stops at once.
+"""
+
+
+@click.command(help=_ABOUT, short_help="Fetch a list, or go on with it.", epilog=exits.EPILOG)
+@list_options
+@click.option("--keep-zip", is_flag=True, help="Keep the ZIP archives beside their files.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per job on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")
+@click.option("-v", "--verbose", count=True, help="Tell of every failed attempt; -vv of all.")
+@click.pass_obj
+def run(
+    printer: Printer, asked: Asked, keep_zip: bool, as_json: bool, quiet: bool, verbose: int
+) -> int:
+    """Bring a list home, and give the exit status."""
+    if quiet and verbose:
+        raise click.UsageError("-q and -v exclude each other")
+    printer.json = as_json
+    printer.verbosity = QUIET if quiet else verbose
+    settings = settings_of(asked, keep_zip=keep_zip)
+    for warning in settings.warnings:
+        printer.warn(warning)
+    if asked.ids_file == "-" and os.isatty(0):
+        printer.note("reading ids from the terminal; Ctrl-D ends the list")
+    with open_list(asked, settings) as jobs:
+        if jobs is None:
+            printer.warn("the list is empty: nothing to do")
+            printer.result(None, summary_record(Report(), exits.DONE))
+            return exits.DONE
+        from bulkfetch.cli.fetching import fetch_all
+
+        ending = fetch_all(settings, jobs, printer)
+    if ending.at_once:
+        printer.hurry()
+    status = ending.exit_status
+    if ending.report is not None and not ending.stdout_gone:
+        printer.result(None, summary_record(ending.report, status))
+    _tell(printer, ending, status)
+    return status
+
+
+def _tell(printer: Printer, ending: Ending, status: int) -> None:
+    report, error = ending.report, ending.error
+    if report is not None:
+        shown = report.failures[:SHOWN_FAILURES]
+        for outcome in shown:
+            printer.error(*failure_lines(outcome))
+        if report.failed > len(shown):
+            printer.note(more_failures_line(report.failed - len(shown)))
+    if isinstance(error, BulkfetchError):
+        printer.failure(error)
+    elif error is not None:
+        printer.bug(error)
+    elif report is not None and report.aborted is not None:
+        printer.failure(report.aborted)
+    if report is not None:
+        printer.note(summary_line(report))
+    if status == exits.FAILED:
+        printer.note(f"to try the failed ones again: {this_command()}")
+    elif status != exits.DONE:
+        printer.note(f"to go on: {this_command()}")
+
+
+def this_command() -> str:
+    """Give the command line that this process was started by, fit for a shell."""
+    program = sys.argv[0]
+    if os.path.basename(program) == "__main__.py":
+        words = [os.path.basename(sys.executable), "-m", "bulkfetch"]
+    else:
+        found = shutil.which(os.path.basename(program))
+        same = found is not None and os.path.realpath(found) == os.path.realpath(program)
+        words = [os.path.basename(program) if same else program]
+    return shlex.join([*words, *sys.argv[1:]])

@@ -1,0 +1,133 @@
+"""`bulkfetch sandbox`: serve the local stand-in for Zoho until told to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bulkfetch.cli import exits
+from bulkfetch.cli.printer import Printer
+from bulkfetch.errors import ConfigError, NotWritable
+
+if TYPE_CHECKING:
+    from bulkfetch.sandbox import SandboxOptions
+
+_ABOUT = """\b
+Examples:
+  bulkfetch sandbox
+  bulkfetch sandbox --port 8080 --records 20000 --requests 10 --period 5
+  bulkfetch sandbox --fault-share 0.3 --fault INTERNAL_ERROR --fault close_in_body
+
+Serve a local stand-in for Zoho CRM's Bulk Read until Ctrl-C. Any id has a result, made from the
+seed. It counts requests as strictly as Zoho and misbehaves as told. stdout gets its address, as a
+line of JSON with --json.
+"""
+
+_EPILOG = """\b
+Exit status:
+  0  stopped
+  2  usage: nothing was started
+  3  the port cannot be had
+"""
+
+
+@click.command(help=_ABOUT, short_help="Serve the local stand-in for Zoho.", epilog=_EPILOG)
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Default: a free one.")
+@click.option("--requests", type=click.IntRange(1), help="Allowed in each period. Default: 10.")
+@click.option(
+    "--period", "period_s", type=click.FloatRange(0, min_open=True), help="Seconds. Default: 60."
+)
+@click.option("--window", type=click.Choice(["rolling", "fixed"]), help="Default: rolling.")
+@click.option(
+    "--lockout", "lockout_s", type=click.FloatRange(0), help="Seconds. Default: one period."
+)
+@click.option(
+    "--retry-after", type=click.Choice(["seconds", "date"]), help="Send this header with a 429."
+)
+@click.option("--records", type=click.IntRange(0), help="Of each CSV. Default: 200000.")
+@click.option("--columns", type=click.IntRange(1), help="Of each CSV. Default: 20.")
+@click.option("--seed", type=int, help="Another seed makes other records. Default: 0.")
+@click.option("--auth", is_flag=True, help="Take only tokens that it gave out.")
+@click.option(
+    "--bandwidth",
+    "bandwidth_bytes_per_s",
+    type=click.FloatRange(0, min_open=True),
+    help="Bytes per second of each download.",
+)
+@click.option("--fault", "faults", multiple=True, metavar="NAME", help="Misbehave so; repeatable.")
+@click.option(
+    "--fault-share",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    help="Of the requests that --fault strikes. Default: 1.",
+)
+@click.option(
+    "--log",
+    "log_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write each request to this file, as JSON lines.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The address as a line of JSON.")
+@click.pass_obj
+def sandbox(
+    printer: Printer,
+    /,
+    port: int,
+    faults: tuple[str, ...],
+    fault_share: float,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Serve until a signal comes."""
+    import asyncio
+
+    from bulkfetch.sandbox import FaultRule, SandboxOptions
+
+    printer.json = as_json
+    options = {name: value for name, value in given.items() if value is not None}
+    if faults:
+        options["rules"] = (FaultRule(fault_share, faults),)
+    try:
+        asyncio.run(_serve(printer, SandboxOptions(**options), port))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    except OSError as error:
+        raise NotWritable(
+            f"cannot serve at port {port}: {error.strerror or error}", hint="Give another --port."
+        ) from None
+    return exits.DONE
+
+
+async def _serve(printer: Printer, options: SandboxOptions, port: int) -> None:
+    import asyncio
+
+    from bulkfetch.cli.signals import stop_on_signals
+    from bulkfetch.sandbox import Sandbox
+
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with stop_on_signals(loop, lambda _: stopped.set(), stopped.set):
+        async with Sandbox(options, port=port) as served:
+            await printer.send(served.url, {"type": "sandbox", "url": served.url})
+            printer.raw(_how_to(served.url, options))
+            await stopped.wait()
+
+
+def _how_to(url: str, options: SandboxOptions) -> str:
+    window = ""
+    if (options.requests, options.period_s) != (10, 60.0):
+        window = (
+            "\n  [account.window]\n"
+            f"  requests = {options.requests}\n  period_s = {options.period_s:g}\n"
+        )
+    token = "anything" if not options.auth else "a-token-that-it-gave-out"
+    return f"""\
+Serving; Ctrl-C stops. A jobs.toml for it:
+
+  out = "exports"
+  [account]
+  api_domain = "{url}"
+{window}
+and the command: ZOHO_ACCESS_TOKEN={token} bulkfetch run jobs.toml 554023000000568002"""

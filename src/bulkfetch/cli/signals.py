@@ -1,0 +1,69 @@
+"""Signals: the first one asks a run to stop, the second one stops it at once.
+
+SIGTERM and SIGHUP are treated as SIGINT. One that the parent had ignored stays ignored: nohup, and
+shells that start jobs in the background, mean it.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    import asyncio
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _raise(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def raise_on_signals() -> Iterator[None]:
+    """Have each of the signals raise KeyboardInterrupt while the block runs: nothing to drain."""
+    before = {number: signal.getsignal(number) for number in _STOPPING}
+    heeded = [number for number, old in before.items() if old is not signal.SIG_IGN]
+    for number in heeded:
+        signal.signal(number, _raise)
+    try:
+        yield
+    finally:
+        for number in heeded:
+            signal.signal(number, before[number])
+
+
+@contextmanager
+def stop_on_signals(
+    loop: asyncio.AbstractEventLoop, first: Callable[[str], None], second: Callable[[], None]
+) -> Iterator[None]:
+    """Call `first` with the name of the first signal and `second` at the next one, in the loop.
+
+    A third one ends the process by itself: by then something does not end that should.
+    """
+    seen = 0
+    before = {number: signal.getsignal(number) for number in _STOPPING}
+    heeded = [number for number, old in before.items() if old is not signal.SIG_IGN]
+
+    def on_signal(number: signal.Signals) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == 1:
+            first(number.name)
+            return
+        second()
+        for other in heeded:
+            loop.remove_signal_handler(other)
+            signal.signal(other, signal.SIG_DFL)
+
+    for number in heeded:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield
+    finally:
+        for number in heeded:
+            loop.remove_signal_handler(number)
+            signal.signal(number, before[number])

@@ -1,0 +1,74 @@
+"""`bulkfetch status`: what is done in an output folder, what failed and why."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bulkfetch.cli import exits
+from bulkfetch.cli.printer import Printer
+from bulkfetch.observe.records import job_record
+from bulkfetch.observe.text import jobs
+from bulkfetch.observe.wording import SHOWN_FAILURES, failure_lines
+
+if TYPE_CHECKING:
+    from bulkfetch.journal import AccountCounts, JournalReader
+
+_ABOUT = """\b
+Examples:
+  bulkfetch status exports
+  bulkfetch status exports --json | jq 'select(.status == "failed") | .id'
+
+Tell what is done in an output folder, over all runs, who works there now, and which jobs failed
+and why. Changes nothing, and is never held up by a run.
+"""
+
+
+@click.command(
+    help=_ABOUT, short_help="Tell what is done in an output folder.", epilog=exits.EPILOG
+)
+@click.argument("out", metavar="OUT")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line, failed jobs too.")
+@click.pass_obj
+def status(printer: Printer, out: str, as_json: bool) -> None:
+    """Look into an output folder."""
+    from bulkfetch.journal import JournalReader, OutputLock
+    from bulkfetch.pipeline.places import STATE_DIR
+
+    printer.json = as_json
+    folder = Path(out) / STATE_DIR
+    with JournalReader.open(folder) as reader:
+        counts = reader.counts()
+        for account in counts:
+            printer.result(_account_line(account), {"type": "account", **asdict(account)})
+        if not counts:
+            printer.result("no jobs yet", None)
+        holder = OutputLock.holder(folder)
+        printer.result(
+            f"a run is at work: {holder}" if holder else "no run is at work",
+            {"type": "lock", "held": holder is not None, **(asdict(holder) if holder else {})},
+        )
+        _tell_failed(printer, reader, sum(account.failed for account in counts))
+
+
+def _account_line(counts: AccountCounts) -> str:
+    waiting = f", {counts.downloaded} downloaded and to be unpacked" if counts.downloaded else ""
+    return (
+        f"account {counts.account}: {counts.done} done, {counts.failed} failed, "
+        f"{counts.pending} pending{waiting}"
+    )
+
+
+def _tell_failed(printer: Printer, reader: JournalReader, count: int) -> None:
+    limit = None if printer.json else SHOWN_FAILURES
+    for outcome in islice(reader.failed(), limit):
+        sentence, hint = failure_lines(outcome)
+        printer.result(sentence, job_record(outcome))
+        if hint:
+            printer.result(f"  hint: {hint}", None)
+    if limit is not None and count > limit:
+        printer.result(f"and {jobs(count - limit)} more failed; --json names every one", None)

@@ -1,0 +1,66 @@
+"""Progress on a terminal: a bar and a line of details below whatever else is written.
+
+rich is imported with this module, so import it when there is something to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bulkfetch.observe.standing import Meter, Standing, standing
+
+if TYPE_CHECKING:
+    from bulkfetch.pipeline.run import Progress
+
+_BAR_COLUMNS = 40
+
+
+class LiveFace:
+    """Draws into `terminal`. NO_COLOR and the terminal's size are respected; used by one thread."""
+
+    def __init__(self, terminal: TextIO, periods_s: Mapping[str, float]) -> None:
+        self._periods_s = periods_s
+        self._meter = Meter()
+        self._console = Console(
+            file=terminal, force_terminal=True, highlight=False, markup=False, emoji=False
+        )
+        self._live = Live(
+            console=self._console,
+            # Drawn when there is news, by the thread that brings them.
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def lines(self, texts: list[str]) -> None:
+        """Write lines above the bar; long ones are folded by the terminal, not cut."""
+        self._console.print(Text("\n".join(texts)), soft_wrap=True)
+
+    def progress(self, progress: Progress) -> None:
+        """Draw the bar anew."""
+        rate = self._meter.rate(progress.elapsed_s, progress.received_bytes)
+        self._live.start()
+        self._live.update(_drawing(standing(progress, rate, self._periods_s)), refresh=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._live.stop()
+
+
+def _drawing(now: Standing) -> Group:
+    head = Table.grid(padding=(0, 1))
+    # An empty list yet: total None would be an endless animation, which redraws for nothing.
+    head.add_row(
+        ProgressBar(total=max(now.to_do, 1), completed=now.ended, width=_BAR_COLUMNS),
+        Text(now.counts, overflow="ellipsis", no_wrap=True),
+    )
+    details = Text(" · ".join(now.details), style="dim", overflow="ellipsis", no_wrap=True)
+    return Group(head, details)

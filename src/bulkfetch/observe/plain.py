@@ -1,0 +1,45 @@
+"""Progress for log files: a whole line now and then, nothing that moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from bulkfetch.observe.standing import Meter, standing
+
+if TYPE_CHECKING:
+    from bulkfetch.pipeline.run import Progress
+
+
+def pause_s(elapsed_s: float) -> float:
+    """Say how long to wait between two lines: a night's log need not have a line every 5 s."""
+    return 5.0 if elapsed_s < 300 else 30.0
+
+
+class PlainFace:
+    """Writes lines through `write`, which takes text with its line ends."""
+
+    def __init__(
+        self, write: Callable[[str], None], periods_s: Mapping[str, float], *, progress: bool
+    ) -> None:
+        self._write = write
+        self._periods_s = periods_s
+        self._shows_progress = progress
+        self._meter = Meter()
+        self._last_s = 0.0
+
+    def lines(self, texts: list[str]) -> None:
+        """Write lines."""
+        self._write("".join(f"{text}\n" for text in texts))
+
+    def progress(self, progress: Progress) -> None:
+        """Write a line if the last one is old enough."""
+        if not self._shows_progress:
+            return
+        rate = self._meter.rate(progress.elapsed_s, progress.received_bytes)
+        if progress.elapsed_s - self._last_s >= pause_s(progress.elapsed_s):
+            self._last_s = progress.elapsed_s
+            self._write(f"{standing(progress, rate, self._periods_s).line}\n")
+
+    def close(self) -> None:
+        """Nothing is to be taken away."""

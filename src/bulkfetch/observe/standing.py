@@ -1,0 +1,119 @@
+"""Where a run stands, in words. Pure, but for the meter that remembers the last seconds."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bulkfetch.observe.outlook import Pace, time_left_s
+from bulkfetch.observe.text import duration, jobs, size
+
+if TYPE_CHECKING:
+    from bulkfetch.pipeline.run import Progress
+    from bulkfetch.window import WindowState
+
+# The rate shown is that of so many seconds: long enough to be read, short enough to be news.
+_RATE_OVER_S = 5.0
+
+
+class Meter:
+    """Turns a growing number of bytes into bytes per second."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def rate(self, elapsed_s: float, count: int) -> float:
+        """Take a sample, and give the rate over the last seconds; 0 for the first one."""
+        samples = self._samples
+        samples.append((elapsed_s, count))
+        # One sample from before the stretch stays, as its beginning.
+        while len(samples) > 2 and samples[1][0] <= elapsed_s - _RATE_OVER_S:
+            samples.popleft()
+        first_s, first = samples[0]
+        return (count - first) / (elapsed_s - first_s) if elapsed_s > first_s else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A run at a glance: `ended` of `to_do` jobs of this run, and the words for it.
+
+    `to_do` grows as long as the list is being read. `counts` says how many and how they ended,
+    `details` the rest, each a few words that can stand beside the others.
+    """
+
+    ended: int
+    to_do: int
+    counts: str
+    details: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """Everything in one line, for logs."""
+        return f"{self.counts}; {', '.join(self.details)}" if self.details else self.counts
+
+
+def standing(progress: Progress, rate: float, periods_s: Mapping[str, float]) -> Standing:
+    """Say where a run stands; `rate` in bytes per second, `periods_s` by account, margins included.
+
+    An account that `periods_s` does not know is left out of the estimate.
+    """
+    counts = progress.counts
+    ended = counts.done + counts.failed
+    to_do = ended + counts.pending
+    total = jobs(to_do) if progress.list_read else f"{jobs(to_do)} or more"
+    words = f"{counts.done} of {total} done"
+    if counts.failed:
+        words += f", {counts.failed} failed"
+    if counts.skipped:
+        words += f", {counts.skipped} done before"
+    details = [f"{progress.in_flight} under way"]
+    if progress.waiting_retries:
+        details.append(f"{progress.waiting_retries} to be tried again")
+    details.append(f"{size(progress.received_bytes)} received ({size(rate)}/s)")
+    if progress.stopping:
+        details.append("stopping")
+    else:
+        details += window_words(progress.windows)
+        details += _left(progress, ended, periods_s)
+    return Standing(ended, to_do, words, tuple(details))
+
+
+def window_words(windows: Mapping[str, WindowState]) -> list[str]:
+    """Say how many slots are free, and when the next one is; over all accounts."""
+    if not windows:
+        return []
+    states = windows.values()
+    shut = [state.closed_s for state in states if state.closed_s > 0]
+    if len(shut) == len(windows):
+        return [f"window closed for {duration(min(shut))}"]
+    words = f"{sum(state.free for state in states)} of {sum(s.capacity for s in states)} slots free"
+    nexts = [state.next_free_s for state in states if state.next_free_s is not None]
+    if nexts and min(nexts) > 0:
+        words += f", next in {duration(min(nexts))}"
+    return [words, f"{len(shut)} windows closed"] if shut else [words]
+
+
+def _left(progress: Progress, ended: int, periods_s: Mapping[str, float]) -> list[str]:
+    to_start = progress.counts.pending - progress.in_flight
+    paces = [
+        _pace(state, periods_s[account])
+        for account, state in progress.windows.items()
+        if account in periods_s
+    ]
+    left_s = time_left_s(to_start, ended, progress.elapsed_s, paces)
+    if not left_s or not progress.list_read:
+        return []
+    return [f"about {duration(max(1.0, round(left_s)))} left"]
+
+
+def _pace(state: WindowState, period_s: float) -> Pace:
+    # Depends on an answer: a period from now is the latest for one that comes at once.
+    next_free_s = period_s if state.next_free_s is None else state.next_free_s
+    return Pace(
+        requests=max(state.capacity, 1),
+        free=0 if state.closed_s > 0 else state.free,
+        next_free_s=max(next_free_s, state.closed_s),
+        period_s=period_s,
+    )

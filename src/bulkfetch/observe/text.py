@@ -1,0 +1,55 @@
+"""Sizes, times and foreign text in words. Pure."""
+
+from __future__ import annotations
+
+_STEPS = ("kB", "MB", "GB", "TB", "PB")
+
+
+def size(count: float) -> str:
+    """Write a number of bytes in decimal units, as disks and networks are sold: `81.2 MB`."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    step = 0
+    count /= 1000
+    # What would be rounded up to 1000 belongs to the next unit.
+    while count >= 999.5 and step < len(_STEPS) - 1:
+        count /= 1000
+        step += 1
+    return f"{count:.1f} {_STEPS[step]}" if count < 99.95 else f"{count:.0f} {_STEPS[step]}"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds in the two largest units that matter: `0.4 s`, `43 s`, `2 min 5 s`, `3 d 4 h`.
+
+    Negative values are taken for 0.
+    """
+    seconds = max(seconds, 0.0)
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    for large, small, name, lesser in ((60, 1, "min", "s"), (3600, 60, "h", "min")):
+        if whole < large * (60 if name == "min" else 24):
+            first, rest = divmod(whole, large)
+            return (
+                f"{first} {name} {rest // small} {lesser}" if rest // small else f"{first} {name}"
+            )
+    days, rest = divmod(whole, 86_400)
+    return f"{days} d {rest // 3600} h" if rest // 3600 else f"{days} d"
+
+
+def jobs(count: int) -> str:
+    """Write a number of jobs: `1 job`, `25 jobs`."""
+    return f"{count} job" if count == 1 else f"{count} jobs"
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey or not show, so that foreign text is only ever read.
+
+    Control characters, bidirectional marks and lone surrogates become `\\x1b`, `\\u202e`, …; line
+    ends too, so that a message is one line.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -1,0 +1,69 @@
+"""Which events are told, at which verbosity, and in which words. Pure."""
+
+from __future__ import annotations
+
+from bulkfetch.events import Event, Kind
+from bulkfetch.models import Outcome, Report
+from bulkfetch.observe.text import duration, jobs, printable, size
+
+QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
+
+# From which verbosity on a kind of event is told. Those that are not here: with -v.
+_TOLD_FROM: dict[Kind, int] = {
+    "window_closed": NORMAL,
+    "account_shared": NORMAL,
+    "account_ended": NORMAL,
+    "window_fallback": NORMAL,
+    "quarantined": NORMAL,
+    "note": NORMAL,
+}
+
+# How many failed jobs are told of in the end; all of them are in --json and in `status`.
+SHOWN_FAILURES = 20
+
+
+def event_line(event: Event, verbosity: int) -> str | None:
+    """Give the line for an event, None where it is not told at this verbosity."""
+    if verbosity < _TOLD_FROM.get(event.kind, VERBOSE):
+        return None
+    about = [f"account {event.account}"] if event.account not in (None, "default") else []
+    about += [f"job {event.job_id}"] if event.job_id else []
+    words = [", ".join(about)] if about else []
+    if verbosity >= DEBUG:
+        words.insert(0, event.kind)
+    return printable(": ".join([*words, event.message]))
+
+
+def failure_lines(outcome: Outcome) -> tuple[str, str]:
+    """Give a failed job's sentence and its hint ("" without one)."""
+    error = outcome.error
+    if error is None:
+        return f"job {outcome.job_id} failed", ""
+    http = f" (HTTP {error.http})" if error.http else ""
+    tried = f" after {outcome.attempts} requests" if outcome.attempts > 1 else ""
+    where = "" if outcome.account == "default" else f" of account {outcome.account}"
+    kept = f"; kept as {outcome.quarantine}" if outcome.quarantine else ""
+    sentence = f"job {outcome.job_id}{where}: {error.code}{http}{tried}: {error.message}{kept}"
+    return printable(sentence), printable(error.hint)
+
+
+def summary_line(report: Report) -> str:
+    """Say in one line what a run came to."""
+    parts = [f"{report.done} done"]
+    for count, word in (
+        (report.failed, "failed"),
+        (report.pending, "pending"),
+        (report.skipped, "done before"),
+    ):
+        if count:
+            parts.append(f"{count} {word}")
+    if not report.list_read:
+        parts.append("the list not read to its end")
+    figures = f"{size(report.file_bytes)} of files from {size(report.zip_bytes)} of ZIPs"
+    requests = f"{report.requests} request" + ("" if report.requests == 1 else "s")
+    return f"{', '.join(parts)}; {figures}, {requests}, {duration(report.elapsed_s)}"
+
+
+def more_failures_line(count: int) -> str:
+    """Say that there are failed jobs beyond those that were told."""
+    return f"and {jobs(count)} more failed; --json and `bulkfetch status` name every one"
