@@ -19,8 +19,8 @@ class Revision:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment that makes a Python import this bulkfetch and no other."""
-        return {"PYTHONPATH": os.fspath(self.source / "src")}
+        """The environment that has a Python import this bulkfetch, and what is here."""
+        return {"PYTHONPATH": os.pathsep.join(map(os.fspath, (self.source / "src", ROOT)))}
 
 
 def checkout() -> Revision:

@@ -15,7 +15,7 @@ def main() -> None:
         for n, url in enumerate(urls)
     ]
     downloader = pypdl.Pypdl(max_concurrent=10)
-    results = downloader.start(tasks=tasks, display=False, clear_terminal=False, block=True)
+    results = downloader.start(tasks=tasks, display=False, block=True)
     if len(list(results or [])) != len(urls):
         sys.exit("not all were fetched")
 

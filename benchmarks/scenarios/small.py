@@ -1,0 +1,72 @@
+"""Many small results: jobs a second with the journal on, and memory against the list's length."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from benchmarks.corpus import TINY
+from benchmarks.figures import slope
+from benchmarks.model import Case, Contest, Medians, Target, figure
+from benchmarks.stage import Stage
+
+# In flight at once. Over TLS, as the real service is.
+SEATS = "50"
+
+
+def contests(stage: Stage) -> Sequence[Contest]:
+    """Lists of growing length, each fetched, verified, unpacked, published, journalled."""
+    lengths = [1_000, 10_000, 100_000]
+    if stage.options.quick:
+        lengths = [100, 1_000]
+    elif stage.options.full:
+        lengths.append(1_000_000)
+    lacking = stage.server_missing
+    cases: list[Case] = []
+    for length in lengths:
+        name = f"{length:,} jobs"
+        if lacking is not None:
+            cases.append(Case(name, lambda _: [], missing=lacking, ours=True))
+            continue
+        base, ca_file = stage.server.base(tls=True), os.fspath(stage.server.ca_file)
+        ids = f"{TINY}*{length}"
+        cases.append(
+            stage.ours(
+                name, "fetch", base, ca_file, SEATS, ids, series="bulkfetch", x=float(length)
+            )
+        )
+    longest, shortest = f"{lengths[-1]:,} jobs", f"{lengths[0]:,} jobs"
+    middle = f"{lengths[1]:,} jobs"
+
+    def growth(medians: Medians) -> float | None:
+        long, short = (medians.get(name, "peak_rss_bytes") for name in (longest, shortest))
+        return None if long is None or short is None else (long - short) / 2**20
+
+    def drift(medians: Medians) -> float | None:
+        long, short = (medians.get(name, "cpu_us_per_job") for name in (longest, middle))
+        return None if not long or not short else (long / short - 1) * 100
+
+    def exponent(medians: Medians) -> float | None:
+        found = [(float(n), medians.get(f"{n:,} jobs", "wall_s")) for n in lengths]
+        points = [(x, y) for x, y in found if y]
+        return slope(points) if len(points) > 1 else None
+
+    return [
+        Contest(
+            name="small",
+            title="Tiny results over TLS, whole path, journal and fsync on",
+            cases=cases,
+            reference=shortest,
+            repeats=stage.scaled(3, 1),
+            x_label="jobs in the list",
+            y_figures=("jobs_per_s", "cpu_us_per_job", "peak_rss_bytes"),
+            targets=[
+                Target(
+                    "jobs per second, longest list", figure(longest, "jobs_per_s"), at_least=1_000
+                ),
+                Target("RSS grown from the shortest to the longest list, MiB", growth, 8),
+                Target("CPU per job, longest against ten times fewer, %", drift, 10),
+                Target("wall ~ jobs to the power of", exponent, 1.05),
+            ],
+        )
+    ]
