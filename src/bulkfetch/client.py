@@ -22,7 +22,7 @@ from bulkfetch.archive import Limits as ArchiveLimits
 from bulkfetch.config import AccountSettings, Credentials, Settings, job_of
 from bulkfetch.disk import disk_error
 from bulkfetch.errors import ConfigError
-from bulkfetch.events import Emit, Event, ignore
+from bulkfetch.events import Emit, Event, Kind, ignore
 from bulkfetch.journal import Journal, OutputLock
 from bulkfetch.models import Report
 from bulkfetch.pipeline.finish import Finishing
@@ -33,7 +33,16 @@ from bulkfetch.pipeline.run import Jobs, Plan, Run
 if TYPE_CHECKING:
     import aiohttp
 
+    from bulkfetch.window import Window
 
+
+_WINDOW_NEWS: dict[str, Kind] = {
+    "closed": "window_closed",
+    "shared": "window_shared",
+    "crowded": "window_crowded",
+    "restored": "window_restored",
+    "fallback": "window_fallback",
+}
 # The stand-in takes any token.
 _ANY_TOKEN = SecretStr("sandbox")
 
@@ -62,14 +71,12 @@ class Client:
         self._sandbox_url: str | None = None
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            try:
-                self._places.prepare()
-            except OSError as error:
-                raise disk_error(error) from error
-            stack.enter_context(OutputLock.take(self._places.state))
-            self._tasks = await stack.enter_async_context(anyio.create_task_group())
-            self._stack = stack.pop_all()
+        try:
+            self._places.prepare()
+        except OSError as error:
+            raise disk_error(error) from error
+        self._stack.enter_context(OutputLock.take(self._places.state))
+        self._tasks = await anyio.create_task_group().__aenter__()
         return self
 
     async def __aexit__(
@@ -78,10 +85,15 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
-        if self._tasks is not None:
-            self._tasks.cancel_scope.cancel()
-        self._tasks = None
-        return await self._stack.__aexit__(kind, error, trace)
+        tasks, self._tasks = self._tasks, None
+        assert tasks is not None, "entered before it is left"
+        tasks.cancel_scope.cancel()
+        try:
+            return await tasks.__aexit__(kind, error, trace)
+        finally:
+            # After the tasks, whose resources these are, and to the end even if cancelled.
+            with anyio.CancelScope(shield=True):
+                await self._stack.aclose()
 
     def fetch(self, jobs: Jobs) -> Run:
         """Start to fetch a list, and give the run: iterate it for the outcomes.
@@ -120,17 +132,17 @@ class Client:
         """Open what an account needs for requests; once. Raises AccountError, ConfigError."""
         if name not in self._lines:
             account = self._settings.account(name)
-            if account.is_sandbox:
+            own = account.is_sandbox
+            if own:
                 account = account.at(await self._sandbox(), Credentials(access_token=_ANY_TOKEN))
-                self._lines[name] = await self._connect(account, state_dir=None)
-            else:
-                self._lines[name] = await self._connect(account, self._settings.state_dir)
+            self._lines[name] = await self._connect(account, own)
         return self._lines[name]
 
-    async def _connect(self, account: AccountSettings, state_dir: Path | None) -> Line:
+    async def _connect(self, account: AccountSettings, own: bool) -> Line:
+        """Open a line; `own` says that nobody else asks this server."""
         # Imported here: a run that has nothing to ask needs no HTTP, and starts at once.
         from bulkfetch.transfer.door import Door, Guards, Remote
-        from bulkfetch.window import WindowEvent, open_window
+        from bulkfetch.window import SlotWindow, WindowEvent, WindowSettings, open_window
         from bulkfetch.zoho.regions import servers
         from bulkfetch.zoho.tokens import token_source
 
@@ -140,9 +152,31 @@ class Client:
         def note(message: str) -> None:
             self._emit(Event("note", message, name))
 
+        def news(event: WindowEvent) -> None:
+            figures = {
+                "for_s": event.for_s,
+                "capacity": event.capacity,
+                "in_flight_cap": event.in_flight_cap,
+            }
+            data = {key: value for key, value in figures.items() if value is not None}
+            self._emit(Event(_WINDOW_NEWS[event.kind], event.message, name, data=data))
+
+        state_dir = None if own else self._settings.state_dir
         tokens = token_source(account, lambda: session, state_dir, note)
         where = servers(account)
-        window = ...
+        pace = WindowSettings(
+            account.window.requests,
+            account.window.period_s,
+            account.window.margin_s,
+            headers_timeout_s=limits.connect_s + limits.headers_s,
+        )
+        window: Window
+        if own:
+            window = SlotWindow(pace, on_event=news)
+        else:
+            key = account_key(account, where.api_domain)
+            window = await open_window(pace, key, state_dir, on_event=news)
+        self._stack.push_async_callback(window.aclose)
         remote = Remote(
             where.api_domain,
             account.result_path,
@@ -154,7 +188,7 @@ class Client:
             limits.idle_s,
             limits.min_bytes_per_s,
             limits.connect_s,
-            limits.headers_s,
+            pace.headers_timeout_s,
         )
         door = Door(session, remote, window, tokens, guards)
         return Line(name, door, window, tokens, account.window.concurrency, limits.tries)
@@ -175,7 +209,10 @@ class Client:
         from bulkfetch.sandbox import SandboxOptions, SandboxThread
 
         if self._sandbox_url is None:
-            options = SandboxOptions.from_json(json.dumps(dict(self._settings.sandbox)))
+            try:
+                options = SandboxOptions.from_json(json.dumps(dict(self._settings.sandbox)))
+            except ValueError as error:
+                raise ConfigError(f"[sandbox] in jobs.toml: {error}") from None
             server = await self._stack.enter_async_context(SandboxThread(options))
             self._sandbox_url = server.sandbox.url
         return self._sandbox_url

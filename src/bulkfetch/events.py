@@ -14,8 +14,10 @@ Kind = Literal[
     "resumed",  # a broken transfer goes on where it stopped; data: gained_bytes
     "restarted",  # a broken transfer starts again; data: lost_bytes
     "window_closed",  # a 429; data: for_s
-    "account_shared",  # somebody else uses the account's limit; data: capacity
-    "window_fallback",  # the machine's window cannot be used
+    "window_shared",  # somebody else uses the account's limit; data: capacity
+    "window_crowded",  # the account bears fewer requests at once; data: in_flight_cap
+    "window_restored",  # the account is ours again
+    "window_fallback",  # the machine's window cannot be used; data: for_s
     "token_renewed",
     "account_ended",  # data: code
     "quarantined",  # a refused archive is kept; data: path

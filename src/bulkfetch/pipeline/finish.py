@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from bulkfetch.archive import Extracted, Limits, Member, extract, inspect
+from bulkfetch.archive import Extracted, ExtractionCancelled, Limits, Member, extract, inspect
 from bulkfetch.disk import disk_error, fsync_dir, fsync_file, publish
 from bulkfetch.errors import ArchiveError, BulkfetchError, NotAZip, PublishConflict, ZipCorrupt
 from bulkfetch.events import Emit, Event, Kind
@@ -126,6 +126,9 @@ class Finisher:
             path, extracted = await self._in_thread(lambda: self._unpack(work, member))
         except (ArchiveError, NotAZip) as error:
             await self._refused(lane, work, error, salvaged)
+            return
+        except ExtractionCancelled:
+            # Halted: the ZIP is complete in staging, and a later run unpacks it.
             return
         except PublishConflict as error:
             # The ZIP stays in staging: once the way is free, a later run needs no request.

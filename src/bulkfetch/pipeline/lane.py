@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.abc
 
+from bulkfetch.clock import boottime
 from bulkfetch.errors import (
     AccountError,
     BulkfetchError,
@@ -212,7 +213,8 @@ class Lane:
             except BaseException:
                 self._seats.release()
                 raise
-            tasks.start_soon(self._attempt, self._pop(), Attempt(permit=permit))
+            attempt = Attempt(permit=permit, permit_at=boottime())
+            tasks.start_soon(self._attempt, self._pop(), attempt)
 
     async def _job_at_hand(self, tasks: anyio.abc.TaskGroup) -> bool:
         """Wait for a job that wants a request; False when there will be none."""

@@ -25,12 +25,14 @@ class Partial:
 class Attempt:
     """What goes into one attempt and what it came to: written by gate and door, read by the lane.
 
-    `permit` is a slot taken beforehand, spent on the first request. `partial` is what to resume,
+    `permit` is a slot taken beforehand, at `permit_at` on the machine's clock that runs on in
+    suspend; it is spent on the first request. `partial` is what to resume,
     and after a failure what may be resumed next. `requests` counts what the server may have
     counted, `received` body bytes. `token` is what was sent, for redaction and renewal.
     """
 
     permit: Permit | None = None
+    permit_at: float = 0.0
     partial: Partial | None = None
     requests: int = 0
     received: int = 0

@@ -17,6 +17,7 @@ import time
 import aiohttp
 from aiohttp import hdrs
 
+from bulkfetch.clock import boottime
 from bulkfetch.errors import (
     BadResponse,
     BulkfetchError,
@@ -48,11 +49,14 @@ def gate(
     async def middleware(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        permit, attempt.permit = attempt.permit, None
-        if permit is None:
-            permit = await window.acquire()
+        permit, taken_at = await _permit(window, attempt)
         try:
             attempt.token = await tokens.token()
+            while boottime() - taken_at > headers_s / 2:
+                # The token, or a suspended machine, took its time: the lease may run out before
+                # the request is there. Nothing was sent; another slot.
+                permit.unused()
+                permit, taken_at = await window.acquire(), boottime()
         except BaseException:
             permit.unused()
             raise
@@ -60,7 +64,7 @@ def gate(
         request.headers[hdrs.AUTHORIZATION] = f"Zoho-oauthtoken {secret}"
         attempt.requests += 1
         try:
-            async with asyncio.timeout(headers_s):
+            async with asyncio.timeout(headers_s - (boottime() - taken_at)):
                 response = await handler(request)
         except (aiohttp.ClientError, OSError, ValueError) as foreign:
             error, sent = _own(foreign, headers_s)
@@ -78,6 +82,14 @@ def gate(
         raise error
 
     return middleware
+
+
+async def _permit(window: Window, attempt: Attempt) -> tuple[Permit, float]:
+    """Give the slot that the attempt brought, else wait for one; and when it was taken."""
+    permit, attempt.permit = attempt.permit, None
+    if permit is not None:
+        return permit, attempt.permit_at
+    return await window.acquire(), boottime()
 
 
 def settle(permit: Permit, response: aiohttp.ClientResponse) -> None:
