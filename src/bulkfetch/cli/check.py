@@ -94,14 +94,20 @@ def findings(settings: Settings) -> Iterator[Finding]:
     if settings.jobs:
         yield Finding("jobs", f"{len(settings.jobs)} in [[jobs]]", str(settings.source))
     for name, limit in settings.limits:
-        shown = size(limit) if name.endswith("_bytes") else str(limit)
-        if name == "threads" and limit is None:
-            shown = f"{os.cpu_count() or 1}, as many as cores"
-        yield Finding(f"limits.{name}", shown, settings.origin(f"limits.{name}"))
+        yield Finding(f"limits.{name}", _limit(name, limit), settings.origin(f"limits.{name}"))
     for account in settings.accounts:
         yield from _account(settings, account)
     for warning in settings.warnings:
         yield Finding("settings", warning, verdict="warning")
+
+
+def _limit(name: str, value: float | None) -> str:
+    if value is None:  # threads
+        return f"{os.cpu_count() or 1}, as many as cores"
+    if name.endswith("_s"):
+        return duration(value)
+    gib, rest = divmod(value, 1024**3)
+    return f"{gib:.0f} GiB" if gib and not rest else str(value)
 
 
 def _out(settings: Settings) -> Finding:

@@ -7,13 +7,16 @@ neither be closed nor, at the interpreter's end, be finalized.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from bulkfetch.models import Job
+
+if TYPE_CHECKING:
+    import asyncio
 
 # Jobs that wait to be taken: two of the run's batches.
 _AHEAD_JOBS = 4000
@@ -48,23 +51,28 @@ class Feed(AsyncIterator[Job]):
 
     async def __anext__(self) -> Job:
         """Give the next job. Raises what reading raises. If cancelled: no job is lost."""
-        while not self._jobs:
-            with self._changed:
-                if not self._jobs:
-                    if self._error is not None:
-                        raise self._error
-                    if self._ended:
-                        raise StopAsyncIteration
-                    self._news = (asyncio.get_running_loop(), asyncio.Event())
-                    event = self._news[1]
-                else:
-                    break
-            await event.wait()
+        if not self._jobs:
+            await self._more()
         job = self._jobs.popleft()
         if len(self._jobs) == _AHEAD_JOBS // 2:
             with self._changed:
                 self._changed.notify_all()
         return job
+
+    async def _more(self) -> None:
+        import asyncio  # late: only a run has a loop
+
+        while not self._jobs:
+            with self._changed:
+                if self._jobs:
+                    return
+                if self._error is not None:
+                    raise self._error
+                if self._ended:
+                    raise StopAsyncIteration
+                event = asyncio.Event()
+                self._news = (asyncio.get_running_loop(), event)
+            await event.wait()
 
     def drain(self) -> Iterator[Job]:
         """Give the jobs to who need not be asynchronous. Raises what reading raises."""

@@ -10,10 +10,13 @@ each line at once, and hundreds of thousands of lines cost few system calls.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import select
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
 
 # Beyond so much unwritten text a producer waits.
 _QUEUE_BYTES = 1 << 20
@@ -80,6 +83,8 @@ class Outlet:
             self._thread.join(self.patience_s)
 
     def _take(self, line: bytes) -> bool:
+        import asyncio  # late: only a run has a loop
+
         with self._changed:
             if self._queued_bytes < _QUEUE_BYTES or self.error:
                 self._add(line)

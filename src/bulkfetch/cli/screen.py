@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from bulkfetch.pipeline.run import Progress
+if TYPE_CHECKING:
+    from bulkfetch.pipeline.run import Progress
 
 # Lines that wait for a terminal that does not take them; older ones are dropped and counted.
 _LINES = 2000

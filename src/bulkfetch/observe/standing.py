@@ -92,7 +92,7 @@ def window_words(windows: Mapping[str, WindowState]) -> list[str]:
     nexts = [state.next_free_s for state in states if state.next_free_s is not None]
     if nexts and min(nexts) > 0:
         words += f", next in {duration(min(nexts))}"
-    return [words, f"{len(shut)} windows closed"] if shut else [words]
+    return [words, f"{len(shut)} window{'s' * (len(shut) > 1)} closed"] if shut else [words]
 
 
 def _left(progress: Progress, ended: int, periods_s: Mapping[str, float]) -> list[str]:

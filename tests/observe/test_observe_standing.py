@@ -1,0 +1,105 @@
+import io
+from dataclasses import replace
+
+from bulkfetch.journal import Counts
+from bulkfetch.observe.live import LiveFace
+from bulkfetch.observe.plain import PlainFace
+from bulkfetch.observe.standing import Meter, standing
+from tests.support.progresses import BUSY, progress
+
+PERIODS = {"default": 61.0}
+
+
+def test_running() -> None:
+    """A run at a glance: jobs, bytes, rate, the window's next slot, the time left."""
+    assert standing(progress(), 12_300_000, PERIODS).line == (
+        "12 of 25 jobs done, 1 failed; 3 under way, 145 MB received (12.3 MB/s), "
+        "0 of 10 slots free, next in 43 s, about 43 s left"
+    )
+
+
+def test_list_still_read() -> None:
+    """While the list is being read its length is not known, so no time left is told."""
+    line = standing(progress(list_read=False), 0, PERIODS).line
+    assert "25 jobs or more" in line
+    assert "left" not in line
+
+
+def test_stopping() -> None:
+    """A run that stops says so instead of what it would have done."""
+    line = standing(progress(stopping=True), 0, PERIODS).line
+    assert line.endswith("stopping")
+    assert "slots" not in line
+
+
+def test_resumed() -> None:
+    """Jobs done in earlier runs are told apart and not part of this run's work."""
+    now = standing(progress(counts=Counts(done=1, pending=4, skipped=20)), 0, PERIODS)
+    assert now.counts == "1 of 5 jobs done, 20 done before"
+    assert (now.ended, now.to_do) == (1, 5)
+
+
+def test_window_closed() -> None:
+    """After a 429 the wait is told."""
+    closed = replace(BUSY, closed_s=61.0)
+    line = standing(progress(windows={"default": closed}), 0, PERIODS).line
+    assert "window closed for 1 min 1 s, about 1 min 1 s left" in line
+
+
+def test_several_accounts() -> None:
+    """The slots of several accounts are summed, and the next of any is told."""
+    windows = {"a": BUSY, "b": replace(BUSY, next_free_s=4.0), "c": replace(BUSY, closed_s=9.0)}
+    line = standing(progress(windows=windows), 0, {}).line
+    assert "0 of 30 slots free, next in 4.0 s, 1 window closed" in line
+
+
+def test_before_the_first_window() -> None:
+    """A run without a window yet, or one that waits for an answer, can be shown too."""
+    assert "slots" not in standing(progress(windows={}), 0, PERIODS).line
+    waiting = replace(BUSY, next_free_s=None)
+    assert "next in" not in standing(progress(windows={"default": waiting}), 0, PERIODS).line
+
+
+def test_meter() -> None:
+    """The rate is that of the last seconds: it forgets a burst, and falls to 0 in silence."""
+    meter = Meter()
+    assert meter.rate(0.0, 0) == 0.0
+    assert meter.rate(1.0, 1000) == 1000.0
+    assert [meter.rate(second, 1000) for second in (2.0, 4.0, 6.0, 8.0)][-1] == 0.0
+
+
+def test_plain_lines_are_rare_and_whole() -> None:
+    """A log gets a line every 5 s, every 30 s after five minutes, and nothing that moves."""
+    written: list[str] = []
+    face = PlainFace(written.append, PERIODS, progress=True)
+    for second in range(661):
+        face.progress(progress(elapsed_s=float(second)))
+    assert len(written) == 295 // 5 + (660 - 295) // 30
+    assert all(line.endswith("\n") and line.count("\n") == 1 for line in written)
+    assert all(line.rstrip("\n").isprintable() for line in written)
+
+
+def test_plain_without_progress() -> None:
+    """With -q there are lines, but no progress."""
+    written: list[str] = []
+    face = PlainFace(written.append, PERIODS, progress=False)
+    face.progress(progress(elapsed_s=60.0))
+    face.lines(["error: a", "hint: b"])
+    face.close()
+    assert written == ["error: a\nhint: b\n"]
+
+
+def test_live() -> None:
+    """On a terminal lines stay above a bar that is drawn anew and taken away in the end."""
+    terminal = io.StringIO()
+    face = LiveFace(terminal, PERIODS)
+    face.progress(progress())
+    face.lines(["a line that stays"])
+    face.progress(progress(counts=Counts(done=20, failed=1, pending=4)))
+    drawn = terminal.getvalue()
+    face.close()
+    assert "12 of 25 jobs done" in drawn
+    assert "20 of 25 jobs done" in drawn
+    assert "a line that stays\n" in drawn
+    assert "\x1b[2K" in terminal.getvalue()[len(drawn) :]
+    assert terminal.getvalue().endswith("\x1b[?25h") or "\x1b[?25h" in terminal.getvalue()

@@ -1,0 +1,68 @@
+from typing import get_args
+
+import pytest
+
+from bulkfetch.events import Event, Kind
+from bulkfetch.models import Failure, Outcome, Report
+from bulkfetch.observe.wording import event_line, failure_lines, summary_line
+
+ALWAYS = {
+    "window_closed",
+    "account_shared",
+    "window_fallback",
+    "account_ended",
+    "quarantined",
+    "note",
+}
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_verbosity(kind: Kind) -> None:
+    """What needs the user's eye is told unless -q is given, everything else with -v."""
+    event = Event(kind, "words")
+    assert event_line(event, -1) is None
+    assert (event_line(event, 0) is not None) == (kind in ALWAYS)
+    assert event_line(event, 1) == "words"
+    assert event_line(event, 2) == f"{kind}: words"
+
+
+def test_event_names_account_and_job() -> None:
+    """An event says which account and job it is about; the account that everybody has goes unsaid."""
+    assert event_line(Event("note", "words", "eu", "123"), 0) == "account eu, job 123: words"
+    assert event_line(Event("note", "words", "default", "123"), 0) == "job 123: words"
+
+
+def test_event_is_one_line() -> None:
+    """Words from outside cannot write to the terminal or fake another line."""
+    line = event_line(Event("note", "a\nerror: b\x1b[2J"), 0)
+    assert line == "a\\nerror: b\\x1b[2J"
+
+
+def test_failure() -> None:
+    """A failed job is told with code, status, requests used, cause, and what to do."""
+    outcome = Outcome(
+        "123", "eu", "failed", attempts=3, error=Failure("NOT_A_ZIP", "HTML\x07", "Look.", 200)
+    )
+    assert failure_lines(outcome) == (
+        "job 123 of account eu: NOT_A_ZIP (HTTP 200) after 3 requests: HTML\\x07",
+        "Look.",
+    )
+
+
+def test_quarantine_is_named() -> None:
+    """Where a refused archive is kept is said."""
+    error = Failure("ZIP_UNSAFE", "names")
+    outcome = Outcome("1", "default", "failed", error=error, quarantine="out/q.zip")
+    assert failure_lines(outcome) == ("job 1: ZIP_UNSAFE: names; kept as out/q.zip", "")
+
+
+def test_summary() -> None:
+    """The summary names what there is, and leaves out what there is not."""
+    report = Report(done=2, requests=1, zip_bytes=1000, file_bytes=5000, elapsed_s=61.0)
+    assert summary_line(report) == (
+        "2 done; 5.0 kB of files from 1.0 kB of ZIPs, 1 request, 1 min 1 s"
+    )
+    report = Report(done=2, failed=1, pending=3, skipped=4, list_read=False)
+    assert summary_line(report).startswith(
+        "2 done, 1 failed, 3 pending, 4 done before, the list not read to its end; "
+    )
