@@ -31,8 +31,8 @@ from bulkfetch.window.terms import WindowEvent, WindowSettings
 # an hour costs nobody anything.
 LONGEST_CLOSE_S = 3600.0
 # Quiet refills before the first trial, and at most: two minutes, and about half an hour. Simulated
-# beside a user who takes 3 a minute, 2 is slower than the floor by 5 % in half an hour and 5 by 8 %,
-# with as many 429s; and after that user has gone it is back at all slots seven minutes earlier.
+# beside a user who takes 3 a minute, 2 is 5 % above the floor in half an hour and 5 is 8 %, with
+# as many 429s; and when that user has gone, 2 is back at all slots seven minutes earlier.
 PATIENCE = 2
 LONGEST_PATIENCE = 32
 # Refills in which a larger share must stay unrefused: in one every slot is used, in two every

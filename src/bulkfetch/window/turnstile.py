@@ -69,14 +69,14 @@ class Turnstile(Generic[S]):
             raise RuntimeError("a window belongs to the event loop it was made in")
         mine: asyncio.Future[Permit] = self._loop.create_future()
         self._line[mine] = None
-        if len(self._line) == 1:
-            self._serve()
         try:
+            if len(self._line) == 1:
+                self._serve()
             return await mine
-        except asyncio.CancelledError:
+        except BaseException:
             if mine in self._line:
                 self._leave(mine)
-            elif not mine.cancelled() and mine.exception() is None:
+            elif mine.done() and not mine.cancelled() and mine.exception() is None:
                 mine.result().unused()  # granted in the same step: the next one gets it
             raise
 

@@ -1,0 +1,484 @@
+"""The machine's window: several processes, dead ones, reboots, bad files."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support.virtual_clock import run_virtual
+
+from bulkfetch.window import (
+    MachineWindow,
+    SlotWindow,
+    Unusable,
+    Window,
+    WindowEvent,
+    WindowSettings,
+    opening,
+)
+from bulkfetch.window import database as files
+from bulkfetch.window.filesystem import file_system_type, shared_file_system
+from bulkfetch.window.turns import Ticket, Use, may_take
+
+TEN = WindowSettings()  # a lease of 65 s, a refill of 61 s
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def window_in(
+    folder: Path, settings: WindowSettings = TEN, *, key: str = "key", boot: str = "boot",
+    clock: Callable[[], float] | None = None, on_event: Callable[[WindowEvent], None] = print,
+) -> MachineWindow:  # fmt: skip
+    """Open the window as a process of its own would: it shares nothing but the file."""
+    return await MachineWindow.open(
+        settings, key, folder, on_event=on_event, clock=clock or now, boot=lambda: boot
+    )
+
+
+def kill(window: MachineWindow) -> None:
+    """End a window as SIGKILL ends its process: nothing is written any more, nothing renewed."""
+    if window._timer is not None:
+        window._timer.cancel()
+    window._ended = True
+    window._book._db.close()  # type: ignore[attr-defined]
+    window._book._ended = True  # type: ignore[attr-defined]
+
+
+async def use_until(window: Window, end: float, grants: list[float]) -> None:
+    """Ask one after the other, as a run does, and note when each was granted."""
+    while True:
+        permit = await window.acquire()
+        if now() > end:
+            permit.unused()
+            return
+        grants.append(now())
+        permit.answered()
+
+
+def worst(grants: list[float], stretch_s: float) -> int:
+    """Count the most grants in any stretch shorter than `stretch_s`."""
+    grants = sorted(grants)
+    return max(sum(start <= at < start + stretch_s for at in grants) for start in grants)
+
+
+# --- several processes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("processes", [2, 3, 4])
+def test_equal_runs_get_equal_parts_of_one_window(tmp_path: Path, processes: int) -> None:
+    """All together use the ten slots, none is lost, and each gets its part of them."""
+
+    async def main() -> list[list[float]]:
+        windows = [await window_in(tmp_path) for _ in range(processes)]
+        grants: list[list[float]] = [[] for _ in windows]
+        users = [
+            use_until(window, 1821, mine) for window, mine in zip(windows, grants, strict=True)
+        ]
+        await asyncio.gather(*users)
+        for window in windows:
+            await window.aclose()
+        return grants
+
+    grants = run_virtual(main())
+    together = [at for mine in grants for at in mine]
+    assert worst(together, 60) == 10
+    assert len(together) >= 290
+    for mine in grants:
+        assert abs(len(mine) - len(together) / processes) <= 0.1 * len(together) / processes
+
+
+def test_a_newcomer_is_not_starved_by_a_long_line(tmp_path: Path) -> None:
+    """A thousand who wait in one process leave half of the next refill to a single newcomer."""
+
+    async def main() -> list[float]:
+        crowd, other = await window_in(tmp_path), await window_in(tmp_path)
+        grants: list[float] = []
+        line = [asyncio.create_task(crowd.acquire()) for _ in range(1000)]
+        await asyncio.sleep(0)
+        for task in line[:10]:
+            (await task).answered()
+        await use_until(other, 62, grants)
+        for task in line:
+            task.cancel()
+        await asyncio.gather(*line, return_exceptions=True)
+        await crowd.aclose()
+        await other.aclose()
+        return grants
+
+    assert len(run_virtual(main())) == 5
+
+
+def test_accounts_do_not_touch_one_another(tmp_path: Path) -> None:
+    """Each account has ten slots of its own in the same file."""
+
+    async def main() -> None:
+        for key in ("one", "two", "three"):
+            window = await window_in(tmp_path, key=key)
+            for _ in range(10):
+                (await window.acquire()).answered()
+            await window.aclose()
+        assert now() < 1
+
+    run_virtual(main())
+
+
+def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
+    """What a process used before it ended counts for the next one."""
+
+    async def main() -> float:
+        window = await window_in(tmp_path)
+        for _ in range(10):
+            (await window.acquire()).answered()
+        await window.aclose()
+        window = await window_in(tmp_path)
+        (await window.acquire()).answered()
+        await window.aclose()
+        return now()
+
+    assert run_virtual(main()) == pytest.approx(61, abs=1e-3)
+
+
+def test_the_slots_of_a_killed_process_come_back_by_themselves(tmp_path: Path) -> None:
+    """A lease and a refill after they were taken, whatever the killed process did with them."""
+
+    async def main() -> float:
+        victim = await window_in(tmp_path)
+        held = [await victim.acquire() for _ in range(10)]
+        kill(victim)
+        window = await window_in(tmp_path)
+        (await window.acquire()).answered()
+        await window.aclose()
+        del held
+        return now()
+
+    assert run_virtual(main()) == pytest.approx(65 + 61, abs=1.5)
+
+
+def test_a_living_holder_keeps_its_slot(tmp_path: Path) -> None:
+    """However long a request takes to be sent and answered, nobody else gets its slot."""
+
+    async def main() -> float:
+        one = WindowSettings(requests=1)
+        holder, other = await window_in(tmp_path, one), await window_in(tmp_path, one)
+        permit = await holder.acquire()
+        waiting = asyncio.create_task(other.acquire())
+        await asyncio.sleep(1000)
+        assert not waiting.done()
+        permit.answered()
+        (await waiting).answered()
+        await holder.aclose()
+        await other.aclose()
+        return now()
+
+    assert run_virtual(main()) == pytest.approx(1061, abs=1.1)
+
+
+def test_a_429_closes_the_account_for_all_processes(tmp_path: Path) -> None:
+    """The others wait too, and of all processes one probe goes alone."""
+
+    async def main() -> list[float]:
+        windows = [await window_in(tmp_path) for _ in range(3)]
+        (await windows[0].acquire()).rejected(None)
+        grants: list[float] = []
+
+        async def fetch(window: Window) -> None:
+            permit = await window.acquire()
+            grants.append(now())
+            await asyncio.sleep(10)
+            permit.answered()
+
+        await asyncio.gather(*(fetch(window) for window in windows))
+        for window in windows:
+            await window.aclose()
+        return grants
+
+    assert run_virtual(main()) == pytest.approx([61, 71, 71], abs=1.1)
+
+
+def test_a_killed_probe_is_followed_by_another(tmp_path: Path) -> None:
+    """The account does not stay closed for ever when the probe's process dies."""
+
+    async def main() -> float:
+        victim, other = await window_in(tmp_path), await window_in(tmp_path)
+        (await victim.acquire()).rejected(None)
+        probe = await victim.acquire()
+        kill(victim)
+        (await other.acquire()).answered()
+        await other.aclose()
+        del probe
+        return now()
+
+    assert run_virtual(main()) == pytest.approx(61 + 65, abs=1.1)
+
+
+def test_the_ticket_of_a_killed_waiter_soon_expires(tmp_path: Path) -> None:
+    """A process that died waiting keeps its part from the others for two seconds at most."""
+
+    async def main() -> list[float]:
+        victim, other = await window_in(tmp_path), await window_in(tmp_path)
+        for _ in range(10):
+            (await other.acquire()).answered()
+        waiting = asyncio.create_task(victim.acquire())
+        await asyncio.sleep(0)
+        kill(victim)
+        grants: list[float] = []
+        for _ in range(10):
+            (await other.acquire()).answered()
+            grants.append(now())
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await other.aclose()
+        return grants
+
+    assert run_virtual(main()) == pytest.approx([61] * 5 + [63] * 5, abs=0.6)
+
+
+def test_with_two_settings_the_stricter_one_holds_and_nobody_starves(tmp_path: Path) -> None:
+    """While a process with four in 120 s waits, no more than that leave the machine."""
+
+    async def main() -> tuple[list[float], list[float]]:
+        wide = await window_in(tmp_path)
+        strict = await window_in(tmp_path, WindowSettings(requests=4, period_s=120))
+        mine: list[float] = []
+        theirs: list[float] = []
+        await asyncio.gather(use_until(wide, 1800, mine), use_until(strict, 1800, theirs))
+        await wide.aclose()
+        await strict.aclose()
+        return mine, theirs
+
+    mine, theirs = run_virtual(main())
+    assert len(theirs) >= 20
+    assert worst([at for at in mine + theirs if at > 130], 120) <= 4
+    assert worst(mine + theirs, 60) <= 10
+
+
+def test_a_part_is_rounded_up_and_the_longest_waiting_come_first() -> None:
+    """Parts: ten for three are four each; the free slots are first for those who wait longest."""
+    waiting = [Ticket(2, since=5.0, requests=10, refill_s=61), Ticket(3, 9.0, 10, 61)]
+    assert may_take(1, 7.0, 10, [], waiting)
+    assert not may_take(1, 7.0, 10, [Use(0, 1, 1)] * 4, waiting)
+    assert not may_take(1, 7.0, 10, [Use(0, 4, 1)] * 9, waiting)  # the last one is for 2
+    assert may_take(1, 4.0, 10, [Use(0, 4, 1)] * 9, waiting)
+    assert may_take(1, 7.0, 10, [Use(0, 2, 1)] * 4 + [Use(0, 4, 1)] * 5, waiting)  # 2 has his
+    assert not may_take(1, 4.0, 10, [Use(0, 4, 1)] * 10, [])
+
+
+# --- clocks --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("uptime_s", "opens_at"), [(5.0, 126.0), (100.0, 126.0), (500.0, 500.0)])
+def test_after_a_reboot_old_stamps_are_void_once_they_must_be_over(
+    tmp_path: Path, uptime_s: float, opens_at: float
+) -> None:
+    """They say nothing in the new boot's time; a lease and a refill into it they are over."""
+
+    async def use(boot: str, key: str) -> float:
+        window = await window_in(tmp_path, boot=boot, key=key)
+        for _ in range(10):
+            (await window.acquire()).answered()
+        await window.aclose()
+        return now()
+
+    run_virtual(use("first", "used"), start=9e5)
+    assert run_virtual(use("second", "used"), start=uptime_s) == pytest.approx(opens_at, abs=1e-3)
+    assert run_virtual(use("second", "new"), start=uptime_s) == pytest.approx(uptime_s, abs=1e-3)
+
+
+def test_stamps_further_ahead_than_can_be_are_brought_back(tmp_path: Path) -> None:
+    """A clock that jumped back a day hangs nobody, and lets nobody through too early."""
+
+    async def use(count: int) -> float:
+        window = await window_in(tmp_path)
+        for _ in range(count):
+            (await window.acquire()).answered()
+        await window.aclose()
+        return now()
+
+    run_virtual(use(10), start=90_000)
+    assert run_virtual(use(1), start=3_600) == pytest.approx(3_600 + 65 + 61, abs=1e-2)
+
+
+def test_the_wall_clock_is_never_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Setting the machine's clock changes nothing, since nobody looks at it."""
+
+    def step() -> float:
+        raise AssertionError("the wall clock was asked")
+
+    monkeypatch.setattr("time.time", step)
+
+    async def main() -> None:
+        window = await window_in(tmp_path)
+        for _ in range(11):
+            (await window.acquire()).answered()
+        await window.aclose()
+
+    run_virtual(main())
+
+
+# --- the file ------------------------------------------------------------------------------------
+
+
+def test_the_file_is_private_and_holds_the_given_key_only(tmp_path: Path) -> None:
+    """Folder 0700, files 0600, also where an earlier file was laxer."""
+
+    async def main() -> None:
+        folder = tmp_path / "state" / "bulkfetch"
+        for _ in range(2):
+            window = await window_in(folder)
+            (await window.acquire()).answered()
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+            assert set(modes.values()) == {0o600}
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+            await window.aclose()
+            (folder / files.FILE_NAME).chmod(0o644)
+
+    run_virtual(main())
+
+
+def spoil_garbage(folder: Path) -> None:
+    (folder / files.FILE_NAME).write_bytes(b"not a database" * 1000)
+
+
+def spoil_newer(folder: Path) -> None:
+    db = sqlite3.connect(folder / files.FILE_NAME)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+
+
+def spoil_foreign(folder: Path) -> None:
+    db = sqlite3.connect(folder / files.FILE_NAME)
+    db.execute("PRAGMA application_id = 7")
+    db.close()
+
+
+def spoil_folder(folder: Path) -> None:
+    (folder / files.FILE_NAME).mkdir()
+
+
+def spoil_link(folder: Path) -> None:
+    (folder / files.FILE_NAME).symlink_to(folder / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (spoil_garbage, "not a database"),
+        (spoil_newer, "newer bulkfetch"),
+        (spoil_foreign, "not bulkfetch's"),
+        (spoil_folder, "not a regular file"),
+        (spoil_link, "not a regular file"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_left_alone(
+    tmp_path: Path, spoil: Callable[[Path], None], reason: str
+) -> None:
+    """It is said why, and the process's own window opens after a full period."""
+    spoil(tmp_path)
+
+    async def main() -> tuple[float, list[WindowEvent]]:
+        events: list[WindowEvent] = []
+        window = await opening.open_window(TEN, "key", tmp_path, on_event=events.append)
+        assert isinstance(window, SlotWindow)
+        (await window.acquire()).answered()
+        await window.aclose()
+        return now(), events
+
+    opened_at, events = run_virtual(main())
+    assert opened_at == pytest.approx(66, abs=1e-3)
+    assert [event.kind for event in events] == ["fallback"]
+    assert reason in events[0].message
+
+
+def test_a_state_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    """No home, or a file where the folder should be: the process's own window, with the reason."""
+    (tmp_path / "file").touch()
+
+    async def main() -> list[str]:
+        events: list[WindowEvent] = []
+        for folder in (None, tmp_path / "file" / "state"):
+            window = await opening.open_window(TEN, "key", folder, on_event=events.append)
+            await window.aclose()
+        return [event.message for event in events]
+
+    none, unmade = run_virtual(main())
+    assert "no state directory" in none
+    assert "Not a directory" in unmade
+
+
+def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks and boot clocks do not reach other machines."""
+    assert shared_file_system(file_system_type(tmp_path)) is None
+    monkeypatch.setattr(files, "file_system_type", lambda folder: 0x6969)
+
+    async def main() -> None:
+        with pytest.raises(Unusable, match="NFS"):
+            await window_in(tmp_path)
+
+    run_virtual(main())
+
+
+def test_a_file_removed_under_a_run_ends_the_sharing_only(tmp_path: Path) -> None:
+    """The run goes on with a window of its own, a full period after what it last sent."""
+
+    async def main() -> tuple[list[float], list[str]]:
+        events: list[WindowEvent] = []
+        window = await window_in(tmp_path, on_event=events.append)
+        permits = [await window.acquire() for _ in range(10)]
+        for path in tmp_path.iterdir():
+            path.unlink()
+        await asyncio.sleep(3)
+        for permit in permits:
+            permit.answered()
+        grants = []
+        for _ in range(11):
+            (await window.acquire()).answered()
+            grants.append(now())
+        await window.aclose()
+        return grants, [event.kind for event in events]
+
+    grants, kinds = run_virtual(main())
+    assert grants == pytest.approx([69] * 10 + [130], abs=0.1)
+    assert kinds == ["fallback"]
+
+
+def test_a_busy_file_holds_up_nobody_but_the_one_who_asks(tmp_path: Path) -> None:
+    """The loop goes on, an answer keeps its time, the line moves when the file is free again."""
+
+    async def main() -> float:
+        window = await window_in(tmp_path, WindowSettings(requests=1))
+        permit = await window.acquire()
+        hog = sqlite3.connect(tmp_path / files.FILE_NAME, isolation_level=None)
+        hog.execute("BEGIN IMMEDIATE")
+        permit.answered()
+        waiting = asyncio.create_task(window.acquire())
+        assert window.state().requests == 1
+        await asyncio.sleep(30)
+        assert not waiting.done()
+        hog.execute("COMMIT")
+        hog.close()
+        (await waiting).answered()
+        await window.aclose()
+        return now()
+
+    assert run_virtual(main()) == pytest.approx(61, abs=1e-2)
+
+
+def test_a_forked_child_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database must not cross a fork; the child is told to open its own window."""
+
+    async def main() -> None:
+        window = await window_in(tmp_path)
+        with monkeypatch.context() as child:
+            child.setattr(os, "getpid", lambda: -1)
+            with pytest.raises(RuntimeError, match="process"):
+                await window.acquire()
+        await window.aclose()
+
+    run_virtual(main())
