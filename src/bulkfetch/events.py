@@ -11,6 +11,7 @@ from typing import Literal
 
 Kind = Literal[
     "attempt_failed",  # data: code, next, delay_s, attempt
+    "unconnected",  # the account's server cannot be reached; data: code, delay_s
     "resumed",  # a broken transfer goes on where it stopped; data: gained_bytes
     "restarted",  # a broken transfer starts again; data: lost_bytes
     "window_closed",  # a 429; data: for_s

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from bulkfetch import errors
-from bulkfetch.transfer.decide import BACKOFF_CAP_S, UNREACHABLE_AFTER, Next, Standing, decide
+from bulkfetch.transfer.decide import (
+    BACKOFF_CAP_S,
+    UNREACHABLE_AT_FIRST,
+    UNREACHABLE_LATER,
+    Next,
+    Standing,
+    decide,
+)
 
 
 def _all(family: type[errors.BulkfetchError]) -> list[type[errors.BulkfetchError]]:
@@ -19,12 +26,25 @@ FIRST = Standing(tries=1, budget=5)
 LAST = Standing(tries=5, budget=5)
 
 CASES: list[tuple[errors.BulkfetchError, Standing, Next]] = [
-    (errors.ConnectFailed(), FIRST, Next.RETRY),
-    (errors.TlsFailed(), FIRST, Next.RETRY),
-    (errors.ConnectFailed(), LAST, Next.FAIL),
-    (errors.ConnectFailed(), Standing(1, 5, connects_failed=UNREACHABLE_AFTER), Next.END_ACCOUNT),
-    (errors.TlsFailed(), Standing(1, 5, connects_failed=UNREACHABLE_AFTER), Next.END_ACCOUNT),
-    (errors.ServerError(), Standing(1, 5, connects_failed=UNREACHABLE_AFTER), Next.RETRY),
+    (errors.ConnectFailed(), Standing(0, 5, connects_failed=1), Next.HOLD),
+    (errors.TlsFailed(), Standing(0, 5, connects_failed=1), Next.HOLD),
+    (errors.ConnectFailed(), Standing(5, 5, connects_failed=1), Next.HOLD),
+    (
+        errors.ConnectFailed(),
+        Standing(0, 5, connects_failed=UNREACHABLE_AT_FIRST),
+        Next.END_ACCOUNT,
+    ),
+    (
+        errors.ConnectFailed(),
+        Standing(0, 5, connects_failed=UNREACHABLE_AT_FIRST, answered=True),
+        Next.HOLD,
+    ),
+    (
+        errors.TlsFailed(),
+        Standing(0, 5, connects_failed=UNREACHABLE_LATER, answered=True),
+        Next.END_ACCOUNT,
+    ),
+    (errors.ServerError(), Standing(1, 5, connects_failed=UNREACHABLE_LATER), Next.RETRY),
     (errors.ConnectionLost(), FIRST, Next.RETRY),
     (errors.Truncated(), FIRST, Next.RETRY),
     (errors.Stalled(), FIRST, Next.RETRY),
@@ -86,10 +106,10 @@ def test_every_error_of_an_account_or_run_ends_it() -> None:
 
 def test_every_job_error_ends_when_its_tries_are_spent() -> None:
     """Nothing but a 429 is asked for again without end."""
-    spent = Standing(tries=5, budget=5, repeated=True, refetched=True)
+    spent = Standing(5, 5, repeated=True, refetched=True, connects_failed=UNREACHABLE_LATER)
     for cls in _all(errors.JobError):
         if cls is not errors.TooManyRequests:
-            assert decide(cls(), spent).next is Next.FAIL
+            assert decide(cls(), spent).next in (Next.FAIL, Next.END_ACCOUNT)
 
 
 def test_backoff_doubles_up_to_its_cap() -> None:

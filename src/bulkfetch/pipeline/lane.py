@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -51,6 +52,8 @@ TAKE_JOBS = 200
 # What a broken attempt must have gained to give a job its tries back. Less would let a server that
 # breaks off after every byte be asked for ever.
 GROWTH_BYTES = 1 << 20
+# Bytes that were fetched in vain are told of from here on: less is the body of an error.
+WORTH_TELLING_BYTES = 1 << 16
 
 
 @dataclass(slots=True)
@@ -95,11 +98,13 @@ class Line:
 class Ends:
     """Where a lane's jobs come from and go to.
 
-    `take` gives the next jobs of the list, none where there are none now. `deliver` takes a job
-    whose ZIP is complete in staging, and may hold the caller up. `fail` takes one that has failed.
+    `take` gives the next jobs of the list, none where there are none now. `note` is told of a job
+    that has cost a request. `deliver` takes a job whose ZIP is complete in staging, and may hold
+    the caller up. `fail` takes one that has failed.
     """
 
     take: Callable[[int], Awaitable[list[Work]]]
+    note: Callable[[Work], Awaitable[None]]
     deliver: Callable[[Work], Coroutine[Any, Any, None]]
     fail: Callable[[Work, BulkfetchError], Awaitable[None]]
 
@@ -139,6 +144,9 @@ class Lane:
         self._list_ended = False
         self._source_dry = False
         self._connects_failed = 0
+        self._connect_failed_at = float("-inf")
+        self._hold_until = float("-inf")
+        self._answered = False
         self._retry_turn = False
         self._news = anyio.Event()
         self._seats = anyio.Semaphore(line.seats)
@@ -209,6 +217,7 @@ class Lane:
             await self._room.wait()
             await self._seats.acquire()
             try:
+                await self._fit_in()
                 permit = await self._line.window.acquire()
             except BaseException:
                 self._seats.release()
@@ -226,13 +235,21 @@ class Lane:
             if not self._fresh and not self._source_dry and self._live < LIVE_JOBS:
                 await self._refill(tasks)
                 continue
-            if self._fresh or self._due:
+            if (self._fresh or self._due) and now >= self._hold_until:
                 return True
             if self._list_ended and self._source_dry and not self._live:
                 return False
-            wait_s = self._later[0][0] - now if self._later else None
-            with anyio.move_on_after(wait_s):
+            wake_at = self._later[0][0] if self._later else math.inf
+            if self._fresh or self._due:
+                wake_at = self._hold_until
+            with anyio.move_on_at(wake_at):
                 await self._news.wait()
+
+    async def _fit_in(self) -> None:
+        """Wait until one request more is no more than the account seems to bear at once."""
+        while (cap := self._line.window.state().in_flight_cap) and len(self._in_flight) >= cap:
+            self._news = anyio.Event()
+            await self._news.wait()
 
     async def _refill(self, tasks: anyio.abc.TaskGroup) -> None:
         # Dry until shown otherwise, said before the await: `more` may speak meanwhile.
@@ -254,19 +271,27 @@ class Lane:
     async def _attempt(self, work: Work, attempt: Attempt) -> None:
         attempt.partial = work.partial
         part = self._places.part(work.job)
+        started = anyio.current_time()
         self._in_flight.add(attempt)
         try:
             try:
                 fetched = await self._line.door.fetch(work.job.id, part, attempt)
             finally:
                 self._in_flight.discard(attempt)
+                self._tell()
                 self.requests += attempt.requests
                 self._received_bytes += attempt.received
                 work.attempts += attempt.requests
         except BulkfetchError as error:
+            self._count_connects(error, started)
+            await self._ends.note(work)
             await self._failed(work, attempt, error)
+        except anyio.get_cancelled_exc_class():
+            # Cut short: worth nothing to a later run, and perhaps the room that the disk lacks.
+            part.unlink(missing_ok=True)
+            raise
         else:
-            self._connects_failed = 0
+            self._count_connects(None, started)
             work.zip_bytes, work.staged, work.partial = fetched.zip_bytes, True, None
             if fetched.resumed_bytes:
                 gained = fetched.resumed_bytes
@@ -276,14 +301,29 @@ class Lane:
         finally:
             self._seats.release()
 
+    def _count_connects(self, error: BulkfetchError | None, started: float) -> None:
+        """Count failed connections in a row; those that were tried side by side count as one."""
+        if not isinstance(error, ConnectFailed | TlsFailed):
+            self._connects_failed, self._answered = 0, True
+        elif started >= self._connect_failed_at:
+            self._connects_failed += 1
+            self._connect_failed_at = anyio.current_time()
+
     async def _failed(self, work: Work, attempt: Attempt, error: BulkfetchError) -> None:
-        unconnected = isinstance(error, ConnectFailed | TlsFailed)
-        self._connects_failed = self._connects_failed + 1 if unconnected else 0
         decision = self.judge(work, attempt.partial, error)
         lost = attempt.received if attempt.partial is None else 0
-        if lost and decision.next is Next.RETRY:
+        if lost >= WORTH_TELLING_BYTES and decision.next is Next.RETRY:
             self._say("restarted", work, f"{lost} bytes are fetched again", lost_bytes=lost)
         match decision.next:
+            case Next.HOLD:
+                now = anyio.current_time()
+                if now >= self._hold_until:
+                    delay_s = self._dice() * decision.ceiling_s
+                    self._hold_until = now + delay_s
+                    text = f"{error.message}; trying again in {delay_s:.1f} s"
+                    self._say("unconnected", None, text, code=error.code, delay_s=delay_s)
+                self._due.appendleft(work)
+                self._tell()
             case Next.RETRY:
                 delay_s = self._dice() * decision.ceiling_s
                 due = anyio.current_time() + delay_s
@@ -309,6 +349,7 @@ class Lane:
             case Next.END_ACCOUNT:
                 self.end(error)
             case Next.END_RUN:
+                self._places.part(work.job).unlink(missing_ok=True)
                 raise error
             case Next.FAIL | Next.REFETCH:
                 await self._ends.fail(work, error)
@@ -318,8 +359,10 @@ class Lane:
         grown = (left.bytes if left else 0) - (work.partial.bytes if work.partial else 0)
         if grown >= GROWTH_BYTES:
             work.tries = 0
-        if not isinstance(error, TooManyRequests | InvalidToken):
+        if not isinstance(error, TooManyRequests | InvalidToken | ConnectFailed | TlsFailed):
             work.tries += 1
+        if not isinstance(error, InvalidToken):
+            work.repeated = False
         work.partial = left
         return decide(
             error,
@@ -329,6 +372,7 @@ class Lane:
                 repeated=work.repeated,
                 refetched=work.refetched,
                 connects_failed=self._connects_failed,
+                answered=self._answered,
             ),
         )
 

@@ -193,8 +193,8 @@ class Run(AsyncIterator[Outcome]):
 
     async def _all(self) -> None:
         try:
-            self._leftovers = self._places.leftovers()
             self._opened = await self._open_journal()
+            await self._clear_away()
             await self._bring_home()
         except* RunError as group:
             self._aborted = _first(group)
@@ -215,6 +215,19 @@ class Run(AsyncIterator[Outcome]):
                 await self._opened.aclose()
         except RunError as error:
             self._aborted = self._aborted or error
+
+    async def _clear_away(self) -> None:
+        """Look at what dead runs left in staging, and remove what nobody needs any more."""
+        needed = set()
+        for key in self._places.leftovers():
+            account, _, job_id = key.rpartition(".")
+            job = Job(job_id, account)
+            if await self._journal.is_done(account, job_id):
+                self._places.zip(job).unlink(missing_ok=True)
+                self._places.part(job).unlink(missing_ok=True)
+            else:
+                needed.add(key)
+        self._leftovers = frozenset(needed)
 
     async def _bring_home(self) -> None:
         deliver, deliveries = anyio.create_memory_object_stream[Delivery](DELIVERIES)
@@ -306,13 +319,16 @@ class Run(AsyncIterator[Outcome]):
         async def take(limit: int) -> list[Work]:
             return [self._work(entry) for entry in await self._journal.take(account, limit)]
 
+        async def note(work: Work) -> None:
+            await self._journal.attempted(work.entry, work.attempts)
+
         async def hand_over(work: Work) -> None:
             await deliver.send(Delivery(lane, work))
 
         async def fail(work: Work, error: BulkfetchError) -> None:
             await finisher.fail(lane, work, error)
 
-        ends = Ends(take, hand_over, fail)
+        ends = Ends(take, note, hand_over, fail)
         lane = self._lanes[account] = Lane(line, ends, self._places, self._room, self._emit)
         lanes.start_soon(lane.run)
         return lane

@@ -30,15 +30,19 @@ BACKOFF_BASE_S = 1.0
 BACKOFF_CAP_S = 60.0
 # An export takes minutes to prepare: a job that is not ready is worth asking for later, not soon.
 NOT_READY_BASE_S = 30.0
-# Connections that failed one after the other, over all jobs of an account, before it is given up.
-# With full jitter that is some minutes of outage; the jobs stay pending, nothing is spent.
-UNREACHABLE_AFTER = 20
+# Connections that failed one after the other before an account is given up. All its jobs wait with
+# the backoff above between two of them: one minute on average where nothing was ever answered (a
+# wrong address, a machine without network), five where something was (an outage). The jobs stay
+# pending, and neither slots nor tries are spent.
+UNREACHABLE_AT_FIRST = 8
+UNREACHABLE_LATER = 15
 
 
 class Next(Enum):
     """What to do with the job."""
 
     RETRY = "retry"  # after a backoff
+    HOLD = "hold"  # no connection: the whole account waits; costs the job no try
     REPEAT = "repeat"  # at once, with a fresh token; the window still decides when
     AFTER_WINDOW = "after window"  # when the account's window opens again; costs the job no try
     REFETCH = "refetch"  # from the first byte: the archive came damaged
@@ -54,7 +58,7 @@ class Standing:
     `tries` counts failed attempts since bytes last grew, this one included, of `budget` allowed.
     `repeated` and `refetched` say that the one repeat after a token refresh, the one more fetch of
     a damaged archive, has been used. `connects_failed` counts the account's failed connections in
-    a row, this one included.
+    a row, this one included; `answered` says whether it ever had an answer in this run.
     """
 
     tries: int
@@ -62,6 +66,7 @@ class Standing:
     repeated: bool = False
     refetched: bool = False
     connects_failed: int = 0
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +88,21 @@ def decide(error: BulkfetchError, standing: Standing) -> Decision:
             return Decision(Next.END_ACCOUNT)
         case TooManyRequests():
             return Decision(Next.AFTER_WINDOW)
-        case ConnectFailed() | TlsFailed() if standing.connects_failed >= UNREACHABLE_AFTER:
-            return Decision(Next.END_ACCOUNT)
+        case ConnectFailed() | TlsFailed():
+            patience = UNREACHABLE_LATER if standing.answered else UNREACHABLE_AT_FIRST
+            if standing.connects_failed >= patience:
+                return Decision(Next.END_ACCOUNT)
+            return Decision(Next.HOLD, _ceiling_s(BACKOFF_BASE_S, standing.connects_failed))
         case ZipCorrupt() if not standing.refetched:
             return Decision(Next.REFETCH)
         case ArchiveError():
             return Decision(Next.FAIL)
         case JobError() if error.retryable and standing.tries < standing.budget:
             base = NOT_READY_BASE_S if isinstance(error, NotReady) else BACKOFF_BASE_S
-            return Decision(Next.RETRY, min(BACKOFF_CAP_S, base * 2.0 ** (standing.tries - 1)))
+            return Decision(Next.RETRY, _ceiling_s(base, standing.tries))
         case _:
             return Decision(Next.FAIL)
+
+
+def _ceiling_s(base_s: float, failures: int) -> float:
+    return min(BACKOFF_CAP_S, base_s * 2.0 ** (failures - 1))
