@@ -27,7 +27,7 @@ from bulkfetch.journal import Journal, OutputLock
 from bulkfetch.models import Report
 from bulkfetch.pipeline.finish import Finishing
 from bulkfetch.pipeline.lane import Line
-from bulkfetch.pipeline.places import Places
+from bulkfetch.pipeline.places import STATE_DIR, Places
 from bulkfetch.pipeline.run import Jobs, Plan, Run
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ class Client:
         threads = limits.threads or os.cpu_count() or 1
         self._run = Run(
             jobs,
-            lambda: Journal.open(self._places.state),
+            # Named as the user named it, so that reported paths are.
+            lambda: Journal.open(Path(self._places.shown) / STATE_DIR),
             self._places,
             Plan(
                 finishing=Finishing(
