@@ -117,6 +117,7 @@ class Client:
                 finishing=Finishing(
                     ArchiveLimits(file_bytes=limits.file_bytes),
                     keep_zip=self._settings.keep_zip,
+                    sha256=self._settings.sha256,
                     quarantine_bytes=limits.quarantine_bytes,
                 ),
                 threads=threads,

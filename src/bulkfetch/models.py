@@ -41,11 +41,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class PublishedFile:
-    """A file under its final name. `path` is as the user gave `out`; `sha256` is in hex."""
+    """A file under its final name. `path` is as the user gave `out`; `sha256` is in hex, None where
+    it was not wanted (`sha256 = false`)."""
 
     path: str
     bytes: int
-    sha256: str
+    sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)

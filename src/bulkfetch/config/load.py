@@ -73,6 +73,7 @@ def load_settings(
         ids_file=None if tables.ids_file is None else _under(folder, tables.ids_file),
         ids_column=tables.ids_column,
         keep_zip=tables.keep_zip if keep_zip is None else keep_zip,
+        sha256=tables.sha256,
         jobs=tables.jobs,
         sandbox=tuple(tables.sandbox.items()),
         state_dir=state_dir(env),

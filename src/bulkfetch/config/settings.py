@@ -235,6 +235,7 @@ class Tables(_Frozen):
     ids_file: FilePath | None = None
     ids_column: str | Annotated[int, Field(ge=1)] | None = None
     keep_zip: bool = False
+    sha256: bool = True  # of each published file, in the report; a third of the time to unpack
     account: AccountTable | None = None
     accounts: dict[AccountName, AccountTable] | None = None
     limits: Limits = Limits()
@@ -259,6 +260,7 @@ class Settings(_Frozen):
     ids_file: FilePath | None = None
     ids_column: str | Annotated[int, Field(ge=1)] | None = None
     keep_zip: bool = False
+    sha256: bool = True
     jobs: Annotated[tuple[JobEntry, ...], Lax] = ()
     sandbox: tuple[tuple[str, JsonValue], ...] = ()
     state_dir: FilePath | None = None

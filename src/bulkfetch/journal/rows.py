@@ -76,7 +76,7 @@ class Outcomes:
             error=Failure(**json.loads(error)) if error else None,
         )
 
-    def _file(self, path: str, bytes: int, sha256: str) -> PublishedFile:
+    def _file(self, path: str, bytes: int, sha256: str | None) -> PublishedFile:
         return PublishedFile(path=self._outside(path), bytes=bytes, sha256=sha256)
 
     def _inside(self, path: str) -> str:

@@ -43,10 +43,14 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Finishing:
-    """How to finish: guards of the archive, whether the ZIP is kept, how much of refused ones."""
+    """How to finish: guards of the archive, whether the ZIP is kept, how much of refused ones.
+
+    `sha256` says whether published files are given their digest.
+    """
 
     limits: Limits
     keep_zip: bool
+    sha256: bool
     quarantine_bytes: int
 
 
@@ -141,9 +145,7 @@ class Finisher:
             job_id=work.job.id,
             account=work.job.account,
             status="done",
-            files=(
-                PublishedFile(self._places.report(path), extracted.bytes, extracted.sha256 or ""),
-            ),
+            files=(PublishedFile(self._places.report(path), extracted.bytes, extracted.sha256),),
             zip_bytes=size,
             attempts=work.attempts,
         )
@@ -203,7 +205,12 @@ class Finisher:
         target.unlink(missing_ok=True)
         try:
             extracted = extract(
-                staged, member, target, self._finishing.limits, cancelled=self._halted.is_set
+                staged,
+                member,
+                target,
+                self._finishing.limits,
+                cancelled=self._halted.is_set,
+                digest=self._finishing.sha256,
             )
             if self._finishing.keep_zip:
                 _keep(staged, places.out / f"{work.job.id}.zip")
