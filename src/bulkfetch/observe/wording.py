@@ -11,7 +11,10 @@ QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 # From which verbosity on a kind of event is told. Those that are not here: with -v.
 _TOLD_FROM: dict[Kind, int] = {
     "window_closed": NORMAL,
-    "account_shared": NORMAL,
+    "unconnected": NORMAL,
+    "window_shared": NORMAL,
+    "window_crowded": NORMAL,
+    "window_restored": NORMAL,
     "account_ended": NORMAL,
     "window_fallback": NORMAL,
     "quarantined": NORMAL,
