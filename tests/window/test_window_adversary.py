@@ -22,7 +22,7 @@ QUIET = settings(
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=80,
+    max_examples=60,
     suppress_health_check=list(HealthCheck),
 )
 
@@ -152,6 +152,32 @@ async def machine_window(folder: Path) -> Gate:
     return await MachineWindow.open(TEN, "key", folder, clock=now, boot=lambda: "boot")
 
 
+class Several:
+    """Windows of three processes, asked in turn: the same adversary, on a whole machine."""
+
+    def __init__(self, windows: Sequence[MachineWindow]) -> None:
+        self._windows = windows
+        self._asked = 0
+
+    async def acquire(self) -> Permit:
+        self._asked += 1
+        return await self._windows[self._asked % len(self._windows)].acquire()
+
+    async def aclose(self) -> None:
+        for window in self._windows:
+            await window.aclose()
+
+
+async def three_processes(folder: Path) -> Gate:
+    now = asyncio.get_running_loop().time
+    return Several(
+        [
+            await MachineWindow.open(TEN, "key", folder, clock=now, boot=lambda: "boot")
+            for _ in range(3)
+        ]
+    )
+
+
 async def leaky(folder: Path) -> Gate:
     return Leaky()
 
@@ -168,7 +194,7 @@ def play(make: Make, attempts: Sequence[Attempt], workers: int) -> float | None:
     return eleventh(run_virtual(main()))
 
 
-@pytest.mark.parametrize("make", [process_window, machine_window])
+@pytest.mark.parametrize("make", [process_window, machine_window, three_processes])
 @QUIET
 @given(attempts=ATTEMPTS, workers=st.integers(1, 25))
 def test_no_adversary_gets_an_eleventh_request_into_a_minute(

@@ -171,6 +171,23 @@ def test_each_end_frees_the_slot_at_its_time(make: Make, end: str, free_at: floa
     assert run_virtual(main()) == pytest.approx(free_at, abs=1e-3)
 
 
+def test_an_answer_after_a_lost_request_is_the_first_to_free_its_slot(make: Make) -> None:
+    """Who waits is served by the slot that is free first, whichever was used first."""
+
+    async def main() -> float:
+        window = await make(WindowSettings(requests=2))
+        lost, answered = await window.acquire(), await window.acquire()
+        lost.lost()
+        waiting = asyncio.create_task(window.acquire())
+        await asyncio.sleep(1)
+        answered.answered()
+        (await waiting).answered()
+        await window.aclose()
+        return now()
+
+    assert run_virtual(main()) == pytest.approx(62, abs=1e-3)
+
+
 def test_a_dropped_permit_counts_as_lost(make: Make) -> None:
     """A permit that nobody settles blocks its slot for a refill and the grace, not for ever."""
 

@@ -116,15 +116,14 @@ class Ledger:
             self._renew_at = min(self._renew_at, self._now() + self._lease_s / 3)
         return taken
 
-    def settle(self, slot: Slot, end: End, retry_after_s: float | None) -> None:
+    def settle(self, slot: Slot, end: End, retry_after_s: float | None) -> bool:
         """Take a slot back, as of now even where the file is busy."""
         if isinstance(slot, Lease):
             self._out.discard(slot)
             if self._own is None:
                 self._write(partial(self._settle, slot, end, retry_after_s, self._now()))
-                return  # where that write showed the file to have failed, `_own` knows enough
-        if self._own is not None:
-            self._own.settle(slot, end, retry_after_s)
+                return True  # where that showed the file to have failed, `_own` knows enough
+        return self._own is None or self._own.settle(slot, end, retry_after_s)
 
     def upkeep(self) -> float:
         """Renew leases and write what is unwritten; give the seconds to the next time."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from aiolimiter import AsyncLimiter
 
 from bulkfetch.window import share as shares
-from bulkfetch.window.share import Share
+from bulkfetch.window.share import NO_PROBE, Share
 from bulkfetch.window.terms import End, OnEvent, WindowSettings, WindowState, ignore
 from bulkfetch.window.turnstile import Turnstile
 
@@ -69,13 +69,17 @@ class SlotBook:
         self._out += 1
         return Slot(in_flight=self._out, probe=probe)
 
-    def settle(self, slot: Slot, end: End, retry_after_s: float | None) -> None:
-        """Take a slot back; its minute starts now, grace_s later where the outcome is unknown."""
+    def settle(self, slot: Slot, end: End, retry_after_s: float | None) -> bool:
+        """Take a slot back; its minute starts now, grace_s later where the outcome is unknown.
+
+        An answer changes nothing for those who wait, unless its bucket is the first to refill.
+        """
         now = self._now()
         self._out -= 1
+        first = False
         match end:
             case "answered":
-                self._refill(now, self._settings.refill_s, now)
+                first = self._refill(now, self._settings.refill_s, now)
                 self._learn(shares.answered(self._share, slot.probe), now)
             case "rejected":
                 share = shares.rejected(
@@ -95,6 +99,8 @@ class SlotBook:
                 pass
         if slot.probe and end in ("lost", "unused"):
             self._learn(shares.probe_failed(self._share), now)
+        plain = self._share.probe == NO_PROBE and self._share.in_flight_cap is None
+        return first or end != "answered" or slot.probe or not plain
 
     def upkeep(self) -> float:
         """Nothing is due by itself."""
@@ -139,13 +145,18 @@ class SlotBook:
                 look = now + DRIP_S
                 heapq.heapreplace(self._refilling, (look, order, bucket, answered_at))
 
-    def _refill(self, now: float, refill_s: float, answered_at: float) -> None:
-        """Start a slot's minute: a bucket cannot be re-armed, so a fresh one is emptied now."""
+    def _refill(self, now: float, refill_s: float, answered_at: float) -> bool:
+        """Start a slot's minute, and say whether it will be the first to end.
+
+        A bucket cannot be re-armed, so a fresh one is emptied now.
+        """
         bucket = AsyncLimiter(1, refill_s)
         with suppress(StopIteration):  # which is how a coroutine returns
             bucket.acquire().send(None)  # a full bucket gives its token without ever waiting
         look = now + refill_s + DRIP_S
-        heapq.heappush(self._refilling, (look, next(self._order), bucket, answered_at))
+        entry = (look, next(self._order), bucket, answered_at)
+        heapq.heappush(self._refilling, entry)
+        return self._refilling[0] is entry
 
     def _taken_since(self, since: float) -> int:
         return sum(answered_at > since for *_, answered_at in self._refilling)

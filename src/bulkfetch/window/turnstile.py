@@ -27,8 +27,8 @@ class Book(Protocol[S]):
         """
         ...
 
-    def settle(self, slot: S, end: End, retry_after_s: float | None) -> None:
-        """Take a slot back."""
+    def settle(self, slot: S, end: End, retry_after_s: float | None) -> bool:
+        """Take a slot back; say whether `take` may now answer otherwise than before."""
         ...
 
     def upkeep(self) -> float:
@@ -67,16 +67,19 @@ class Turnstile(Generic[S]):
             raise RuntimeError("the window is closed for good")
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("a window belongs to the event loop it was made in")
+        if not self._line:
+            slot = self._book.take(1)
+            self._arm(min(slot if isinstance(slot, float) else math.inf, self._book.upkeep()))
+            if not isinstance(slot, float):
+                return Permit(self._loop, partial(self._settle, slot))
         mine: asyncio.Future[Permit] = self._loop.create_future()
         self._line[mine] = None
         try:
-            if len(self._line) == 1:
-                self._serve()
             return await mine
-        except BaseException:
+        except asyncio.CancelledError:
             if mine in self._line:
                 self._leave(mine)
-            elif mine.done() and not mine.cancelled() and mine.exception() is None:
+            elif not mine.cancelled() and mine.exception() is None:
                 mine.result().unused()  # granted in the same step: the next one gets it
             raise
 
@@ -124,15 +127,14 @@ class Turnstile(Generic[S]):
             self._book.leave()
 
     def _settle(self, slot: S, end: End, retry_after_s: float | None) -> None:
-        self._book.settle(slot, end, retry_after_s)
-        if not self._ended:
+        if self._book.settle(slot, end, retry_after_s) and not self._ended:
             self._serve()
 
     def _arm(self, delay_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if delay_s < math.inf:
+        if delay_s != math.inf:
             self._timer = self._loop.call_later(delay_s, self._ring)
 
     def _ring(self) -> None:
