@@ -63,7 +63,8 @@ class Work:
     `entry` is its place in the journal. `staged` says that its ZIP is, or may be, complete in
     staging, `recorded` that the journal says so. `attempts` counts result requests over all
     runs. `tries`, `repeated` and `refetched` as in `transfer.decide.Standing`; `partial` is what a
-    broken attempt left, `zip_bytes` the complete ZIP's size.
+    broken attempt left, `furthest` the most bytes that any has left, `zip_bytes` the complete
+    ZIP's size.
     """
 
     entry: Entry
@@ -74,6 +75,7 @@ class Work:
     repeated: bool = False
     refetched: bool = False
     partial: Partial | None = None
+    furthest: int = 0
     zip_bytes: int | None = None
 
     @property
@@ -356,9 +358,10 @@ class Lane:
 
     def judge(self, work: Work, left: Partial | None, error: BulkfetchError) -> Decision:
         """Count a failure against its job and decide; `left` is what may be resumed."""
-        grown = (left.bytes if left else 0) - (work.partial.bytes if work.partial else 0)
-        if grown >= GROWTH_BYTES:
-            work.tries = 0
+        # Against the furthest ever, not the last: who sends the same half again gains nothing.
+        reached = left.bytes if left else 0
+        if reached - work.furthest >= GROWTH_BYTES:
+            work.furthest, work.tries = reached, 0
         if not isinstance(error, TooManyRequests | InvalidToken | ConnectFailed | TlsFailed):
             work.tries += 1
         if not isinstance(error, InvalidToken):
