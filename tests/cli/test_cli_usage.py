@@ -1,11 +1,12 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.support.programs import IDS, Program
 
 from bulkfetch.cli import main
-from tests.support.programs import IDS, Program
 
 COMMANDS = ["run", "plan", "status", "check", "sandbox"]
 HEAVY = ["aiohttp", "rich", "pydantic", "aiofiles", "asyncio", "anyio", "sqlite3"]
@@ -35,11 +36,37 @@ def loads_none_of(heavy: list[str], program: Program, *arguments: str) -> str:
     return process.stdout
 
 
+def test_help_is_light(program: Program) -> None:
+    """Help imports nothing heavy: it is there at once."""
+    loads_none_of(HEAVY, program, "--help")
+    loads_none_of(HEAVY, program, "run", "--help")
+
+
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
-def test_help_is_light(program: Program, command: list[str]) -> None:
-    """Help begins with examples, tells the exit status, and imports nothing heavy."""
-    out = loads_none_of(HEAVY, program, *command, "--help")
+def test_help(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    """Help begins with examples, tells the exit status, and goes to stdout."""
+    assert main([*command, "--help"]) == 0
+    out, err = capfd.readouterr()
     assert out.index("Examples:") < out.index("Options:") < out.index("Exit status:")
+    assert err == ""
+
+
+def test_no_command(capfd: pytest.CaptureFixture[str]) -> None:
+    """Without a command the help goes to stderr: nothing was asked for, so nothing is a result."""
+    assert main([]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "Examples:" in err
+
+
+def test_help_to_a_closed_pipe(program: Program) -> None:
+    """A help page whose reader has gone away is no accident."""
+    read, write = os.pipe()
+    os.close(read)
+    process = program.start("run", "--help", stdout=write)
+    os.close(write)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, b"")
 
 
 def test_version_is_light(program: Program) -> None:

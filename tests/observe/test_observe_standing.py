@@ -1,11 +1,12 @@
 import io
 from dataclasses import replace
 
+from tests.support.progresses import BUSY, progress
+
 from bulkfetch.journal import Counts
 from bulkfetch.observe.live import LiveFace
 from bulkfetch.observe.plain import PlainFace
 from bulkfetch.observe.standing import Meter, standing
-from tests.support.progresses import BUSY, progress
 
 PERIODS = {"default": 61.0}
 

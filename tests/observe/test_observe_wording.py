@@ -8,7 +8,10 @@ from bulkfetch.observe.wording import event_line, failure_lines, summary_line
 
 ALWAYS = {
     "window_closed",
-    "account_shared",
+    "unconnected",
+    "window_shared",
+    "window_crowded",
+    "window_restored",
     "window_fallback",
     "account_ended",
     "quarantined",
@@ -27,7 +30,7 @@ def test_verbosity(kind: Kind) -> None:
 
 
 def test_event_names_account_and_job() -> None:
-    """An event says which account and job it is about; the account that everybody has goes unsaid."""
+    """An event says which account and job it is about; not of the default one."""
     assert event_line(Event("note", "words", "eu", "123"), 0) == "account eu, job 123: words"
     assert event_line(Event("note", "words", "default", "123"), 0) == "job 123: words"
 

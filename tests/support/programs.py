@@ -46,8 +46,8 @@ class Program:
 
     def start(self, *arguments: str, **streams: Any) -> subprocess.Popen[bytes]:
         """Start it; streams are pipes unless told otherwise."""
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        return subprocess.Popen(
+        pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        return subprocess.Popen[bytes](
             [sys.executable, "-m", "bulkfetch", *arguments],
             cwd=self.folder,
             env=self.environment(),

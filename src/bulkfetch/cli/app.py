@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -38,14 +39,20 @@ class _InOrder(click.Group):
 
 @click.group(
     cls=_InOrder,
+    invoke_without_command=True,
     help=_ABOUT,
     epilog=exits.EPILOG,
     commands=[run, plan, status, check, sandbox],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="bulkfetch", message="%(prog)s %(version)s")
-def program() -> None:
-    """Take a command."""
+@click.pass_context
+def program(context: click.Context) -> int:
+    """Take a command; without one the help goes to stderr, as nothing was asked for."""
+    if context.invoked_subcommand is None:
+        printer: Printer = context.obj
+        printer.raw(context.get_help())
+    return exits.USAGE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,7 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(printer: Printer, arguments: Sequence[str] | None) -> int:
-    given = program.main(arguments, prog_name="bulkfetch", standalone_mode=False, obj=printer)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # Not program.main(): it writes around the printer and has exit statuses of its own.
+    try:
+        with program.make_context("bulkfetch", words, obj=printer) as context:
+            given = program.invoke(context)
+    except click.exceptions.Exit as end:  # --help, --version
+        return end.exit_code
     return given if isinstance(given, int) else exits.DONE
 
 
@@ -84,7 +97,11 @@ def _answered_for(printer: Printer, act: Callable[[], int | None]) -> int:
         return exits.ABORTED
     except StdoutGone:
         return exits.INTERRUPTED
-    except (KeyboardInterrupt, click.Abort):
+    except BrokenPipeError:
+        # click wrote a help page; what is left in the stream's buffer must not fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return exits.INTERRUPTED
+    except KeyboardInterrupt:
         printer.note("interrupted")
         return exits.INTERRUPTED
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -15,11 +16,23 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import click
 
 from bulkfetch.cli.feed import Feed
-from bulkfetch.errors import ConfigError
+from bulkfetch.errors import ConfigError, RunError
 from bulkfetch.models import Job
 
 if TYPE_CHECKING:
     from bulkfetch.config import Settings
+
+
+class ListUnreadable(RunError):
+    """The list of ids could not be read to its end."""
+
+    code = "LIST_UNREADABLE"
+    default_hint = "What was read of it has been dealt with; run the same command again."
+
+
+class TerminalGone(ListUnreadable):
+    """The terminal that the list was typed at is gone."""
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -114,20 +127,33 @@ def open_list(asked: Asked, settings: Settings) -> Iterator[Iterator[Job] | Feed
             f"{asked.settings_file}.",
         )
 
-    def opened(stdin: BinaryIO | None) -> Any:
-        return open_jobs(settings, asked.ids, asked.ids_file, asked.ids_column, stdin)
+    at_terminal = listed == "-" and os.isatty(0)
+
+    @contextmanager
+    def opened() -> Iterator[Iterator[Job]]:
+        stdin = _stdin() if listed == "-" else None
+        with open_jobs(settings, asked.ids, asked.ids_file, asked.ids_column, stdin) as jobs:
+            yield _read(jobs, listed or "", at_terminal)
 
     if not _may_block(listed):
-        stdin = _stdin() if listed == "-" else None
-        with opened(stdin) as jobs:
+        with opened() as jobs:
             first = next(jobs, None)
             yield None if first is None else chain([first], jobs)
         return
-    feed = Feed(lambda: opened(_stdin() if listed == "-" else None))
+    feed = Feed(opened)
     try:
         yield feed if feed.wait_for_first() else None
     finally:
         feed.stop()
+
+
+def _read(jobs: Iterator[Job], listed: str, at_terminal: bool) -> Iterator[Job]:
+    try:
+        yield from jobs
+    except OSError as error:
+        if at_terminal and error.errno == errno.EIO:
+            raise TerminalGone from None
+        raise ListUnreadable(f"the list {listed}: {error.strerror}") from None
 
 
 def _text(path: Path | None) -> str | None:

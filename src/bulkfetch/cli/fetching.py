@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bulkfetch.cli import exits
+from bulkfetch.cli.asked import TerminalGone
 from bulkfetch.cli.feed import Feed
 from bulkfetch.cli.printer import Printer, StdoutFailed, StdoutGone
 from bulkfetch.cli.screen import Screen
@@ -44,6 +45,8 @@ class Ending:
         """The exit status of the program."""
         if isinstance(self.error, ConfigError):
             return exits.USAGE
+        if isinstance(self.error, TerminalGone):
+            return exits.INTERRUPTED
         if self.error is not None:
             return exits.ABORTED
         if self.at_once or self.report is None:

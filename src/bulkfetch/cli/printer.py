@@ -26,6 +26,8 @@ from bulkfetch.observe.wording import DEBUG, NORMAL, QUIET
 
 _STDOUT, _STDERR = 1, 2
 _MOMENT_S = 0.5
+# How often a terminal that is slower than the results is looked at.
+_LOOK_S = 0.05
 # The reader of a pipe has gone away, or the terminal has.
 _GONE = frozenset({errno.EPIPE, errno.EIO})
 
@@ -68,9 +70,13 @@ class Printer:
 
         Raises StdoutGone, StdoutFailed. If cancelled: the result is not written.
         """
+        import asyncio  # late: only a run has a loop
+
         if (line := self._line(text, record)) is None:
             return
         if self._shares_terminal and self._screen is not None:
+            while not self._screen.has_room:
+                await asyncio.sleep(_LOOK_S)
             self._screen.line(line.decode(errors="replace").rstrip("\n"))
             return
         with _stdout_errors():

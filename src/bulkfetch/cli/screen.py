@@ -47,6 +47,11 @@ class Screen:
         self._thread = threading.Thread(target=self._draw, name="stderr", daemon=True)
         self._thread.start()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a line more would drop none; also when nobody looks any more."""
+        return len(self._lines) < _LINES // 2 or not self._thread.is_alive()
+
     def line(self, text: str) -> None:
         """Show a line above the progress; never waits."""
         with self._changed:

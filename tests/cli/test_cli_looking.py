@@ -1,0 +1,186 @@
+"""The commands that only look: status, plan, check."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from tests.support.programs import IDS, Program
+
+from bulkfetch.cli import main
+from bulkfetch.cli.plan import account_plan
+
+GONE = "554023000000990404"
+SECRET = "1000.hushhushhush"
+
+
+def looked(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Run a command in this process; give status, stdout, stderr."""
+    status = main(arguments)
+    return (status, *capfd.readouterr())
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Everything in a folder, to see that it is not changed."""
+    return {
+        str(path): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.endswith(("-shm", "-wal"))
+    }
+
+
+@pytest.fixture
+def here(program: Program, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """The program's folder as working directory and its environment, for commands run in here."""
+    monkeypatch.chdir(program.folder)
+    for name in [name for name in os.environ if "ZOHO" in name or "proxy" in name.lower()]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("BULKFETCH_STATE_DIR", str(program.folder / "state"))
+    return program
+
+
+def test_after_a_run(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
+    """Status tells what is done and what failed and why; plan, what is left. Neither changes."""
+    settings = here.settings()
+    here.run("run", settings, IDS[0], GONE)
+    before = tree(here.folder)
+
+    status, out, err = looked(capfd, "status", "exports")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[:2] == [
+        "account default: 1 done, 1 failed, 0 pending",
+        "no run is at work",
+    ]
+    assert f"job {GONE}: RESOURCE_NOT_FOUND (HTTP 404): " in out
+    assert "  hint: " in out
+
+    status, out, _ = looked(capfd, "status", "exports", "--json")
+    account, lock, job = (json.loads(line) for line in out.splitlines())
+    assert (account["done"], account["failed"], account["pending"]) == (1, 1, 0)
+    assert lock == {"type": "lock", "held": False}
+    assert (job["type"], job["id"], job["status"]) == ("job", GONE, "failed")
+
+    status, out, _ = looked(capfd, "plan", settings, IDS[0], IDS[1], GONE, IDS[1], "--json")
+    assert status == 0
+    batch, plan = (json.loads(line) for line in out.splitlines())
+    assert (batch["first"], batch["last"], batch["start_s"]) == (1, 2, 0.0)
+    assert (plan["to_fetch"], plan["done"], plan["expiring"]) == (2, 1, 0)
+    assert tree(here.folder) == before
+
+
+def test_status_beside_a_run(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
+    """Status is answered while a run works, and names it."""
+    process = here.start("run", here.settings(), "--ids", "-")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{IDS[0]}\n".encode())
+    process.stdin.flush()
+    process.stdout.readline()
+    status, out, _ = looked(capfd, "status", "exports")
+    process.communicate(timeout=60)
+    assert status == 0
+    assert f"a run is at work: pid {process.pid} since " in out
+    assert process.returncode == 0
+
+
+def test_status_of_a_damaged_journal(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
+    """A journal that cannot be read is told in words, with what to do."""
+    (here.folder / "exports/.bulkfetch").mkdir(parents=True)
+    (here.folder / "exports/.bulkfetch/journal.db").write_bytes(b"no database" * 100)
+    status, out, err = looked(capfd, "status", "exports")
+    assert (status, out) == (3, "")
+    assert err.startswith("error: JOURNAL_DAMAGED: ")
+    assert "hint: " in err
+
+
+def test_plan_of_a_fresh_list(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
+    """Ten at once, ten after a minute, the rest after two; nothing is asked or written."""
+    (here.folder / "jobs.toml").write_text('[account]\ndata_center = "eu"\n')
+    (here.folder / "ids.txt").write_text("".join(f"{job}\n" for job in IDS[:25]) + "oops\n")
+    status, out, err = looked(capfd, "plan", "jobs.toml", "--ids", "ids.txt")
+    lines = out.splitlines()
+    assert status == 0
+    assert lines[0] == "account default: 25 jobs to fetch; 10 in 1 min 1 s"
+    assert lines[1] == "  1-10: at once"
+    assert lines[2].startswith("  11-20: ")
+    assert lines[2].endswith("in 1 min 1 s")
+    assert lines[3].endswith("in 2 min 2 s")
+    assert lines[4].startswith("the last one starts in 2 min 2 s, at ")
+    assert lines[4].endswith("none will expire")
+    assert err == "warning: 1 job with a malformed id would fail without a request\n"
+    assert sorted(path.name for path in here.folder.iterdir()) == ["ids.txt", "jobs.toml"]
+
+
+def test_plan_of_a_long_list() -> None:
+    """What cannot start within the day that Zoho keeps a result will have expired."""
+    day = account_plan("default", 14_400, 0, 0, 10, 60.0)
+    assert day.last_start_s == 1439 * 60
+    assert day.expiring == 0
+    # The request at exactly 24 h is still asked for; the next batch is not.
+    assert account_plan("default", 14_410, 0, 0, 10, 60.0).expiring == 0
+    assert account_plan("default", 14_425, 0, 0, 10, 60.0).expiring == 15
+    assert len(list(day.batches)) == 1440
+
+
+def test_plan_shows_few_batches(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
+    """However long the list, the text is short: the first batches and the last."""
+    (here.folder / "jobs.toml").write_text('[account]\ndata_center = "eu"\n')
+    (here.folder / "ids.txt").write_text("".join(f"{number}\n" for number in range(20_000)))
+    _, out, _ = looked(capfd, "plan", "jobs.toml", "--ids", "ids.txt")
+    assert len(out.splitlines()) == 10
+    assert "  …" in out
+    assert "19991-20000" in out
+    assert "jobs will have expired by then" in out
+
+
+def test_plan_reads_a_pipe(here: Program) -> None:
+    """The list of a plan may come from a pipe too."""
+    ended = here.run("plan", here.settings(), "--ids", "-", "--json", stdin=f"{IDS[0]}\n")
+    assert ended.status == 0
+    assert ended.records[-1]["to_fetch"] == 1
+
+
+def test_check_tells_where_settings_come_from(
+    here: Program, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each setting is told with its origin, each credential as present; no secret is shown."""
+    (here.folder / "jobs.toml").write_text('out = "o"\n[account]\ndata_center = "eu"\n')
+    for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN"):
+        monkeypatch.setenv(f"ZOHO_{name}", SECRET)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:{SECRET}@proxy.example:3128")
+    status, out, err = looked(capfd, "check", "jobs.toml")
+    assert (status, err) == (0, "")
+    assert "(jobs.toml:1)" in out
+    assert "account.api_domain: https://www.zohoapis.eu  (jobs.toml:3)" in out
+    assert "client id, client secret and refresh token are set  (environment ZOHO_REF" in out
+    assert "limits.zip_bytes: 4 GiB  (default)" in out
+    assert SECRET not in out
+    assert not (here.folder / "o").exists()
+
+
+def test_check_finds_what_is_missing(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
+    """What would keep a run from its work makes the status 3, each with a hint."""
+    (here.folder / "file").write_text("")
+    (here.folder / "jobs.toml").write_text(
+        'out = "file/exports"\nids_file = "none.txt"\n[account]\ndata_center = "eu"\n'
+    )
+    status, out, _ = looked(capfd, "check", "jobs.toml", "--json")
+    bad = {
+        record["name"]: record
+        for record in map(json.loads, out.splitlines())
+        if record["verdict"] == "bad"
+    }
+    assert status == 3
+    assert sorted(bad) == ["account.credentials", "ids_file", "out"]
+    assert "ZOHO_ACCESS_TOKEN" in bad["account.credentials"]["hint"]
+
+
+def test_check_looks_for_token_command(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
+    """A token_command is looked for, not run, and its arguments are not shown."""
+    (here.folder / "jobs.toml").write_text(
+        f'[account]\ndata_center = "eu"\ntoken_command = ["no-such-program", "{SECRET}"]\n'
+    )
+    status, out, _ = looked(capfd, "check", "jobs.toml")
+    assert status == 3
+    assert "token_command: no program no-such-program" in out
+    assert SECRET not in out

@@ -1,0 +1,99 @@
+import json
+import os
+import signal
+import subprocess
+from typing import Any
+
+import pytest
+from tests.support.programs import IDS, Program
+
+# A body that never ends: only a signal ends a run that waits for it.
+STALLED = 'faults = { "%s" = ["stall_in_body"] }'
+
+
+def starts_and_waits(program: Program, *arguments: str, **streams: Any) -> subprocess.Popen[bytes]:
+    """Start a run of a list that does not end, and wait for its first result."""
+    process = program.start("run", program.settings(), "--ids", "-", *arguments, **streams)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{IDS[0]}\n".encode())
+    process.stdin.flush()
+    assert process.stdout.readline()
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_first_signal_stops(program: Program, number: signal.Signals) -> None:
+    """A signal ends a run that waits for more ids: 130, said, and safe to run again."""
+    process = starts_and_waits(program, "--json")
+    process.send_signal(number)
+    # stdin stays open: the reader of the list is blocked in it, and must not hold up the end.
+    assert process.wait(timeout=30) == 130
+    assert process.stdout is not None
+    assert process.stderr is not None
+    summary = json.loads(process.stdout.read().splitlines()[-1])
+    assert (summary["interrupted"], summary["list_read"], summary["done"]) == (True, False, 1)
+    err = process.stderr.read().decode()
+    assert f"{number.name}: finishing what is under way; once more stops at once" in err
+    assert "to go on: " in err
+    assert "Traceback" not in err
+    assert "Fatal" not in err
+    for stream in (process.stdin, process.stdout, process.stderr):
+        assert stream is not None
+        stream.close()
+
+
+def test_second_signal_stops_at_once(program: Program) -> None:
+    """The second Ctrl-C does not wait for a body under way; every job is answered for."""
+    settings = program.settings(sandbox=STALLED % IDS[1])
+    process = program.start("run", settings, IDS[1], IDS[0], "--json")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    first = json.loads(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    while b"SIGINT" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=5)
+    assert process.returncode == 130
+    assert first["id"] == IDS[0]
+    summary = json.loads(out.splitlines()[-1])
+    assert (summary["done"], summary["pending"], summary["exit_status"]) == (1, 1, 130)
+    assert b"Traceback" not in err
+    again = program.run("run", program.settings(), *IDS[:2], "--json")
+    assert again.status == 0
+    assert (again.records[-1]["done"], again.records[-1]["skipped"]) == (1, 1)
+
+
+def test_ignored_hangup_stays_ignored(program: Program) -> None:
+    """Under nohup a run outlives its terminal."""
+    process = starts_and_waits(
+        program, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    )
+    process.send_signal(signal.SIGHUP)
+    out, _ = process.communicate(f"{IDS[1]}\n".encode(), timeout=30)
+    assert process.returncode == 0
+    assert out.decode() == f"exports/{IDS[1]}.csv\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_before_the_first_id(program: Program, number: signal.Signals) -> None:
+    """A run that waits for its first id has begun nothing, and ends at once."""
+    settings = program.settings()
+    read, write = os.pipe()
+    process = program.start("run", settings, "--ids", "-", "-vv", stdin=read)
+    os.close(read)
+    # Nothing is printed that early; the handlers are there when the list is opened.
+    while not _is_blocked_on_a_lock(process.pid):
+        assert process.poll() is None
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    os.close(write)
+    assert process.returncode == 130
+    assert (out, err) == (b"", b"interrupted\n")
+    assert not (program.folder / "exports").exists()
+
+
+def _is_blocked_on_a_lock(pid: int) -> bool:
+    """Say whether the process has its second thread, which reads the list."""
+    return len(os.listdir(f"/proc/{pid}/task")) > 1

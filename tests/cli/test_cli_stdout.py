@@ -1,0 +1,118 @@
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from tests.support.programs import IDS, Program
+
+from bulkfetch.cli.outlet import Outlet
+
+
+def test_closed_reader_stops_the_run(program: Program) -> None:
+    """When nobody reads stdout any more the run stops as at Ctrl-C, and loses nothing."""
+    settings = program.settings()
+    process = program.start("run", settings, "--ids", "-", "--json")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{IDS[0]}\n".encode())
+    process.stdin.flush()
+    process.stdout.readline()
+    process.stdout.close()
+    process.stdin.write("".join(f"{job}\n" for job in IDS[1:3]).encode())
+    process.stdin.flush()
+    assert process.wait(timeout=30) == 130
+    assert process.stderr is not None
+    err = process.stderr.read().decode()
+    assert "warning: stdout was closed" in err
+    assert "Traceback" not in err
+    assert "Exception ignored" not in err
+    process.stdin.close()
+    process.stderr.close()
+    again = program.run("run", settings, *IDS[:3], "--json")
+    assert again.status == 0
+    assert again.records[-1]["done"] + again.records[-1]["skipped"] == 3
+
+
+def test_full_disk_behind_stdout(program: Program) -> None:
+    """Results that cannot be written end the run with 3: nobody must take them for whole."""
+    with Path("/dev/full").open("wb") as full:
+        process = program.start("run", program.settings(), IDS[0], stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert b"error: STDOUT_FAILED: stdout: No space left on device" in err
+
+
+def test_paused_reader_does_not_stop_signals(program: Program) -> None:
+    """A pager that does not read on holds up its run, but Ctrl-C still works, both times."""
+    ids = program.folder / "ids.txt"
+    # More text than pipe and queue hold, so that the writer is blocked.
+    ids.write_text("".join(f"x{number}\n" for number in range(20_000)))
+    process = program.start("run", program.settings(), "--ids", "ids.txt", "--json", "-q")
+    assert process.stdout is not None
+    json.loads(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 130
+    for stream in (process.stdin, process.stdout, process.stderr):
+        assert stream is not None
+        stream.close()
+
+
+def test_outlet_keeps_order_and_loses_nothing() -> None:
+    """A slow reader gets every line in order; who writes waits instead of filling the memory."""
+    read, write = os.pipe()
+    outlet = Outlet(write)
+    lines = [b"%d\n" % number * 200 for number in range(5000)]
+
+    async def produce() -> None:
+        for line in lines:
+            await outlet.send(line)
+        await asyncio.to_thread(outlet.close)
+        os.close(write)
+
+    async def both() -> bytes:
+        producing = asyncio.create_task(produce())
+        with os.fdopen(read, "rb") as reader:
+            got = await asyncio.to_thread(reader.read)
+        await producing
+        return got
+
+    assert asyncio.run(both()) == b"".join(lines)
+
+
+def test_outlet_tells_who_waits_that_the_reader_is_gone() -> None:
+    """Whoever waits for room is woken by the reader's end."""
+    read, write = os.pipe()
+    outlet = Outlet(write)
+
+    async def produce() -> None:
+        while True:
+            await outlet.send(b"x" * 65536)
+
+    async def leave() -> None:
+        producing = asyncio.create_task(produce())
+        await asyncio.sleep(0)
+        os.close(read)
+        await producing
+
+    with pytest.raises(BrokenPipeError):
+        asyncio.run(leave())
+    outlet.close()
+    os.close(write)
+
+
+def test_outlet_writes_to_a_nonblocking_descriptor() -> None:
+    """A descriptor that somebody made non-blocking still gets every byte."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    outlet = Outlet(write)
+    outlet.put(b"y" * 500_000)
+    got = b""
+    while len(got) < 500_000:
+        got += os.read(read, 65536)
+    outlet.close()
+    os.close(read)
+    os.close(write)
+    assert got == b"y" * 500_000
