@@ -84,13 +84,17 @@ class Client:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> bool | None:
+    ) -> None:
         tasks, self._tasks = self._tasks, None
         assert tasks is not None, "entered before it is left"
         tasks.cancel_scope.cancel()
         try:
-            return await tasks.__aexit__(kind, error, trace)
+            # Not told of the caller's exception, which goes its way by itself: the group would
+            # wrap it into an ExceptionGroup.
+            await tasks.__aexit__(None, None, None)
         finally:
+            if self._run is not None:
+                self._run.leave()
             # After the tasks, whose resources these are, and to the end even if cancelled.
             with anyio.CancelScope(shield=True):
                 await self._stack.aclose()

@@ -149,6 +149,15 @@ class Run(AsyncIterator[Outcome]):
         """
         self._stopping.set()
 
+    def leave(self) -> None:
+        """Have the iteration end, also of a run whose `work` was cancelled before it began."""
+        self._outcomes.close()
+
+    def __del__(self) -> None:
+        # Outcomes that nobody read are in the journal; the streams would warn of them.
+        self._outcomes.close()
+        self._reader.close()
+
     def progress(self) -> Progress:
         """Say where the run stands now; cheap, for a display."""
         lanes = self._lanes.values()
