@@ -3,14 +3,15 @@
 Sleeping costs nothing and every run is the same. Time creeps by a nanosecond a step, so that code
 which waits for "a tiny bit more" (a bucket that lacks 1e-16 of a token) gets there.
 
-Only for code that waits on timers: while a worker thread or a socket is busy, time jumps ahead.
+Only for code that waits on timers: while a worker thread or a socket is busy, time jumps ahead;
+`flow_clock` is for those.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -18,7 +19,7 @@ T = TypeVar("T")
 CREEP_S = 1e-9
 
 
-class _Idle(selectors.BaseSelector):
+class Idle(selectors.BaseSelector):
     """A selector that looks at no file for longer than an instant, and moves time on instead."""
 
     def __init__(self, clock: VirtualClockLoop) -> None:
@@ -51,9 +52,11 @@ class _Idle(selectors.BaseSelector):
 class VirtualClockLoop(asyncio.SelectorEventLoop):
     """The loop; `now` is its time in seconds."""
 
-    def __init__(self, start: float = 0.0) -> None:
+    def __init__(
+        self, start: float = 0.0, selector: Callable[[VirtualClockLoop], Idle] = Idle
+    ) -> None:
         self.now = start
-        super().__init__(_Idle(self))
+        super().__init__(selector(self))
         self._clock_resolution = CREEP_S
 
     def time(self) -> float:

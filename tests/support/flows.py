@@ -1,0 +1,163 @@
+"""Whole runs against a sandbox in the same loop, and what can be seen of them afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from pydantic import SecretStr
+
+import bulkfetch.window
+from bulkfetch import Client, Event, Outcome, Report, Settings
+from bulkfetch.config import AccountSettings, Credentials, Limits, WindowSettings
+from bulkfetch.pipeline.run import Jobs
+from bulkfetch.sandbox import Arrival, JobSpec, Sandbox, SandboxOptions
+from bulkfetch.window import SlotWindow, Window, open_window
+
+PREFIX = "5540230000005"
+
+
+def ids(count: int, first: int = 1) -> list[str]:
+    """Give so many job ids, none of which means anything to the sandbox."""
+    return [f"{PREFIX}{number:05}" for number in range(first, first + count)]
+
+
+def small(**changes: Any) -> SandboxOptions:
+    """Give a sandbox with Zoho's true window and small results."""
+    return SandboxOptions(**{"records": 20, "columns": 4, **changes})
+
+
+def settings_for(
+    url: str,
+    out: Path,
+    *,
+    accounts: Mapping[str, Mapping[str, Any]] | None = None,
+    window: Mapping[str, Any] | None = None,
+    limits: Mapping[str, Any] | None = None,
+    state_dir: Path | None = None,
+    **more: Any,
+) -> Settings:
+    """Give settings for a sandbox at `url`; `accounts` maps names to their [account.window]."""
+    tables = {"default": window or {}} if accounts is None else accounts
+    return Settings(
+        out=out,
+        accounts=tuple(
+            AccountSettings(name=name, window=WindowSettings(**table)).at(
+                url, Credentials(access_token=SecretStr(f"1000.token-of-{name}"))
+            )
+            for name, table in tables.items()
+        ),
+        limits=Limits(**{"threads": 2, **(limits or {})}),
+        state_dir=state_dir,
+        **more,
+    )
+
+
+@contextmanager
+def loop_windows() -> Iterator[list[Window]]:
+    """Have clients open windows on their loop's clock, the machine's where there is a state_dir.
+
+    Gives the list of those that were opened.
+    """
+    opened: list[Window] = []
+
+    async def open_on_loop(
+        settings: bulkfetch.window.WindowSettings, key: str, state_dir: Path | None, **more: Any
+    ) -> Window:
+        if state_dir is None:
+            window: Window = SlotWindow(settings, **more)
+        else:
+            clock = asyncio.get_running_loop().time
+            window = await open_window(settings, key, state_dir, clock=clock, **more)
+        opened.append(window)
+        return window
+
+    with patch.object(bulkfetch.window, "open_window", open_on_loop):
+        yield opened
+
+
+@dataclass
+class Seen:
+    """What was seen of a run. `arrivals` are the result requests at the server, in order."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    arrivals: list[Arrival] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list)
+    report: Report = field(default_factory=Report)
+    worst: int = 0
+
+    def by_id(self) -> dict[str, Outcome]:
+        """The outcomes by job; each job has one."""
+        found = {outcome.job_id: outcome for outcome in self.outcomes}
+        assert len(found) == len(self.outcomes)
+        return found
+
+    def seconds(self, account: str | None = None) -> list[float]:
+        """When requests arrived, in seconds since the first."""
+        times = [each.at_s for each in self.arrivals if account in (None, each.account)]
+        return [round(time - times[0], 1) for time in times]
+
+    def kinds(self) -> set[str]:
+        """The kinds of events that there were."""
+        return {event.kind for event in self.events}
+
+
+async def watch(
+    options: SandboxOptions,
+    jobs: Jobs,
+    out: Path,
+    *,
+    reading: Callable[[Outcome], Any] | None = None,
+    prepare: Callable[[Sandbox], Any] | None = None,
+    **settings: Any,
+) -> Seen:
+    """Run a list against a sandbox of its own in this loop; `reading` may be a coroutine."""
+    seen = Seen()
+    async with Sandbox(options) as sandbox:
+        if prepare is not None:
+            prepare(sandbox)
+        with loop_windows() as seen.windows:
+            made = settings_for(sandbox.url, out, **settings)
+            async with Client(made, on_event=seen.events.append) as client:
+                run = client.fetch(jobs)
+                async for outcome in run:
+                    seen.outcomes.append(outcome)
+                    if reading is not None and asyncio.iscoroutine(made_one := reading(outcome)):
+                        await made_one
+                seen.report = run.report
+                assert all(not window.state().in_flight for window in seen.windows)
+        seen.arrivals = sandbox.results()
+        seen.worst = sandbox.worst_in()
+        check_published(sandbox, seen.outcomes, out)
+    return seen
+
+
+def check_published(sandbox: Sandbox, outcomes: list[Outcome], out: Path) -> None:
+    """See that what lies in `out` is what was told as done, byte for byte, and nothing else."""
+    told = {}
+    for outcome in outcomes:
+        for file in outcome.files:
+            assert outcome.status == "done"
+            told[Path(file.path)] = file
+            content = Path(file.path).read_bytes()
+            assert content == sandbox.file_of(outcome.job_id)
+            assert len(content) == file.bytes
+    lying = {path for path in out.iterdir() if path.name != ".bulkfetch"}
+    assert {path for path in lying if path.suffix in (".csv", ".ics")} == set(told)
+
+
+def staged(out: Path) -> list[str]:
+    """Name what lies in staging."""
+    return sorted(os.listdir(out / ".bulkfetch" / "staging"))
+
+
+def csv_job(**changes: Any) -> JobSpec:
+    """Give a small job of the sandbox."""
+    return JobSpec(**{"records": 20, "columns": 4, **changes})

@@ -1,0 +1,312 @@
+"""The library's contract; runs against an installed wheel as well as against the sources."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import anyio
+import pytest
+
+import bulkfetch
+from bulkfetch.sandbox import SandboxOptions, SandboxThread
+
+IDS = [f"5540230000005680{number:02}" for number in range(1, 100)]
+GONE = "554023000000990404"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> bulkfetch.Settings:
+    """Settings with a stand-in of their own, as in the README."""
+    toml = tmp_path / "jobs.toml"
+    toml.write_text(
+        'out = "exports"\n'
+        '[account]\ndata_center = "sandbox"\n'
+        "[account.window]\nrequests = 1000\nperiod_s = 1\nmargin_s = 0\n"
+        "[sandbox]\nrecords = 20\nrequests = 100000\n"
+    )
+    return bulkfetch.load_settings(toml, {})
+
+
+async def collect(
+    client: bulkfetch.Client, jobs: list[str], outcomes: list[bulkfetch.Outcome]
+) -> None:
+    """Fetch a list to its end."""
+    outcomes += [outcome async for outcome in client.fetch(jobs)]
+
+
+def test_public_names() -> None:
+    """About fourteen public names, each of which is there and has a docstring."""
+    assert 12 <= len(bulkfetch.__all__) <= 16
+    assert sorted(bulkfetch.__all__) == list(bulkfetch.__all__)
+    for name in bulkfetch.__all__:
+        assert getattr(bulkfetch, name).__doc__
+    assert set(bulkfetch.__all__) <= set(dir(bulkfetch))
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = bulkfetch.nothing  # type: ignore[attr-defined]
+
+
+def test_typed() -> None:
+    """The package ships the marker that lets type checkers read it."""
+    assert files("bulkfetch").joinpath("py.typed").is_file()
+
+
+def test_import_is_quiet() -> None:
+    """Importing starts nothing, loads no HTTP library, configures no logging, takes no signal."""
+    program = (
+        "import logging, signal, sys, threading\n"
+        "before = [signal.getsignal(each) for each in signal.valid_signals()]\n"
+        "import bulkfetch\n"
+        "assert not {'aiohttp', 'rich', 'click'} & set(sys.modules)\n"
+        "from bulkfetch import *\n"
+        "assert before == [signal.getsignal(each) for each in signal.valid_signals()]\n"
+        "assert not logging.root.handlers and threading.active_count() == 1\n"
+    )
+    path = os.pathsep.join(filter(None, sys.path))
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_readme_example(settings: bulkfetch.Settings) -> None:
+    """The README's lines work in any running loop; failures are values too."""
+
+    async def main() -> None:
+        async with bulkfetch.Client(settings) as client:
+            async for outcome in client.fetch([IDS[0], GONE]):
+                if outcome.status == "done":
+                    (file,) = outcome.files
+                    assert outcome.job_id == IDS[0]
+                    assert Path(file.path).stat().st_size == file.bytes
+                else:
+                    assert outcome.status == "failed"
+                    assert outcome.error is not None
+                    assert outcome.error.code == "RESOURCE_NOT_FOUND"
+                    assert outcome.error.hint
+        report = await bulkfetch.fetch(IDS[:3], settings)
+        assert (report.done, report.skipped, report.failed) == (2, 1, 0)
+        assert report.ok
+
+    asyncio.run(main())
+
+
+def test_anyio(settings: bulkfetch.Settings) -> None:
+    """It works in a loop that anyio runs, inside somebody's task group."""
+
+    async def main() -> None:
+        async with bulkfetch.Client(settings) as client, anyio.create_task_group() as tasks:
+            tasks.start_soon(collect, client, IDS[:2], outcomes)
+
+    outcomes: list[bulkfetch.Outcome] = []
+    anyio.run(main)
+    assert [outcome.status for outcome in outcomes] == ["done", "done"]
+
+
+def test_nothing_global(settings: bulkfetch.Settings, capfd: pytest.CaptureFixture[str]) -> None:
+    """A run prints nothing, configures no logging and leaves the signal handlers alone."""
+
+    def world() -> object:
+        root = logging.getLogger()
+        handlers = [signal.getsignal(each) for each in sorted(signal.valid_signals())]
+        return (list(root.handlers), root.level, handlers, os.getcwd(), os.environ.copy())
+
+    before = world()
+    during: list[object] = []
+
+    async def main() -> None:
+        async with bulkfetch.Client(settings) as client:
+            async for _ in client.fetch([*IDS[:3], GONE]):
+                during.append(signal.getsignal(signal.SIGINT))
+
+    asyncio.run(main())
+    assert world() == before
+    assert len(set(during)) == 1
+    assert capfd.readouterr() == ("", "")
+
+
+def test_events(settings: bulkfetch.Settings) -> None:
+    """News come as values, to whoever asked for them, and hold no token."""
+    events: list[bulkfetch.Event] = []
+    faulty = settings.model_copy(
+        update={"sandbox": (*settings.sandbox, ("faults", {IDS[0]: ["reset_before_head"]}))}
+    )
+    report = asyncio.run(bulkfetch.fetch(IDS[:1], faulty, on_event=events.append))
+    assert report.done == 1
+    assert [(event.kind, event.job_id) for event in events] == [("attempt_failed", IDS[0])]
+    assert "Zoho-oauthtoken" not in repr(events)
+
+
+def test_exceptions_of_the_consumer(settings: bulkfetch.Settings) -> None:
+    """What the caller raises within the block comes out as it is, not in a group."""
+
+    async def main() -> None:
+        async with bulkfetch.Client(settings) as client:
+            async for _ in client.fetch(IDS):
+                raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        asyncio.run(main())
+    assert asyncio.run(bulkfetch.fetch(IDS, settings)).ok
+
+
+def test_breaking_out(settings: bulkfetch.Settings) -> None:
+    """Who leaves the loop early may read on later, or leave: the next run goes on."""
+
+    async def main() -> int:
+        async with bulkfetch.Client(settings) as client:
+            run = client.fetch(IDS)
+            async for _ in run:
+                break
+            second = await anext(run)
+            assert second.status == "done"
+            with pytest.raises(RuntimeError, match="not ended"):
+                _ = run.report
+            with pytest.raises(RuntimeError, match="another list"):
+                client.fetch(IDS)
+            run.stop()
+            rest = [outcome.status async for outcome in run]
+            assert len(rest) == len(IDS) - 2
+            assert run.report.interrupted
+            return run.report.done
+
+    done = asyncio.run(main())
+    report = asyncio.run(bulkfetch.fetch(IDS, settings))
+    assert (report.skipped, report.done) == (done, len(IDS) - done)
+
+
+def test_generators_around_it(settings: bulkfetch.Settings) -> None:
+    """A generator of the caller's around a client can be closed early."""
+
+    async def outcomes() -> AsyncIterator[bulkfetch.Outcome]:
+        async with bulkfetch.Client(settings) as client:
+            async for outcome in client.fetch(IDS):
+                yield outcome
+
+    async def main() -> None:
+        source = outcomes()
+        assert (await anext(source)).status == "done"
+        await source.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(main())
+    assert asyncio.run(bulkfetch.fetch(IDS, settings)).ok
+
+
+def test_leaving_at_once(settings: bulkfetch.Settings) -> None:
+    """A run that was never read, or not even begun, leaves nothing behind and warns of nothing."""
+
+    async def main() -> None:
+        async with bulkfetch.Client(settings):
+            pass
+        async with bulkfetch.Client(settings) as client:
+            run = client.fetch(IDS)
+        assert [outcome async for outcome in run] == []
+        async with bulkfetch.Client(settings) as client:
+            client.fetch(IDS)
+            await asyncio.sleep(0.05)
+        assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+    asyncio.run(main())
+
+
+def test_closed_clients(settings: bulkfetch.Settings) -> None:
+    """A client that is not open says so."""
+    client = bulkfetch.Client(settings)
+    with pytest.raises(RuntimeError, match="async with"):
+        client.fetch(IDS)
+
+    async def main() -> None:
+        async with client:
+            await collect(client, IDS[:1], [])
+        with pytest.raises(RuntimeError, match="async with"):
+            client.fetch(IDS)
+
+    asyncio.run(main())
+
+
+def test_lists_one_after_the_other(settings: bulkfetch.Settings) -> None:
+    """One client fetches several lists, and each is a run with a report of its own."""
+
+    async def main() -> None:
+        async with bulkfetch.Client(settings) as client:
+            for start in (0, 3, 2):
+                run = client.fetch(IDS[start : start + 3])
+                outcomes = [outcome async for outcome in run]
+                assert [outcome.status for outcome in outcomes] == ["done"] * 3
+                assert run.report.done + run.report.skipped == 3
+            assert run.report.skipped == 3
+            empty = client.fetch([])
+            assert [outcome async for outcome in empty] == []
+            assert empty.report == bulkfetch.Report(elapsed_s=empty.report.elapsed_s)
+
+    asyncio.run(main())
+
+
+def test_side_by_side(settings: bulkfetch.Settings, tmp_path: Path) -> None:
+    """Clients of one loop with folders of their own do not meet."""
+    outs = [tmp_path / name for name in ("one", "two", "three")]
+
+    async def main() -> None:
+        reports = await asyncio.gather(
+            *(bulkfetch.fetch(IDS[:4], settings.model_copy(update={"out": out})) for out in outs)
+        )
+        assert [report.done for report in reports] == [4, 4, 4]
+
+    asyncio.run(main())
+    for out in outs:
+        assert sorted(path.name for path in out.glob("*.csv")) == [f"{id}.csv" for id in IDS[:4]]
+
+
+def test_one_folder_for_two(settings: bulkfetch.Settings) -> None:
+    """The second client of a folder is turned away, and the first is not disturbed."""
+
+    async def main() -> None:
+        async with bulkfetch.Client(settings) as client:
+            run = client.fetch(IDS[:5])
+            with pytest.raises(bulkfetch.RunError) as refused:
+                await bulkfetch.fetch(IDS[:5], settings)
+            assert refused.value.code == "LOCKED"
+            assert [outcome.status async for outcome in run] == ["done"] * 5
+
+    asyncio.run(main())
+    assert asyncio.run(bulkfetch.fetch(IDS[:5], settings)).skipped == 5
+
+
+def test_sequences_and_jobs(settings: bulkfetch.Settings, tmp_path: Path) -> None:
+    """Ids and jobs may be mixed, in any iterable; a job's name is its file's."""
+
+    def jobs() -> Iterator[str | bulkfetch.Job]:
+        yield IDS[0]
+        yield bulkfetch.Job(IDS[1], name="Leads")
+
+    report = asyncio.run(bulkfetch.fetch(jobs(), settings))
+    assert report.done == 2
+    names = {path.name for path in (tmp_path / "exports").iterdir()}
+    assert names == {".bulkfetch", f"{IDS[0]}.csv", "Leads.csv"}
+
+
+def test_a_server_of_the_users_own(tmp_path: Path) -> None:
+    """The public sandbox stands in for Zoho in users' own tests, by the environment alone."""
+    with SandboxThread(SandboxOptions(records=5, requests=10_000)) as server:
+        toml = tmp_path / "jobs.toml"
+        toml.write_text(
+            "[account.window]\nrequests = 1000\nperiod_s = 0.01\nmargin_s = 0\n"
+            f'[account]\napi_domain = "{server.url}"\n'
+        )
+        env = {"ZOHO_ACCESS_TOKEN": "1000.mine", "BULKFETCH_STATE_DIR": str(tmp_path / "state")}
+        settings = bulkfetch.load_settings(toml, env, out=tmp_path / "out")
+        report = asyncio.run(bulkfetch.fetch(IDS[:3], settings))
+        assert report.done == 3
+        assert [arrival.kind for arrival in server.log] == ["result"] * 3
+    assert "1000.mine" not in repr(settings)
