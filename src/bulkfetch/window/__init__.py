@@ -29,7 +29,8 @@ bucket AsyncLimiter(10, 60) lets 19 through by design.
 
 The rooms: `terms` the words, `share` what a 429 teaches (pure), `turnstile` the line of those who
 wait, `slots` the window of one process (aiolimiter buckets), `ledger` that of all processes of the
-machine (SQLite; its file is `database`, `turns` whose turn it is), `opening` which of them it is.
+machine (SQLite: `database` the file, `rows` its statements, `turns` whose turn it is), `opening`
+which of the two it is.
 
 What must not live here: HTTP (a permit is told how its request ended; it never looks), retries and
 backoff (whoever waits to try again holds no slot), tokens and secrets, wall-clock time, and any way

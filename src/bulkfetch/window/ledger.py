@@ -4,6 +4,8 @@ A request takes a slot by writing a use stamped with the *end of its lease*; its
 stamp. A use fills a slot until its stamp + refill. So a holder that is killed needs no one to
 notice: its use says the latest time at which its request can have been counted, and the slot comes
 back by itself. A living holder renews its leases, however long it has to wait before it sends.
+What a lease cannot cover is a process frozen for longer than that between its grant and its
+sending, which then sends all the same: one request too many, if all other slots are in use.
 
 **Between processes.** Who waits holds a ticket, believed until a little after the moment at which
 its holder means to look again, so that a dead one's soon expires. As long as others wait, a
@@ -17,24 +19,24 @@ Every call is one short transaction. Nobody waits for a lock: what finds the fil
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import os
 import random
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from bulkfetch.window import share as shares
 from bulkfetch.window.database import is_busy
+from bulkfetch.window.rows import Rows
 from bulkfetch.window.share import Share
 from bulkfetch.window.slots import Slot, SlotBook
 from bulkfetch.window.terms import End, OnEvent, WindowEvent, WindowSettings, WindowState
-from bulkfetch.window.turns import Ticket, Use, may_take
+from bulkfetch.window.turns import may_take
 
 T = TypeVar("T")
 
@@ -43,10 +45,6 @@ BUSY_S = 0.002
 # How long aclose tries to write what is still unwritten; the leases stand in for the rest.
 LAST_WORDS_S = 2.0
 LAST_TRY_S = 0.01
-# No stamp is honestly further ahead than this, in seconds; one that is, is brought back.
-FAR_AHEAD_S = 3600.0
-# Uses are kept for this long at least, for a later process with a longer period.
-KEEP_S = 600.0
 
 
 @dataclass(slots=True, eq=False)
@@ -92,15 +90,7 @@ class Ledger:
         self._renew_at = math.inf
         self._own: SlotBook | None = None
         self._ended = False
-        hold_s = settings.refill_s + self._lease_s
-        db.execute(
-            "INSERT INTO account (key, hold_s) VALUES (?, ?)"
-            " ON CONFLICT DO UPDATE SET hold_s = max(hold_s, excluded.hold_s)",
-            (account_key, hold_s),
-        )
-        (self._account,) = db.execute(
-            "SELECT id FROM account WHERE key = ?", (account_key,)
-        ).fetchone()
+        self._rows = Rows(db, account_key, self._owner, settings, self._lease_s)
 
     # --- the book --------------------------------------------------------------------------------
 
@@ -138,7 +128,7 @@ class Ledger:
 
     def leave(self) -> None:
         """Nobody waits in this process any more."""
-        self._write(self._drop_ticket)
+        self._write(self._rows.drop_ticket)
 
     def state(self, waiting: int) -> WindowState:
         """Say how things stand, over all processes of the machine."""
@@ -226,13 +216,13 @@ class Ledger:
 
     def _take(self) -> Lease | float:
         now = self._now()
-        self._heal(now)
-        others = self._others(now)
+        self._rows.heal(now)
+        others = self._rows.others(now)
         requests = min([self._settings.requests, *(other.requests for other in others)])
         refill_s = max([self._settings.refill_s, *(other.refill_s for other in others)])
-        share = self._share()
+        share = self._rows.share()
         share = self._learn(share, shares.aged(share, self._settings, now), now)
-        uses = self._uses(now - refill_s)
+        uses = self._rows.uses(now - refill_s)
         in_flight = sum(not use.settled for use in uses if use.at > now)
         wait_s = shares.wait_s(share, now, in_flight)
         if wait_s:
@@ -245,35 +235,29 @@ class Ledger:
             wait_s = oldest.at + refill_s - now
             early = any(not use.settled for use in uses)  # one may come back unused
             return self._wait(now, min(wait_s, self._poll_s) if early else wait_s)
-        since = self._since(now)
+        since = self._rows.since(now)
         if not may_take(self._owner, since, limit, uses, others):
             part_used = sum(use.owner == self._owner for use in uses) * (len(others) + 1) >= limit
             return self._wait(now, self._slack_s / 4 if part_used else self._turn_s)
         self._learn(share, after, now)
-        row = self._db.execute(
-            "INSERT INTO use (account, at, owner) VALUES (?, ?, ?)",
-            (self._account, now + self._lease_s, self._owner),
-        ).lastrowid
-        assert row is not None
+        use = self._rows.lease(now)
         # Believed a moment longer: who is served one by one still waits in between.
-        self._ticket(now, now + self._slack_s)
-        return Lease(in_flight=in_flight + 1, probe=probe, use=row)
+        self._rows.ticket(now, now + self._slack_s)
+        return Lease(in_flight=in_flight + 1, probe=probe, use=use)
 
     def _wait(self, now: float, wait_s: float) -> float:
-        self._ticket(self._since(now), now + wait_s + self._slack_s)
+        self._rows.ticket(self._rows.since(now), now + wait_s + self._slack_s)
         return wait_s
 
     def _settle(self, lease: Lease, end: End, retry_after_s: float | None, now: float) -> None:
-        if end == "unused":
-            self._db.execute("DELETE FROM use WHERE id = ?", (lease.use,))
-        share = self._share()
+        share = self._rows.share()
         if end == "rejected":
             after = shares.rejected(
                 share,
                 self._settings,
                 now,
                 retry_after_s=retry_after_s,
-                taken=self._taken(now - self._settings.period_s),
+                taken=self._rows.taken(now - self._settings.period_s),
                 in_flight=lease.in_flight,
                 probe=lease.probe,
             )
@@ -281,110 +265,23 @@ class Ledger:
             after = shares.answered(share, lease.probe)
         else:
             after = shares.probe_failed(share) if lease.probe else share
-        if end != "unused":
+        if end == "unused":
+            self._rows.unused(lease.use)
+        else:
             at = now + self._settings.grace_s if end == "lost" else now
-            # The row is gone if its lease ended long ago: what happened is written all the same.
-            self._db.execute(
-                "INSERT INTO use (id, account, at, owner, settled, taken) VALUES (?, ?, ?, ?, 1, ?)"
-                " ON CONFLICT DO UPDATE SET at = excluded.at, settled = 1, taken = excluded.taken",
-                (lease.use, self._account, at, self._owner, end == "answered"),
-            )
+            self._rows.settled(lease.use, at, taken=end == "answered")
         self._learn(share, after, now)
 
     def _renew(self) -> None:
         until = self._now() + self._lease_s
-        self._db.executemany(
-            "UPDATE use SET at = ? WHERE id = ? AND NOT settled",
-            [(until, lease.use) for lease in self._out],
-        )
+        self._rows.renew([lease.use for lease in self._out], until)
         if any(lease.probe for lease in self._out):
-            share = self._share()
-            self._keep(replace(share, probe_until=until))
-
-    def _heal(self, now: float) -> None:
-        """Forget what is long past; bring back what is further ahead than it can be."""
-        account, far = self._account, now + FAR_AHEAD_S
-        keep_s = max(KEEP_S, 2 * self._settings.refill_s)
-        db = self._db
-        db.execute("DELETE FROM use WHERE account = ? AND at < ?", (account, now - keep_s))
-        db.execute(
-            "UPDATE use SET at = ? WHERE account = ? AND at > ?",
-            (now + self._lease_s, account, far),
-        )
-        db.execute(
-            "DELETE FROM ticket WHERE account = ? AND (until < ? OR until > ?)", (account, now, far)
-        )
-
-    def _others(self, now: float) -> list[Ticket]:
-        rows = self._db.execute(
-            "SELECT owner, since, requests, refill_s FROM ticket"
-            " WHERE account = ? AND owner <> ? AND until >= ?",
-            (self._account, self._owner, now),
-        )
-        return [Ticket(*row) for row in rows]
-
-    def _since(self, now: float) -> float:
-        row = self._db.execute(
-            "SELECT since FROM ticket WHERE account = ? AND owner = ?", (self._account, self._owner)
-        ).fetchone()
-        return row[0] if row else now
-
-    def _ticket(self, since: float, until: float) -> None:
-        self._db.execute(
-            "INSERT OR REPLACE INTO ticket VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                self._account,
-                self._owner,
-                since,
-                until,
-                self._settings.requests,
-                self._settings.refill_s,
-            ),
-        )
-
-    def _drop_ticket(self) -> None:
-        self._db.execute(
-            "DELETE FROM ticket WHERE account = ? AND owner = ?", (self._account, self._owner)
-        )
-
-    def _uses(self, since: float) -> list[Use]:
-        """Give the uses that still fill a slot, the newest first."""
-        rows = self._db.execute(
-            "SELECT at, owner, settled FROM use WHERE account = ? AND at > ? ORDER BY at DESC",
-            (self._account, since),
-        )
-        return [Use(*row) for row in rows]
-
-    def _taken(self, since: float) -> int:
-        (count,) = self._db.execute(
-            "SELECT count(*) FROM use WHERE account = ? AND at > ? AND taken",
-            (self._account, since),
-        ).fetchone()
-        return int(count)
-
-    def _share(self) -> Share:
-        """Read what 429s have taught; NULL, or a part that is missing, means nothing."""
-        (text,) = self._db.execute(
-            "SELECT share FROM account WHERE id = ?", (self._account,)
-        ).fetchone()
-        share = Share(self._settings.requests)
-        try:
-            return replace(share, **json.loads(text)) if text else share
-        except (TypeError, ValueError) as error:
-            raise sqlite3.DatabaseError("it holds a damaged row") from error
-
-    def _keep(self, share: Share) -> None:
-        """Write what differs from knowing nothing, so that each process fills in its own limit."""
-        blank = asdict(Share(self._settings.requests))
-        known = {name: value for name, value in asdict(share).items() if value != blank[name]}
-        self._db.execute(
-            "UPDATE account SET share = ? WHERE id = ?",
-            (json.dumps(known) if known else None, self._account),
-        )
+            share = self._rows.share()
+            self._rows.keep(replace(share, probe_until=until))
 
     def _learn(self, before: Share, after: Share, now: float) -> Share:
         if after != before:
-            self._keep(after)
+            self._rows.keep(after)
             self._news += shares.news(before, after, self._settings, now)
         return after
 
@@ -394,8 +291,8 @@ class Ledger:
         now = self._now()
         full = self._settings.requests
         refill_s = self._settings.refill_s
-        share = shares.aged(self._share(), self._settings, now)
-        uses = self._uses(now - refill_s)
+        share = shares.aged(self._rows.share(), self._settings, now)
+        uses = self._rows.uses(now - refill_s)
         in_flight = sum(not use.settled for use in uses if use.at > now)
         limit = min(share.capacity, full)
         barred_s = shares.wait_s(share, now, in_flight)

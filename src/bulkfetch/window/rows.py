@@ -1,0 +1,156 @@
+"""The rows of one account, as one process reads and writes them; see `database` for the tables."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import asdict, replace
+
+from bulkfetch.window.share import Share
+from bulkfetch.window.terms import WindowSettings
+from bulkfetch.window.turns import Ticket, Use
+
+# No stamp is honestly further ahead than this, in seconds; one that is, is brought back.
+FAR_AHEAD_S = 3600.0
+# Uses are kept for this long at least, for a later process with a longer period.
+KEEP_S = 600.0
+
+
+class Rows:
+    """Statements only: transactions are the caller's, and what the rows mean too.
+
+    `owner` is a number that no other process has, `lease_s` the time an unsettled use is held.
+    """
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        account_key: str,
+        owner: int,
+        settings: WindowSettings,
+        lease_s: float,
+    ) -> None:
+        self._db = db
+        self.owner = owner
+        self._settings = settings
+        self._lease_s = lease_s
+        db.execute(
+            "INSERT INTO account (key, hold_s) VALUES (?, ?)"
+            " ON CONFLICT DO UPDATE SET hold_s = max(hold_s, excluded.hold_s)",
+            (account_key, settings.refill_s + lease_s),
+        )
+        (self.account,) = db.execute(
+            "SELECT id FROM account WHERE key = ?", (account_key,)
+        ).fetchone()
+
+    def lease(self, now: float) -> int:
+        """Write a use that begins now, and name its row."""
+        row = self._db.execute(
+            "INSERT INTO use (account, at, owner) VALUES (?, ?, ?)",
+            (self.account, now + self._lease_s, self.owner),
+        )
+        return int(row.lastrowid or 0)
+
+    def settled(self, use: int, at: float, taken: bool) -> None:
+        """Write when a use was over; anew where its row is gone, its lease having ended long ago."""
+        self._db.execute(
+            "INSERT INTO use (id, account, at, owner, settled, taken) VALUES (?, ?, ?, ?, 1, ?)"
+            " ON CONFLICT DO UPDATE SET at = excluded.at, settled = 1, taken = excluded.taken",
+            (use, self.account, at, self.owner, taken),
+        )
+
+    def unused(self, use: int) -> None:
+        """Take back a use that was none."""
+        self._db.execute("DELETE FROM use WHERE id = ?", (use,))
+
+    def renew(self, uses: list[int], until: float) -> None:
+        """Write a later end of leases that are not settled."""
+        self._db.executemany(
+            "UPDATE use SET at = ? WHERE id = ? AND NOT settled", [(until, use) for use in uses]
+        )
+
+    def heal(self, now: float) -> None:
+        """Forget what is long past; bring back what is further ahead than it can be."""
+        account, far = self.account, now + FAR_AHEAD_S
+        keep_s = max(KEEP_S, 2 * self._settings.refill_s)
+        db = self._db
+        db.execute("DELETE FROM use WHERE account = ? AND at < ?", (account, now - keep_s))
+        db.execute(
+            "UPDATE use SET at = ? WHERE account = ? AND at > ?",
+            (now + self._lease_s, account, far),
+        )
+        db.execute(
+            "DELETE FROM ticket WHERE account = ? AND (until < ? OR until > ?)", (account, now, far)
+        )
+
+    def others(self, now: float) -> list[Ticket]:
+        """Give the other processes that wait."""
+        rows = self._db.execute(
+            "SELECT owner, since, requests, refill_s FROM ticket"
+            " WHERE account = ? AND owner <> ? AND until >= ?",
+            (self.account, self.owner, now),
+        )
+        return [Ticket(*row) for row in rows]
+
+    def since(self, now: float) -> float:
+        """Say since when this process waits; now, if it did not."""
+        row = self._db.execute(
+            "SELECT since FROM ticket WHERE account = ? AND owner = ?", (self.account, self.owner)
+        ).fetchone()
+        return row[0] if row else now
+
+    def ticket(self, since: float, until: float) -> None:
+        """Say that this process waits, and is to be believed until then."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO ticket VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                self.account,
+                self.owner,
+                since,
+                until,
+                self._settings.requests,
+                self._settings.refill_s,
+            ),
+        )
+
+    def drop_ticket(self) -> None:
+        """Say that this process does not wait."""
+        self._db.execute(
+            "DELETE FROM ticket WHERE account = ? AND owner = ?", (self.account, self.owner)
+        )
+
+    def uses(self, since: float) -> list[Use]:
+        """Give the uses that still fill a slot, the newest first."""
+        rows = self._db.execute(
+            "SELECT at, owner, settled FROM use WHERE account = ? AND at > ? ORDER BY at DESC",
+            (self.account, since),
+        )
+        return [Use(*row) for row in rows]
+
+    def taken(self, since: float) -> int:
+        """Count the requests that the server took since then."""
+        (count,) = self._db.execute(
+            "SELECT count(*) FROM use WHERE account = ? AND at > ? AND taken",
+            (self.account, since),
+        ).fetchone()
+        return int(count)
+
+    def share(self) -> Share:
+        """Read what 429s have taught; NULL, or a part that is missing, means nothing."""
+        (text,) = self._db.execute(
+            "SELECT share FROM account WHERE id = ?", (self.account,)
+        ).fetchone()
+        share = Share(self._settings.requests)
+        try:
+            return replace(share, **json.loads(text)) if text else share
+        except (TypeError, ValueError) as error:
+            raise sqlite3.DatabaseError("it holds a damaged row") from error
+
+    def keep(self, share: Share) -> None:
+        """Write what differs from knowing nothing, so that each process fills in its own limit."""
+        blank = asdict(Share(self._settings.requests))
+        known = {name: value for name, value in asdict(share).items() if value != blank[name]}
+        self._db.execute(
+            "UPDATE account SET share = ? WHERE id = ?",
+            (json.dumps(known) if known else None, self.account),
+        )
