@@ -52,7 +52,7 @@ class Rows:
         return int(row.lastrowid or 0)
 
     def settled(self, use: int, at: float, taken: bool) -> None:
-        """Write when a use was over; anew where its row is gone, its lease having ended long ago."""
+        """Write when a use was over; anew if its row is gone, its lease having ended long ago."""
         self._db.execute(
             "INSERT INTO use (id, account, at, owner, settled, taken) VALUES (?, ?, ?, ?, 1, ?)"
             " ON CONFLICT DO UPDATE SET at = excluded.at, settled = 1, taken = excluded.taken",
