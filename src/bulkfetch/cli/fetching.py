@@ -114,6 +114,7 @@ class Fetching:
             self.ending.error = self.ending.error or error
         finally:
             looking.cancel()
+            self._screen.show(run.progress())
 
     async def _take(self, run: Run, outcome: Outcome) -> None:
         if not self._writes:

@@ -75,7 +75,8 @@ class Printer:
         if (line := self._line(text, record)) is None:
             return
         if self._shares_terminal and self._screen is not None:
-            while not self._screen.has_room:
+            # Looked at now and then: news from the drawing thread are not worth the machinery here.
+            while not self._screen.has_room:  # noqa: ASYNC110
                 await asyncio.sleep(_LOOK_S)
             self._screen.line(line.decode(errors="replace").rstrip("\n"))
             return

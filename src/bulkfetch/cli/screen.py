@@ -96,6 +96,6 @@ class Screen:
             lines.insert(0, f"({dropped} lines were not shown: nobody took them)")
         if lines:
             self._face.lines(lines)
-        if progress is not None and not closed:
+        if progress is not None:
             self._face.progress(progress)
         return not closed
