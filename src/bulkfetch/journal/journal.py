@@ -213,6 +213,7 @@ class Journal:
         def work(connection: sqlite3.Connection) -> tuple[list[Entry], int]:
             return _to_do(connection, account, max(after, self._first_position), limit)
 
+        self._write_attempts()
         return await self._writer.read(work)
 
     async def is_done(self, account: str, job_id: str) -> bool:

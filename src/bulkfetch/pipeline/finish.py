@@ -106,6 +106,9 @@ class Finisher:
             quarantine=None if quarantine is None else self._places.report(quarantine),
             error=Failure.of(error),
         )
+        if not error.retryable:
+            # Of no use to the next run either, which will hardly get another answer.
+            await self._in_thread(lambda: self._places.part(work.job).unlink(missing_ok=True))
         await self._journal.failed(work.entry, outcome)
         lane.concluded()
         await self._conclude(outcome)

@@ -11,7 +11,15 @@ import aiohttp
 from pydantic import SecretStr
 
 from bulkfetch.disk import disk_error
-from bulkfetch.errors import BulkfetchError, ConnectionLost, NotAZip, TooLarge, Truncated
+from bulkfetch.errors import (
+    BadResponse,
+    BulkfetchError,
+    ConnectionLost,
+    InvalidToken,
+    NotAZip,
+    TooLarge,
+    Truncated,
+)
 from bulkfetch.transfer.attempt import Attempt, Partial
 from bulkfetch.transfer.body import READ_BUFFER_BYTES, Watchdog, save
 from bulkfetch.transfer.gate import gate
@@ -101,7 +109,8 @@ class Door:
             if attempt.permit is not None:  # no request came about
                 attempt.permit.unused()
                 attempt.permit = None
-        attempt.partial = _left(part, attempt) if failure.retryable else None
+        again = failure.retryable or isinstance(failure, InvalidToken)
+        attempt.partial = _left(part, attempt) if again else None
         raise _redact(failure, attempt.token)
 
     async def _ask(self, job_id: str, part: Path, attempt: Attempt) -> Fetched:
@@ -147,6 +156,9 @@ class Door:
         else:
             first = await _beginning(content, watchdog, head)
             refused = refusal(head, first)
+            if partial is not None and head.status == 416:
+                attempt.partial = None
+                raise BadResponse(f"no bytes from {partial.bytes} on", http=head.status)
             if refused is not None:
                 raise refused
             offset, total = 0, head.length

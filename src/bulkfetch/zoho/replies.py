@@ -65,6 +65,9 @@ _BY_STATUS: Mapping[int, type[BulkfetchError]] = {
     410: ResourceNotFound,
     429: TooManyRequests,
 }
+# The other 3xx lead nowhere.
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NOT_ZOHO = "The answer was not in Zoho's words: a proxy may be giving it."
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:([0-9]{1,18})|\*)", re.ASCII)
 
 
@@ -174,7 +177,7 @@ def refusal(head: Head, body: bytes) -> BulkfetchError | None:
     `range_refusal`.
     """
     status = head.status
-    if 300 <= status < 400:
+    if status in _REDIRECTS:
         return Redirected(f"HTTP {status} to {_host(head.location)}", http=status)
     if head.encoding != "identity":
         return EncodedBody(f"Content-Encoding {printable(head.encoding, 40)}", http=status)
@@ -190,7 +193,8 @@ def refusal(head: Head, body: bytes) -> BulkfetchError | None:
     if status >= 500 or status == 408:
         return ServerError(_words(status, said), http=status)
     if cls := _BY_STATUS.get(status):
-        return cls(_words(status, said), http=status)
+        hint = None if said or not body else f"{cls.default_hint} {_NOT_ZOHO}"
+        return cls(_words(status, said), hint=hint, http=status)
     if status == 200:
         kind = "JSON" if body.lstrip()[:1] in (b"{", b"[") else "text or HTML"
         looks = kind if _is_text(body) else "unknown bytes"
