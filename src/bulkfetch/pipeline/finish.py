@@ -126,7 +126,8 @@ class Finisher:
             if salvaged:
                 self._room.add(size)
                 work.zip_bytes = size
-                self._say("salvaged", work, "its ZIP is here already; nothing is asked")
+                text = "its ZIP is here already; nothing is asked"
+                self._say("salvaged", work, text, zip_bytes=size)
             if not work.recorded:
                 await self._journal.downloaded(work.entry, zip_bytes=size, attempts=work.attempts)
                 work.recorded = True
@@ -166,13 +167,22 @@ class Finisher:
             await self._again(lane, work)
         elif lane.judge(work, None, error).next is Next.REFETCH:
             work.refetched = True
-            self._say("attempt_failed", work, f"{error.code}: {error.message}; fetched once more")
+            self._say(
+                "attempt_failed",
+                work,
+                f"{error.code}: {error.message}; fetched once more",
+                code=error.code,
+                next=Next.REFETCH.value,
+                attempt=work.attempts,
+                delay_s=0.0,
+            )
             await self._again(lane, work)
         else:
             kept = await self._in_thread(lambda: self._quarantine(work))
             if kept is not None:
                 shown = self._places.report(kept)
-                self._say("quarantined", work, f"the refused archive is kept as {shown}")
+                text = f"the refused archive is kept as {shown}"
+                self._say("quarantined", work, text, path=shown)
             self._room.remove(work.zip_bytes or 0)
             await self.fail(lane, work, error, kept)
 
@@ -250,8 +260,8 @@ class Finisher:
         os.replace(source, target)
         return target
 
-    def _say(self, kind: Kind, work: Work, message: str) -> None:
-        self._emit(Event(kind, message, work.job.account, work.job.id))
+    def _say(self, kind: Kind, work: Work, message: str, **data: int | float | str) -> None:
+        self._emit(Event(kind, message, work.job.account, work.job.id, data))
 
 
 def _keep(staged: Path, final: Path) -> None:

@@ -386,7 +386,9 @@ class Lane:
         self.ended = (
             error
             if isinstance(error, AccountError)
-            else Unreachable(f"{self._connects_failed} failures in a row: {error.message}")
+            else Unreachable(
+                f"{self._connects_failed} failures in a row: {error.message}", hint=error.hint
+            )
         )
         self._emit(
             Event("account_ended", self.ended.message, self.account, data={"code": self.ended.code})
@@ -402,6 +404,7 @@ class Lane:
             f"{error.code}: {error.message}; {decision.next.value}"
             + (f" in {delay_s:.1f} s" if delay_s else ""),
             code=error.code,
+            next=decision.next.value,
             attempt=work.attempts,
             delay_s=delay_s,
         )
