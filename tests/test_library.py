@@ -50,7 +50,7 @@ def test_public_names() -> None:
         assert getattr(bulkfetch, name).__doc__
     assert set(bulkfetch.__all__) <= set(dir(bulkfetch))
     with pytest.raises(AttributeError, match="nothing"):
-        _ = bulkfetch.nothing  # type: ignore[attr-defined]
+        _ = bulkfetch.nothing
 
 
 def test_typed() -> None:

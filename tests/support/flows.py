@@ -17,7 +17,7 @@ import bulkfetch.window
 from bulkfetch import Client, Event, Outcome, Report, Settings
 from bulkfetch.config import AccountSettings, Credentials, Limits, WindowSettings
 from bulkfetch.pipeline.run import Jobs
-from bulkfetch.sandbox import Arrival, JobSpec, Sandbox, SandboxOptions
+from bulkfetch.sandbox import AccountSpec, Arrival, JobSpec, Sandbox, SandboxOptions
 from bulkfetch.window import SlotWindow, Window, open_window
 
 PREFIX = "5540230000005"
@@ -31,6 +31,16 @@ def ids(count: int, first: int = 1) -> list[str]:
 def small(**changes: Any) -> SandboxOptions:
     """Give a sandbox with Zoho's true window and small results."""
     return SandboxOptions(**{"records": 20, "columns": 4, **changes})
+
+
+def token_of(account: str) -> str:
+    """Give the token that an account's settings hold."""
+    return f"1000.token-of-{account}"
+
+
+def account_specs(*names: str) -> dict[str, AccountSpec]:
+    """Give accounts that the sandbox knows by name."""
+    return {name: AccountSpec(access_tokens=(token_of(name),)) for name in names}
 
 
 def settings_for(
@@ -49,7 +59,7 @@ def settings_for(
         out=out,
         accounts=tuple(
             AccountSettings(name=name, window=WindowSettings(**table)).at(
-                url, Credentials(access_token=SecretStr(f"1000.token-of-{name}"))
+                url, Credentials(access_token=SecretStr(token_of(name)))
             )
             for name, table in tables.items()
         ),
@@ -101,8 +111,9 @@ class Seen:
 
     def seconds(self, account: str | None = None) -> list[float]:
         """When requests arrived, in seconds since the first."""
+        start = self.arrivals[0].at_s
         times = [each.at_s for each in self.arrivals if account in (None, each.account)]
-        return [round(time - times[0], 1) for time in times]
+        return [round(time - start, 1) for time in times]
 
     def kinds(self) -> set[str]:
         """The kinds of events that there were."""
@@ -110,7 +121,7 @@ class Seen:
 
 
 async def watch(
-    options: SandboxOptions,
+    options: SandboxOptions | Sandbox,
     jobs: Jobs,
     out: Path,
     *,
@@ -118,24 +129,30 @@ async def watch(
     prepare: Callable[[Sandbox], Any] | None = None,
     **settings: Any,
 ) -> Seen:
-    """Run a list against a sandbox of its own in this loop; `reading` may be a coroutine."""
-    seen = Seen()
-    async with Sandbox(options) as sandbox:
-        if prepare is not None:
-            prepare(sandbox)
-        with loop_windows() as seen.windows:
-            made = settings_for(sandbox.url, out, **settings)
-            async with Client(made, on_event=seen.events.append) as client:
-                run = client.fetch(jobs)
-                async for outcome in run:
-                    seen.outcomes.append(outcome)
-                    if reading is not None and asyncio.iscoroutine(made_one := reading(outcome)):
-                        await made_one
-                seen.report = run.report
-                assert all(not window.state().in_flight for window in seen.windows)
-        seen.arrivals = sandbox.results()
-        seen.worst = sandbox.worst_in()
-        check_published(sandbox, seen.outcomes, out)
+    """Run a list against a sandbox in this loop, one of its own or one that serves already.
+
+    `prepare` is called with the sandbox, `reading` with each outcome; it may be a coroutine.
+    """
+    if isinstance(options, SandboxOptions):
+        async with Sandbox(options) as sandbox:
+            return await watch(sandbox, jobs, out, reading=reading, prepare=prepare, **settings)
+    sandbox, seen = options, Seen()
+    if prepare is not None:
+        prepare(sandbox)
+    before = len(sandbox.results())
+    with loop_windows() as seen.windows:
+        made = settings_for(sandbox.url, out, **settings)
+        async with Client(made, on_event=seen.events.append) as client:
+            run = client.fetch(jobs)
+            async for outcome in run:
+                seen.outcomes.append(outcome)
+                if reading is not None and asyncio.iscoroutine(made_one := reading(outcome)):
+                    await made_one
+            seen.report = run.report
+            assert all(not window.state().in_flight for window in seen.windows)
+    seen.arrivals = sandbox.results()[before:]
+    seen.worst = sandbox.worst_in()
+    check_published(sandbox, seen.outcomes, out)
     return seen
 
 

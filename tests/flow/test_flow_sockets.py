@@ -1,0 +1,34 @@
+"""Real sockets, a server in a thread of its own, real time on a scaled window."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.support.flows import ids, settings_for, small
+
+from bulkfetch import fetch
+from bulkfetch.sandbox import FaultRule, SandboxThread
+
+PERIOD_S = 0.5
+
+
+def test_dropped_connections(tmp_path: Path) -> None:
+    """15 % of the connections dropped before an answer: at most ten requests in any period."""
+    rule = FaultRule(0.15, ("reset_before_head", "close_before_head"))
+    with SandboxThread(small(period_s=PERIOD_S, rules=(rule,))) as server:
+        made = settings_for(
+            server.url,
+            tmp_path / "out",
+            window={"period_s": PERIOD_S, "margin_s": 0.01},
+            state_dir=tmp_path / "state",
+        )
+        # The grace of a lost request is not scaled: five seconds. So few jobs, many at a time.
+        report = asyncio.run(fetch(ids(40), made))
+        arrivals = server.sandbox.results()
+        assert server.worst_in() <= 10
+    dropped = [arrival for arrival in arrivals if arrival.fault]
+    assert dropped
+    assert 429 not in [arrival.status for arrival in arrivals]
+    assert len(arrivals) == report.requests == 40 + len(dropped)
+    assert report.done == 40
