@@ -5,6 +5,10 @@ import urllib.request
 
 from tests.support.programs import IDS, Program
 
+SECRET = "1000.hushhushhush"
+FLAKY = "554023000000990600"
+GONE = "554023000000990404"
+
 
 def test_sandbox_serves_until_ctrl_c(program: Program) -> None:
     """It tells its address on stdout, on stderr a jobs.toml that works; Ctrl-C ends it with 0."""
@@ -20,9 +24,15 @@ def test_sandbox_serves_until_ctrl_c(program: Program) -> None:
     snippet = re.search(r"(?s)  out = .*?(?=\nand the command)", text.decode())
     assert snippet is not None
     (program.folder / "jobs.toml").write_text(snippet[0])
-    program.env["ZOHO_ACCESS_TOKEN"] = "anything"
-    ended = program.run("run", "jobs.toml", IDS[0])
-    assert (ended.status, ended.out) == (0, f"exports/{IDS[0]}.csv\n")
+    program.env["ZOHO_ACCESS_TOKEN"] = SECRET
+    ended = program.run("run", "jobs.toml", IDS[0], FLAKY, GONE, "-vv")
+    assert ended.status == 1
+    assert sorted(ended.out.splitlines()) == [f"exports/{job}.csv" for job in (IDS[0], FLAKY)]
+    # The loudest run leaves the token nowhere: not in what it says, not in what it writes.
+    assert SECRET not in ended.out + ended.err
+    written = [path.read_bytes() for path in program.folder.rglob("*") if path.is_file()]
+    assert written
+    assert not any(SECRET.encode() in text for text in written)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 0
