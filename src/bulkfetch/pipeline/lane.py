@@ -354,6 +354,8 @@ class Lane:
                 self._places.part(work.job).unlink(missing_ok=True)
                 raise error
             case Next.FAIL | Next.REFETCH:
+                # What came of it is worth nothing to a later run, and would stay for ever.
+                self._places.part(work.job).unlink(missing_ok=True)
                 await self._ends.fail(work, error)
 
     def judge(self, work: Work, left: Partial | None, error: BulkfetchError) -> Decision:
