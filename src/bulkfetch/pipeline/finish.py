@@ -75,6 +75,9 @@ class Finisher:
         self._conclude = conclude
         self._emit = emit
         self._halted = threading.Event()
+        # ZIPs of done jobs. The next step in a thread removes them on its way; what a kill leaves
+        # is removed by the next run.
+        self._spent: list[Path] = []
 
     def halt(self) -> None:
         """Have threads under way end soon: what they were unpacking is dropped."""
@@ -89,6 +92,8 @@ class Finisher:
         async with deliveries:
             async for delivery in deliveries:
                 await self._finish(delivery)
+                if not deliveries.statistics().current_buffer_used:
+                    await self._in_thread(lambda: None)  # nothing but the spent ones
 
     async def fail(
         self, lane: Lane, work: Work, error: BulkfetchError, quarantine: Path | None = None
@@ -154,7 +159,7 @@ class Finisher:
             attempts=work.attempts,
         )
         await self._journal.done(work.entry, outcome)
-        await self._in_thread(lambda: self._discard(work))
+        self._spent.append(self._places.zip(work.job))
         self._room.remove(size)
         lane.concluded()
         await self._conclude(outcome)
@@ -195,8 +200,15 @@ class Finisher:
         lane.put_back(work)
 
     async def _in_thread(self, step: Callable[[], T]) -> T:
+        spent, self._spent = self._spent, []
+
+        def step_after_spent() -> T:
+            for path in spent:
+                path.unlink(missing_ok=True)
+            return step()
+
         # Not abandoned on cancel: a thread left running could rename after the run's end.
-        return await anyio.to_thread.run_sync(step, limiter=self._threads)
+        return await anyio.to_thread.run_sync(step_after_spent, limiter=self._threads)
 
     # --- in a thread -----------------------------------------------------------------------------
 
@@ -239,16 +251,20 @@ class Finisher:
 
     def _quarantine(self, work: Work) -> Path | None:
         """Keep a refused archive within the quarantine's size; the oldest go first."""
-        places, limit = self._places, self._finishing.quarantine_bytes
-        staged = places.zip(work.job)
-        source = staged if staged.exists() else places.part(work.job)
+        staged, part = self._places.zip(work.job), self._places.part(work.job)
+        source = staged if staged.exists() else part
+        with self._sorting_out:  # another thread must not remove what this one looks at
+            return self._keep_refused(source, self._places.quarantined(work.job))
+
+    def _keep_refused(self, source: Path, target: Path) -> Path | None:
+        folder, limit = self._places.quarantine, self._finishing.quarantine_bytes
         size = source.stat().st_size
         if size > limit:
             source.unlink()
             return None
-        places.quarantine.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
         kept = sorted(
-            ((entry.stat(), Path(entry.path)) for entry in os.scandir(places.quarantine)),
+            ((entry.stat(), Path(entry.path)) for entry in os.scandir(folder)),
             key=lambda pair: pair[0].st_mtime_ns,
         )
         total = sum(stat.st_size for stat, _ in kept)
@@ -256,7 +272,6 @@ class Finisher:
             stat, oldest = kept.pop(0)
             oldest.unlink(missing_ok=True)
             total -= stat.st_size
-        target = places.quarantined(work.job)
         os.replace(source, target)
         return target
 

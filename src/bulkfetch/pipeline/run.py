@@ -122,7 +122,10 @@ class Run(AsyncIterator[Outcome]):
     async def __anext__(self) -> Outcome:
         """Give the next outcome. If cancelled: nothing is lost, the run goes on."""
         try:
-            return await self._reader.receive()
+            try:
+                return self._reader.receive_nowait()  # a turn of the loop for each is dear
+            except anyio.WouldBlock:
+                return await self._reader.receive()
         except anyio.EndOfStream:
             if self._crash is not None:
                 raise self._crash from None
@@ -356,7 +359,10 @@ class Run(AsyncIterator[Outcome]):
         if outcome.status == "failed" and len(self._failures) < REPORTED_FAILURES:
             self._failures.append(outcome)
         try:
-            await self._outcomes.send(outcome)
+            try:
+                self._outcomes.send_nowait(outcome)
+            except anyio.WouldBlock:
+                await self._outcomes.send(outcome)
         except anyio.BrokenResourceError:
             # Nobody reads any more; the journal has it.
             self.stop()
