@@ -75,6 +75,7 @@ class Finisher:
         self._conclude = conclude
         self._emit = emit
         self._halted = threading.Event()
+        self._sorting_out = threading.Lock()
         # ZIPs of done jobs. The next step in a thread removes them on its way; what a kill leaves
         # is removed by the next run.
         self._spent: list[Path] = []
