@@ -294,9 +294,11 @@ class Run(AsyncIterator[Outcome]):
             for job in asked:
                 if not is_job_id(job.id):
                     await self._fail_unasked(job)
-            admitted = await self._journal.admit([job for job in asked if is_job_id(job.id)])
+            jobs = [job for job in asked if is_job_id(job.id)]
+            # Before the await: what is admitted is answered for, even if this is cut short.
+            self._accounts.update((job.account, None) for job in jobs)
+            admitted = await self._journal.admit(jobs)
             for account, share in admitted.items():
-                self._accounts[account] = None
                 if share.to_do and (lane := await self._lane(account, lanes, finisher, deliver)):
                     lane.more()
 
@@ -383,8 +385,7 @@ class Run(AsyncIterator[Outcome]):
                 await self._conclude(outcome)
 
     async def _answer_for_the_rest(self) -> None:
-        if not self._journal.counts().pending:
-            return
+        # Whatever the counts say: a batch whose admission was cut short may not be counted yet.
         for account in self._accounts:
             bookmark = 0
             cause = self._aborted or self._ended(account)
