@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 from tests.support.flows import ids, settings_for, small
 
+import bulkfetch.window
 from bulkfetch import fetch
 from bulkfetch.sandbox import FaultRule, SandboxThread
+from bulkfetch.window import Window, WindowSettings, open_window
 
 PERIOD_S = 0.5
+
+
+async def open_scaled(settings: WindowSettings, *arguments: Any, **more: Any) -> Window:
+    """Open a window whose grace for lost requests is scaled as its period is."""
+    return await open_window(replace(settings, grace_s=0.05), *arguments, **more)
 
 
 def test_dropped_connections(tmp_path: Path) -> None:
@@ -23,8 +33,8 @@ def test_dropped_connections(tmp_path: Path) -> None:
             window={"period_s": PERIOD_S, "margin_s": 0.01},
             state_dir=tmp_path / "state",
         )
-        # The grace of a lost request is not scaled: five seconds. So few jobs, many at a time.
-        report = asyncio.run(fetch(ids(40), made))
+        with patch.object(bulkfetch.window, "open_window", open_scaled):
+            report = asyncio.run(fetch(ids(40), made))
         arrivals = server.sandbox.results()
         assert server.worst_in() <= 10
     dropped = [arrival for arrival in arrivals if arrival.fault]

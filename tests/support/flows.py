@@ -16,7 +16,7 @@ from pydantic import SecretStr
 import bulkfetch.window
 from bulkfetch import Client, Event, Outcome, Report, Settings
 from bulkfetch.config import AccountSettings, Credentials, Limits, WindowSettings
-from bulkfetch.pipeline.run import Jobs
+from bulkfetch.pipeline.run import Jobs, Run
 from bulkfetch.sandbox import AccountSpec, Arrival, JobSpec, Sandbox, SandboxOptions
 from bulkfetch.window import SlotWindow, Window, open_window
 
@@ -154,6 +154,12 @@ async def watch(
     seen.worst = sandbox.worst_in()
     check_published(sandbox, seen.outcomes, out)
     return seen
+
+
+async def read(run: Run, outcomes: list[Outcome]) -> None:
+    """Read a run into `outcomes` to its end, which may be an exception."""
+    async for outcome in run:
+        outcomes.append(outcome)
 
 
 def check_published(sandbox: Sandbox, outcomes: list[Outcome], out: Path) -> None:
