@@ -34,7 +34,7 @@ OPTIONS = SandboxOptions(
     requests=REQUESTS, period_s=PERIOD_S, lockout_s=PERIOD_S, records=20, latency_s=(0.0, 0.02)
 )
 TOKEN = "kill-scene-token"
-IDS = [str(5540230000005680000 + number) for number in range(1000)]
+IDS = [str(5540230000005680000 + number) for number in range(3000)]
 # What the journal calls a job whose ZIP is, or was, complete on the disk.
 _HOME = (DOWNLOADED, DONE, KEPT)
 _FAST = f"requests = {REQUESTS}\nperiod_s = {PERIOD_S}\nmargin_s = {MARGIN_S}\n"

@@ -194,7 +194,8 @@ def _wrap_sqlite(steps: Steps) -> None:
             return real(database, *rest, **options)
 
         def call() -> sqlite3.Connection:
-            return real(database, *rest, factory=Connection, **options)
+            made: sqlite3.Connection = real(database, *rest, factory=Connection, **options)
+            return made
 
         made = steps.do("connect", database, call)
         assert isinstance(made, Connection)
