@@ -37,6 +37,7 @@ def main() -> int:
     add("--full", action="store_true", help="the longest lists too (a million jobs, minutes)")
     add("--peers-python", default=sys.executable, metavar="PYTHON", help="runs Python peers")
     add("--scratch", type=Path, default=DATA / "out", metavar="DIR", help="where results go")
+    add("--publish", action="store_true", help="put the results into benchmarks/README.md")
     add("--only", metavar="TEXT", help="only cases whose name holds TEXT")
     asked = parser.parse_args()
 
@@ -64,6 +65,8 @@ def main() -> int:
                 _measure(contest, revision, asked.only, contest.repeats or repeats, asked.scratch)
             )
             report.write(HERE / "results", results, where)
+    if asked.publish:
+        report.publish(HERE / "README.md", HERE / "results")
     print(f"\nwritten to {HERE / 'results'}: results.md, JSON, charts")
     ours = {case.name for result in results for case in result.cases if case.ours}
     return 1 if any(name in ours for result in results for name in result.wrong) else 0

@@ -6,6 +6,7 @@ The functions take and give plain values; only `write` touches files.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 from benchmarks import chart, figures
 from benchmarks.chart import number
 from benchmarks.model import Case, Contest, Sample
+
+# What follows it in README.md is written by `publish`.
+MARK = "<!-- the last full run -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +165,22 @@ def about(machine: Mapping[str, Any]) -> str:
     )
 
 
+def publish(readme: Path, folder: Path) -> None:
+    """Put the last run's results into README.md, after its mark, and the charts beside it."""
+    pictures = readme.with_name("charts")
+    shutil.rmtree(pictures, ignore_errors=True)
+    shutil.copytree(folder / "charts", pictures)
+    kept, mark, _ = readme.read_text().partition(MARK)
+    if not mark:
+        raise ValueError(f"{readme} has lost its mark: {MARK}")
+    readme.write_text(f"{kept}{MARK}\n\n{(folder / 'results.md').read_text()}")
+
+
 def write(folder: Path, results: Sequence[Result], machine: Mapping[str, Any]) -> None:
     """Write {contest}.json, charts/*.svg and results.md, which shows them all."""
     pictures = folder / "charts"
-    pictures.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(pictures, ignore_errors=True)
+    pictures.mkdir(parents=True)
     sections = [about(machine)]
     for result in results:
         text = json.dumps(as_json(result, machine), indent=1)
