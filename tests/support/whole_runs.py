@@ -7,13 +7,14 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 from pydantic import SecretStr
+from tests.support.flow_clock import run_flow
+from tests.support.flows import loop_windows
 
 from bulkfetch import BulkfetchError, Client, Event, Job, Outcome, Report, Settings
 from bulkfetch.config import AccountSettings, Credentials, Limits, WindowSettings
-from tests.support.flow_clock import run_flow
-from tests.support.flows import loop_windows
 
 T = TypeVar("T")
 
@@ -21,7 +22,9 @@ T = TypeVar("T")
 def run_whole(main: Coroutine[Any, Any, T], *, seed: int = 0) -> T:
     """Run `main` on the virtual clock, machine's windows included; backoffs are always the same."""
     random.seed(seed)
-    with loop_windows():
+    # How often a sandbox that stalls looks whether its client has gone: each look is a step of the
+    # clock.
+    with loop_windows(), patch("bulkfetch.sandbox.wire._TICK_S", 1.0):
         return run_flow(main)
 
 
