@@ -104,6 +104,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
 def _limit(name: str, value: float | None) -> str:
     if value is None:  # threads
         return f"{os.cpu_count() or 1}, as many as cores"
+    if name.endswith("bytes_per_s"):
+        return f"{size(value)}/s" if value else "no limit"
     if name.endswith("_s"):
         return duration(value)
     gib, rest = divmod(value, 1024**3)

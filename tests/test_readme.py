@@ -1,0 +1,80 @@
+"""The README tells the truth about the program."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from click import Group
+
+import bulkfetch
+from bulkfetch.cli.app import main, program
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def _section(title: str) -> str:
+    return README.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+@pytest.mark.parametrize("title", ["Try it", "Test it"])
+def test_the_two_commands_stand_alone(title: str) -> None:
+    """Under each of the two headings stands one command line that does it all."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", _section(title), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 1
+    assert blocks[0].count("\n") == 1
+    assert blocks[0].startswith("python3 -m venv .venv && ")
+
+
+def test_commands_and_options_in_the_readme_exist() -> None:
+    """Every `bulkfetch COMMAND` with its options is one that the program knows."""
+    assert isinstance(program, Group)
+    used = re.findall(r"(?:^|[`/ ])bulkfetch (run|plan|status|check|sandbox)([^\n`#]*)", README)
+    assert {command for command, _ in used} >= {"run", "plan", "status", "check"}
+    for command, rest in used:
+        known = {option for item in program.commands[command].params for option in item.opts}
+        assert set(re.findall(r"--[a-z-]+", rest)) <= known
+
+
+def test_the_readme_and_the_help_agree_on_exit_statuses(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The README's table and `bulkfetch --help` name the same exit statuses."""
+    told = set(re.findall(r"^\| (\d+) \|", README, re.MULTILINE))
+    assert main(["--help"]) == 0
+    shown = capfd.readouterr().out
+    assert told == set(re.findall(r"^\s+(\d+)  ", shown, re.MULTILINE))
+
+
+def test_json_and_toml_in_the_readme_are_what_they_claim(tmp_path: Path) -> None:
+    """The JSON lines parse, the jobs.toml loads, the Python compiles."""
+    for block in _blocks("json"):
+        assert all(json.loads(line)["type"] in ("job", "summary") for line in block.splitlines())
+    for block in re.findall(r"^ +```toml\n(.*?)^ +```", README, re.MULTILINE | re.DOTALL):
+        text = re.sub(r"^   ", "", block, flags=re.MULTILINE)
+        assert tomllib.loads(text)
+        (tmp_path / "jobs.toml").write_text(text, encoding="utf-8")
+        bulkfetch.load_settings(tmp_path / "jobs.toml", env={})
+    for block in _blocks("python"):
+        compile(block, "README.md", "exec")
+
+
+def test_the_library_example_is_ten_lines_or_so() -> None:
+    """The example of the library stays short enough to be read at a glance."""
+    code = [line for line in _blocks("python")[0].splitlines() if line.strip()]
+    assert len(code) <= 12
+
+
+def test_public_names_are_few_and_all_there() -> None:
+    """The package offers some fourteen names, each of which is documented."""
+    assert len(bulkfetch.__all__) <= 16
+    for name in bulkfetch.__all__:
+        assert getattr(bulkfetch, name).__doc__
