@@ -167,7 +167,7 @@ def _wrap_files(steps: Steps) -> None:
 
 
 def _wrap_sqlite(steps: Steps) -> None:
-    real = sqlite3.connect
+    real: Callable[..., sqlite3.Connection] = sqlite3.connect
 
     class Connection(sqlite3.Connection):
         file = ""
@@ -194,8 +194,7 @@ def _wrap_sqlite(steps: Steps) -> None:
             return real(database, *rest, **options)
 
         def call() -> sqlite3.Connection:
-            made: sqlite3.Connection = real(database, *rest, factory=Connection, **options)
-            return made
+            return real(database, *rest, factory=Connection, **options)
 
         made = steps.do("connect", database, call)
         assert isinstance(made, Connection)
