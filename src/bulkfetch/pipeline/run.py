@@ -112,6 +112,7 @@ class Run(AsyncIterator[Outcome]):
         self._failures: list[Outcome] = []
         self._leftovers: frozenset[str] = frozenset()
         self._outcomes, self._reader = anyio.create_memory_object_stream[Outcome](OUTCOMES)
+        self._told = anyio.Event()
         self._loading = anyio.CancelScope()
 
     # --- for the reader --------------------------------------------------------------------------
@@ -122,10 +123,14 @@ class Run(AsyncIterator[Outcome]):
     async def __anext__(self) -> Outcome:
         """Give the next outcome. If cancelled: nothing is lost, the run goes on."""
         try:
-            try:
-                return self._reader.receive_nowait()  # a turn of the loop for each is dear
-            except anyio.WouldBlock:
-                return await self._reader.receive()
+            while True:
+                try:
+                    return self._reader.receive_nowait()
+                except anyio.WouldBlock:
+                    # Not receive(): it loses what it is given in the instant of a cancellation.
+                    if self._told.is_set():
+                        self._told = anyio.Event()
+                    await self._told.wait()
         except anyio.EndOfStream:
             if self._crash is not None:
                 raise self._crash from None
@@ -155,6 +160,7 @@ class Run(AsyncIterator[Outcome]):
     def leave(self) -> None:
         """Have the iteration end, also of a run whose `work` was cancelled before it began."""
         self._outcomes.close()
+        self._told.set()
 
     def __del__(self) -> None:
         # Outcomes that nobody read are in the journal; the streams would warn of them.
@@ -194,14 +200,16 @@ class Run(AsyncIterator[Outcome]):
         Never raises for what happens to jobs, accounts or the disk: that is told by iterating.
         If cancelled: everything under way is dropped; the journal is right all the same.
         """
-        async with self._outcomes:
+        try:
+            await self._all()
+        finally:
             try:
-                await self._all()
-            finally:
                 # Cancelled or not: what the journal has been told is written down.
                 with anyio.CancelScope(shield=True):
                     await self._close_journal()
+            finally:
                 self._report = self._sum_up()
+                self.leave()
 
     async def _all(self) -> None:
         try:
@@ -365,6 +373,7 @@ class Run(AsyncIterator[Outcome]):
                 self._outcomes.send_nowait(outcome)
             except anyio.WouldBlock:
                 await self._outcomes.send(outcome)
+            self._told.set()
         except anyio.BrokenResourceError:
             # Nobody reads any more; the journal has it.
             self.stop()
