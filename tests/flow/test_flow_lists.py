@@ -25,7 +25,7 @@ def test_names_and_endings(tmp_path: Path) -> None:
     ]
     seen = run_flow(watch(small(), jobs, tmp_path / "out"))
     names = {path.name for path in (tmp_path / "out").iterdir()} - {".bulkfetch"}
-    assert names == {"Leads 2026.csv", f"{calendar}.ics", "Büro.1.csv"}
+    assert names == {"Leads 2026.csv", f"{calendar}.ics", "Termine.Büro.csv"}
     assert seen.report.done == 3
 
 
