@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.abc
+from pydantic import SecretStr
 
 from bulkfetch.clock import boottime
 from bulkfetch.errors import (
@@ -145,6 +146,7 @@ class Lane:
         self._live = 0
         self._list_ended = False
         self._source_dry = False
+        self._renewed: SecretStr | None = None
         self._connects_failed = 0
         self._connect_failed_at = float("-inf")
         self._hold_until = float("-inf")
@@ -337,11 +339,13 @@ class Lane:
                 work.repeated = True
                 assert attempt.token is not None, "a token was refused, so one was sent"
                 try:
-                    await self._line.tokens.renew(attempt.token)
+                    token = await self._line.tokens.renew(attempt.token)
                 except AccountError as refused:
                     self.end(refused)
                 else:
-                    self._say("token_renewed", None, "the access token was renewed")
+                    if token != self._renewed:  # many may have come with the same old one
+                        self._renewed = token
+                        self._say("token_renewed", None, "the access token was renewed")
                     self._due.appendleft(work)
                     self._tell()
             case Next.AFTER_WINDOW:

@@ -8,7 +8,8 @@ one. Tokens travel as SecretStr, and no error raised here holds one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -112,6 +113,32 @@ def token_source(
     raise MissingCredentials(f"account {account.name}: no credentials", hint=_missing_hint(account))
 
 
+class _Turn:
+    """One at a time. Who waited while another failed fails as he did, and asks nothing himself.
+
+    Else ten workers would run a command that hangs ten times, or ask a throttled server for more.
+    """
+
+    def __init__(self) -> None:
+        self._lock = anyio.Lock()
+        self._failures = 0
+        self._failure = AccountError()
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[None]:
+        before = self._failures
+        async with self._lock:
+            if self._failures != before:
+                last = self._failure
+                raise type(last)(last.message, hint=last.hint, http=last.http)
+            try:
+                yield
+            except AccountError as error:
+                self._failures += 1
+                self._failure = error
+                raise
+
+
 class StaticToken:
     """A token from the environment: used as long as it is good."""
 
@@ -131,16 +158,16 @@ class CommandToken:
     def __init__(self, command: tuple[str, ...], timeout_s: float = TIMEOUT_S) -> None:
         self._command, self._timeout_s = command, timeout_s
         self._secret: SecretStr | None = None
-        self._lock = anyio.Lock()
+        self._turn = _Turn()
 
     async def token(self) -> SecretStr:
-        async with self._lock:
+        async with self._turn():
             if self._secret is None:
                 self._secret = await run_token_command(self._command, self._timeout_s)
             return self._secret
 
     async def renew(self, refused: SecretStr) -> SecretStr:
-        async with self._lock:
+        async with self._turn():
             if self._secret is None or self._secret == refused:
                 fresh = await run_token_command(self._command, self._timeout_s)
                 if fresh == refused:
@@ -172,13 +199,13 @@ class RefreshedToken:
     ) -> None:
         self._refresh, self._cache, self._wall_clock = refresh, cache, wall_clock
         self._held: _Held | None = None
-        self._lock = anyio.Lock()
+        self._turn = _Turn()
 
     async def token(self) -> SecretStr:
         held = self._held
         if held is not None and anyio.current_time() < held.renew_at:
             return held.secret
-        async with self._lock:
+        async with self._turn():
             held = self._held
             if held is not None and anyio.current_time() < held.renew_at:
                 return held.secret
@@ -193,13 +220,13 @@ class RefreshedToken:
                 return held.secret
 
     async def renew(self, refused: SecretStr) -> SecretStr:
-        async with self._lock:
+        async with self._turn():
             if self._held is not None and self._held.secret != refused:
                 return self._held.secret
             return await self._next(refused)
 
     async def _next(self, refused: SecretStr | None) -> SecretStr:
-        """Take the token that another process got meanwhile, else refresh. Under the lock."""
+        """Take the token that another process got meanwhile, else refresh. In its turn."""
         async with self._cache.exclusive():
             kept = await self._cache.load()
             if kept is not None and kept.secret != refused:
