@@ -37,7 +37,7 @@ from bulkfetch.sandbox import FAULTS, AccountSpec, Sandbox, SandboxOptions
 PATH = Path(__file__).parents[2] / "docs" / "faults.md"
 # A fault that "always" comes: more often than a job is tried. Only a 429 is asked again so often.
 ALWAYS = 6
-# The endless body meets the first of these, and the bomb does not; the others make less to wait for.
+# The endless body meets the first of these, the bomb does not; the others leave less to wait for.
 LIMITS = {"zip_bytes": 128 << 20, "idle_s": 20.0, "connect_s": 10.0, "headers_s": 20.0}
 # A drip of ten bytes a second is six hundred steps of the clock a minute.
 ARGUMENTS = {"drip": "drip:1"}
@@ -295,7 +295,7 @@ def document() -> str:
         (
             TOP,
             answers_section(found),
-            "## Ways to the server\n\nAll of them always. No slot is spent where the request was not sent.\n",
+            "## Ways to the server\n\nAll of them always. What was not sent spends no slot.\n",
             table(("fault", "what happens", "seen as", "outcome", "requests"), ways_rows),
             "## Tokens\n\nAll of them always. Requests are result requests.\n",
             table(("fault", "what happens", "outcome", "requests"), token_rows),
