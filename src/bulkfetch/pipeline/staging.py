@@ -28,5 +28,6 @@ class StagingRoom:
     async def wait(self) -> None:
         """Wait until there is room for another one. If cancelled: nothing has changed."""
         while self.bytes >= self._limit_bytes:
-            self._freed = anyio.Event()
+            if self._freed.is_set():  # else others wait for this one already
+                self._freed = anyio.Event()
             await self._freed.wait()
