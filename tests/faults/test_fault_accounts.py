@@ -126,7 +126,7 @@ COMMANDS = {
 
 
 def test_a_token_command_that_fails_ends_its_account_only(tmp_path: Path) -> None:
-    """Commands that fail, print garbage or a dead token stop their own account; the good goes on."""
+    """Commands that fail, print garbage or a dead token stop their own account, no other."""
     options = SandboxOptions(
         records=5,
         columns=3,

@@ -89,7 +89,7 @@ def test_a_fault_on_a_third_of_all_attempts_costs_only_its_own_requests(tmp_path
 
 
 def test_a_token_that_ends_every_twenty_requests_costs_one_refresh_each(tmp_path: Path) -> None:
-    """200 jobs with tokens good for 20 requests: as many refreshes as tokens needed, none failed."""
+    """200 jobs, tokens good for 20 requests: as many refreshes as tokens needed, none failed."""
     options = SandboxOptions(
         records=5,
         columns=3,

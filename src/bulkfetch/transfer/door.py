@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import SecretStr
@@ -23,6 +24,7 @@ from bulkfetch.errors import (
 from bulkfetch.transfer.attempt import Attempt, Partial
 from bulkfetch.transfer.body import READ_BUFFER_BYTES, Watchdog, save
 from bulkfetch.transfer.gate import gate
+from bulkfetch.transfer.redact import redacted
 from bulkfetch.window import Window
 from bulkfetch.zoho.replies import (
     ERROR_BODY_BYTES,
@@ -85,6 +87,8 @@ class Door:
         self._tokens = tokens
         self._guards = guards
         self._clock = clock  # wall time, for Retry-After dates only
+        password = urlsplit(remote.proxy or "").password
+        self._proxy_password = SecretStr(password) if password else None
 
     async def fetch(self, job_id: str, part: Path, attempt: Attempt) -> Fetched:
         """Ask once for a result and stream it to `part`, which lies in an existing folder.
@@ -111,7 +115,9 @@ class Door:
                 attempt.permit = None
         again = failure.retryable or isinstance(failure, InvalidToken)
         attempt.partial = _left(part, attempt) if again else None
-        raise _redact(failure, attempt.token)
+        if attempt.token is not None:
+            failure = redacted(failure, attempt.token)
+        raise redacted(failure, self._proxy_password) if self._proxy_password else failure
 
     async def _ask(self, job_id: str, part: Path, attempt: Attempt) -> Fetched:
         remote, guards, partial = self._remote, self._guards, attempt.partial
@@ -202,12 +208,3 @@ def _left(part: Path, attempt: Attempt) -> Partial | None:
         return None
     written = part.stat().st_size
     return replace(attempt.partial, bytes=written) if written else None
-
-
-def _redact(error: BulkfetchError, token: SecretStr | None) -> BulkfetchError:
-    """Take the token out of a message: a hostile server can send back what it was sent."""
-    secret = token.get_secret_value() if token else ""
-    if secret and secret in error.message:
-        message = error.message.replace(secret, "[token]")
-        return type(error)(message, hint=error.hint, http=error.http)
-    return error

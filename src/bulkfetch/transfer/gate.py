@@ -60,8 +60,8 @@ def gate(
         except BaseException:
             permit.unused()
             raise
-        secret = attempt.token.get_secret_value()
-        request.headers[hdrs.AUTHORIZATION] = f"Zoho-oauthtoken {secret}"
+        # Never in a variable: tools that report errors show those of every frame.
+        request.headers[hdrs.AUTHORIZATION] = f"Zoho-oauthtoken {attempt.token.get_secret_value()}"
         attempt.requests += 1
         try:
             async with asyncio.timeout(headers_s - (boottime() - taken_at)):
@@ -125,4 +125,7 @@ def _own(foreign: Exception, headers_s: float) -> tuple[BulkfetchError, bool]:
 
 def _reason(foreign: Exception) -> str:
     # The text of connector errors names host, port and the system's reason: no header, no token.
+    # That of a bad URL names the proxy with its password.
+    if isinstance(foreign, aiohttp.InvalidURL):
+        return type(foreign).__name__
     return printable(str(foreign) or type(foreign).__name__, 200)
