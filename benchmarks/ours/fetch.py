@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import bulkfetch
+from bulkfetch.cli.memory import keep_big_blocks
 
 SETTINGS = """\
 out = {out}
@@ -41,6 +42,7 @@ def ids(words: list[str]) -> Iterator[str]:
 
 async def main() -> None:
     """Fetch all; tell how fast, and how large the process was."""
+    keep_big_blocks()  # as the program does
     out, base, ca_file, seats = sys.argv[1:5]
     # Beside the output folder, which must hold nothing else than results.
     file = Path(out).with_name("jobs.toml")

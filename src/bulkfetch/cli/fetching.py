@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from bulkfetch.cli import exits
 from bulkfetch.cli.asked import TerminalGone
 from bulkfetch.cli.feed import Feed
+from bulkfetch.cli.memory import keep_big_blocks
 from bulkfetch.cli.printer import Printer, StdoutFailed, StdoutGone
 from bulkfetch.cli.screen import Screen
 from bulkfetch.cli.signals import stop_on_signals
@@ -63,6 +64,7 @@ def fetch_all(settings: Settings, jobs: Iterator[Job] | Feed, printer: Printer) 
         account.name: account.window.period_s + account.window.margin_s
         for account in settings.accounts
     }
+    keep_big_blocks()
     with printer.screen(periods_s) as screen:
         fetching = Fetching(settings, printer, screen)
         try:

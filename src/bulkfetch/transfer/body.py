@@ -22,10 +22,12 @@ from bulkfetch.errors import BulkfetchError, ConnectionLost, Stalled, TooLarge, 
 from bulkfetch.transfer.attempt import Attempt
 from bulkfetch.zoho.replies import printable
 
-# aiohttp pauses the socket when twice this many bytes wait to be read.
-READ_BUFFER_BYTES = 1 << 20
-# What is collected before it is handed to the writing thread.
-BATCH_BYTES = 2 << 20
+# aiohttp pauses the socket when twice this many bytes wait to be read. The event loop reads 256 KiB
+# at a time: less pauses too often, more only costs memory and page faults.
+READ_BUFFER_BYTES = 256 << 10
+# What is collected before it is handed to the writing thread: a hop to a thread costs as much as
+# copying some hundred KiB, and ten transfers hold two batches each.
+BATCH_BYTES = 1 << 20
 # A transfer's speed is judged over this much time spent waiting for the network.
 RATE_SPAN_S = 60.0
 

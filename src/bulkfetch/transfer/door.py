@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import SecretStr
@@ -87,7 +86,8 @@ class Door:
         self._tokens = tokens
         self._guards = guards
         self._clock = clock  # wall time, for Retry-After dates only
-        password = urlsplit(remote.proxy or "").password
+        userinfo, _, _ = (remote.proxy or "").partition("://")[2].rpartition("@")
+        password = userinfo.partition(":")[2]
         self._proxy_password = SecretStr(password) if password else None
 
     async def fetch(self, job_id: str, part: Path, attempt: Attempt) -> Fetched:
