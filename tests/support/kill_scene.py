@@ -117,7 +117,10 @@ class Remains:
 
 @dataclass
 class Scene:
-    """The program with one output folder, asked for `ids`; several may share `state`."""
+    """The program with one output folder, asked for `ids`; several may share `state`.
+
+    The rest are lines of jobs.toml. A slot's lease is the two times of `patience` and five seconds.
+    """
 
     folder: Path
     service: Service
@@ -126,6 +129,7 @@ class Scene:
     account: str = ""
     window: str = _FAST
     limits: str = ""
+    patience: str = "connect_s = 0.5\nheaders_s = 1.5\n"
     env: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -137,7 +141,7 @@ class Scene:
         (self.folder / "jobs.toml").write_text(
             f'out = "out"\n[account]\napi_domain = "{url}"\naccounts_url = "{url}"\n'
             f"{self.account}\n[account.window]\n{self.window}"
-            f"[limits]\nconnect_s = 0.5\nheaders_s = 1.5\n{self.limits}\n"
+            f"[limits]\n{self.patience}{self.limits}\n"
         )
         env = {"ZOHO_ACCESS_TOKEN": TOKEN, "BULKFETCH_STATE_DIR": str(self.state), **self.env}
         self.program = Program(self.folder, env)
