@@ -148,7 +148,6 @@ class Lane:
         self._source_dry = False
         self._renewed: SecretStr | None = None
         self._connects_failed = 0
-        self._connect_failed_at = float("-inf")
         self._hold_until = float("-inf")
         self._answered = False
         self._retry_turn = False
@@ -226,6 +225,11 @@ class Lane:
             except BaseException:
                 self._seats.release()
                 raise
+            if anyio.current_time() < self._hold_until:
+                # While this one waited, others found that there is no connection.
+                permit.unused()
+                self._seats.release()
+                continue
             attempt = Attempt(permit=permit, permit_at=boottime())
             tasks.start_soon(self._attempt, self._pop(), attempt)
 
@@ -306,12 +310,11 @@ class Lane:
             self._seats.release()
 
     def _count_connects(self, error: BulkfetchError | None, started: float) -> None:
-        """Count failed connections in a row; those that were tried side by side count as one."""
+        """Count failed connections in a row; those on their way when one failed count with it."""
         if not isinstance(error, ConnectFailed | TlsFailed):
             self._connects_failed, self._answered = 0, True
-        elif started >= self._connect_failed_at:
+        elif started >= self._hold_until:
             self._connects_failed += 1
-            self._connect_failed_at = anyio.current_time()
 
     async def _failed(self, work: Work, attempt: Attempt, error: BulkfetchError) -> None:
         decision = self.judge(work, attempt.partial, error)
