@@ -1,0 +1,85 @@
+"""Paths below the output folder, and the room in staging."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import anyio
+from tests.support.virtual_clock import run_virtual
+
+from bulkfetch.models import Job
+from bulkfetch.pipeline.places import Places
+from bulkfetch.pipeline.staging import StagingRoom
+
+JOB = Job("554023000000568002", "acme.eu", "Leads")
+
+
+def test_paths(tmp_path: Path) -> None:
+    """Everything but what is published lies in .bulkfetch, named by account and id."""
+    places = Places(tmp_path, "out")
+    for path in (places.part(JOB), places.zip(JOB), places.unpacked(JOB)):
+        assert path.parent == places.staging == tmp_path / ".bulkfetch" / "staging"
+        assert path.stem == "acme.eu.554023000000568002"
+    assert len({places.part(JOB), places.zip(JOB), places.unpacked(JOB)}) == 3
+    assert places.quarantined(JOB).parent == places.quarantine
+    assert places.published(JOB, ".csv") == tmp_path / "Leads.csv"
+    assert places.published(Job("1"), ".ics") == tmp_path / "1.ics"
+
+
+def test_reports(tmp_path: Path) -> None:
+    """Paths are told with the folder as the user gave it."""
+    places = Places(tmp_path, "../exports")
+    assert places.report(places.published(JOB, ".csv")) == "../exports/Leads.csv"
+    assert places.report(places.quarantined(JOB)).startswith("../exports/.bulkfetch/quarantine/")
+
+
+def test_accounts_do_not_meet(tmp_path: Path) -> None:
+    """The same id of two accounts has two places, whatever dots their names hold."""
+    places = Places(tmp_path, "out")
+    jobs = [Job("1", "a"), Job("1", "a.1"), Job("11", "a"), Job("1", "b")]
+    assert len({places.zip(job) for job in jobs}) == len(jobs)
+
+
+def test_leftovers(tmp_path: Path) -> None:
+    """Half-unpacked files are removed, bodies are told by key, what is not ours is left alone."""
+    places = Places(tmp_path, "out")
+    places.prepare()
+    places.prepare()
+    other = Job("2", "acme.eu")
+    for path in (places.unpacked(JOB), places.zip(JOB), places.part(JOB), places.part(other)):
+        path.write_bytes(b"PK")
+    (places.staging / "notes.txt").write_text("mine")
+    assert places.leftovers() == {places.key(JOB), places.key(other)}
+    assert not places.unpacked(JOB).exists()
+    assert places.zip(JOB).exists()
+    assert (places.staging / "notes.txt").exists()
+
+
+def test_room() -> None:
+    """Who waits for room in staging goes on as soon as there is some, and not before."""
+
+    async def main() -> list[int]:
+        room = StagingRoom(100)
+        went: list[int] = []
+
+        async def wait() -> None:
+            await room.wait()
+            went.append(round(asyncio.get_running_loop().time()))
+
+        await room.wait()
+        room.add(60)
+        await room.wait()
+        room.add(60)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            tasks.start_soon(wait)
+            await asyncio.sleep(10)
+            room.remove(10)  # 110: still too much
+            await asyncio.sleep(10)
+            room.remove(10)  # 100: full
+            await asyncio.sleep(10)
+            room.remove(1)
+        return went
+
+    assert run_virtual(main()) == [30, 30]
