@@ -23,18 +23,25 @@ from typing import TYPE_CHECKING, Any
 from tests.support.programs import Ended, Program
 
 from bulkfetch.journal.schema import DONE, DOWNLOADED, KEPT
-from bulkfetch.sandbox import Arrival, Sandbox, SandboxOptions, read_log, worst_in
+from bulkfetch.sandbox import Arrival, JobSpec, Sandbox, SandboxOptions, read_log, worst_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # The window of these tests: Zoho's ten, in half a second instead of a minute.
 REQUESTS, PERIOD_S, MARGIN_S = 10, 0.5, 0.05
+IDS = [str(5540230000005680000 + number) for number in range(3000)]
+# Every fifth result takes its time, so that bodies are cut as well.
 OPTIONS = SandboxOptions(
-    requests=REQUESTS, period_s=PERIOD_S, lockout_s=PERIOD_S, records=20, latency_s=(0.0, 0.02)
+    requests=REQUESTS,
+    period_s=PERIOD_S,
+    lockout_s=PERIOD_S,
+    records=20,
+    latency_s=(0.0, 0.02),
+    bandwidth_bytes_per_s=600_000,
+    jobs=dict.fromkeys(IDS[::5], JobSpec(records=2000)),
 )
 TOKEN = "kill-scene-token"
-IDS = [str(5540230000005680000 + number) for number in range(3000)]
 # What the journal calls a job whose ZIP is, or was, complete on the disk.
 _HOME = (DOWNLOADED, DONE, KEPT)
 _FAST = f"requests = {REQUESTS}\nperiod_s = {PERIOD_S}\nmargin_s = {MARGIN_S}\n"
@@ -94,12 +101,15 @@ def service(folder: Path, options: SandboxOptions = OPTIONS) -> Iterator[Service
     """Run a sandbox until the block ends; its log is `folder`/arrivals.jsonl."""
     log = folder / "arrivals.jsonl"
     log.touch()
-    told = replace(options, log_file=log).to_json()
-    command = [sys.executable, "-m", "bulkfetch.sandbox", "--options-json", told]
+    command = [sys.executable, "-m", "bulkfetch.sandbox", "--options-json", "-"]
     source = str(Path(__file__).parents[2] / "src")
+    env = {**os.environ, "PYTHONPATH": source}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": source}
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
     ) as process:
+        assert process.stdin is not None
+        process.stdin.write(replace(options, log_file=log).to_json())
+        process.stdin.close()
         assert process.stdout is not None
         try:
             yield Service(options, json.loads(process.stdout.readline())["url"], log)
