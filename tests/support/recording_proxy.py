@@ -38,7 +38,10 @@ class RecordingProxy:
         return f"127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        with (
+            contextlib.closing(writer),
+            contextlib.suppress(ConnectionError, asyncio.IncompleteReadError),
+        ):
             head = await reader.readuntil(b"\r\n\r\n")
             self.sent += head
             self.asked.append(head.split(b"\r\n")[0].decode())
@@ -50,7 +53,6 @@ class RecordingProxy:
                 length = b"Content-Length: %d\r\n\r\n" % len(PAGE)
                 writer.write(said + (length + PAGE if said.startswith(b"HTTP") else b""))
                 await writer.drain()
-        writer.close()
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self.target)
@@ -63,7 +65,8 @@ class RecordingProxy:
                     await to.drain()
             to.close()
 
-        await asyncio.gather(pump(reader, back), pump(there, writer))
+        with contextlib.closing(back):
+            await asyncio.gather(pump(reader, back), pump(there, writer))
 
 
 @asynccontextmanager
@@ -88,3 +91,4 @@ async def recording_proxy(
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.001)  # closed transports say goodbye in the next rounds of the loop

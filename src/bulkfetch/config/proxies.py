@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -83,7 +84,11 @@ def from_environment(env: Mapping[str, str]) -> Proxies:
 
 
 def _check(address: str) -> None:
-    if _PROXY.fullmatch(address) is None or not host_of(address):
+    try:
+        usable = urlsplit(address).port != 0
+    except ValueError:
+        usable = False
+    if not usable or _PROXY.fullmatch(address) is None or not host_of(address):
         raise ValueError("should be a proxy's address such as http://proxy.example:3128")
 
 

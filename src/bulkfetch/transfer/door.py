@@ -23,8 +23,8 @@ from bulkfetch.errors import (
 from bulkfetch.transfer.attempt import Attempt, Partial
 from bulkfetch.transfer.body import READ_BUFFER_BYTES, Watchdog, save
 from bulkfetch.transfer.gate import gate
-from bulkfetch.transfer.redact import redacted
 from bulkfetch.window import Window
+from bulkfetch.zoho.redact import redacted
 from bulkfetch.zoho.replies import (
     ERROR_BODY_BYTES,
     ZIP_MAGIC,
@@ -117,7 +117,10 @@ class Door:
         attempt.partial = _left(part, attempt) if again else None
         if attempt.token is not None:
             failure = redacted(failure, attempt.token)
-        raise redacted(failure, self._proxy_password) if self._proxy_password else failure
+        if self._proxy_password is not None:
+            failure = redacted(failure, self._proxy_password)
+        # The frames it came through hold the server's words as they were.
+        raise failure.with_traceback(None)
 
     async def _ask(self, job_id: str, part: Path, attempt: Attempt) -> Fetched:
         remote, guards, partial = self._remote, self._guards, attempt.partial

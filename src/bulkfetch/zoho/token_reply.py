@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from bulkfetch.config.hosts import server_url
 from bulkfetch.errors import AccountError, TokenRefused, TokenThrottled, TokenUnavailable
+from bulkfetch.zoho.redact import strike
 from bulkfetch.zoho.replies import printable
 
 DEFAULT_LIFETIME_S = 3600.0  # documented; used where the reply does not tell
@@ -96,6 +97,6 @@ def _api_domain(reply: dict[str, Any]) -> str | None:
 def _words(value: object, secrets: Iterable[SecretStr | None]) -> str:
     text = value[:2000] if isinstance(value, str) else ""
     for secret in secrets:
-        if secret is not None and secret.get_secret_value():
-            text = text.replace(secret.get_secret_value(), "***")
+        if secret is not None:
+            text = strike(text, secret.get_secret_value())
     return printable(text, 200)

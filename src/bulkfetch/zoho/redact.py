@@ -11,7 +11,7 @@ from bulkfetch.errors import BulkfetchError
 # Foreign text is cut to a length and host names are lowered, so that a secret may come in part
 # and in another case. So much of one tells nothing yet, and is in no other word.
 PIECE = 8
-STRUCK = "[secret]"
+STRUCK = "***"
 
 
 def redacted(error: BulkfetchError, secret: SecretStr) -> BulkfetchError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkfetch.transfer.redact import PIECE, STRUCK, strike
+from bulkfetch.zoho.redact import PIECE, STRUCK, strike
 
 SECRET = "1000.8cb99dxxxxxxxxxxxxx9be93.9b8xxxxxxxxxxxxxxxf"
 TEXT = st.text(max_size=80)
