@@ -107,6 +107,19 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         # A copy taken without its log: nobody writes it, and an ordinary read-only connection
         # would create a log beside it.
         address += "&immutable=1"
+    connection = _connect_to_read(address)
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK:
+            # A run was killed while it entered or left WAL mode, and only a writer may undo that.
+            # Nothing else is ever written outside of WAL mode: what we ask for is right as it is.
+            connection.close()
+            return _connect_to_read(f"{address}&immutable=1")
+    return connection  # any other error comes again with the first question
+
+
+def _connect_to_read(address: str) -> sqlite3.Connection:
     return sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None)
 
 
