@@ -158,6 +158,8 @@ class Door:
         validator: str | None
         if head.status == 206 and partial is not None:
             refused = range_refusal(head, partial.bytes, partial.total)
+            if head.validator not in (None, partial.validator):
+                refused = BadResponse("the rest of another file", http=head.status)
             if refused is not None:
                 attempt.partial = None
                 raise refused
