@@ -194,3 +194,29 @@ def test_only_a_strong_validator_with_ranges_allows_resuming() -> None:
     assert not read_head(200, offered | {"ETag": 'W/"abc"'}, 0.0).resumable
     assert not read_head(200, {"ETag": '"abc"'}, 0.0).resumable
     assert not read_head(200, {"Accept-Ranges": "bytes"}, 0.0).resumable
+
+
+_HEADERS = st.dictionaries(
+    st.sampled_from(
+        ["ETag", "Content-Length", "Retry-After", "Location", "Content-Encoding", "Accept-Ranges",
+         "Content-Range", "Date"]
+    ),
+    st.text(max_size=400) | st.sampled_from(["bytes 10-19/20", "bytes", '"x"', "gzip", "//h/x"]),
+)  # fmt: skip
+_BODIES = st.binary(max_size=200) | st.sampled_from([b"PK\x03\x04", b"{}", b"[", _body("X" * 999)])
+
+
+@given(st.integers(100, 999), _HEADERS, _BODIES, st.integers(0, 30))
+def test_any_reply_is_judged_in_one_clean_line(
+    status: int, headers: dict[str, str], body: bytes, offset: int
+) -> None:
+    """Only 200 with a ZIP's first bytes is let in; all else is an error of one printable line."""
+    head = read_head(status, headers, now=0.0)
+    error = refusal(head, body)
+    fine = status == 200 and body.startswith(b"PK") and head.encoding == "identity"
+    assert (error is None) is fine
+    for each in (error, range_refusal(head, offset, 20)):
+        if each is not None:
+            assert each.message.isprintable()
+            assert 0 < len(each.message) <= 400
+            assert each.hint
