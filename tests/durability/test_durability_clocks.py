@@ -66,7 +66,7 @@ def test_stopped_for_longer_than_a_lease_keeps_the_window(tmp_path: Path) -> Non
     with service(tmp_path, options) as server:
         scenes = [
             Scene(tmp_path / str(number), server, ids, tmp_path / "state", patience=QUICK)
-            for number, ids in enumerate((IDS[:40], IDS[40:200]))
+            for number, ids in enumerate((IDS[:30], IDS[40:150]))
         ]
         sleeper, other = (scene.start() for scene in scenes)
         try:
