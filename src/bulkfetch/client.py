@@ -26,9 +26,9 @@ from bulkfetch.events import Emit, Event, Kind, ignore
 from bulkfetch.journal import Journal, OutputLock
 from bulkfetch.models import Report
 from bulkfetch.pipeline.finish import Finishing
-from bulkfetch.pipeline.lane import Line
 from bulkfetch.pipeline.places import STATE_DIR, Places
 from bulkfetch.pipeline.run import Jobs, Plan, Run
+from bulkfetch.pipeline.work import Line
 
 if TYPE_CHECKING:
     import aiohttp

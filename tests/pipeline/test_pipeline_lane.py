@@ -22,7 +22,8 @@ from bulkfetch.errors import (
     Truncated,
 )
 from bulkfetch.pipeline import lane as lanes
-from bulkfetch.pipeline.lane import GROWTH_BYTES, Work
+from bulkfetch.pipeline.lane import GROWTH_BYTES
+from bulkfetch.pipeline.work import Work
 
 
 def play(folder: Path, *jobs: str, **how: object) -> Scene:

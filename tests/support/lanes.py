@@ -14,9 +14,10 @@ from bulkfetch.errors import BulkfetchError, ConnectFailed, InvalidToken, TooMan
 from bulkfetch.events import Event
 from bulkfetch.journal import Entry
 from bulkfetch.models import Job
-from bulkfetch.pipeline.lane import Ends, Lane, Line, Work
+from bulkfetch.pipeline.lane import Lane
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.staging import StagingRoom
+from bulkfetch.pipeline.work import Ends, Line, Work
 from bulkfetch.transfer.attempt import Attempt, Partial
 from bulkfetch.transfer.door import Door, Fetched
 from bulkfetch.window import SlotWindow, WindowSettings

@@ -11,9 +11,6 @@ _RESERVED = frozenset(
     + [f"{device}{digit}" for device in ("com", "lpt") for digit in "0123456789¹²³"]
 )
 _FORBIDDEN = frozenset('/\\<>:"|?*')
-# Cc control, Cf invisible and bidirectional marks, Cs lone surrogates, Cn and Co without meaning,
-# Zl and Zp line ends: none of these can be told apart or typed by the person who looks for a file.
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"})
 
 
 def unsafe_stem(name: str) -> str | None:
@@ -27,7 +24,9 @@ def unsafe_stem(name: str) -> str | None:
     for char in name:
         if char in _FORBIDDEN:
             return f"holds {char!r}"
-        if unicodedata.category(char) in _INVISIBLE:
+        # Control and invisible characters, exotic spaces, code points without meaning: none of
+        # these can be told apart or typed by the person who looks for a file.
+        if not char.isprintable():
             return f"holds the unprintable character U+{ord(char):04X}"
     if name[0] in ".- ":
         return f"begins with {name[0]!r}"

@@ -25,9 +25,10 @@ from bulkfetch.errors import ArchiveError, BulkfetchError, NotAZip, PublishConfl
 from bulkfetch.events import Emit, Event, Kind
 from bulkfetch.journal import Journal
 from bulkfetch.models import Failure, Outcome, PublishedFile
-from bulkfetch.pipeline.lane import Lane, Work
+from bulkfetch.pipeline.lane import Lane
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.staging import StagingRoom
+from bulkfetch.pipeline.work import Work
 from bulkfetch.transfer.decide import Next
 
 T = TypeVar("T")
@@ -112,9 +113,6 @@ class Finisher:
             quarantine=None if quarantine is None else self._places.report(quarantine),
             error=Failure.of(error),
         )
-        if not error.retryable:
-            # Of no use to the next run either, which will hardly get another answer.
-            await self._in_thread(lambda: self._places.part(work.job).unlink(missing_ok=True))
         await self._journal.failed(work.entry, outcome)
         lane.concluded()
         await self._conclude(outcome)

@@ -2,20 +2,13 @@
 
 One dispatcher waits for a job, room in staging, a seat (requests in flight) and a slot, in this
 order, and only then starts a task: what waits costs no task, and a stop has only real transfers to
-care for. Retries wait in a heap, without a slot; when due they are taken in turn with first tries,
-so that neither starves the other.
+care for. Retries wait without a seat or a slot (`waiting`).
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import math
 import random
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
 
 import anyio
 import anyio.abc
@@ -32,18 +25,13 @@ from bulkfetch.errors import (
     Unreachable,
 )
 from bulkfetch.events import Emit, Event, Kind
-from bulkfetch.journal import Entry
-from bulkfetch.models import Job
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.staging import StagingRoom
+from bulkfetch.pipeline.waiting import Waiting
+from bulkfetch.pipeline.work import Ends, Line, Work
 from bulkfetch.transfer.attempt import Attempt, Partial
 from bulkfetch.transfer.decide import Decision, Next, Standing, decide
 from bulkfetch.window import Window
-
-if TYPE_CHECKING:
-    # Both bring the HTTP library along, which a run that has nothing to ask does without.
-    from bulkfetch.transfer.door import Door
-    from bulkfetch.zoho.tokens import TokenSource
 
 # Jobs of one lane that are neither untouched nor ended: in flight, waiting to be tried again,
 # being unpacked. Reached only when retries pile up; first tries then wait for some of them to end.
@@ -55,61 +43,6 @@ TAKE_JOBS = 200
 GROWTH_BYTES = 1 << 20
 # Bytes that were fetched in vain are told of from here on: less is the body of an error.
 WORTH_TELLING_BYTES = 1 << 16
-
-
-@dataclass(slots=True)
-class Work:
-    """A job under way, with what its attempts have come to.
-
-    `entry` is its place in the journal. `staged` says that its ZIP is, or may be, complete in
-    staging, `recorded` that the journal says so. `attempts` counts result requests over all
-    runs. `tries`, `repeated` and `refetched` as in `transfer.decide.Standing`; `partial` is what a
-    broken attempt left, `furthest` the most bytes that any has left, `zip_bytes` the complete
-    ZIP's size.
-    """
-
-    entry: Entry
-    staged: bool = False
-    recorded: bool = False
-    attempts: int = 0
-    tries: int = 0
-    repeated: bool = False
-    refetched: bool = False
-    partial: Partial | None = None
-    furthest: int = 0
-    zip_bytes: int | None = None
-
-    @property
-    def job(self) -> Job:
-        """The job itself."""
-        return self.entry.job
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What a lane needs of its account: `seats` requests in flight, `tries` per job."""
-
-    account: str
-    door: Door
-    window: Window
-    tokens: TokenSource
-    seats: int
-    tries: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ends:
-    """Where a lane's jobs come from and go to.
-
-    `take` gives the next jobs of the list, none where there are none now. `note` is told of a job
-    that has cost a request. `deliver` takes a job whose ZIP is complete in staging, and may hold
-    the caller up. `fail` takes one that has failed.
-    """
-
-    take: Callable[[int], Awaitable[list[Work]]]
-    note: Callable[[Work], Awaitable[None]]
-    deliver: Callable[[Work], Coroutine[Any, Any, None]]
-    fail: Callable[[Work, BulkfetchError], Awaitable[None]]
 
 
 class Lane:
@@ -139,10 +72,7 @@ class Lane:
         self._room = room
         self._emit = emit
         self._dice = dice
-        self._fresh: deque[Work] = deque()
-        self._due: deque[Work] = deque()
-        self._later: list[tuple[float, int, Work]] = []
-        self._order = itertools.count()
+        self._waiting = Waiting()
         self._live = 0
         self._list_ended = False
         self._source_dry = False
@@ -150,7 +80,6 @@ class Lane:
         self._connects_failed = 0
         self._hold_until = float("-inf")
         self._answered = False
-        self._retry_turn = False
         self._news = anyio.Event()
         self._seats = anyio.Semaphore(line.seats)
         self._dispatching = anyio.CancelScope()
@@ -173,7 +102,7 @@ class Lane:
     @property
     def waiting_retries(self) -> int:
         """Jobs that wait to be tried again."""
-        return len(self._later) + len(self._due)
+        return self._waiting.retries
 
     @property
     def received_bytes(self) -> int:
@@ -202,7 +131,7 @@ class Lane:
     def put_back(self, work: Work) -> None:
         """Take back a delivered job that must be fetched again, from its first byte."""
         work.staged, work.partial, work.zip_bytes = False, None, None
-        self._due.append(work)
+        self._waiting.add_retry(work)
         self._tell()
 
     async def run(self) -> None:
@@ -231,26 +160,22 @@ class Lane:
                 self._seats.release()
                 continue
             attempt = Attempt(permit=permit, permit_at=boottime())
-            tasks.start_soon(self._attempt, self._pop(), attempt)
+            tasks.start_soon(self._attempt, self._waiting.take(), attempt)
 
     async def _job_at_hand(self, tasks: anyio.abc.TaskGroup) -> bool:
         """Wait for a job that wants a request; False when there will be none."""
         while True:
             self._news = anyio.Event()
             now = anyio.current_time()
-            while self._later and self._later[0][0] <= now:
-                self._due.append(heapq.heappop(self._later)[2])
-            if not self._fresh and not self._source_dry and self._live < LIVE_JOBS:
+            if not self._waiting.has_fresh and not self._source_dry and self._live < LIVE_JOBS:
                 await self._refill(tasks)
                 continue
-            if (self._fresh or self._due) and now >= self._hold_until:
+            ready = self._waiting.ready(now)
+            if ready and now >= self._hold_until:
                 return True
             if self._list_ended and self._source_dry and not self._live:
                 return False
-            wake_at = self._later[0][0] if self._later else math.inf
-            if self._fresh or self._due:
-                wake_at = self._hold_until
-            with anyio.move_on_at(wake_at):
+            with anyio.move_on_at(self._hold_until if ready else self._waiting.next_due()):
                 await self._news.wait()
 
     async def _fit_in(self) -> None:
@@ -270,11 +195,7 @@ class Lane:
             if work.staged:
                 tasks.start_soon(self._ends.deliver, work)
             else:
-                self._fresh.append(work)
-
-    def _pop(self) -> Work:
-        self._retry_turn = bool(self._due) and (not self._fresh or not self._retry_turn)
-        return self._due.popleft() if self._retry_turn else self._fresh.popleft()
+                self._waiting.add(work)
 
     async def _attempt(self, work: Work, attempt: Attempt) -> None:
         attempt.partial = work.partial
@@ -329,12 +250,11 @@ class Lane:
                     self._hold_until = now + delay_s
                     text = f"{error.message}; trying again in {delay_s:.1f} s"
                     self._say("unconnected", None, text, code=error.code, delay_s=delay_s)
-                self._due.appendleft(work)
+                self._waiting.add_retry(work, first=True)
                 self._tell()
             case Next.RETRY:
                 delay_s = self._dice() * decision.ceiling_s
-                due = anyio.current_time() + delay_s
-                heapq.heappush(self._later, (due, next(self._order), work))
+                self._waiting.add_later(work, anyio.current_time() + delay_s)
                 self._attempt_failed(work, error, decision, delay_s)
                 self._tell()
             case Next.REPEAT:
@@ -349,11 +269,11 @@ class Lane:
                     if token != self._renewed:  # many may have come with the same old one
                         self._renewed = token
                         self._say("token_renewed", None, "the access token was renewed")
-                    self._due.appendleft(work)
+                    self._waiting.add_retry(work, first=True)
                     self._tell()
             case Next.AFTER_WINDOW:
                 self._attempt_failed(work, error, decision)
-                self._due.appendleft(work)
+                self._waiting.add_retry(work, first=True)
                 self._tell()
             case Next.END_ACCOUNT:
                 self.end(error)

@@ -23,9 +23,10 @@ from bulkfetch.events import Emit
 from bulkfetch.journal import Counts, Entry, Journal
 from bulkfetch.models import Failure, Job, Outcome, Report, is_job_id
 from bulkfetch.pipeline.finish import Delivery, Finisher, Finishing
-from bulkfetch.pipeline.lane import Ends, Lane, Line, Work
+from bulkfetch.pipeline.lane import Lane
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.staging import StagingRoom
+from bulkfetch.pipeline.work import Ends, Line, Work
 from bulkfetch.window import WindowState
 
 E = TypeVar("E", bound=BaseException)

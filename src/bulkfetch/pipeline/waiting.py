@@ -1,0 +1,65 @@
+"""The jobs of a lane that wait for a request. Pure: time is an argument.
+
+First tries stand in list order. Retries wait until they are due; then they are taken in turn with
+first tries, so that neither starves the other.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections import deque
+
+from bulkfetch.pipeline.work import Work
+
+
+class Waiting:
+    """First tries, due retries, and retries whose backoff is not over; times in seconds."""
+
+    def __init__(self) -> None:
+        self._fresh: deque[Work] = deque()
+        self._due: deque[Work] = deque()
+        self._later: list[tuple[float, int, Work]] = []
+        self._order = itertools.count()
+        self._retry_turn = False
+
+    @property
+    def has_fresh(self) -> bool:
+        """Whether there are first tries."""
+        return bool(self._fresh)
+
+    @property
+    def retries(self) -> int:
+        """How many jobs wait to be tried again."""
+        return len(self._due) + len(self._later)
+
+    def add(self, work: Work) -> None:
+        """Take a first try."""
+        self._fresh.append(work)
+
+    def add_retry(self, work: Work, *, first: bool = False) -> None:
+        """Take a retry that is due now: behind the others, or `first` as it was its turn before."""
+        if first:
+            self._due.appendleft(work)
+        else:
+            self._due.append(work)
+
+    def add_later(self, work: Work, due: float) -> None:
+        """Take a retry that is due at a time."""
+        heapq.heappush(self._later, (due, next(self._order), work))
+
+    def ready(self, now: float) -> bool:
+        """Say whether there is a job to take now."""
+        while self._later and self._later[0][0] <= now:
+            self._due.append(heapq.heappop(self._later)[2])
+        return bool(self._fresh or self._due)
+
+    def next_due(self) -> float:
+        """Say when the next backoff is over, inf when there is none."""
+        return self._later[0][0] if self._later else math.inf
+
+    def take(self) -> Work:
+        """Give the job whose turn it is; there must be one that is `ready`."""
+        self._retry_turn = bool(self._due) and (not self._fresh or not self._retry_turn)
+        return self._due.popleft() if self._retry_turn else self._fresh.popleft()

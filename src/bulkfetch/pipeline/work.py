@@ -1,0 +1,73 @@
+"""What travels through the pipeline, and what a lane is given."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bulkfetch.errors import BulkfetchError
+from bulkfetch.journal import Entry
+from bulkfetch.models import Job
+from bulkfetch.transfer.attempt import Partial
+from bulkfetch.window import Window
+
+if TYPE_CHECKING:
+    # Both bring the HTTP library along, which a run that has nothing to ask does without.
+    from bulkfetch.transfer.door import Door
+    from bulkfetch.zoho.tokens import TokenSource
+
+
+@dataclass(slots=True)
+class Work:
+    """A job under way, with what its attempts have come to.
+
+    `entry` is its place in the journal. `staged` says that its ZIP is, or may be, complete in
+    staging, `recorded` that the journal says so. `attempts` counts result requests over all
+    runs. `tries`, `repeated` and `refetched` as in `transfer.decide.Standing`; `partial` is what a
+    broken attempt left, `furthest` the most bytes that any has left, `zip_bytes` the complete
+    ZIP's size.
+    """
+
+    entry: Entry
+    staged: bool = False
+    recorded: bool = False
+    attempts: int = 0
+    tries: int = 0
+    repeated: bool = False
+    refetched: bool = False
+    partial: Partial | None = None
+    furthest: int = 0
+    zip_bytes: int | None = None
+
+    @property
+    def job(self) -> Job:
+        """The job itself."""
+        return self.entry.job
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a lane needs of its account: `seats` requests in flight, `tries` per job."""
+
+    account: str
+    door: Door
+    window: Window
+    tokens: TokenSource
+    seats: int
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where a lane's jobs come from and go to.
+
+    `take` gives the next jobs of the list, none where there are none now. `note` is told of a job
+    that has cost a request. `deliver` takes a job whose ZIP is complete in staging, and may hold
+    the caller up. `fail` takes one that has failed.
+    """
+
+    take: Callable[[int], Awaitable[list[Work]]]
+    note: Callable[[Work], Awaitable[None]]
+    deliver: Callable[[Work], Coroutine[Any, Any, None]]
+    fail: Callable[[Work, BulkfetchError], Awaitable[None]]
