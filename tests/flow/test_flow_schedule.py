@@ -16,7 +16,7 @@ from tests.support.zips import Item, pack
 
 from bulkfetch import Job, Outcome
 from bulkfetch.archive import Extracted, extract
-from bulkfetch.pipeline import finish, run
+from bulkfetch.pipeline import finish, outcomes, run
 from bulkfetch.sandbox import FaultRule, JobSpec, Sandbox
 
 TINY = JobSpec(content=pack(Item(data=b"Id\n1\n")))
@@ -153,7 +153,7 @@ def test_slow_readers(tmp_path: Path) -> None:
             await asyncio.sleep(3600)
             asked.append(len(server[0].results()))
 
-    with patch.object(run, "OUTCOMES", 4), patch.object(run, "DELIVERIES", 2):
+    with patch.object(outcomes, "WAITING_OUTCOMES", 4), patch.object(run, "DELIVERIES", 2):
         seen = run_flow(
             watch(
                 small(requests=1000),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from bulkfetch.journal import Counts
-from bulkfetch.pipeline.run import Progress
+from bulkfetch.pipeline.progress import Progress
 from bulkfetch.window import WindowState
 
 BUSY = WindowState(

@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from bulkfetch.pipeline.run import Progress
+    from bulkfetch.pipeline.progress import Progress
 
 # Lines that wait for a terminal that does not take them; older ones are dropped and counted.
 _LINES = 2000

@@ -17,7 +17,7 @@ from rich.text import Text
 from bulkfetch.observe.standing import Meter, Standing, standing
 
 if TYPE_CHECKING:
-    from bulkfetch.pipeline.run import Progress
+    from bulkfetch.pipeline.progress import Progress
 
 _BAR_COLUMNS = 40
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bulkfetch.observe.standing import Meter, standing
 
 if TYPE_CHECKING:
-    from bulkfetch.pipeline.run import Progress
+    from bulkfetch.pipeline.progress import Progress
 
 
 def pause_s(elapsed_s: float) -> float:

@@ -1,6 +1,10 @@
 """The spine: ids → journal → lanes (one per account) → finish → outcomes, in one task group.
 
-`places` knows the layout on disk, `lane` fetches for one account, `finish` turns a complete ZIP
-into a published file, `run` ties them together with bounded streams. The pipeline is given its
-window, journal and doors from outside.
+* `run`       one list brought to its end: ties the others together with bounded streams
+* `lane`      the requests of one account; `waiting` its jobs, `work` what it is given
+* `finish`    from a complete ZIP to a published file
+* `outcomes`  the way to the reader; `progress` where a run stands
+* `places`    the layout on disk; `staging` how much may wait there
+
+The pipeline is given its window, journal and doors from outside.
 """

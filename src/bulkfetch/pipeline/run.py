@@ -24,10 +24,11 @@ from bulkfetch.journal import Counts, Entry, Journal
 from bulkfetch.models import Failure, Job, Outcome, Report, is_job_id
 from bulkfetch.pipeline.finish import Delivery, Finisher, Finishing
 from bulkfetch.pipeline.lane import Lane
+from bulkfetch.pipeline.outcomes import Outcomes
 from bulkfetch.pipeline.places import Places
+from bulkfetch.pipeline.progress import Progress
 from bulkfetch.pipeline.staging import StagingRoom
 from bulkfetch.pipeline.work import Ends, Line, Work
-from bulkfetch.window import WindowState
 
 E = TypeVar("E", bound=BaseException)
 Jobs = Iterable[str | Job] | AsyncIterable[str | Job]
@@ -37,28 +38,8 @@ BATCH_JOBS = 2000
 # After a stop, what is under way has this long to end by itself. With two seconds to tidy up it
 # keeps the promise of ten.
 DRAIN_S = 8.0
-# Complete bodies that wait for a finisher, and outcomes that wait for their reader.
+# Complete bodies that wait for a finisher.
 DELIVERIES = 16
-OUTCOMES = 256
-# Failures kept in the report: enough to read, however long the list.
-REPORTED_FAILURES = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a run stands. `list_read` says whether `counts` covers the whole list."""
-
-    counts: Counts
-    list_read: bool
-    stopping: bool
-    requests: int
-    in_flight: int
-    waiting_retries: int
-    received_bytes: int
-    staged_bytes: int
-    file_bytes: int
-    elapsed_s: float
-    windows: dict[str, WindowState]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +90,8 @@ class Run(AsyncIterator[Outcome]):
         self._aborted: RunError | None = None
         self._crash: Exception | None = None
         self._unasked = 0
-        self._zip_bytes = self._file_bytes = 0
-        self._failures: list[Outcome] = []
         self._leftovers: frozenset[str] = frozenset()
-        self._outcomes, self._reader = anyio.create_memory_object_stream[Outcome](OUTCOMES)
-        self._told = anyio.Event()
+        self._outcomes = Outcomes()
         self._loading = anyio.CancelScope()
 
     # --- for the reader --------------------------------------------------------------------------
@@ -124,14 +102,7 @@ class Run(AsyncIterator[Outcome]):
     async def __anext__(self) -> Outcome:
         """Give the next outcome. If cancelled: nothing is lost, the run goes on."""
         try:
-            while True:
-                try:
-                    return self._reader.receive_nowait()
-                except anyio.WouldBlock:
-                    # Not receive(): it loses what it is given in the instant of a cancellation.
-                    if self._told.is_set():
-                        self._told = anyio.Event()
-                    await self._told.wait()
+            return await self._outcomes.next()
         except anyio.EndOfStream:
             if self._crash is not None:
                 raise self._crash from None
@@ -160,13 +131,7 @@ class Run(AsyncIterator[Outcome]):
 
     def leave(self) -> None:
         """Have the iteration end, also of a run whose `work` was cancelled before it began."""
-        self._outcomes.close()
-        self._told.set()
-
-    def __del__(self) -> None:
-        # Outcomes that nobody read are in the journal; the streams would warn of them.
-        self._outcomes.close()
-        self._reader.close()
+        self._outcomes.end()
 
     def progress(self) -> Progress:
         """Say where the run stands now; cheap, for a display."""
@@ -183,7 +148,7 @@ class Run(AsyncIterator[Outcome]):
             waiting_retries=sum(lane.waiting_retries for lane in lanes),
             received_bytes=sum(lane.received_bytes for lane in lanes),
             staged_bytes=self._room.bytes,
-            file_bytes=self._file_bytes,
+            file_bytes=self._outcomes.file_bytes,
             elapsed_s=anyio.current_time() - self._started,
             windows={lane.account: lane.window.state() for lane in lanes},
         )
@@ -364,17 +329,8 @@ class Run(AsyncIterator[Outcome]):
     # --- outcomes --------------------------------------------------------------------------------
 
     async def _conclude(self, outcome: Outcome) -> None:
-        if outcome.status == "done" and not outcome.skipped:
-            self._zip_bytes += outcome.zip_bytes or 0
-            self._file_bytes += sum(file.bytes for file in outcome.files)
-        if outcome.status == "failed" and len(self._failures) < REPORTED_FAILURES:
-            self._failures.append(outcome)
         try:
-            try:
-                self._outcomes.send_nowait(outcome)
-            except anyio.WouldBlock:
-                await self._outcomes.send(outcome)
-            self._told.set()
+            await self._outcomes.put(outcome)
         except anyio.BrokenResourceError:
             # Nobody reads any more; the journal has it.
             self.stop()
@@ -428,13 +384,13 @@ class Run(AsyncIterator[Outcome]):
             pending=now.counts.pending,
             skipped=now.counts.skipped,
             requests=now.requests,
-            zip_bytes=self._zip_bytes,
-            file_bytes=self._file_bytes,
+            zip_bytes=self._outcomes.zip_bytes,
+            file_bytes=self._outcomes.file_bytes,
             elapsed_s=now.elapsed_s,
             aborted=Failure.of(cause) if cause else None,
             interrupted=now.stopping,
             list_read=self._list_read,
-            failures=tuple(self._failures),
+            failures=tuple(self._outcomes.failures),
         )
 
 

@@ -1,0 +1,66 @@
+"""Outcomes on their way from those who end jobs to the one who reads."""
+
+from __future__ import annotations
+
+import anyio
+
+from bulkfetch.models import Outcome
+
+# Outcomes that wait for their reader; more hold up those who end jobs.
+WAITING_OUTCOMES = 256
+# Failures kept for the report: enough to read, however long the list.
+REPORTED_FAILURES = 100
+
+
+class Outcomes:
+    """A bounded stream of outcomes, with the sums of what has gone through it.
+
+    `zip_bytes` and `file_bytes` are of jobs done in this run; `failures` are the first ones.
+    """
+
+    def __init__(self) -> None:
+        self.zip_bytes = 0
+        self.file_bytes = 0
+        self.failures: list[Outcome] = []
+        self._put, self._reader = anyio.create_memory_object_stream[Outcome](WAITING_OUTCOMES)
+        self._news = anyio.Event()
+
+    def __del__(self) -> None:
+        # What nobody read is in the journal; the streams would warn of it.
+        self._put.close()
+        self._reader.close()
+
+    async def put(self, outcome: Outcome) -> None:
+        """Tell of an outcome; waits for the reader when too many wait already.
+
+        If cancelled: it may not be told; the journal has it.
+        """
+        if outcome.status == "done" and not outcome.skipped:
+            self.zip_bytes += outcome.zip_bytes or 0
+            self.file_bytes += sum(file.bytes for file in outcome.files)
+        if outcome.status == "failed" and len(self.failures) < REPORTED_FAILURES:
+            self.failures.append(outcome)
+        try:
+            self._put.send_nowait(outcome)  # a turn of the loop for each would be dear
+        except anyio.WouldBlock:
+            await self._put.send(outcome)
+        self._news.set()
+
+    async def next(self) -> Outcome:
+        """Give the next outcome; raises anyio.EndOfStream after the last.
+
+        If cancelled: none is lost.
+        """
+        while True:
+            try:
+                return self._reader.receive_nowait()
+            except anyio.WouldBlock:
+                # Not receive(): it loses what it is given in the instant of a cancellation.
+                if self._news.is_set():
+                    self._news = anyio.Event()
+                await self._news.wait()
+
+    def end(self) -> None:
+        """There will be no more."""
+        self._put.close()
+        self._news.set()
