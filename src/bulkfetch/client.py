@@ -99,11 +99,14 @@ class Client:
             with anyio.CancelScope(shield=True):
                 await self._stack.aclose()
 
-    def fetch(self, jobs: Jobs) -> Run:
+    def fetch(self, jobs: Jobs, *, only_new: bool = False) -> Run:
         """Start to fetch a list, and give the run: iterate it for the outcomes.
 
         `jobs` are ids or `Job`s, in any iterable or async iterable; a plain iterable is read in the
-        event loop. Ids without an account belong to the only one, or the one named `default`.
+        event loop. `only_new`: jobs that were done before, and those left pending at a stop, are in
+        the report's counts but not among the outcomes.
+
+        Ids without an account belong to the only one, or the one named `default`.
         Raises RuntimeError outside `async with`, or while another list is being fetched.
         """
         if self._tasks is None:
@@ -127,6 +130,7 @@ class Client:
                 threads=threads,
                 staging_bytes=limits.staging_bytes,
                 as_job=lambda job_id: job_of(self._settings, job_id),
+                only_new=only_new,
             ),
             self._line,
             self._emit,
@@ -246,7 +250,7 @@ async def fetch(jobs: Jobs, settings: Settings, *, on_event: Emit = ignore) -> R
     aborted. If cancelled: as `Client`.
     """
     async with Client(settings, on_event=on_event) as client:
-        run = client.fetch(jobs)
+        run = client.fetch(jobs, only_new=True)
         async for _ in run:
             pass
         return run.report

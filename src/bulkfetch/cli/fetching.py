@@ -98,7 +98,7 @@ class Fetching:
         with stop_on_signals(asyncio.get_running_loop(), self._on_signal, self._on_second_signal):
             try:
                 async with Client(self._settings, on_event=self._on_event) as client:
-                    self._run = client.fetch(jobs)
+                    self._run = client.fetch(jobs, only_new=not self._printer.json)
                     if self._stop_asked:
                         self._run.stop()
                     await self._through(self._run)

@@ -35,6 +35,8 @@ Jobs = Iterable[str | Job] | AsyncIterable[str | Job]
 
 # Ids admitted to the journal in one transaction.
 BATCH_JOBS = 2000
+# Jobs read from the journal at a time, to be told one by one.
+PAGE_JOBS = 2000
 # After a stop, what is under way has this long to end by itself. With two seconds to tidy up it
 # keeps the promise of ten.
 DRAIN_S = 8.0
@@ -46,21 +48,24 @@ DELIVERIES = 16
 class Plan:
     """How a run works: threads that unpack, bytes that complete ZIPs may hold in staging.
 
-    `as_job` makes a job of an id given as plain text.
+    `as_job` makes a job of an id given as plain text. `only_new`: those done before and those left
+    pending are counted, but not told one by one.
     """
 
     finishing: Finishing
     threads: int
     staging_bytes: int
     as_job: Callable[[str], Job]
+    only_new: bool = False
 
 
 class Run(AsyncIterator[Outcome]):
     """A run under way: iterate it for the outcomes, in the order in which jobs end.
 
     Every id of the list is answered for: done, failed, or, at the end of a run that was stopped or
-    could not go on, pending. `report` is there when the iteration has ended. A run that had to be
-    aborted as a whole ends the iteration with its RunError, after all that could be told.
+    could not go on, pending (unless the plan is `only_new`). `report` is there when the iteration
+    has ended. A run that had to be aborted as a whole ends the iteration with its RunError, after
+    all that could be told.
     """
 
     def __init__(
@@ -190,7 +195,7 @@ class Run(AsyncIterator[Outcome]):
             # A mistake in here or in the caller's iterable: told where the run is iterated.
             self._crash = _first(group)
         try:
-            if self._opened is not None:
+            if self._opened is not None and not self._plan.only_new:
                 await self._answer_for_the_rest()
         except RunError as error:
             self._aborted = self._aborted or error
@@ -287,7 +292,8 @@ class Run(AsyncIterator[Outcome]):
             while batch := list(itertools.islice(source, BATCH_JOBS)):
                 await admit(batch)
         self._list_read = True
-        await self._tell_skipped()
+        if not self._plan.only_new:
+            await self._tell_skipped()
 
     async def _lane(
         self,
@@ -344,7 +350,7 @@ class Run(AsyncIterator[Outcome]):
     async def _tell_skipped(self) -> None:
         bookmark = 0
         while True:
-            page, bookmark = await self._journal.skipped(bookmark)
+            page, bookmark = await self._journal.skipped(bookmark, PAGE_JOBS)
             if not page:
                 return
             for outcome in page:
@@ -356,7 +362,7 @@ class Run(AsyncIterator[Outcome]):
             bookmark = 0
             cause = self._aborted or self._ended(account)
             while True:
-                page, bookmark = await self._journal.pending(account, bookmark)
+                page, bookmark = await self._journal.pending(account, bookmark, PAGE_JOBS)
                 if not page:
                     break
                 for entry in page:
