@@ -103,6 +103,7 @@ def test_second_signal_in_a_large_body_ends_at_once(tmp_path: Path, server: Serv
         process.send_signal(signal.SIGINT)
         while b"SIGINT" not in process.stderr.readline():
             pass
+        time.sleep(0.5)  # sooner it would be the same stop
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert process.returncode == 130, err

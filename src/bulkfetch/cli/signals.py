@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     import asyncio
 
+# One stop can come as two signals: timeout(1), and shells, send it to the process and to its group.
+# What comes so soon after the first one is still the first one.
+_ONE_STOP_S = 0.3
+
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -45,13 +49,17 @@ def stop_on_signals(
     A third one ends the process by itself: by then something does not end that should.
     """
     seen = 0
+    first_at = float("-inf")
     before = {number: signal.getsignal(number) for number in _STOPPING}
     heeded = [number for number, old in before.items() if old is not signal.SIG_IGN]
 
     def on_signal(number: signal.Signals) -> None:
-        nonlocal seen
+        nonlocal seen, first_at
+        if seen == 1 and loop.time() < first_at + _ONE_STOP_S:
+            return
         seen += 1
         if seen == 1:
+            first_at = loop.time()
             first(number.name)
             return
         second()

@@ -9,6 +9,7 @@ and the lanes start no further request.
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -95,6 +96,8 @@ class Run(AsyncIterator[Outcome]):
         self._aborted: RunError | None = None
         self._crash: Exception | None = None
         self._unasked = 0
+        self._skipped: deque[Outcome] = deque()  # read from the journal and not yet told
+        self._skipped_read = 0  # the journal's bookmark
         self._leftovers: frozenset[str] = frozenset()
         self._outcomes = Outcomes()
         self._loading = anyio.CancelScope()
@@ -196,6 +199,7 @@ class Run(AsyncIterator[Outcome]):
             self._crash = _first(group)
         try:
             if self._opened is not None and not self._plan.only_new:
+                await self._tell_skipped()
                 await self._answer_for_the_rest()
         except RunError as error:
             self._aborted = self._aborted or error
@@ -348,13 +352,15 @@ class Run(AsyncIterator[Outcome]):
         await self._conclude(Outcome(job.id, job.account, "failed", error=Failure.of(error)))
 
     async def _tell_skipped(self) -> None:
-        bookmark = 0
+        """Tell of what was done before, and go on where an earlier call was cut short."""
         while True:
-            page, bookmark = await self._journal.skipped(bookmark, PAGE_JOBS)
+            while self._skipped:
+                await self._conclude(self._skipped[0])
+                self._skipped.popleft()
+            page, self._skipped_read = await self._journal.skipped(self._skipped_read, PAGE_JOBS)
             if not page:
                 return
-            for outcome in page:
-                await self._conclude(outcome)
+            self._skipped.extend(page)
 
     async def _answer_for_the_rest(self) -> None:
         # Whatever the counts say: a batch whose admission was cut short may not be counted yet.
