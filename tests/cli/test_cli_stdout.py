@@ -2,6 +2,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,7 @@ def test_paused_reader_does_not_stop_signals(program: Program) -> None:
     assert process.stdout is not None
     json.loads(process.stdout.readline())
     process.send_signal(signal.SIGINT)
+    time.sleep(0.5)  # sooner it would be the same stop
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 130
     for stream in (process.stdin, process.stdout, process.stderr):
