@@ -197,7 +197,7 @@ async def _beginning(content: aiohttp.StreamReader, watchdog: Watchdog, head: He
             break
         try:
             piece = await watchdog.read(content)
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, OSError):  # the network's: no file is open yet
             if success:
                 raise Truncated("the body broke off at its beginning") from None
             break  # the status alone has to do
