@@ -1,4 +1,4 @@
-"""A virtual clock for whole runs: time stands still while a thread works or a socket has news.
+"""A virtual clock for whole runs: time stands still for threads, dying children, and socket news.
 
 The window, the retries and the in-loop sandbox live on this clock; the journal's thread, the
 unpacking threads and aiofiles are real, and so are the loopback sockets. Before time moves on,
@@ -16,6 +16,7 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack
 from unittest.mock import patch
 
 import anyio.to_thread
+from anyio._backends._asyncio import Process
 from tests.support.virtual_clock import CREEP_S, Idle, VirtualClockLoop
 
 from bulkfetch.journal.writer import Writer
@@ -93,6 +94,8 @@ def run_flow(main: Coroutine[Any, Any, T]) -> T:
         patch.object(anyio.to_thread, "run_sync", _counted(anyio.to_thread.run_sync)),
         patch.object(Writer, "_submit", _counted(Writer._submit)),
         patch.object(Writer, "aclose", _counted(Writer.aclose)),
+        # A killed child dies in real time. Waiting for one that lives is left to the clock.
+        patch.object(Process, "aclose", _counted(Process.aclose)),
         asyncio.Runner(loop_factory=FlowLoop) as runner,
     ):
         return runner.run(main)
