@@ -84,6 +84,7 @@ def list_options(command: F) -> F:
         asked = Asked(settings_file, ids, ids_file, ids_column, account, out)
         return command(asked=asked, **others)
 
+    # It takes other arguments than the command itself, and that is the point.
     return with_options  # type: ignore[return-value]
 
 
@@ -92,21 +93,10 @@ def settings_of(asked: Asked, *, keep_zip: bool = False) -> Settings:
     from bulkfetch.config import load_settings
 
     settings = load_settings(asked.settings_file, out=asked.out, keep_zip=keep_zip or None)
-    return settings if asked.account is None else _with_default(settings, asked.account)
-
-
-def _with_default(settings: Settings, account: str) -> Settings:
-    """Make `account` the one of ids that name none."""
-    settings.account(account)  # or there is no such account
-
-    class ForAccount(type(settings)):  # type: ignore[misc]
-        @property
-        def default_account(self) -> str:
-            return account
-
-    fields = {name: getattr(settings, name) for name in type(settings).model_fields}
-    made: Settings = ForAccount.model_construct(**fields)
-    return made
+    if asked.account is None:
+        return settings
+    settings.account(asked.account)  # or there is no such account
+    return settings.model_copy(update={"fallback_account": asked.account})
 
 
 @contextmanager

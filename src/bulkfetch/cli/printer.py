@@ -193,6 +193,7 @@ class _Terminal(io.TextIOBase):
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
 
+    # A plain attribute in typeshed, a read-only one in TextIOBase itself.
     @property
     def encoding(self) -> str:  # type: ignore[override]
         return self._encoding

@@ -36,6 +36,8 @@ DataCenter = Literal["us", "eu", "in", "au", "jp", "cn", "ca", "sa", "uk", "ae",
 # Zoho: "Only 10 requests for download are allowed for one-minute interval."
 ZOHO_REQUESTS = 10
 ZOHO_PERIOD_S = 60.0
+# The download page documents this path without `bulk` once, in prose; its own sample, the other
+# endpoints and the SDK all have it. Hence the default, and hence a setting.
 RESULT_PATH = "/crm/bulk/{version}/read/{job_id}/result"
 
 
@@ -247,8 +249,11 @@ class Settings(_Frozen):
     """Everything a run needs to know but the ids. Immutable; made by `load_settings` or in code.
 
     `out`, `ids_file` are as the user gave them: relative to the working directory where the
-    settings file was named so. `state_dir` is None where this user has none. `sandbox` are options
-    for the built-in stand-in, `dict(settings.sandbox)`. `warnings` are sentences to be told once.
+    settings file was named so. `fallback_account` is the one of ids that name none, None where
+    that goes by the accounts' names (`default_account`). `state_dir` is None where this user has
+    none. `sandbox` are options for the built-in stand-in, `dict(settings.sandbox)`. `warnings` are
+    sentences to be told once.
+
     Raises ConfigError where a value is right by itself but not beside the others.
     """
 
@@ -263,6 +268,7 @@ class Settings(_Frozen):
     sha256: bool = True
     jobs: Annotated[tuple[JobEntry, ...], Lax] = ()
     sandbox: tuple[tuple[str, JsonValue], ...] = ()
+    fallback_account: AccountName | None = None
     state_dir: FilePath | None = None
     source: FilePath | None = None
     origins: tuple[tuple[str, str], ...] = ()
@@ -288,7 +294,12 @@ class Settings(_Frozen):
 
     @property
     def default_account(self) -> str | None:
-        """The account of ids that name none: the only one, or `default`; None where neither is."""
+        """The account of ids that name none: `fallback_account`, the only one, or `default`.
+
+        None where there is none of these.
+        """
+        if self.fallback_account is not None:
+            return self.fallback_account
         names = [account.name for account in self.accounts]
         return names[0] if len(names) == 1 else "default" if "default" in names else None
 

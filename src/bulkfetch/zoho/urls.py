@@ -7,10 +7,6 @@ from yarl import URL
 from bulkfetch.errors import InvalidJobId
 from bulkfetch.models import is_job_id
 
-# The download page documents this path without `bulk` once, in prose; its own sample, the other
-# endpoints and the SDK all have it. Hence the default, and hence a setting (`result_path`).
-RESULT_PATH = "/crm/bulk/{version}/read/{job_id}/result"
-
 
 def result_url(api_domain: str, result_path: str, version: str, job_id: str) -> URL:
     """Give the address of one job's result.
