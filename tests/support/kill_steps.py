@@ -124,10 +124,14 @@ def _wrap_files(steps: Steps) -> None:
     """Have files opened for writing tell of each write; each goes to the system at once."""
     real = io.open
 
-    class Writer(io.BufferedWriter):
-        def write(self, data: Any) -> int:
+    class Telling:
+        """What both kinds of file do alike; stands before the kind in a class."""
+
+        def write(self: Any, data: Any) -> int:
+            kind: Any = super()
+
             def call() -> int:
-                written = super(Writer, self).write(data)
+                written: int = kind.write(data)
                 self.flush()
                 return written
 
@@ -138,20 +142,10 @@ def _wrap_files(steps: Steps) -> None:
             for line in lines:
                 self.write(line)
 
-    class Changer(io.BufferedRandom):
-        def write(self, data: Any) -> int:
-            def call() -> int:
-                written = super(Changer, self).write(data)
-                self.flush()
-                return written
+    class Writer(Telling, io.BufferedWriter):
+        pass
 
-            size: int = steps.do("write", self.name, call)
-            return size
-
-        def writelines(self, lines: Any) -> None:
-            for line in lines:
-                self.write(line)
-
+    class Changer(Telling, io.BufferedRandom):
         def truncate(self, size: int | None = None) -> int:
             cut: int = steps.do("truncate", self.name, lambda: super(Changer, self).truncate(size))
             return cut
