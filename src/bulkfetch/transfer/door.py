@@ -21,8 +21,10 @@ from bulkfetch.errors import (
     Truncated,
 )
 from bulkfetch.transfer.attempt import Attempt, Partial
-from bulkfetch.transfer.body import READ_BUFFER_BYTES, Watchdog, save
+from bulkfetch.transfer.body import READ_BUFFER_BYTES, ParsedBody, save
+from bulkfetch.transfer.direct import take_over
 from bulkfetch.transfer.gate import gate
+from bulkfetch.transfer.watchdog import Watchdog
 from bulkfetch.window import Window
 from bulkfetch.zoho.redact import redacted
 from bulkfetch.zoho.replies import (
@@ -139,7 +141,7 @@ class Door:
         try:
             head = read_head(response.status, response.headers, self._clock())
             async with Watchdog(attempt, guards.idle_s, guards.min_bytes_per_s) as watchdog:
-                fetched = await self._take(response.content, watchdog, head, part, attempt)
+                fetched = await self._take(response, watchdog, head, part, attempt)
         except BaseException:
             response.close()
             raise
@@ -148,7 +150,7 @@ class Door:
 
     async def _take(
         self,
-        content: aiohttp.StreamReader,
+        response: aiohttp.ClientResponse,
         watchdog: Watchdog,
         head: Head,
         part: Path,
@@ -165,7 +167,7 @@ class Door:
                 raise refused
             first, offset, total, validator = b"", partial.bytes, partial.total, partial.validator
         else:
-            first = await _beginning(content, watchdog, head)
+            first = await _beginning(response.content, watchdog, head)
             refused = refusal(head, first)
             if partial is not None and head.status == 416:
                 attempt.partial = None
@@ -178,7 +180,12 @@ class Door:
             raise TooLarge(f"{offset + head.length} bytes announced, {cap} allowed")
         # From here on the file holds this reply's bytes, and no earlier one's.
         attempt.partial = Partial(offset, total, validator) if validator is not None else None
-        size = await save(content, watchdog, part, first=first, offset=offset, cap_bytes=cap)
+        rest = None if head.length is None else head.length - len(first)
+        direct = take_over(response, watchdog, first, rest)
+        body = direct or ParsedBody(response.content, watchdog, first, cap - offset)
+        size = await save(body, part, offset=offset)
+        if direct is not None:
+            response.close()  # its parser has not seen the body: of no use for another request
         if total is not None and size != total:
             raise Truncated(f"{size} of {total} bytes")
         if size < len(ZIP_MAGIC):

@@ -1,0 +1,110 @@
+"""The patience of a transfer: how long without a byte, how slow over a minute."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from types import TracebackType
+from typing import TypeVar
+
+import aiohttp
+
+from bulkfetch.errors import Stalled
+from bulkfetch.transfer.attempt import Attempt
+
+T = TypeVar("T")
+
+# A transfer's speed is judged over this much time spent waiting for the network.
+RATE_SPAN_S = 60.0
+
+
+class Watchdog:
+    """Ends a transfer that has stopped to move, or moves too slowly.
+
+    No exception of aiohttp does that reliably: its parser waits for ever on a malformed chunk size
+    in a later packet. Only time spent waiting for the network counts; a slow disk of ours is not
+    the sender's fault. Use it around the reads; it ends the block with Stalled.
+    """
+
+    def __init__(self, attempt: Attempt, idle_s: float, min_bytes_per_s: float) -> None:
+        self._attempt = attempt  # keeps the count of bytes
+        self._idle_s = idle_s
+        self._min_bytes_per_s = min_bytes_per_s
+        self._loop = asyncio.get_running_loop()
+        self._scope = asyncio.timeout(None)
+        self._waiting_since: float | None = None
+        self._waited = 0.0
+        self._span_start = (0.0, 0)  # waited, received
+        self._verdict: Stalled | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Watchdog:
+        await self._scope.__aenter__()
+        self._look()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            await self._scope.__aexit__(kind, error, trace)
+        except TimeoutError:
+            if self._verdict is None:
+                raise
+        else:
+            return
+        raise self._verdict
+
+    async def read(self, content: aiohttp.StreamReader) -> bytes:
+        """Give what has arrived, b"" at the end of the body.
+
+        If cancelled: nothing is lost but this transfer.
+        """
+        data = await self.wait(content.readany())
+        self.arrived(len(data))
+        return data
+
+    async def wait(self, news: Awaitable[T]) -> T:
+        """Wait for the network; meanwhile `arrived` may tell of bytes.
+
+        If cancelled: as `news`.
+        """
+        self._waiting_since = self._loop.time()
+        try:
+            return await news
+        finally:
+            self._waited += self._loop.time() - self._waiting_since
+            self._waiting_since = None
+
+    def arrived(self, size: int) -> None:
+        """Count `size` bytes that came: who waits has been waiting since now."""
+        self._attempt.received += size
+        if self._waiting_since is not None:
+            now = self._loop.time()
+            self._waited += now - self._waiting_since
+            self._waiting_since = now
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        waiting = 0.0 if self._waiting_since is None else now - self._waiting_since
+        waited = self._waited + waiting
+        span = waited - self._span_start[0]
+        gained = self._attempt.received - self._span_start[1]
+        if waiting >= self._idle_s:
+            self._verdict = Stalled(f"no byte for {waiting:.0f} s")
+        elif span >= RATE_SPAN_S and gained < span * self._min_bytes_per_s:
+            self._verdict = Stalled(
+                f"{gained / span:.0f} bytes/s over {span:.0f} s, "
+                f"less than {self._min_bytes_per_s:g} bytes/s"
+            )
+        elif span >= RATE_SPAN_S:
+            self._span_start = (waited, self._attempt.received)
+        if self._verdict is not None:
+            self._scope.reschedule(now)
+            return
+        self._timer = self._loop.call_later(min(self._idle_s, RATE_SPAN_S) / 10, self._look)
