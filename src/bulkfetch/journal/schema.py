@@ -128,9 +128,11 @@ def check_version(connection: sqlite3.Connection, path: Path, newest: int = len(
 
     Raises JournalTooNew, or JournalDamaged where the file is something else.
     """
+    # Asked first: who is making the tables just now makes the marks below in the same transaction.
+    empty = connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
     version: int = _pragma(connection, "user_version")
     if _pragma(connection, "application_id") != _APPLICATION_ID:
-        if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        if version == 0 and empty:
             return 0  # killed between creating the file and making its tables
         raise JournalDamaged(f"{path} is a database, but not a journal of bulkfetch")
     if version > newest:
