@@ -64,6 +64,15 @@ def publish(staged: Path, final: Path) -> None:
     Raises PublishConflict, DiskFull, NotWritable; the staged file then still stands, except where
     only the last step, the folder's fsync, failed.
     """
+    place(staged, final)
+    fsync_dir(final.parent)
+
+
+def place(staged: Path, final: Path) -> None:
+    """Do as `publish` up to the folder's fsync: one serves for several files.
+
+    Raises PublishConflict, DiskFull, NotWritable; the staged file then still stands.
+    """
     fsync_file(staged)
     with disk_errors(final):
         if not _replaceable(final):
@@ -74,7 +83,6 @@ def publish(staged: Path, final: Path) -> None:
             os.rename(staged, final)
         except IsADirectoryError as foreign:
             raise PublishConflict(f"{final} is a folder") from foreign
-    fsync_dir(final.parent)
 
 
 def _replaceable(final: Path) -> bool:

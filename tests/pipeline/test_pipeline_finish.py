@@ -36,7 +36,7 @@ def written_down() -> Iterator[list[str]]:
             (finish, ("inspect", "extract", "fsync_file", "fsync_dir")),
             (disk, ("fsync_file", "fsync_dir")),
             (os, ("replace", "rename")),
-            (Journal, ("downloaded", "done", "failed")),
+            (Journal, ("all_downloaded", "all_done", "failed")),
         ):
             for name in names:
                 call = getattr(owner, name)
@@ -70,12 +70,12 @@ def test_order(tmp_path: Path) -> None:
         "fsync_file .part",
         "replace .part → .zip",
         "fsync_dir folder",
-        "downloaded",
+        "all_downloaded",
         "extract .zip → .out",
         "fsync_file .out",
         "rename .out → .csv",
         "fsync_dir folder",
-        "done",
+        "all_done",
         "unlink .zip",
     ]
 
@@ -84,7 +84,7 @@ def test_order_with_kept_zip(tmp_path: Path) -> None:
     """A kept ZIP is published before its file: who sees the file finds the ZIP."""
     steps = run_one(tmp_path / "out", keep_zip=True)
     kept, published = steps.index("rename .keep → .zip"), steps.index("rename .out → .csv")
-    assert steps.index("extract .zip → .out") < kept < published < steps.index("done")
+    assert steps.index("extract .zip → .out") < kept < published < steps.index("all_done")
     assert steps[kept - 1] == "fsync_file .keep"
     assert steps[kept + 1] == "fsync_dir folder"
 

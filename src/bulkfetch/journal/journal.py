@@ -244,27 +244,42 @@ class Journal:
 
         If cancelled: recorded or not, never half.
         """
-        await self._update(entry, _DOWNLOADED, (zip_bytes, attempts, entry.key))
+        await self.all_downloaded([(entry, zip_bytes, attempts)])
+
+    async def all_downloaded(self, wholes: Sequence[tuple[Entry, int, int]]) -> None:
+        """Record as `downloaded`: entry, size of the ZIP in bytes, requests; in one transaction.
+
+        If cancelled: all recorded, or none.
+        """
+        await self._update(
+            _DOWNLOADED,
+            [(entry, (size, attempts, entry.key)) for entry, size, attempts in wholes],
+        )
 
     async def back_to_pending(self, entry: Entry) -> None:
         """Record that the staged ZIP is not usable and is to be fetched again; durable on return.
 
         If cancelled: recorded or not, never half.
         """
-        await self._update(entry, _BACK_TO_PENDING, (entry.key,))
+        await self._update(_BACK_TO_PENDING, [(entry, (entry.key,))])
 
     async def done(self, entry: Entry, outcome: Outcome) -> None:
         """Record that the job's files are published and synced; durable on return.
 
         If cancelled: recorded or not, never half.
         """
+        await self.all_done([(entry, outcome)])
+
+    async def all_done(self, ended: Sequence[tuple[Entry, Outcome]]) -> None:
+        """Record as `done`, in one transaction. If cancelled: all recorded, or none."""
 
         def after(_: None) -> None:
-            self._tally.pending -= 1
-            self._tally.done += 1
+            self._tally.pending -= len(ended)
+            self._tally.done += len(ended)
 
-        columns = self._outcomes.write(outcome)
-        await self._update(entry, _END, (DONE, *columns, entry.key), after)
+        write = self._outcomes.write
+        rows = [(entry, (DONE, *write(outcome), entry.key)) for entry, outcome in ended]
+        await self._update(_END, rows, after)
 
     async def failed(self, entry: Entry, outcome: Outcome) -> None:
         """Record that the job failed in this run; the next one tries it again. Durable on return.
@@ -277,7 +292,7 @@ class Journal:
             self._tally.failed += 1
 
         columns = self._outcomes.write(outcome)
-        await self._update(entry, _END, (FAILED, *columns, entry.key), after)
+        await self._update(_END, [(entry, (FAILED, *columns, entry.key))], after)
 
     async def attempted(self, entry: Entry, attempts: int) -> None:
         """Note how many requests the job has cost so far; written along with the next write.
@@ -303,14 +318,15 @@ class Journal:
 
     async def _update(
         self,
-        entry: Entry,
         statement: str,
-        values: tuple[object, ...],
+        rows: Sequence[tuple[Entry, tuple[object, ...]]],
         after: Callable[[None], None] | None = None,
     ) -> None:
         def work(connection: sqlite3.Connection) -> None:
-            if connection.execute(statement, values).rowcount != 1:
-                raise ValueError(f"job {entry.job.id} has ended already, or is of another journal")
+            for entry, values in rows:
+                if connection.execute(statement, values).rowcount != 1:
+                    text = f"job {entry.job.id} has ended already, or is of another journal"
+                    raise ValueError(text)
 
         self._write_attempts()
         await self._writer.write(work, after)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,11 +20,11 @@ import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from bulkfetch.archive import Extracted, ExtractionCancelled, Limits, Member, extract, inspect
-from bulkfetch.disk import disk_error, fsync_dir, fsync_file, publish
+from bulkfetch.disk import disk_error, fsync_dir, fsync_file, place, publish
 from bulkfetch.errors import ArchiveError, BulkfetchError, NotAZip, PublishConflict, ZipCorrupt
 from bulkfetch.events import Emit, Event, Kind
 from bulkfetch.journal import Journal
-from bulkfetch.models import Failure, Outcome, PublishedFile
+from bulkfetch.models import Failure, Job, Outcome, PublishedFile
 from bulkfetch.pipeline.lane import Lane
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.staging import StagingRoom
@@ -33,13 +33,30 @@ from bulkfetch.transfer.decide import Next
 
 T = TypeVar("T")
 
+# ZIPs of at most this size are finished in company: for these the steps around the bytes (hops to
+# a thread, journal entries, folder fsyncs) are all of the cost. Larger ones would wait in vain.
+SMALL_BYTES = 256 << 10
+BATCH_JOBS = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A job whose ZIP is complete in staging, and the lane that it came from."""
+    """A job whose ZIP is complete in staging, and the lane that it came from.
+
+    `salvaged`: the ZIP is from an earlier run, and of unknown size.
+    """
 
     lane: Lane
     work: Work
+    salvaged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A ZIP that is complete, verified in structure, and synced."""
+
+    member: Member
+    zip_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +109,8 @@ class Finisher:
         `halt` makes short; a job that was not done is finished by a later run from its ZIP.
         """
         async with deliveries:
-            async for delivery in deliveries:
-                await self._finish(delivery)
+            async for batch in _batches(deliveries):
+                await self._finish(batch)
                 if not deliveries.statistics().current_buffer_used:
                     await self._in_thread(lambda: None)  # nothing but the spent ones
 
@@ -117,56 +134,88 @@ class Finisher:
         lane.concluded()
         await self._conclude(outcome)
 
-    async def _finish(self, delivery: Delivery) -> None:
-        lane, work = delivery.lane, delivery.work
-        salvaged = work.zip_bytes is None
+    async def _finish(self, batch: list[Delivery]) -> None:
+        """Bring a batch to its end, each step for all of it: most of what a step costs is shared.
+
+        What is wrong with one job is that job's end alone; the disk's errors end the run.
+        """
         try:
-            staged = await self._in_thread(lambda: self._stage(work))
-            if staged is None:
-                # The journal speaks of a ZIP that is gone: somebody cleaned up.
-                await self._again(lane, work)
-                return
-            member, size = staged
-            if salvaged:
-                self._room.add(size)
-                work.zip_bytes = size
-                text = "its ZIP is here already; nothing is asked"
-                self._say("salvaged", work, text, zip_bytes=size)
-            if not work.recorded:
-                await self._journal.downloaded(work.entry, zip_bytes=size, attempts=work.attempts)
+            found = await self._in_thread(lambda: self._stage(batch))
+            whole = []
+            for delivery, staged in zip(batch, found, strict=True):
+                if isinstance(staged, Staged):
+                    if delivery.salvaged:
+                        self._count_in(delivery.work, staged)
+                    whole.append(delivery)
+                else:
+                    await self._unusable(delivery, staged)
+            new = [each.work for each in whole if not each.work.recorded]
+            if new:
+                await self._journal.all_downloaded(
+                    [(work.entry, work.zip_bytes or 0, work.attempts) for work in new]
+                )
+            for work in new:
                 work.recorded = True
-            path, extracted = await self._in_thread(lambda: self._unpack(work, member))
-        except (ArchiveError, NotAZip) as error:
-            await self._refused(lane, work, error, salvaged)
-            return
-        except ExtractionCancelled:
-            # Halted: the ZIP is complete in staging, and a later run unpacks it.
-            return
-        except PublishConflict as error:
-            # The ZIP stays in staging: once the way is free, a later run needs no request.
-            self._room.remove(work.zip_bytes or 0)
-            await self.fail(lane, work, error)
-            return
+            members = [staged.member for staged in found if isinstance(staged, Staged)]
+            ends = await self._in_thread(lambda: self._unpack(whole, members)) if whole else []
+            await self._conclude_done(
+                [
+                    (delivery, self._done(delivery.work, *end))
+                    for delivery, end in zip(whole, ends, strict=True)
+                    if not isinstance(end, Exception)
+                ]
+            )
+            for delivery, end in zip(whole, ends, strict=True):
+                if isinstance(end, Exception):
+                    await self._unusable(delivery, end)
         except OSError as error:
             raise disk_error(error) from error
-        outcome = Outcome(
+
+    def _count_in(self, work: Work, staged: Staged) -> None:
+        self._room.add(staged.zip_bytes)
+        work.zip_bytes = staged.zip_bytes
+        text = "its ZIP is here already; nothing is asked"
+        self._say("salvaged", work, text, zip_bytes=staged.zip_bytes)
+
+    def _done(self, work: Work, path: Path, extracted: Extracted) -> Outcome:
+        return Outcome(
             job_id=work.job.id,
             account=work.job.account,
             status="done",
             files=(PublishedFile(self._places.report(path), extracted.bytes, extracted.sha256),),
-            zip_bytes=size,
+            zip_bytes=work.zip_bytes,
             attempts=work.attempts,
         )
-        await self._journal.done(work.entry, outcome)
-        self._spent.append(self._places.zip(work.job))
-        self._room.remove(size)
-        lane.concluded()
-        await self._conclude(outcome)
 
-    async def _refused(
-        self, lane: Lane, work: Work, error: ArchiveError | NotAZip, salvaged: bool
-    ) -> None:
-        if salvaged and isinstance(error, ZipCorrupt | NotAZip):
+    async def _conclude_done(self, done: list[tuple[Delivery, Outcome]]) -> None:
+        if done:
+            await self._journal.all_done([(each.work.entry, outcome) for each, outcome in done])
+        for delivery, _ in done:
+            self._spent.append(self._places.zip(delivery.work.job))
+            self._room.remove(delivery.work.zip_bytes or 0)
+            delivery.lane.concluded()
+        for _, outcome in done:
+            await self._conclude(outcome)
+
+    async def _unusable(self, delivery: Delivery, error: Exception | None) -> None:
+        lane, work = delivery.lane, delivery.work
+        match error:
+            case None:
+                # The journal speaks of a ZIP that is gone: somebody cleaned up.
+                await self._again(lane, work)
+            case ArchiveError() | NotAZip():
+                await self._refused(delivery, error)
+            case PublishConflict():
+                # The ZIP stays in staging: once the way is free, a later run needs no request.
+                self._room.remove(work.zip_bytes or 0)
+                await self.fail(lane, work, error)
+            case _:
+                # Halted: the ZIP is complete in staging, and a later run unpacks it.
+                assert isinstance(error, ExtractionCancelled)
+
+    async def _refused(self, delivery: Delivery, error: ArchiveError | NotAZip) -> None:
+        lane, work = delivery.lane, delivery.work
+        if delivery.salvaged and isinstance(error, ZipCorrupt | NotAZip):
             # A dead run's body that never was complete, or that the disk has lost.
             await self._again(lane, work)
         elif lane.judge(work, None, error).next is Next.REFETCH:
@@ -211,21 +260,48 @@ class Finisher:
 
     # --- in a thread -----------------------------------------------------------------------------
 
-    def _stage(self, work: Work) -> tuple[Member, int] | None:
-        staged, part = self._places.zip(work.job), self._places.part(work.job)
-        source = staged if staged.exists() else part
-        if not source.exists():
-            return None
-        member = inspect(source, self._finishing.limits)
-        fsync_file(source)
-        if source is part:
-            os.replace(part, staged)
-            fsync_dir(staged.parent)
-        return member, staged.stat().st_size
+    def _stage(self, batch: list[Delivery]) -> list[Staged | ArchiveError | NotAZip | None]:
+        """Verify each ZIP's structure and have it under its own name, synced; None: it is gone."""
+        found: list[Staged | ArchiveError | NotAZip | None] = []
+        moved = False
+        for delivery in batch:
+            job = delivery.work.job
+            staged, part = self._places.zip(job), self._places.part(job)
+            source = staged if staged.exists() else part
+            if not source.exists():
+                found.append(None)
+                continue
+            try:
+                member = inspect(source, self._finishing.limits)
+            except (ArchiveError, NotAZip) as error:
+                found.append(error)
+                continue
+            fsync_file(source)
+            if source is part:
+                os.replace(part, staged)
+                moved = True
+            found.append(Staged(member, staged.stat().st_size))
+        if moved:
+            fsync_dir(self._places.staging)
+        return found
 
-    def _unpack(self, work: Work, member: Member) -> tuple[Path, Extracted]:
-        places, staged = self._places, self._places.zip(work.job)
-        target = places.unpacked(work.job)
+    def _unpack(
+        self, batch: list[Delivery], members: list[Member]
+    ) -> list[tuple[Path, Extracted] | BulkfetchError | ExtractionCancelled]:
+        """Publish each ZIP's file."""
+        ends: list[tuple[Path, Extracted] | BulkfetchError | ExtractionCancelled] = []
+        for delivery, member in zip(batch, members, strict=True):
+            try:
+                ends.append(self._unpack_one(delivery.work.job, member))
+            except (ArchiveError, NotAZip, PublishConflict, ExtractionCancelled) as error:
+                ends.append(error)
+        if any(isinstance(end, tuple) for end in ends):
+            fsync_dir(self._places.out)
+        return ends
+
+    def _unpack_one(self, job: Job, member: Member) -> tuple[Path, Extracted]:
+        places, staged = self._places, self._places.zip(job)
+        target = places.unpacked(job)
         target.unlink(missing_ok=True)
         try:
             extracted = extract(
@@ -237,9 +313,9 @@ class Finisher:
                 digest=self._finishing.sha256,
             )
             if self._finishing.keep_zip:
-                _keep(staged, places.out / f"{work.job.id}.zip")
-            final = places.published(work.job, member.suffix)
-            publish(target, final)
+                _keep(staged, places.out / f"{job.id}.zip")
+            final = places.published(job, member.suffix)
+            place(target, final)
         finally:
             target.unlink(missing_ok=True)
         return final, extracted
@@ -276,6 +352,27 @@ class Finisher:
 
     def _say(self, kind: Kind, work: Work, message: str, **data: int | float | str) -> None:
         self._emit(Event(kind, message, work.job.account, work.job.id, data))
+
+
+async def _batches(
+    deliveries: MemoryObjectReceiveStream[Delivery],
+) -> AsyncIterator[list[Delivery]]:
+    """Give small ZIPs together, as many as wait; others one by one."""
+    async for first in deliveries:
+        batch = [first]
+        while _is_small(batch[-1]) and len(batch) < BATCH_JOBS:
+            try:
+                batch.append(deliveries.receive_nowait())
+            except (anyio.WouldBlock, anyio.EndOfStream):
+                break
+        if len(batch) > 1 and not _is_small(batch[-1]):
+            yield batch[:-1]
+            batch = batch[-1:]
+        yield batch
+
+
+def _is_small(delivery: Delivery) -> bool:
+    return not delivery.salvaged and (delivery.work.zip_bytes or 0) <= SMALL_BYTES
 
 
 def _keep(staged: Path, final: Path) -> None:

@@ -41,8 +41,8 @@ PAGE_JOBS = 2000
 # After a stop, what is under way has this long to end by itself. With two seconds to tidy up it
 # keeps the promise of ten.
 DRAIN_S = 8.0
-# Complete bodies that wait for a finisher.
-DELIVERIES = 16
+# Complete bodies that wait for a finisher: enough that small ones come to it in company.
+DELIVERIES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +321,7 @@ class Run(AsyncIterator[Outcome]):
             await self._journal.attempted(work.entry, work.attempts)
 
         async def hand_over(work: Work) -> None:
-            await deliver.send(Delivery(lane, work))
+            await deliver.send(Delivery(lane, work, salvaged=work.zip_bytes is None))
 
         async def fail(work: Work, error: BulkfetchError) -> None:
             await finisher.fail(lane, work, error)
