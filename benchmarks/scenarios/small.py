@@ -58,6 +58,7 @@ def contests(stage: Stage) -> Sequence[Contest]:
             cases=cases,
             reference=shortest,
             repeats=stage.scaled(3, 1),
+            hoards=True,
             x_label="jobs in the list",
             y_figures=("jobs_per_s", "cpu_us_per_job", "peak_rss_bytes"),
             targets=[

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from benchmarks.model import Case, Contest, Target, figure
-from benchmarks.stage import Stage
+from benchmarks.stage import DATA, Stage
 
-HELP, IDLE = "bulkfetch --help", "bulkfetch run, nothing to do"
+HELP, IDLE = "bulkfetch --help", "bulkfetch run, all done before"
+EMPTY = "bulkfetch run, an empty list"
 
 # A list without an id. The settings lie beside the output folder.
-_IDLE = """
+_EMPTY = """
 printf 'out = "%s"\\n[account]\\ndata_center = "us"\\n' "$1" > "$1.toml"
 exec "$2" -m bulkfetch run "$1.toml" --ids /dev/null -q
+"""
+# A list that an earlier run, which is not measured, has brought home.
+_IDLE = """
+cd "$(dirname "$2")" && exec "$1" -m bulkfetch run idle.toml --ids idle.txt -q
 """
 
 
 def contests(stage: Stage) -> Sequence[Contest]:
     """Both, and the bare interpreter that neither can undercut."""
     env = stage.ours(HELP, "").env
-    idle = stage.shell(IDLE, _IDLE, sys.executable, needs=[])
+    empty = stage.shell(EMPTY, _EMPTY, sys.executable, needs=[])
+    done = _all_done(env)
+
+    def idle(_: Path) -> Sequence[str]:
+        return ["sh", "-c", _IDLE, "sh", sys.executable, os.fspath(done)]
 
     def python(*words: str) -> Sequence[str]:
         return [sys.executable, *words]
@@ -32,16 +44,33 @@ def contests(stage: Stage) -> Sequence[Contest]:
             title="Start-up",
             cases=[
                 Case(HELP, lambda _: python("-m", "bulkfetch", "--help"), env=env, ours=True),
-                replace(idle, env=env, ours=True),
+                Case(IDLE, idle, env=env, ours=True),
+                replace(empty, env=env, ours=True),
                 Case("python -c pass", lambda _: python("-c", "pass")),
                 Case("python -c 'import aiohttp'", lambda _: python("-c", "import aiohttp")),
             ],
             reference="python -c pass",
             repeats=stage.scaled(11, 3),
-            notes="Nothing to do: settings read, folder locked, journal opened, no request.",
+            notes="All done before: list read, folder locked, journal asked; no request.",
             targets=[
                 Target("--help, s", figure(HELP, "wall_s"), 0.2),
                 Target("run of nothing to do, s", figure(IDLE, "wall_s"), 0.2),
             ],
         )
     ]
+
+
+def _all_done(env: Mapping[str, str]) -> Path:
+    """Have ten jobs brought home from the built-in stand-in; give a file in that folder."""
+    room = DATA / "idle"
+    room.mkdir(parents=True, exist_ok=True)
+    (room / "idle.toml").write_text('out = "out"\n[account]\ndata_center = "sandbox"\n')
+    listed = room / "idle.txt"
+    listed.write_text("".join(f"55402300000056{number:04d}\n" for number in range(10)))
+    subprocess.run(
+        [sys.executable, "-m", "bulkfetch", "run", "idle.toml", "--ids", "idle.txt", "-q"],
+        cwd=room,
+        env={**os.environ, **env},
+        check=True,
+    )
+    return listed

@@ -118,7 +118,7 @@ def test_no_server(tmp_path: Path) -> None:
     assert report.requests == 0
 
 
-@pytest.mark.parametrize("step", ["extract", "publish", "fsync_file"])
+@pytest.mark.parametrize("step", ["extract", "place", "fsync_file"])
 def test_full_disk(tmp_path: Path, step: str) -> None:
     """A full disk aborts the run, all is answered for, and what came whole is not asked again."""
     jobs = ids(4)

@@ -143,8 +143,8 @@ def test_bodies_of_more_than_a_minute(tmp_path: Path, seats: int, second: int) -
     assert seen.report.ok
 
 
-def test_slow_readers(tmp_path: Path) -> None:
-    """Who reads the outcomes slowly holds up the requests: memory and disk do not fill."""
+def asked_of_a_slow_reader(out: Path, batch: int) -> list[int]:
+    """Read one outcome in an hour at first; give how many requests were made by then."""
     server: list[Sandbox] = []
     asked: list[int] = []
 
@@ -153,20 +153,36 @@ def test_slow_readers(tmp_path: Path) -> None:
             await asyncio.sleep(3600)
             asked.append(len(server[0].results()))
 
-    with patch.object(outcomes, "WAITING_OUTCOMES", 4), patch.object(run, "DELIVERIES", 2):
+    with (
+        patch.object(outcomes, "WAITING_OUTCOMES", 4),
+        patch.object(run, "DELIVERIES", 2),
+        patch.object(finish, "BATCH_JOBS", batch),
+    ):
         seen = run_flow(
             watch(
                 small(requests=1000),
                 ids(60),
-                tmp_path / "out",
+                out,
                 prepare=server.append,
                 reading=reading,
                 window={"requests": 1000, "concurrency": 3},
             )
         )
-    # One is being read, four are told, four finishers hold one, two wait for those, three seats.
-    assert asked == [14, 15]
     assert seen.report.done == 60
+    return asked
+
+
+def test_slow_readers(tmp_path: Path) -> None:
+    """Who reads the outcomes slowly holds up the requests: memory and disk do not fill."""
+    # One is being read, four are told, four finishers hold one, two wait for those, three seats.
+    assert asked_of_a_slow_reader(tmp_path / "out", batch=1) == [14, 15]
+
+
+def test_slow_readers_of_small_results(tmp_path: Path) -> None:
+    """The same where finishers take several at once: each holds a batch, and no more."""
+    first, second = asked_of_a_slow_reader(tmp_path / "out", batch=3)
+    assert 14 <= first <= 1 + 4 + 4 * 3 + 2 + 3
+    assert second <= first + 1 + 4
 
 
 def test_staging_limit(tmp_path: Path) -> None:

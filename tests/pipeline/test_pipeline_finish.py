@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 from unittest.mock import patch
 
 from tests.support.flow_clock import run_flow
-from tests.support.flows import ids, small, watch
+from tests.support.flows import Seen, ids, small, watch
 
 from bulkfetch import Job, disk
+from bulkfetch.archive import inspect
 from bulkfetch.journal import Journal
 from bulkfetch.pipeline import finish
 
@@ -107,3 +109,58 @@ def test_kept_zips_without_links(tmp_path: Path) -> None:
     with patch.object(os, "link", no_links):
         run_one(tmp_path / "other", keep_zip=True)
     assert (tmp_path / "other" / f"{ids(1)[0]}.zip").read_bytes() == archive
+
+
+def run_many(out: Path, count: int, **how: Any) -> tuple[list[str], Seen]:
+    """Run a list whose results all wait when the finishers come; give steps and what was seen."""
+    go = threading.Event()
+    steps_of: list[str] = []
+
+    def held(*arguments: Any, **more: Any) -> Any:
+        # The first to be inspected waits until the others have come.
+        go.wait(0.3)
+        return inspect(*arguments, **more)
+
+    with patch.object(finish, "inspect", held), written_down() as steps:
+        seen = run_flow(
+            watch(
+                small(requests=1000, **how),
+                ids(count),
+                out,
+                window={"requests": 1000, "concurrency": count},
+            )
+        )
+        steps_of = list(steps)
+    return steps_of, seen
+
+
+def test_small_results_share_their_steps(tmp_path: Path) -> None:
+    """Several small ones: each file is synced, folders and journal once for many, in order."""
+    steps, seen = run_many(tmp_path / "out", 40)
+    assert seen.report.done == 40
+    first = steps.index("inspect .part")
+    steps = steps[first:]
+    assert steps.count("fsync_file .part") == steps.count("fsync_file .out") == 40
+    assert steps.count("all_done") < 40
+    assert steps.count("fsync_dir folder") <= steps.count("all_downloaded") + steps.count(
+        "all_done"
+    )
+    # Before anything is said to be done, its folder is synced after the last rename before that.
+    assert steps.index("fsync_dir folder") < steps.index("all_downloaded")
+    published = [step for step in steps if step.startswith(("rename", "all_done"))]
+    assert published[-1] == "all_done"
+
+
+def test_one_refused_among_small_ones(tmp_path: Path) -> None:
+    """A refused archive is its own job's end: those finished along with it are done."""
+    bad = ids(40)[7]
+    _, seen = run_many(tmp_path / "out", 40, faults={bad: ("zip_encrypted",)})
+    assert (seen.report.done, seen.report.failed) == (39, 1)
+    assert [outcome.job_id for outcome in seen.outcomes if outcome.status == "failed"] == [bad]
+
+
+def test_small_zips_of_large_files(tmp_path: Path) -> None:
+    """After so many bytes unpacked the rest of a batch waits for another hop; all are done."""
+    with patch.object(finish, "UNPACK_BYTES", 1):
+        _, seen = run_many(tmp_path / "out", 40)
+    assert seen.report.done == 40

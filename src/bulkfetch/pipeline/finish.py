@@ -12,6 +12,7 @@ import shutil
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,6 +38,8 @@ T = TypeVar("T")
 # a thread, journal entries, folder fsyncs) are all of the cost. Larger ones would wait in vain.
 SMALL_BYTES = 256 << 10
 BATCH_JOBS = 32
+# Small ZIPs may hold large files: after so many bytes the rest is left to a later hop.
+UNPACK_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,39 +140,43 @@ class Finisher:
     async def _finish(self, batch: list[Delivery]) -> None:
         """Bring a batch to its end, each step for all of it: most of what a step costs is shared.
 
-        What is wrong with one job is that job's end alone; the disk's errors end the run.
+        What is wrong with one job is that job's end alone, and is told of after the good ones are
+        safe; the disk's errors end the run.
         """
         try:
             found = await self._in_thread(lambda: self._stage(batch))
-            whole = []
+            unusable: list[tuple[Delivery, Exception | None]] = []
+            whole: list[tuple[Delivery, Member]] = []
             for delivery, staged in zip(batch, found, strict=True):
                 if isinstance(staged, Staged):
                     if delivery.salvaged:
                         self._count_in(delivery.work, staged)
-                    whole.append(delivery)
+                    whole.append((delivery, staged.member))
                 else:
-                    await self._unusable(delivery, staged)
-            new = [each.work for each in whole if not each.work.recorded]
-            if new:
-                await self._journal.all_downloaded(
-                    [(work.entry, work.zip_bytes or 0, work.attempts) for work in new]
-                )
-            for work in new:
-                work.recorded = True
-            members = [staged.member for staged in found if isinstance(staged, Staged)]
-            ends = await self._in_thread(lambda: self._unpack(whole, members)) if whole else []
-            await self._conclude_done(
-                [
-                    (delivery, self._done(delivery.work, *end))
-                    for delivery, end in zip(whole, ends, strict=True)
-                    if not isinstance(end, Exception)
-                ]
-            )
-            for delivery, end in zip(whole, ends, strict=True):
-                if isinstance(end, Exception):
-                    await self._unusable(delivery, end)
+                    unusable.append((delivery, staged))
+            await self._record([each.work for each, _ in whole if not each.work.recorded])
+            while whole:
+                ends = await self._in_thread(partial(self._unpack, whole))
+                done = []
+                for (delivery, _), end in zip(whole, ends, strict=False):
+                    if isinstance(end, Exception):
+                        unusable.append((delivery, end))
+                    else:
+                        done.append((delivery, self._done(delivery.work, *end)))
+                await self._conclude_done(done)
+                whole = whole[len(ends) :]
+            for delivery, error in unusable:
+                await self._unusable(delivery, error)
         except OSError as error:
             raise disk_error(error) from error
+
+    async def _record(self, whole: list[Work]) -> None:
+        if whole:
+            await self._journal.all_downloaded(
+                [(work.entry, work.zip_bytes or 0, work.attempts) for work in whole]
+            )
+        for work in whole:
+            work.recorded = True
 
     def _count_in(self, work: Work, staged: Staged) -> None:
         self._room.add(staged.zip_bytes)
@@ -286,17 +293,24 @@ class Finisher:
         return found
 
     def _unpack(
-        self, batch: list[Delivery], members: list[Member]
+        self, whole: list[tuple[Delivery, Member]]
     ) -> list[tuple[Path, Extracted] | BulkfetchError | ExtractionCancelled]:
-        """Publish each ZIP's file."""
+        """Publish the files of the first ones, until UNPACK_BYTES are written, one at least."""
         ends: list[tuple[Path, Extracted] | BulkfetchError | ExtractionCancelled] = []
-        for delivery, member in zip(batch, members, strict=True):
+        folders, written = set(), 0
+        for delivery, member in whole:
             try:
-                ends.append(self._unpack_one(delivery.work.job, member))
+                final, extracted = self._unpack_one(delivery.work.job, member)
             except (ArchiveError, NotAZip, PublishConflict, ExtractionCancelled) as error:
                 ends.append(error)
-        if any(isinstance(end, tuple) for end in ends):
-            fsync_dir(self._places.out)
+                continue
+            ends.append((final, extracted))
+            folders.add(final.parent)
+            written += extracted.bytes
+            if written >= UNPACK_BYTES:
+                break
+        for folder in folders:
+            fsync_dir(folder)
         return ends
 
     def _unpack_one(self, job: Job, member: Member) -> tuple[Path, Extracted]:

@@ -180,7 +180,7 @@ class Lane:
 
     async def _fit_in(self) -> None:
         """Wait until one request more is no more than the account seems to bear at once."""
-        while (cap := self._line.window.state().in_flight_cap) and len(self._in_flight) >= cap:
+        while (cap := self._line.window.in_flight_cap) and len(self._in_flight) >= cap:
             self._news = anyio.Event()
             await self._news.wait()
 

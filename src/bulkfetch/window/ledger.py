@@ -42,6 +42,8 @@ T = TypeVar("T")
 
 # How soon to come again when another process holds the file: a transaction takes some 50 µs.
 BUSY_S = 0.002
+# How often what is past is cleared away, in seconds; besides, before anybody is told to wait.
+HEAL_S = 1.0
 # How long aclose tries to write what is still unwritten; the leases stand in for the rest.
 LAST_WORDS_S = 2.0
 LAST_TRY_S = 0.01
@@ -88,6 +90,8 @@ class Ledger:
         self._unwritten: list[Callable[[], None]] = []
         self._news: list[WindowEvent] = []
         self._renew_at = math.inf
+        self._heal_at = -math.inf
+        self._in_flight_cap: int | None = None
         self._own: SlotBook | None = None
         self._ended = False
         self._rows = Rows(db, account_key, self._owner, settings, self._lease_s)
@@ -129,6 +133,11 @@ class Ledger:
     def leave(self) -> None:
         """Nobody waits in this process any more."""
         self._write(self._rows.drop_ticket)
+
+    @property
+    def in_flight_cap(self) -> int | None:
+        """As `terms.Window` says."""
+        return self._in_flight_cap if self._own is None else self._own.in_flight_cap
 
     def state(self, waiting: int) -> WindowState:
         """Say how things stand, over all processes of the machine."""
@@ -216,7 +225,21 @@ class Ledger:
 
     def _take(self) -> Lease | float:
         now = self._now()
+        healed = now >= self._heal_at
+        if healed:
+            self._heal(now)
+        taken = self._look(now)
+        if isinstance(taken, float) and not healed:
+            # It may be for a stamp that was to be healed that nothing is free.
+            self._heal(now)
+            taken = self._look(now)
+        return taken
+
+    def _heal(self, now: float) -> None:
         self._rows.heal(now)
+        self._heal_at = now + HEAL_S
+
+    def _look(self, now: float) -> Lease | float:
         others = self._rows.others(now)
         requests = min([self._settings.requests, *(other.requests for other in others)])
         refill_s = max([self._settings.refill_s, *(other.refill_s for other in others)])
@@ -280,6 +303,7 @@ class Ledger:
             self._rows.keep(replace(share, probe_until=until))
 
     def _learn(self, before: Share, after: Share, now: float) -> Share:
+        self._in_flight_cap = after.in_flight_cap
         if after != before:
             self._rows.keep(after)
             self._news += shares.news(before, after, self._settings, now)

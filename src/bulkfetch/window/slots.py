@@ -102,6 +102,11 @@ class SlotBook:
         plain = self._share.probe == NO_PROBE and self._share.in_flight_cap is None
         return first or end != "answered" or slot.probe or not plain
 
+    @property
+    def in_flight_cap(self) -> int | None:
+        """As `terms.Window` says."""
+        return self._share.in_flight_cap
+
     def upkeep(self) -> float:
         """Nothing is due by itself."""
         return math.inf

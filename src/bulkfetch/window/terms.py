@@ -145,6 +145,14 @@ class Window(Protocol):
         """
         ...
 
+    @property
+    def in_flight_cap(self) -> int | None:
+        """How many requests at once the account seems to bear, None where nothing is known.
+
+        As of the last slot taken or settled: it costs nothing, `state` may read a file.
+        """
+        ...
+
     def state(self) -> WindowState:
         """Say how things stand."""
         ...

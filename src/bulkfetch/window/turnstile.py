@@ -20,6 +20,11 @@ S = TypeVar("S")
 class Book(Protocol[S]):
     """Who holds which slot. All calls are short, synchronous, and from the loop's thread."""
 
+    @property
+    def in_flight_cap(self) -> int | None:
+        """As `terms.Window` says."""
+        ...
+
     def take(self, waiting: int) -> S | float:
         """Give a slot, or the seconds after which to ask again; inf: when something is settled.
 
@@ -82,6 +87,11 @@ class Turnstile(Generic[S]):
             elif not mine.cancelled() and mine.exception() is None:
                 mine.result().unused()  # granted in the same step: the next one gets it
             raise
+
+    @property
+    def in_flight_cap(self) -> int | None:
+        """How many requests at once the account seems to bear, None where nothing is known."""
+        return self._book.in_flight_cap
 
     def state(self) -> WindowState:
         """Say how things stand."""

@@ -1,0 +1,200 @@
+"""Large bodies come straight off the transport: the same bytes, the same ends, no parser."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+import trustme
+
+from bulkfetch.errors import Stalled, Truncated
+from bulkfetch.transfer.attempt import Attempt
+from bulkfetch.transfer.body import ParsedBody, save
+from bulkfetch.transfer.direct import BLOCK_BYTES, WORTH_BYTES, DirectBody, take_over
+from bulkfetch.transfer.watchdog import Watchdog
+
+BODY = random.Random(5).randbytes(WORTH_BYTES + 3 * BLOCK_BYTES + 12345)
+Send = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+def head(length: int = len(BODY), more: str = "") -> bytes:
+    """Give the head of an answer."""
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{more}\r\n".encode()
+
+
+async def whole(writer: asyncio.StreamWriter) -> None:
+    """Send all of it."""
+    writer.write(head() + BODY)
+    await writer.drain()
+
+
+@asynccontextmanager
+async def answering(
+    send: Send, authority: trustme.CA | None = None
+) -> AsyncIterator[tuple[aiohttp.ClientSession, str, list[int]]]:
+    """Serve answers to any number of requests per connection; note the connections."""
+    connections: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(0)
+        try:
+            while await reader.readuntil(b"\r\n\r\n"):
+                await send(writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            connections[-1] += 1  # gone
+        finally:
+            writer.close()
+
+    ours: ssl.SSLContext | None = None
+    theirs: ssl.SSLContext | bool = True
+    if authority is not None:
+        ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(ours)
+        theirs = ssl.create_default_context()
+        authority.configure_trust(theirs)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=ours)
+    port = server.sockets[0].getsockname()[1]
+    scheme = "http" if authority is None else "https"
+    connector = aiohttp.TCPConnector(ssl=theirs)
+    async with server, aiohttp.ClientSession(connector=connector) as session:
+        yield session, f"{scheme}://localhost:{port}/", connections
+
+
+async def taken(
+    session: aiohttp.ClientSession, url: str, part: Path, idle_s: float = 60.0
+) -> tuple[DirectBody, Attempt]:
+    """Fetch to a file by the direct way, which must be open; close the connection."""
+    attempt = Attempt()
+    response = await session.get(url)
+    try:
+        async with Watchdog(attempt, idle_s, 0.0) as watchdog:
+            first = await watchdog.read(response.content)
+            body = take_over(response, watchdog, first, len(BODY) - len(first))
+            assert body is not None
+            await save(body, part, offset=0)
+    finally:
+        response.close()
+    return body, attempt
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_every_byte_comes(tmp_path: Path, tls: bool) -> None:
+    """The file is the body, all bytes are counted, and the session closes without waiting."""
+
+    async def main() -> None:
+        async with answering(whole, trustme.CA() if tls else None) as (session, url, _):
+            body, attempt = await taken(session, url, tmp_path / "part")
+            assert (body.bytes, attempt.received) == (len(BODY), len(BODY))
+        assert (tmp_path / "part").read_bytes() == BODY
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_the_connection_is_not_used_again(tmp_path: Path) -> None:
+    """Its parser has not seen the body: the next request has a connection of its own."""
+
+    async def main() -> None:
+        async with answering(whole) as (session, url, connections):
+            await taken(session, url, tmp_path / "one")
+            await taken(session, url, tmp_path / "two")
+            assert len(connections) == 2
+        assert (tmp_path / "two").read_bytes() == BODY
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_who_reads_slowly_holds_up_the_sender(tls: bool) -> None:
+    """With both blocks full nothing is read from the socket, and a block is not written over."""
+
+    async def main() -> None:
+        async with answering(whole, trustme.CA() if tls else None) as (session, url, _):
+            attempt, got = Attempt(), bytearray()
+            response = await session.get(url)
+            async with Watchdog(attempt, 60.0, 0.0) as watchdog:
+                first = await watchdog.read(response.content)
+                body = take_over(response, watchdog, first, len(BODY) - len(first))
+                assert body is not None
+                begun = sum(map(len, await body.batch()))
+                got += BODY[:begun]
+                while batch := await body.batch():
+                    for _ in range(200):
+                        await asyncio.sleep(0)
+                    await asyncio.sleep(0.01)
+                    # What was given, and at most one block more.
+                    assert attempt.received <= len(got) + 2 * BLOCK_BYTES
+                    got += batch[0]
+            response.close()
+        assert got == BODY
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_what_came_before_a_break_is_written(tmp_path: Path) -> None:
+    """A body that breaks off is truncated, and each byte that came is in the file."""
+    sent = WORTH_BYTES + 777
+
+    async def breaking(writer: asyncio.StreamWriter) -> None:
+        writer.write(head() + BODY[:sent])
+        await writer.drain()
+        writer.close()
+
+    async def main() -> None:
+        async with answering(breaking) as (session, url, _):
+            with pytest.raises(Truncated):
+                await taken(session, url, tmp_path / "part")
+        assert (tmp_path / "part").read_bytes() == BODY[:sent]
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_a_body_that_stops_is_stalled(tmp_path: Path) -> None:
+    """No byte for the idle time ends it, though less than a block has come since."""
+
+    seen = asyncio.Event()
+
+    async def stopping(writer: asyncio.StreamWriter) -> None:
+        writer.write(head() + BODY[: WORTH_BYTES + 777])
+        await writer.drain()
+        await seen.wait()
+
+    async def main() -> None:
+        async with answering(stopping) as (session, url, _):
+            with pytest.raises(Stalled):
+                await taken(session, url, tmp_path / "part", idle_s=0.3)
+            seen.set()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+@pytest.mark.parametrize(
+    ("rest", "more"),
+    [(WORTH_BYTES - 1, ""), (None, ""), (len(BODY), "Transfer-Encoding: chunked\r\n")],
+    ids=["short", "of unknown length", "in chunks"],
+)
+def test_other_bodies_stay_with_the_parser(rest: int | None, more: str) -> None:
+    """Short ones keep their connection; framed ones and those without a length need the parser."""
+
+    async def some(writer: asyncio.StreamWriter) -> None:
+        body = b"3\r\nPK.\r\n0\r\n\r\n" if more else b"PK."
+        length = "" if more else "Content-Length: 3\r\n"
+        writer.write(f"HTTP/1.1 200 OK\r\n{length}{more}\r\n".encode() + body)
+        await writer.drain()
+
+    async def main() -> None:
+        async with (
+            answering(some) as (session, url, _),
+            session.get(url) as response,
+            Watchdog(Attempt(), 60.0, 0.0) as watchdog,
+        ):
+            assert take_over(response, watchdog, b"", rest) is None
+            body = ParsedBody(response.content, watchdog, b"", 100)
+            assert b"".join(await body.batch()) == b"PK."
+
+    asyncio.run(asyncio.wait_for(main(), 60))
