@@ -57,7 +57,7 @@ def contests(stage: Stage) -> Sequence[Contest]:
             title="Tiny results over TLS, whole path, journal and fsync on",
             cases=cases,
             reference=shortest,
-            repeats=stage.scaled(3, 1),
+            repeats=stage.scaled(2, 1),  # minutes each
             hoards=True,
             x_label="jobs in the list",
             y_figures=("jobs_per_s", "cpu_us_per_job", "peak_rss_bytes"),
