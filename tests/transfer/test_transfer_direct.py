@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -198,3 +199,27 @@ def test_other_bodies_stay_with_the_parser(rest: int | None, more: str) -> None:
             assert b"".join(await body.batch()) == b"PK."
 
     asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_a_body_that_is_over_holds_no_memory(tmp_path: Path) -> None:
+    """The blocks are gone with the body's end, though connection and protocol hold each other."""
+
+    async def main() -> None:
+        async with answering(whole) as (session, url, _):
+            gc.collect()
+            gc.disable()
+            try:
+                before = held_blocks()
+                await taken(session, url, tmp_path / "part")
+                assert held_blocks() == before
+            finally:
+                gc.enable()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def held_blocks() -> int:
+    """Count what is alive of blocks, by what sees them."""
+    return sum(
+        isinstance(thing, memoryview) and thing.nbytes == BLOCK_BYTES for thing in gc.get_objects()
+    )

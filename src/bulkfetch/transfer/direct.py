@@ -71,6 +71,9 @@ class DirectBody(asyncio.BufferedProtocol):
             await self._watchdog.wait(self._news)
         if not self._full:
             self.ended = True
+            # The transport and this know each other: without the blocks, nobody minds how long
+            # the collector takes to find them.
+            self._free.clear()
             return []
         block = self._given = self._full.popleft()
         self.bytes += len(block)
@@ -99,6 +102,8 @@ class DirectBody(asyncio.BufferedProtocol):
             self.failure = Truncated("the body ended before its announced length")
             if self._filling is not None and self._filled:
                 self._pass_on(self._filling)
+        self._filling = None
+        self._free.clear()
         self._wake()
         self._former.connection_lost(exc)
 
@@ -114,7 +119,7 @@ class DirectBody(asyncio.BufferedProtocol):
         if self._filling is None and self._rest and not self._lost:
             self._filling = block
             self._transport.resume_reading()
-        else:
+        elif self._rest and not self._lost:
             self._free.append(block)
 
     def _wake(self) -> None:
