@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-# glibc gives blocks of 128 KiB and more back to the system at once and maps them anew: with bodies
-# read in such blocks a sixth of the time goes into page faults (21,000 against 3,200 for 500 MB,
-# benchmarks/README.md). Blocks below the first bound are kept for the next one instead, as long as
-# no more than the second lies idle.
-_KEEP_BELOW_BYTES = 4 << 20
-_KEEP_IDLE_BYTES = 32 << 20
+# glibc gives blocks of 128 KiB and more back to the system at once and maps them anew: bodies that
+# are read in such blocks cost a page fault for each 4 KiB (benchmarks/README.md). Blocks below the
+# first bound are kept for the next one instead, as long as no more than the second lies idle. The
+# blocks of large transfers are above it: they live as long as a transfer, and go with it.
+_KEEP_BELOW_BYTES = 512 << 10
+_KEEP_IDLE_BYTES = 4 << 20
 # mallopt(3)
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
