@@ -36,6 +36,21 @@ def test_closed_reader_stops_the_run(program: Program) -> None:
     assert again.records[-1]["done"] + again.records[-1]["skipped"] == 3
 
 
+def test_a_closed_reader_is_noticed_without_another_result(program: Program) -> None:
+    """The list is still open and nothing more comes of it: the last line's failure is enough."""
+    process = program.start("run", program.settings(), "--ids", "-", "--json")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdin.write(f"{IDS[0]}\n".encode())
+    process.stdin.flush()
+    assert process.wait(timeout=30) == 130
+    assert process.stderr is not None
+    assert b"warning: stdout was closed" in process.stderr.read()
+    process.stderr.close()
+    process.stdin.close()
+
+
 def test_full_disk_behind_stdout(program: Program) -> None:
     """Results that cannot be written end the run with 3: nobody must take them for whole."""
     with Path("/dev/full").open("wb") as full:

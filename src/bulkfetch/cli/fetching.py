@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bulkfetch.cli import exits
@@ -121,12 +122,27 @@ class Fetching:
     async def _take(self, run: Run, outcome: Outcome) -> None:
         if not self._writes:
             return
-        try:
+        with self._minding_stdout(run):
             if self._printer.json:
                 await self._printer.send(None, job_record(outcome))
             elif not outcome.skipped:
                 for file in outcome.files:
                     await self._printer.send(file.path, None)
+
+    async def _look(self, run: Run) -> None:
+        while True:
+            self._screen.show(run.progress())
+            if self._writes:
+                # Lines are written behind our back: the last one's failure shows with no next one.
+                with self._minding_stdout(run):
+                    self._printer.check_stdout()
+            await asyncio.sleep(_LOOK_S)
+
+    @contextmanager
+    def _minding_stdout(self, run: Run) -> Iterator[None]:
+        """Stop the run when nobody reads results any more, or they cannot be written."""
+        try:
+            yield
         except StdoutGone:
             self._writes = False
             self.ending.stdout_gone = True
@@ -136,11 +152,6 @@ class Fetching:
             self._writes = False
             self.ending.error = error
             run.stop()
-
-    async def _look(self, run: Run) -> None:
-        while True:
-            self._screen.show(run.progress())
-            await asyncio.sleep(_LOOK_S)
 
     def _on_event(self, event: Event) -> None:
         if (line := event_line(event, self._printer.verbosity)) is not None:

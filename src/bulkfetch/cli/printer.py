@@ -83,6 +83,12 @@ class Printer:
         with _stdout_errors():
             await self._outlet.send(line)
 
+    def check_stdout(self) -> None:
+        """Raise StdoutGone or StdoutFailed where a result sent earlier could not be written."""
+        with _stdout_errors():
+            if self._outlet.error is not None:
+                raise self._outlet.error
+
     def _line(self, text: str | None, record: Mapping[str, Any] | None) -> bytes | None:
         if self.json:
             return None if record is None else json.dumps(record).encode("ascii") + b"\n"
