@@ -72,22 +72,22 @@ def main() -> int:
 def of_stream(calls: Counter[str], megabytes: float) -> list[Bound]:
     """Judge the calls that streaming so much took."""
     return [
-        Bound("writes per MB", _sum(calls, "write", "writev", "pwrite64") / megabytes, 8),
-        Bound("receives per MB", _sum(calls, "recvfrom", "recvmsg", "read") / megabytes, 15),
-        Bound("maps and unmaps per MB", _sum(calls, "mmap", "munmap", "mremap") / megabytes, 4),
-        Bound("all calls but waiting per MB", _working(calls) / megabytes, 30),
+        Bound("writes per MB", _sum(calls, "write", "writev", "pwrite64") / megabytes, 4),
+        Bound("receives per MB", _sum(calls, "recvfrom", "recvmsg", "read") / megabytes, 12),
+        Bound("maps and unmaps per MB", _sum(calls, "mmap", "munmap", "mremap") / megabytes, 2),
+        Bound("all calls but waiting per MB", _working(calls) / megabytes, 24),
     ]
 
 
 def of_jobs(calls: Counter[str], jobs: int) -> list[Bound]:
     """Judge the calls that so many small jobs took."""
     return [
-        Bound("fsyncs per job", _sum(calls, "fsync", "fdatasync", "syncfs") / jobs, 12),
-        Bound("files opened per job", _sum(calls, "openat", "open") / jobs, 20),
-        Bound("sent per job", _sum(calls, "sendto", "sendmsg") / jobs, 16),
+        Bound("fsyncs per job", _sum(calls, "fsync", "fdatasync", "syncfs") / jobs, 7),
+        Bound("files opened per job", _sum(calls, "openat", "open") / jobs, 14),
+        Bound("sent per job", _sum(calls, "sendto", "sendmsg") / jobs, 8),
         Bound("connections per job", _sum(calls, "connect") / jobs, 0.1),
         Bound("threads started per job", _sum(calls, "clone", "clone3") / jobs, 0.1),
-        Bound("all calls but waiting per job", _working(calls) / jobs, 500),
+        Bound("all calls but waiting per job", _working(calls) / jobs, 300),
     ]
 
 
