@@ -41,10 +41,10 @@ def run_contest(
         # thousands of files would be paid for by whoever makes files next.
         scratch = scratch / f"hoard-{os.getpid()}"
         try:
-            return _rounds(contest, cases, repeats, scratch, tell, keep=True)
+            return _rounds(contest, cases, repeats, scratch, tell)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    return _rounds(contest, cases, repeats, scratch, tell, keep=False)
+    return _rounds(contest, cases, repeats, scratch, tell)
 
 
 def _rounds(
@@ -53,8 +53,6 @@ def _rounds(
     repeats: int,
     scratch: Path,
     tell: Callable[[str], None],
-    *,
-    keep: bool,
 ) -> tuple[dict[str, list[Sample]], dict[str, str]]:
     samples: dict[str, list[Sample]] = {case.name: [] for case in cases}
     wrong: dict[str, str] = {}
@@ -63,9 +61,8 @@ def _rounds(
             if case.name in wrong:
                 continue
             try:
-                sample = run_case(
-                    case, case.leaves or contest.leaves, scratch, whole=turn == 0, keep=keep
-                )
+                leaves = case.leaves or contest.leaves
+                sample = run_case(case, leaves, scratch, whole=turn == 0, keep=contest.hoards)
             except WentWrong as error:
                 wrong[case.name] = str(error)
                 tell(f"  {case.name}: {error}")

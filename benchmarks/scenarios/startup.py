@@ -22,7 +22,7 @@ exec "$2" -m bulkfetch run "$1.toml" --ids /dev/null -q
 """
 # A list that an earlier run, which is not measured, has brought home.
 _IDLE = """
-cd "$(dirname "$2")" && exec "$1" -m bulkfetch run idle.toml --ids idle.txt -q
+cd "$2" && exec "$1" -m bulkfetch run idle.toml --ids idle.txt -q
 """
 
 
@@ -61,16 +61,15 @@ def contests(stage: Stage) -> Sequence[Contest]:
 
 
 def _all_done(env: Mapping[str, str]) -> Path:
-    """Have ten jobs brought home from the built-in stand-in; give a file in that folder."""
+    """Have ten jobs brought home from the built-in stand-in; give the folder."""
     room = DATA / "idle"
     room.mkdir(parents=True, exist_ok=True)
     (room / "idle.toml").write_text('out = "out"\n[account]\ndata_center = "sandbox"\n')
-    listed = room / "idle.txt"
-    listed.write_text("".join(f"55402300000056{number:04d}\n" for number in range(10)))
+    (room / "idle.txt").write_text("".join(f"55402300000056{number:04d}\n" for number in range(10)))
     subprocess.run(
         [sys.executable, "-m", "bulkfetch", "run", "idle.toml", "--ids", "idle.txt", "-q"],
         cwd=room,
         env={**os.environ, **env},
         check=True,
     )
-    return listed
+    return room

@@ -114,12 +114,14 @@ class DirectBody(asyncio.BufferedProtocol):
         self._wake()
 
     def _reuse(self, given: memoryview) -> None:
+        if not self._rest or self._lost:
+            return
         assert isinstance(given.obj, bytearray)
         block = memoryview(given.obj)
-        if self._filling is None and self._rest and not self._lost:
+        if self._filling is None:
             self._filling = block
             self._transport.resume_reading()
-        elif self._rest and not self._lost:
+        else:
             self._free.append(block)
 
     def _wake(self) -> None:
