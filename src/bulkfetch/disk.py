@@ -54,6 +54,16 @@ def fsync_dir(path: Path) -> None:
         _fsync(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
+def begin_writeback(fd: int, offset: int, size: int) -> None:
+    """Ask the system to begin writing a part of a file to the device; does not wait, nor promise.
+
+    A later fsync, which does, finds less left to do.
+    """
+    if hasattr(os, "posix_fadvise"):  # not on macOS
+        # "Do not need" has Linux start writing what is dirty; only what is clean by then is let go.
+        os.posix_fadvise(fd, offset, size, os.POSIX_FADV_DONTNEED)
+
+
 def publish(staged: Path, final: Path) -> None:
     """Give a complete staged file its final name, durably and in one step.
 

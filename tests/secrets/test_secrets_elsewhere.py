@@ -169,18 +169,17 @@ def test_no_variable_switches_the_checking_off(
 
 @pytest.mark.anyio
 async def test_a_ca_file_adds_to_the_system_and_checks_names(tmp_path: Path) -> None:
-    """With a ca_file too, certificates are required, host names checked, the system's kept."""
+    """With a ca_file or none, certificates are required, host names checked, the system's kept."""
+    system = ssl.create_default_context().cert_store_stats()["x509_ca"]
     path = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(path)
-    async with open_session(path) as session:
-        context = session.connector._ssl  # type: ignore[union-attr]
-        assert isinstance(context, ssl.SSLContext)
-        assert context.verify_mode is ssl.CERT_REQUIRED
-        assert context.check_hostname
-        system = ssl.create_default_context().cert_store_stats()["x509_ca"]
-        assert context.cert_store_stats()["x509_ca"] == system + 1
-    async with open_session() as session:
-        assert session.connector._ssl is True  # type: ignore[union-attr]
+    for ca_file, added in ((path, 1), (None, 0)):
+        async with open_session(ca_file) as session:
+            context = session.connector._ssl  # type: ignore[union-attr]
+            assert isinstance(context, ssl.SSLContext)
+            assert context.verify_mode is ssl.CERT_REQUIRED
+            assert context.check_hostname
+            assert context.cert_store_stats()["x509_ca"] == system + added
 
 
 def test_a_ca_file_that_is_none_is_told_before_anything_is_asked(tmp_path: Path) -> None:

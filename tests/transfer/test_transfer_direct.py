@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import random
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,8 +18,9 @@ import trustme
 
 from bulkfetch.errors import Stalled, Truncated
 from bulkfetch.transfer.attempt import Attempt
-from bulkfetch.transfer.body import ParsedBody, save
+from bulkfetch.transfer.body import ParsedBody
 from bulkfetch.transfer.direct import BLOCK_BYTES, WORTH_BYTES, DirectBody, take_over
+from bulkfetch.transfer.tls import client_context
 from bulkfetch.transfer.watchdog import Watchdog
 
 BODY = random.Random(5).randbytes(WORTH_BYTES + 3 * BLOCK_BYTES + 12345)
@@ -57,7 +60,7 @@ async def answering(
     if authority is not None:
         ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("localhost").configure_cert(ours)
-        theirs = ssl.create_default_context()
+        theirs = client_context()
         authority.configure_trust(theirs)
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=ours)
     port = server.sockets[0].getsockname()[1]
@@ -76,9 +79,9 @@ async def taken(
     try:
         async with Watchdog(attempt, idle_s, 0.0) as watchdog:
             first = await watchdog.read(response.content)
-            body = take_over(response, watchdog, first, len(BODY) - len(first))
+            body = await take_over(response, watchdog, first, len(BODY) - len(first))
             assert body is not None
-            await save(body, part, offset=0)
+            assert await body.save(part, offset=0) == len(BODY)
     finally:
         response.close()
     return body, attempt
@@ -111,33 +114,54 @@ def test_the_connection_is_not_used_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-def test_who_reads_slowly_holds_up_the_sender(tls: bool) -> None:
-    """With both blocks full nothing is read from the socket, and a block is not written over."""
+def test_a_slow_disk_holds_up_the_sender(tmp_path: Path, tls: bool) -> None:
+    """While a write waits nothing is read from the socket, and the event loop goes on."""
+    part = tmp_path / "part"
+    os.mkfifo(part)  # a file that takes no more than its reader has made room for
 
     async def main() -> None:
         async with answering(whole, trustme.CA() if tls else None) as (session, url, _):
-            attempt, got = Attempt(), bytearray()
-            response = await session.get(url)
-            async with Watchdog(attempt, 60.0, 0.0) as watchdog:
-                first = await watchdog.read(response.content)
-                body = take_over(response, watchdog, first, len(BODY) - len(first))
-                assert body is not None
-                begun = sum(map(len, await body.batch()))
-                got += BODY[:begun]
-                while batch := await body.batch():
-                    for _ in range(200):
-                        await asyncio.sleep(0)
-                    await asyncio.sleep(0.01)
-                    # What was given, and at most one block more.
-                    assert attempt.received <= len(got) + 2 * BLOCK_BYTES
-                    got += batch[0]
-            response.close()
+            fetching = asyncio.create_task(taken(session, url, part))
+            reader = await asyncio.to_thread(os.open, part, os.O_RDONLY)
+            got = bytearray()
+            while piece := await asyncio.to_thread(os.read, reader, 100_000):
+                got += piece
+            os.close(reader)
+            await fetching
         assert got == BODY
 
     asyncio.run(asyncio.wait_for(main(), 60))
 
 
-def test_what_came_before_a_break_is_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_cancelled_transfer_writes_no_more(tmp_path: Path, tls: bool) -> None:
+    """Its thread has ended when the cancel comes back, though the server sends nothing more."""
+    sent = WORTH_BYTES + 777
+    part = tmp_path / "part"
+
+    async def half(writer: asyncio.StreamWriter) -> None:
+        writer.write(head() + BODY[:sent])
+        await writer.drain()
+
+    async def main() -> None:
+        async with answering(half, trustme.CA() if tls else None) as (session, url, _):
+            fetching = asyncio.create_task(taken(session, url, part))
+            while not part.exists():
+                await asyncio.sleep(0)
+            before = threading.active_count()
+            fetching.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await fetching
+            assert threading.active_count() <= before
+            written = part.read_bytes()
+            assert BODY.startswith(written)
+            assert len(written) <= sent
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_what_came_before_a_break_is_written(tmp_path: Path, tls: bool) -> None:
     """A body that breaks off is truncated, and each byte that came is in the file."""
     sent = WORTH_BYTES + 777
 
@@ -147,7 +171,7 @@ def test_what_came_before_a_break_is_written(tmp_path: Path) -> None:
         writer.close()
 
     async def main() -> None:
-        async with answering(breaking) as (session, url, _):
+        async with answering(breaking, trustme.CA() if tls else None) as (session, url, _):
             with pytest.raises(Truncated):
                 await taken(session, url, tmp_path / "part")
         assert (tmp_path / "part").read_bytes() == BODY[:sent]
@@ -155,7 +179,8 @@ def test_what_came_before_a_break_is_written(tmp_path: Path) -> None:
     asyncio.run(asyncio.wait_for(main(), 60))
 
 
-def test_a_body_that_stops_is_stalled(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_body_that_stops_is_stalled(tmp_path: Path, tls: bool) -> None:
     """No byte for the idle time ends it, though less than a block has come since."""
 
     seen = asyncio.Event()
@@ -166,7 +191,7 @@ def test_a_body_that_stops_is_stalled(tmp_path: Path) -> None:
         await seen.wait()
 
     async def main() -> None:
-        async with answering(stopping) as (session, url, _):
+        async with answering(stopping, trustme.CA() if tls else None) as (session, url, _):
             with pytest.raises(Stalled):
                 await taken(session, url, tmp_path / "part", idle_s=0.3)
             seen.set()
@@ -194,7 +219,7 @@ def test_other_bodies_stay_with_the_parser(rest: int | None, more: str) -> None:
             session.get(url) as response,
             Watchdog(Attempt(), 60.0, 0.0) as watchdog,
         ):
-            assert take_over(response, watchdog, b"", rest) is None
+            assert await take_over(response, watchdog, b"", rest) is None
             body = ParsedBody(response.content, watchdog, b"", 100)
             assert b"".join(await body.batch()) == b"PK."
 

@@ -8,9 +8,7 @@ the body's size. A slow disk holds up the writes, that pauses the socket, and th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import aiofiles
 import aiohttp
@@ -28,64 +26,13 @@ READ_BUFFER_BYTES = 256 << 10
 # copying some hundred KiB, and ten transfers hold two batches each.
 BATCH_BYTES = 1 << 20
 
-Pieces = Sequence[bytes | memoryview]
-
-
-class Intake(Protocol):
-    """A body on its way in.
-
-    `bytes` counts what was given of it; `failure` is why it broke, None as long as it did not.
-    `ended` says that nothing follows. What arrived before a break is still given: it is written,
-    and may be resumed from.
-    """
-
-    bytes: int
-    ended: bool
-    failure: BulkfetchError | None
-
-    async def batch(self) -> Pieces:
-        """Give the next pieces, none at the end; they are valid until the next call.
-
-        Raises TooLarge, Stalled. If cancelled: nothing is lost but this transfer.
-        """
-
-
-async def save(intake: Intake, part: Path, *, offset: int) -> int:
-    """Write a body to `part` and give the file's size in bytes.
-
-    `offset` is where writing begins: what stands behind it is cut off, and must have been written
-    by an earlier call.
-
-    Raises TooLarge, Truncated, ConnectionLost, Stalled, OSError of the disk.
-    If cancelled: `part` holds what was written so far, and nothing writes to it any more.
-    """
-    batch = await intake.batch()
-    if intake.ended and not offset:
-        # Small results are many: one hop to a thread in place of three. Not abandoned on cancel.
-        await anyio.to_thread.run_sync(_write_whole, part, batch)
-    else:
-        with anyio.CancelScope(shield=True):
-            file = await aiofiles.open(part, "r+b" if offset else "wb")
-        try:
-            if offset:
-                await file.seek(offset)
-                await file.truncate()
-            while batch:
-                await file.writelines(batch)
-                batch = await intake.batch()
-        finally:
-            # Waits for a write still under way in its thread: nothing writes after this returns.
-            with anyio.CancelScope(shield=True):
-                await file.close()
-    if intake.failure is not None:
-        raise intake.failure
-    return offset + intake.bytes
-
 
 class ParsedBody:
-    """A body as aiohttp's parser gives it, in pieces as they came; see `Intake`.
+    """A body as aiohttp's parser gives it, in pieces as they came.
 
-    `first` is what has been read of it already; more than `cap_bytes` are never given.
+    `first` is what has been read of it already; more than `cap_bytes` are never given. `bytes`
+    counts what was given; `ended` says that nothing follows; `failure` is why it broke, None as
+    long as it did not. What arrived before a break is still given: it may be resumed from.
     """
 
     def __init__(
@@ -99,8 +46,42 @@ class ParsedBody:
         self._first = first
         self._cap_bytes = cap_bytes
 
+    async def save(self, part: Path, *, offset: int) -> int:
+        """Write the body to `part` and give the file's size in bytes.
+
+        `offset` is where writing begins: what stands behind it is cut off, and must have been
+        written by an earlier call.
+
+        Raises TooLarge, Truncated, ConnectionLost, Stalled, OSError of the disk.
+        If cancelled: `part` holds what was written so far, and nothing writes to it any more.
+        """
+        batch = await self.batch()
+        if self.ended and not offset:
+            # Small results are many: one hop in place of three, and not abandoned on cancel.
+            await anyio.to_thread.run_sync(_write_whole, part, batch)
+        else:
+            with anyio.CancelScope(shield=True):
+                file = await aiofiles.open(part, "r+b" if offset else "wb")
+            try:
+                if offset:
+                    await file.seek(offset)
+                    await file.truncate()
+                while batch:
+                    await file.writelines(batch)
+                    batch = await self.batch()
+            finally:
+                # Waits for a write under way in its thread: nothing writes after this returns.
+                with anyio.CancelScope(shield=True):
+                    await file.close()
+        if self.failure is not None:
+            raise self.failure
+        return offset + self.bytes
+
     async def batch(self) -> list[bytes]:
-        """Give the next BATCH_BYTES or a little more, less at the end, none behind it."""
+        """Give the next BATCH_BYTES or a little more, less at the end, none behind it.
+
+        Raises TooLarge, Stalled. If cancelled: nothing is lost but this transfer.
+        """
         pieces, pending = ([self._first], len(self._first)) if self._first else ([], 0)
         self._first = b""
         while pending < BATCH_BYTES and not self.ended:
@@ -120,7 +101,7 @@ class ParsedBody:
         return pieces
 
 
-def _write_whole(part: Path, batch: Pieces) -> None:
+def _write_whole(part: Path, batch: list[bytes]) -> None:
     with part.open("wb") as file:
         file.writelines(batch)
 

@@ -1,141 +1,183 @@
-"""The rest of a large body, taken from the transport without aiohttp's parser in between.
+"""The rest of a large body, moved from socket to file by one thread of its own.
 
-Once the head has been read, a body of announced length is bytes and nothing else: there is nothing
-left to parse. `asyncio.BufferedProtocol` then has the socket, or TLS, write into two blocks of ours
-that are used in turn, one filling while the other is written to disk. The parser's way makes, joins
-and frees a `bytes` for every read: half of a large transfer's CPU (benchmarks/README.md).
+Once the head has been read, a body of announced length is bytes and nothing else: nothing is left
+to parse. So the transport is told to read no more, and a thread reads the socket, decrypts, and
+writes, a block at a time, without the event loop. The bytes never leave the cache of one core,
+which halves the CPU of a large transfer; a disk that hangs holds up this transfer alone; and the
+loop is free for what must be on time (benchmarks/README.md has the figures).
 
-Public ways only: the response's connection, its transport, and asyncio's `set_protocol`.
+Public ways only: the response's connection, its transport, what that tells of socket and TLS, and
+for the latter a context of our own (`tls`). Where any of it is missing the parser's way is taken.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import os
+import select
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+from typing import cast
 
 import aiohttp
+import anyio
+import anyio.to_thread
 
-from bulkfetch.errors import BulkfetchError, Truncated
+from bulkfetch.disk import begin_writeback
+from bulkfetch.errors import BulkfetchError, ConnectionLost, Truncated
+from bulkfetch.transfer.tls import BareTls
 from bulkfetch.transfer.watchdog import Watchdog
+from bulkfetch.zoho.replies import printable
 
-# Two of these per transfer are all that it holds. Larger ones spare hops to the writing thread, of
-# which each costs as much as copying some hundred KiB, but no longer stay in the cache.
-BLOCK_BYTES = 1 << 20
+# One of ciphertext, one of plaintext. Smaller writes leave the page cache with more and smaller
+# folios (at 256 KiB a transfer takes a sixth longer), larger blocks no longer stay in a core's
+# second-level cache, and ten transfers hold twenty of them.
+BLOCK_BYTES = 512 << 10
 # What is shorter is not worth its connection, which cannot be used for another request after this.
 WORTH_BYTES = 4 << 20
+# So often the disk is asked to begin writing: the fsync at the end then finds little left to do.
+WRITEBACK_BYTES = 8 << 20
 
 
-class DirectBody(asyncio.BufferedProtocol):
-    """What is left of a body, in blocks; see `body.Intake`.
-
-    From being made it is the transport's protocol. It asks for no byte behind the body's end. The
-    connection is to be closed afterwards: its HTTP parser has not seen the body.
-    """
+class DirectBody:
+    """What is left of a body. With its end the response is closed, whose parser has not seen it."""
 
     def __init__(
-        self, transport: asyncio.Transport, watchdog: Watchdog, begun: list[bytes], rest: int
+        self,
+        response: aiohttp.ClientResponse,
+        own: socket.socket,
+        tls: BareTls | None,
+        watchdog: Watchdog,
+        begun: list[bytes],
+        rest: int,
     ) -> None:
-        """Take over; `begun` is what came before, and at least one byte, `rest`, is to come."""
+        """Take over; `own` is the connection's socket, `begun` what came before, `rest` is due."""
         self.bytes = 0
-        self.ended = False
-        self.failure: BulkfetchError | None = None
-        self._transport = transport
+        self._response = response
+        self._socket = own
+        self._tls = tls
         self._watchdog = watchdog
         self._begun = begun
         self._rest = rest
-        self._free = [memoryview(bytearray(min(BLOCK_BYTES, rest))) for _ in range(2)]
-        self._filling: memoryview | None = self._free.pop()
-        self._filled = 0
-        self._full: deque[memoryview] = deque()
-        self._given: memoryview | None = None
-        self._lost = False
-        self._news: asyncio.Future[None] | None = None
-        self._former = transport.get_protocol()
-        transport.set_protocol(self)
-        transport.resume_reading()
+        self._failure: BulkfetchError | None = None
+        self._stopped = False
+        self._readable = select.poll()
+        self._readable.register(own, select.POLLIN)
+        # Ciphertext on its way; without TLS bytes go straight to their block.
+        self._raw = memoryview(bytearray(BLOCK_BYTES if tls else 0))
 
-    async def batch(self) -> list[bytes] | list[memoryview]:
-        """Give the next block, less at the end, none behind it; the one before is filled anew.
+    async def save(self, part: Path, *, offset: int) -> int:
+        """Write the body to `part`, as `ParsedBody.save`, and give the file's size in bytes.
 
-        If cancelled: no byte is lost.
+        Raises Truncated, ConnectionLost, Stalled, OSError of the disk.
+        If cancelled: `part` holds what was written so far, and nothing writes to it any more.
         """
-        if self._given is not None:
-            self._reuse(self._given)
-            self._given = None
-        if begun := self._begun:
-            self._begun = []
-            self.bytes += sum(map(len, begun))
-            return begun
-        while not self._full and self._rest and not self._lost:
-            self._news = asyncio.get_running_loop().create_future()
-            await self._watchdog.wait(self._news)
-        if not self._full:
-            self.ended = True
-            # The transport and this know each other: without the blocks, nobody minds how long
-            # the collector takes to find them.
-            self._free.clear()
-            return []
-        block = self._given = self._full.popleft()
-        self.bytes += len(block)
-        return [block]
+        # A limiter of its own: how many move at once is the seats' matter.
+        move = anyio.to_thread.run_sync(self._move, part, offset, limiter=anyio.CapacityLimiter(1))
+        moving = asyncio.create_task(move)
+        try:
+            await asyncio.shield(moving)
+        except BaseException:
+            self._stopped = True
+            with suppress(OSError):  # the server may have been first
+                self._socket.shutdown(socket.SHUT_RDWR)  # who waits for bytes wakes up
+            with anyio.CancelScope(shield=True):
+                while not moving.done():  # a second cancel changes nothing
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.wait([moving])
+            moving.exception()
+            raise
+        finally:
+            self._socket.close()
+            self._response.close()
+        return offset + self.bytes
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Say where to put what comes next."""
-        assert self._filling is not None, "reading is paused without a block"
-        return self._filling[self._filled : self._filled + self._rest]
+    # --- in a thread -----------------------------------------------------------------------------
 
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take what came."""
-        self._filled += nbytes
-        self._rest -= nbytes
-        self._watchdog.arrived(nbytes)
-        assert self._filling is not None
-        if not self._rest or self._filled == len(self._filling):
-            self._pass_on(self._filling)
-            if self._filling is None:
-                self._transport.pause_reading()
+    def _move(self, part: Path, offset: int) -> None:
+        with part.open("r+b" if offset else "wb", buffering=0) as file:
+            if offset:
+                file.seek(offset)
+                file.truncate()
+            for piece in self._begun:
+                self._write(file, memoryview(piece))
+            block, begun_at = memoryview(bytearray(BLOCK_BYTES)), 0
+            while self._rest and not self._stopped:
+                got = self._fill(block[: self._rest])
+                self._rest -= got
+                self._write(file, block[:got])
+                if self._failure is not None:
+                    raise self._failure
+                if self.bytes - begun_at >= WRITEBACK_BYTES:
+                    begin_writeback(file.fileno(), offset + begun_at, self.bytes - begun_at)
+                    begun_at = self.bytes
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End the body where it is; aiohttp is told that its connection is gone."""
-        self._lost = True
-        if self._rest:
-            self.failure = Truncated("the body ended before its announced length")
-            if self._filling is not None and self._filled:
-                self._pass_on(self._filling)
-        self._filling = None
-        self._free.clear()
-        self._wake()
-        self._former.connection_lost(exc)
+    def _write(self, file: FileIO, data: memoryview) -> None:
+        self.bytes += len(data)
+        while data:
+            data = data[file.write(data) :]
 
-    def _pass_on(self, block: memoryview) -> None:
-        self._full.append(block[: self._filled])
-        self._filled = 0
-        self._filling = self._free.pop() if self._free and self._rest else None
-        self._wake()
+    def _fill(self, room: memoryview) -> int:
+        """Fill `room`, less only where the body breaks off: `_failure` says why."""
+        got = 0
+        try:
+            while got < len(room):
+                size = self._receive(room[got:]) if self._tls is None else self._decrypt(room[got:])
+                if not size:
+                    self._failure = Truncated("the body ended before its announced length")
+                    break
+                self._watchdog.arrived(size)
+                got += size
+        except OSError as foreign:  # of TLS as well
+            self._failure = ConnectionLost(printable(str(foreign), 200))
+        return got
 
-    def _reuse(self, given: memoryview) -> None:
-        if not self._rest or self._lost:
-            return
-        assert isinstance(given.obj, bytearray)
-        block = memoryview(given.obj)
-        if self._filling is None:
-            self._filling = block
-            self._transport.resume_reading()
-        else:
-            self._free.append(block)
+    def _decrypt(self, room: memoryview) -> int:
+        """Give how many bytes of plaintext came into `room`; 0 at the end."""
+        assert self._tls is not None
+        tls, got, size = self._tls, 0, len(room)
+        read = cast(Callable[[int, memoryview], int], tls.read)  # typed as without a buffer
+        while got < size:
+            try:
+                # One record of 16 KiB at most: what is done here is done 60,000 times a gigabyte.
+                record = read(size - got, room[got:])
+            except ssl.SSLWantReadError:
+                if got:
+                    break
+                if reply := tls.outgoing.read():  # to a change of keys
+                    self._socket.send(reply)
+                if not (raw := self._receive(self._raw)):
+                    break
+                tls.incoming.write(self._raw[:raw])
+            else:
+                if not record:  # the server has said that nothing follows
+                    break
+                got += record
+        return got
 
-    def _wake(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+    def _receive(self, into: memoryview) -> int:
+        """Wait for bytes from the socket; 0 at the end, and when stopped."""
+        while True:
+            try:
+                return self._socket.recv_into(into)
+            except BlockingIOError:
+                self._watchdog.waiting()
+                self._readable.poll()
+                self._watchdog.moved()
 
 
-def take_over(
+async def take_over(
     response: aiohttp.ClientResponse, watchdog: Watchdog, first: bytes, rest: int | None
 ) -> DirectBody | None:
     """Take a body over from aiohttp, or give None where that cannot be or is not worth it.
 
     `first` is what has been read of it already, `rest` the announced size in bytes of what follows,
-    None where it is not announced.
+    None where it is not announced. Not for connections through a proxy, whose socket may carry one
+    TLS within another.
     """
     connection, content = response.connection, response.content
     transport = None if connection is None else connection.transport
@@ -144,10 +186,22 @@ def take_over(
     # A transfer encoding has its own bytes between those of the body.
     if rest is None or rest < WORTH_BYTES or "Transfer-Encoding" in response.headers:
         return None
+    tls = transport.get_extra_info("ssl_object")
+    limit_reading = getattr(transport, "set_read_buffer_limits", None)
+    if tls is not None and not (isinstance(tls, BareTls) and limit_reading):
+        return None
     begun = [first] if first else []
-    # No await from here on: nothing more reaches the parser.
     while waiting := content.read_nowait():
         begun.append(waiting)
         rest -= len(waiting)
         watchdog.arrived(len(waiting))
-    return DirectBody(transport, watchdog, begun, rest)
+    # Nothing more reaches the parser. That the reading above has just resumed the transport is
+    # forgotten within a turn of the loop.
+    transport.pause_reading()
+    await asyncio.sleep(0)
+    if transport.is_closing():
+        return None
+    if tls is not None and limit_reading is not None:
+        limit_reading(high=0)  # nor anything into TLS
+    own = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+    return DirectBody(response, own, tls, watchdog, begun, rest)

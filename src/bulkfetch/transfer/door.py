@@ -21,8 +21,8 @@ from bulkfetch.errors import (
     Truncated,
 )
 from bulkfetch.transfer.attempt import Attempt, Partial
-from bulkfetch.transfer.body import READ_BUFFER_BYTES, ParsedBody, save
-from bulkfetch.transfer.direct import take_over
+from bulkfetch.transfer.body import READ_BUFFER_BYTES, ParsedBody
+from bulkfetch.transfer.direct import DirectBody, take_over
 from bulkfetch.transfer.gate import gate
 from bulkfetch.transfer.watchdog import Watchdog
 from bulkfetch.window import Window
@@ -181,11 +181,12 @@ class Door:
         # From here on the file holds this reply's bytes, and no earlier one's.
         attempt.partial = Partial(offset, total, validator) if validator is not None else None
         rest = None if head.length is None else head.length - len(first)
-        direct = take_over(response, watchdog, first, rest)
-        body = direct or ParsedBody(response.content, watchdog, first, cap - offset)
-        size = await save(body, part, offset=offset)
-        if direct is not None:
-            response.close()  # its parser has not seen the body: of no use for another request
+        body: DirectBody | ParsedBody | None = None
+        if self._remote.proxy is None:
+            body = await take_over(response, watchdog, first, rest)
+        if body is None:
+            body = ParsedBody(response.content, watchdog, first, cap - offset)
+        size = await body.save(part, offset=offset)
         if total is not None and size != total:
             raise Truncated(f"{size} of {total} bytes")
         if size < len(ZIP_MAGIC):

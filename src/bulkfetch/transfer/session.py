@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
 
 import aiohttp
+
+from bulkfetch.transfer.tls import client_context
 
 # Servers commonly drop idle connections after 15 to 60 s. Ours go first: a request sent into a
 # connection that is just being closed is a lost request, and costs a slot.
@@ -22,13 +23,9 @@ def open_session(ca_file: Path | None = None) -> aiohttp.ClientSession:
 
     Raises OSError, ssl.SSLError for an unusable `ca_file`.
     """
-    trusted: ssl.SSLContext | bool = True
-    if ca_file is not None:
-        trusted = ssl.create_default_context()
-        trusted.load_verify_locations(cafile=ca_file)
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            ssl=trusted,
+            ssl=client_context(ca_file),
             limit=0,  # the lanes count the requests in flight
             keepalive_timeout=KEEP_ALIVE_S,
         ),

@@ -70,28 +70,35 @@ class Watchdog:
         return data
 
     async def wait(self, news: Awaitable[T]) -> T:
-        """Wait for the network; meanwhile `arrived` may tell of bytes.
+        """Wait for the network.
 
         If cancelled: as `news`.
         """
-        self._waiting_since = self._loop.time()
+        self.waiting()
         try:
             return await news
         finally:
-            self._waited += self._loop.time() - self._waiting_since
-            self._waiting_since = None
+            self.moved()
+
+    # These three may be called from the thread that moves the body; one at a time moves it.
+
+    def waiting(self) -> None:
+        """From now on the network is waited for."""
+        self._waiting_since = self._loop.time()
+
+    def moved(self) -> None:
+        """It is waited for no longer."""
+        since, self._waiting_since = self._waiting_since, None
+        if since is not None:
+            self._waited += self._loop.time() - since
 
     def arrived(self, size: int) -> None:
-        """Count `size` bytes that came: who waits has been waiting since now."""
+        """Count `size` bytes that came."""
         self._attempt.received += size
-        if self._waiting_since is not None:
-            now = self._loop.time()
-            self._waited += now - self._waiting_since
-            self._waiting_since = now
 
     def _look(self) -> None:
-        now = self._loop.time()
-        waiting = 0.0 if self._waiting_since is None else now - self._waiting_since
+        now, since = self._loop.time(), self._waiting_since
+        waiting = 0.0 if since is None else now - since
         waited = self._waited + waiting
         span = waited - self._span_start[0]
         gained = self._attempt.received - self._span_start[1]
