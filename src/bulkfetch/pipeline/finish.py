@@ -40,6 +40,8 @@ SMALL_BYTES = 256 << 10
 BATCH_JOBS = 32
 # Small ZIPs may hold large files: after so many bytes the rest is left to a later hop.
 UNPACK_BYTES = 32 << 20
+# Finishers beyond two per core: an fsync of a large file lasts as long as unpacking the next one.
+DISK_WAITS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,10 @@ class Finishing:
 
 
 class Finisher:
-    """Takes deliveries and brings each to its end. Several `run`s may work on one stream."""
+    """Takes deliveries and brings each to its end, with `runs` calls of `run` on one stream.
+
+    `cores` unpack at once, while others wait for the disk or the journal.
+    """
 
     def __init__(
         self,
@@ -84,15 +89,17 @@ class Finisher:
         places: Places,
         finishing: Finishing,
         room: StagingRoom,
-        threads: anyio.CapacityLimiter,
+        cores: int,
         conclude: Callable[[Outcome], Awaitable[None]],
         emit: Emit,
     ) -> None:
+        self.runs = 2 * cores + DISK_WAITS
         self._journal = journal
         self._places = places
         self._finishing = finishing
         self._room = room
-        self._threads = threads
+        self._threads = anyio.CapacityLimiter(self.runs)
+        self._cores = threading.Semaphore(cores)
         self._conclude = conclude
         self._emit = emit
         self._halted = threading.Event()
@@ -318,14 +325,15 @@ class Finisher:
         target = places.unpacked(job)
         target.unlink(missing_ok=True)
         try:
-            extracted = extract(
-                staged,
-                member,
-                target,
-                self._finishing.limits,
-                cancelled=self._halted.is_set,
-                digest=self._finishing.sha256,
-            )
+            with self._cores:  # not beyond: who waits for the disk leaves the core to others
+                extracted = extract(
+                    staged,
+                    member,
+                    target,
+                    self._finishing.limits,
+                    cancelled=self._halted.is_set,
+                    digest=self._finishing.sha256,
+                )
             if self._finishing.keep_zip:
                 _keep(staged, places.out / f"{job.id}.zip")
             final = places.published(job, member.suffix)

@@ -231,7 +231,7 @@ class Run(AsyncIterator[Outcome]):
             self._places,
             self._plan.finishing,
             self._room,
-            anyio.CapacityLimiter(self._plan.threads),
+            self._plan.threads,
             self._conclude,
             self._emit,
         )
@@ -239,8 +239,7 @@ class Run(AsyncIterator[Outcome]):
             group.start_soon(self._halt_threads_at_the_end, finisher)
             group.start_soon(self._drain_when_stopped, group.cancel_scope)
             async with anyio.create_task_group() as finishers:
-                # Twice the threads: some wait for the disk or the journal while others unpack.
-                for _ in range(2 * self._plan.threads):
+                for _ in range(finisher.runs):
                     finishers.start_soon(finisher.run, deliveries.clone())
                 deliveries.close()
                 async with deliver, anyio.create_task_group() as lanes:
