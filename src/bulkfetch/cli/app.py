@@ -10,6 +10,7 @@ import click
 
 from bulkfetch.cli import exits
 from bulkfetch.cli.check import check
+from bulkfetch.cli.memory import collect_rarely
 from bulkfetch.cli.plan import plan
 from bulkfetch.cli.printer import Printer, StdoutGone
 from bulkfetch.cli.run import run
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Sets signal handlers for the time of the call. Never raises, but for what cannot be caught.
     """
+    collect_rarely()
     printer = Printer()
     with raise_on_signals():
         status = _answered_for(printer, lambda: _command(printer, arguments))
