@@ -42,7 +42,7 @@ def test_the_steps_follow_the_order_that_makes_the_promise(bench: Bench) -> None
         f"replace {job}.zip",
         "fsync staging",
         "commit journal.db",
-        f"write {job}.out",
+        f"writev {job}.out",
         f"fsync {job}.out",
         "rename 5540230000005680000.csv",
         "fsync out",
