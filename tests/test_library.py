@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -139,8 +140,8 @@ def test_nothing_global(settings: bulkfetch.Settings, capfd: pytest.CaptureFixtu
 def test_events(settings: bulkfetch.Settings) -> None:
     """News come as values, to whoever asked for them, and hold no token."""
     events: list[bulkfetch.Event] = []
-    faulty = settings.model_copy(
-        update={"sandbox": (*settings.sandbox, ("faults", {IDS[0]: ["reset_before_head"]}))}
+    faulty = replace(
+        settings, sandbox=(*settings.sandbox, ("faults", {IDS[0]: ["reset_before_head"]}))
     )
     report = asyncio.run(bulkfetch.fetch(IDS[:1], faulty, on_event=events.append))
     assert report.done == 1
@@ -259,7 +260,7 @@ def test_side_by_side(settings: bulkfetch.Settings, tmp_path: Path) -> None:
 
     async def main() -> None:
         reports = await asyncio.gather(
-            *(bulkfetch.fetch(IDS[:4], settings.model_copy(update={"out": out})) for out in outs)
+            *(bulkfetch.fetch(IDS[:4], replace(settings, out=out)) for out in outs)
         )
         assert [report.done for report in reports] == [4, 4, 4]
 

@@ -9,9 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from bulkfetch.disk import fsync_file
+from bulkfetch.secret import Secret
 from bulkfetch.transfer.attempt import Attempt
 from bulkfetch.transfer.door import Door, Guards, Remote
 from bulkfetch.transfer.session import open_session
@@ -21,11 +20,11 @@ from bulkfetch.window import SlotWindow, WindowSettings
 class FixedToken:
     """A token source that has one and needs nobody."""
 
-    async def token(self) -> SecretStr:
+    async def token(self) -> Secret:
         """Give it."""
-        return SecretStr("benchmark")
+        return Secret("benchmark")
 
-    async def renew(self, refused: SecretStr) -> SecretStr:
+    async def renew(self, refused: Secret) -> Secret:
         """Give it again."""
         return refused
 

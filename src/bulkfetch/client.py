@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 import anyio.abc
-from pydantic import SecretStr
 
 from bulkfetch.archive import Limits as ArchiveLimits
 from bulkfetch.config import AccountSettings, Credentials, Settings, job_of
@@ -29,6 +28,7 @@ from bulkfetch.pipeline.finish import Finishing
 from bulkfetch.pipeline.places import STATE_DIR, Places
 from bulkfetch.pipeline.run import Jobs, Plan, Run
 from bulkfetch.pipeline.work import Line
+from bulkfetch.secret import Secret
 
 if TYPE_CHECKING:
     import aiohttp
@@ -44,7 +44,7 @@ _WINDOW_NEWS: dict[str, Kind] = {
     "fallback": "window_fallback",
 }
 # The stand-in takes any token.
-_ANY_TOKEN = SecretStr("sandbox")
+_ANY_TOKEN = Secret("sandbox")
 
 
 class Client:
@@ -237,7 +237,7 @@ def account_key(account: AccountSettings, api_domain: str) -> str:
     """
     credentials = account.credentials
     if credentials.can_refresh and credentials.refresh_token and account.token_command is None:
-        identity = credentials.refresh_token.get_secret_value()
+        identity = credentials.refresh_token.reveal()
     else:
         identity = f"account {account.name}"
     return hashlib.sha256(f"{api_domain}\0{identity}".encode()).hexdigest()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import tomllib
 import unicodedata
 from pathlib import Path
@@ -14,6 +16,7 @@ from bulkfetch.config.hosts import host_of, is_loopback, server_url
 from bulkfetch.config.names import same_file, unsafe_stem
 from bulkfetch.config.sizes import parse_size
 from bulkfetch.config.toml_lines import key_lines
+from bulkfetch.secret import Secret
 
 ROOT = Path(__file__).parents[2]
 
@@ -139,6 +142,17 @@ id = 2
     assert lines["jobs", 0, "id"] == 8
     assert lines["jobs", 0, "sub", "y"] == 10
     assert (lines["jobs", 1], lines["jobs", 1, "id"]) == (11, 12)
+
+
+def test_a_secret_shows_itself_to_nobody_by_chance() -> None:
+    """Printed, formatted, nested or pickled for a look it hides; asked for, it is there."""
+    secret = Secret("1000.hush")
+    shown = f"{secret} {secret!r} {[secret]} {'%s' % secret}"  # noqa: UP031
+    assert "hush" not in shown
+    assert secret.reveal() == "1000.hush"
+    assert secret == Secret("1000.hush") != Secret("other")
+    assert hash(secret) == hash(Secret("1000.hush"))
+    assert pickle.loads(pickle.dumps(secret)) == copy.deepcopy(secret) == secret
 
 
 @given(st.text())

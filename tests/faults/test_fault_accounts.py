@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 from tests.support.whole_runs import (
     Ran,
     account,
@@ -20,6 +19,7 @@ from tests.support.whole_runs import (
 from bulkfetch import Job
 from bulkfetch.config import Credentials, WindowSettings
 from bulkfetch.sandbox import AccountSpec, Sandbox, SandboxOptions
+from bulkfetch.secret import Secret
 
 
 def jobs_of(name: str, count: int, first: int = 0) -> list[Job]:
@@ -102,7 +102,7 @@ def test_a_refresh_token_revoked_in_the_middle_ends_the_account_there(tmp_path: 
             asyncio.get_running_loop().call_later(30, sandbox.revoke, "default")
             first = await fetch(told, jobs_of("default", 25))
             token = sandbox.issue_token("default")
-            plain = Credentials(access_token=SecretStr(token))
+            plain = Credentials(access_token=Secret(token))
             again = settings(tmp_path, account(sandbox.url, credentials=plain))
             return first, await fetch(again, jobs_of("default", 15))
 

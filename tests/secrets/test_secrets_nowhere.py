@@ -8,12 +8,12 @@ import json
 import stat
 import traceback
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-from pydantic import SecretStr
 from tests.support.programs import Ended, Program
 from tests.support.reflecting_server import ACCESS_TOKEN, WAYS, reflecting_server
 from tests.support.whole_runs import account, fetch, run_whole, settings
@@ -22,6 +22,7 @@ import bulkfetch
 from bulkfetch.config import Credentials, WindowSettings
 from bulkfetch.config.proxies import explicit
 from bulkfetch.pipeline.lane import Lane
+from bulkfetch.secret import Secret
 
 CLIENT_ID = "1000.CLIENTclient77777777777777"
 CLIENT_SECRET = "c11e47c11e47c11e47secretSECRETsecret"
@@ -156,9 +157,9 @@ def test_no_public_object_shows_a_secret(tmp_path: Path) -> None:
     with reflecting_server() as server:
         fast = WindowSettings(requests=1000, period_s=0.1, margin_s=0)
         secrets = Credentials(
-            client_id=SecretStr(CLIENT_ID),
-            client_secret=SecretStr(CLIENT_SECRET),
-            refresh_token=SecretStr(REFRESH_TOKEN),
+            client_id=Secret(CLIENT_ID),
+            client_secret=Secret(CLIENT_SECRET),
+            refresh_token=Secret(REFRESH_TOKEN),
         )
         one = account(
             server.url,
@@ -171,7 +172,8 @@ def test_no_public_object_shows_a_secret(tmp_path: Path) -> None:
             ran = asyncio.run(fetch(told, IDS))
         client = bulkfetch.Client(told)
     shown += map(repr, (told, one, secrets, client, ran.report, *ran.events, *ran.outcomes))
-    shown += map(repr, (told.model_dump(), told.model_dump_json(), *ran.outcomes.values()))
+    shown += map(repr, (asdict(told), *ran.outcomes.values()))
+    shown.append(json.dumps(asdict(told), default=str))
     shown += [str(each) for each in (told, secrets, ran.report, *errors)]
     assert len(errors) >= len(IDS)
     for error in errors:

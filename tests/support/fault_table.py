@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ async def answers(folder: Path) -> dict[str, tuple[Ending, Ending]]:
         accounts = [account(sandbox.url, f"a{key}", refresh_token_of(key)) for key in faults]
         made = settings(folder, *accounts, **LIMITS)
         # In memory: a machine's window of some hundred accounts takes as many open files.
-        made = made.model_copy(update={"state_dir": None})
+        made = replace(made, state_dir=None)
         ran = await fetch(made, [Job(key, f"a{key}") for key in faults])
     return {
         name: (ending(ran, once), ending(ran, always)) for name, (once, always) in names.items()

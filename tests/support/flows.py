@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from pydantic import SecretStr
-
 import bulkfetch.window
 from bulkfetch import Client, Event, Outcome, Report, Settings
 from bulkfetch.config import AccountSettings, Credentials, Limits, WindowSettings
 from bulkfetch.pipeline.run import Jobs, Run
 from bulkfetch.sandbox import AccountSpec, Arrival, JobSpec, Sandbox, SandboxOptions
+from bulkfetch.secret import Secret
 from bulkfetch.window import SlotWindow, Window, open_window
 
 PREFIX = "5540230000005"
@@ -59,7 +58,7 @@ def settings_for(
         out=out,
         accounts=tuple(
             AccountSettings(name=name, window=WindowSettings(**table)).at(
-                url, Credentials(access_token=SecretStr(token_of(name)))
+                url, Credentials(access_token=Secret(token_of(name)))
             )
             for name, table in tables.items()
         ),

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from pydantic import SecretStr
-
 from bulkfetch.errors import BulkfetchError, ConnectFailed, InvalidToken, TooManyRequests
 from bulkfetch.events import Event
 from bulkfetch.journal import Entry
@@ -18,6 +16,7 @@ from bulkfetch.pipeline.lane import Lane
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.staging import StagingRoom
 from bulkfetch.pipeline.work import Ends, Line, Work
+from bulkfetch.secret import Secret
 from bulkfetch.transfer.attempt import Attempt, Partial
 from bulkfetch.transfer.door import Door, Fetched
 from bulkfetch.window import SlotWindow, WindowSettings
@@ -56,7 +55,7 @@ class FakeDoor:
         answer = lines.pop(0) if lines else Answer()
         self._now += 1
         self.most = max(self.most, self._now)
-        attempt.token = SecretStr("1000.token")
+        attempt.token = Secret("1000.token")
         part.write_bytes(b"PK")
         try:
             await asyncio.sleep(answer.after_s)
@@ -86,16 +85,16 @@ class FakeTokens:
 
     renewals: int = 0
 
-    async def token(self) -> SecretStr:
+    async def token(self) -> Secret:
         """Stand in for a token source."""
-        return SecretStr("1000.token")
+        return Secret("1000.token")
 
-    async def renew(self, refused: SecretStr) -> SecretStr:
+    async def renew(self, refused: Secret) -> Secret:
         """Stand in for a token source."""
         self.renewals += 1
         if self.renewals > 1:
             raise InvalidToken
-        return SecretStr("1000.fresh")
+        return Secret("1000.fresh")
 
 
 class Scene:

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import aiohttp
-from pydantic import SecretStr
 
 from bulkfetch.config import AccountSettings, Credentials
+from bulkfetch.secret import Secret
 from bulkfetch.zoho.tokens import token_source
 
 
@@ -21,9 +21,9 @@ async def main(url: str, folder: str) -> None:
     account = AccountSettings(data_center="sandbox").at(
         url,
         Credentials(
-            client_id=SecretStr("client"),
-            client_secret=SecretStr("hush"),
-            refresh_token=SecretStr("1000.refresh"),
+            client_id=Secret("client"),
+            client_secret=Secret("hush"),
+            refresh_token=Secret("1000.refresh"),
         ),
     )
     print("ready", flush=True)
@@ -31,7 +31,7 @@ async def main(url: str, folder: str) -> None:
     async with aiohttp.ClientSession() as session:
         source = token_source(account, lambda: session, Path(folder))
         secret = await source.token()
-        print(hashlib.sha256(secret.get_secret_value().encode()).hexdigest(), flush=True)
+        print(hashlib.sha256(secret.reveal().encode()).hexdigest(), flush=True)
 
 
 asyncio.run(main(*sys.argv[1:]))

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
 
-from pydantic import SecretStr
 from tests.support.flow_clock import run_flow
 from tests.support.flows import loop_windows
 
 from bulkfetch import BulkfetchError, Client, Event, Job, Outcome, Report, Settings
 from bulkfetch.config import AccountSettings, Credentials, Limits, WindowSettings
+from bulkfetch.secret import Secret
 
 T = TypeVar("T")
 
@@ -56,15 +56,15 @@ class Ran:
 
 def token_of(account: str) -> Credentials:
     """An access token that the sandbox takes for an account of its own."""
-    return Credentials(access_token=SecretStr(f"1000.token-of-{account}"))
+    return Credentials(access_token=Secret(f"1000.token-of-{account}"))
 
 
 def refresh_token_of(account: str) -> Credentials:
     """What a token can be got with: `client`, `hush`, `1000.refresh-of-…`."""
     return Credentials(
-        client_id=SecretStr("client"),
-        client_secret=SecretStr("hush"),
-        refresh_token=SecretStr(f"1000.refresh-of-{account}"),
+        client_id=Secret("client"),
+        client_secret=Secret("hush"),
+        refresh_token=Secret(f"1000.refresh-of-{account}"),
     )
 
 

@@ -8,10 +8,10 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
 from bulkfetch.config import AccountSettings, DataCenter
 from bulkfetch.errors import AccountError, ConfigError, TokenRefused
+from bulkfetch.secret import Secret
 from bulkfetch.zoho.regions import REGIONS, Servers, servers
 from bulkfetch.zoho.token_reply import Grant, read_token_reply
 
@@ -64,7 +64,7 @@ def test_an_api_domain_is_taken_only_if_it_could_be_one(named: object, domain: s
 def test_an_error_that_repeats_what_was_sent_is_struck_out() -> None:
     """A secret in the server's words does not get into the message."""
     body = json.dumps({"error": "bad", "error_description": "no such: s3cret\x1b[2J"}).encode()
-    error = read_token_reply(200, body, [SecretStr("s3cret"), None])
+    error = read_token_reply(200, body, [Secret("s3cret"), None])
     assert isinstance(error, TokenRefused)
     assert "s3cret" not in error.message
     assert error.message.isprintable()
@@ -97,7 +97,7 @@ def test_any_fields_have_a_meaning(status: int, fields: dict[str, object]) -> No
     if isinstance(answer, Grant):
         assert status == 200
         assert 0 < answer.lifetime_s <= 86_400
-        assert answer.secret.get_secret_value().isascii()
+        assert answer.secret.reveal().isascii()
     else:
         assert isinstance(answer, AccountError)
 

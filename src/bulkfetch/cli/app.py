@@ -10,7 +10,7 @@ import click
 
 from bulkfetch.cli import exits
 from bulkfetch.cli.check import check
-from bulkfetch.cli.memory import collect_rarely
+from bulkfetch.cli.memory import collect_rarely, end_quickly
 from bulkfetch.cli.plan import plan
 from bulkfetch.cli.printer import Printer, StdoutGone
 from bulkfetch.cli.run import run
@@ -67,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = _answered_for(printer, lambda: _command(printer, arguments))
         # The results still have to go out, and the last of them may fail to.
         flushed = _answered_for(printer, printer.close)
+    if arguments is None:
+        end_quickly()
     return status or flushed
 
 

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from itertools import chain
 from pathlib import Path
@@ -96,7 +96,7 @@ def settings_of(asked: Asked, *, keep_zip: bool = False) -> Settings:
     if asked.account is None:
         return settings
     settings.account(asked.account)  # or there is no such account
-    return settings.model_copy(update={"fallback_account": asked.account})
+    return replace(settings, fallback_account=asked.account)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -93,7 +93,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
         yield _ids_file(settings)
     if settings.jobs:
         yield Finding("jobs", f"{len(settings.jobs)} in [[jobs]]", str(settings.source))
-    for name, limit in settings.limits:
+    for name, limit in asdict(settings.limits).items():
         yield Finding(f"limits.{name}", _limit(name, limit), settings.origin(f"limits.{name}"))
     for account in settings.accounts:
         yield from _account(settings, account)

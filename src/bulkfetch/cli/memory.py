@@ -27,6 +27,11 @@ def collect_rarely() -> None:
     gc.set_threshold(_COLLECT_EVERY, 20, 20)
 
 
+def end_quickly() -> None:
+    """Spare Python its last looks for cycles: an eighth of a short run. For a process that ends."""
+    gc.freeze()
+
+
 def keep_big_blocks() -> None:
     """Have malloc keep big blocks for reuse, in few pools.
 

@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic import SecretStr
-
 from bulkfetch.config.hosts import server_url
 from bulkfetch.config.settings import Credentials
 from bulkfetch.errors import ConfigError
+from bulkfetch.secret import Secret
 
 # What may stand in a header or a form without being quoted; everything else is a slip of the hand
 # (a newline from `$(cat …)`, the header's own "Zoho-oauthtoken " in front).
@@ -47,14 +46,14 @@ def read_environment(
                 return value
         return None
 
-    def secret(setting: str) -> SecretStr | None:
+    def secret(setting: str) -> Secret | None:
         value = look(setting)
         if value is not None and _SECRET.fullmatch(value) is None:
             raise ConfigError(
                 f"{origins[setting]} holds spaces or unprintable characters",
                 hint="It must be the bare value: no quotes, no header name, one line.",
             )
-        return None if value is None else SecretStr(value)
+        return None if value is None else Secret(value)
 
     def server(setting: str) -> str | None:
         value = look(setting)

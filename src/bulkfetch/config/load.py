@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from bulkfetch.config.complaints import complaint, key_text, nearest
 from bulkfetch.config.environment import FromEnvironment, read_environment
@@ -24,6 +22,7 @@ from bulkfetch.config.settings import (
     Tables,
 )
 from bulkfetch.config.state_dir import state_dir
+from bulkfetch.config.tables import Misfit, build
 from bulkfetch.config.toml_lines import Key, key_lines
 from bulkfetch.errors import ConfigError
 
@@ -75,7 +74,7 @@ def load_settings(
         keep_zip=tables.keep_zip if keep_zip is None else keep_zip,
         sha256=tables.sha256,
         jobs=tables.jobs,
-        sandbox=tuple(tables.sandbox.items()),
+        sandbox=tuple((tables.sandbox or {}).items()),
         state_dir=state_dir(env),
         source=source,
         origins=tuple(origins.items()),
@@ -105,9 +104,9 @@ def _parse(text: str, file: str) -> tuple[Tables, dict[Key, int]]:
         raise ConfigError(f"{file}: not TOML: {_without_values(error)}") from None
     lines = key_lines(text)
     try:
-        return Tables.model_validate(document), lines
-    except ValidationError as error:
-        raise complaint(error, Tables, file, lines) from None
+        return build(Tables, document), lines
+    except Misfit as found:
+        raise complaint(found, file, lines) from None
 
 
 def _without_values(error: Exception) -> str:
@@ -134,11 +133,11 @@ def _account(
     name: str, table: AccountTable, folder: Path, env: Mapping[str, str], where: str
 ) -> tuple[AccountSettings, FromEnvironment]:
     """Put an account together: the file's table, then the environment, which wins."""
-    given = {field: getattr(table, field) for field in table.model_fields_set}
-    for field in ("secrets_file", "ca_file"):
-        if given.get(field) is not None:
-            given[field] = _under(folder, given[field])
-    if (ca_file := given.get("ca_file")) is not None and not ca_file.is_file():
+    given = {field.name: getattr(table, field.name) for field in fields(table)}
+    for name_ in ("secrets_file", "ca_file"):
+        if given[name_] is not None:
+            given[name_] = _under(folder, given[name_])
+    if (ca_file := given["ca_file"]) is not None and not ca_file.is_file():
         raise ConfigError(f"{where}.ca_file: no such file: {ca_file}")
     if table.data_center == "sandbox" and table.api_domain is None:
         # The stand-in has its own credentials: whatever the environment holds is not for it.
@@ -146,14 +145,14 @@ def _account(
         return AccountSettings(name=name, **given), nothing
     secrets: Mapping[str, str] = {}
     warning = None
-    if "secrets_file" in given:
+    if given["secrets_file"] is not None:
         secrets, warning = read_secrets(given["secrets_file"])
     found = read_environment(env, secrets, table.env_prefix, table.token_command is not None)
     if warning:
         found = replace(found, warnings=(*found.warnings, warning))
-    for field, value in (("api_domain", found.api_domain), ("accounts_url", found.accounts_url)):
+    for key, value in (("api_domain", found.api_domain), ("accounts_url", found.accounts_url)):
         if value is not None:
-            given[field] = value
+            given[key] = value
     try:
         account = AccountSettings(
             name=name,
@@ -168,7 +167,7 @@ def _account(
 
 def _proxies(table: AccountTable, env: Mapping[str, str]) -> Proxies:
     if table.proxy is not None:
-        return explicit(table.proxy.get_secret_value())
+        return explicit(table.proxy.reveal())
     return from_environment(env)
 
 

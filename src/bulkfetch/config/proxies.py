@@ -5,26 +5,25 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
-
-from pydantic import BaseModel, ConfigDict, SecretStr
 
 from bulkfetch.config.hosts import host_of, is_loopback
 from bulkfetch.errors import ConfigError
+from bulkfetch.secret import Secret
 
 _PROXY = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
 
 
-class Proxies(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Proxies:
     """The proxies for https and for http addresses, None for a direct connection.
 
     Secret, since the address of a proxy may hold a password. `bypass` are the hosts of NO_PROXY.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    https: SecretStr | None = None
-    http: SecretStr | None = None
+    https: Secret | None = None
+    http: Secret | None = None
     bypass: tuple[str, ...] = ()
 
     def url_for(self, url: str) -> str | None:
@@ -35,7 +34,7 @@ class Proxies(BaseModel):
         if is_loopback(url) or _bypassed(url, self.bypass):
             return None
         proxy = self.http if url.lower().startswith("http:") else self.https
-        return None if proxy is None else proxy.get_secret_value()
+        return None if proxy is None else proxy.reveal()
 
 
 def explicit(address: str) -> Proxies:
@@ -46,7 +45,7 @@ def explicit(address: str) -> Proxies:
     if not address:
         return Proxies()
     _check(address)
-    return Proxies(https=SecretStr(address), http=SecretStr(address))
+    return Proxies(https=Secret(address), http=Secret(address))
 
 
 def from_environment(env: Mapping[str, str]) -> Proxies:
@@ -56,7 +55,7 @@ def from_environment(env: Mapping[str, str]) -> Proxies:
     other one from a request header. Raises ConfigError for a proxy that cannot be used (socks):
     going round it in silence would be worse.
     """
-    found: dict[str, SecretStr] = {}
+    found: dict[str, Secret] = {}
     for scheme, names in (
         ("https", ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")),
         ("http", ("http_proxy", "all_proxy", "ALL_PROXY")),
@@ -74,7 +73,7 @@ def from_environment(env: Mapping[str, str]) -> Proxies:
                 f"environment variable {name} {error}",
                 hint='Unset it, or set proxy = "" in [account] to connect directly.',
             ) from None
-        found[scheme] = SecretStr(address)
+        found[scheme] = Secret(address)
     bypass = env.get("no_proxy") or env.get("NO_PROXY") or ""
     return Proxies(
         https=found.get("https"),

@@ -9,27 +9,33 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
-
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    SecretStr,
-)
+from typing import Any, Literal, cast, get_args
 
 from bulkfetch.config.hosts import is_loopback, server_url
 from bulkfetch.config.names import unsafe_stem
 from bulkfetch.config.proxies import Proxies
-from bulkfetch.config.sizes import parse_size
+from bulkfetch.config.tables import Checked, Misfit, each, free, setting, table, tables
+from bulkfetch.config.values import (
+    Check,
+    flag,
+    matching,
+    number,
+    one_of,
+    optional,
+    path,
+    seconds,
+    secret,
+    size,
+    text,
+    whole,
+)
 from bulkfetch.errors import ConfigError
 from bulkfetch.models import is_job_id
+from bulkfetch.secret import Secret
 
 DataCenter = Literal["us", "eu", "in", "au", "jp", "cn", "ca", "sa", "uk", "ae", "sandbox"]
 
@@ -41,18 +47,8 @@ ZOHO_PERIOD_S = 60.0
 RESULT_PATH = "/crm/bulk/{version}/read/{job_id}/result"
 
 
-def _matching(pattern: str, should: str) -> Callable[[str], str]:
-    compiled = re.compile(pattern, re.ASCII)
-
-    def check(text: str) -> str:
-        if compiled.fullmatch(text) is None:
-            raise ValueError(f"should be {should}")
-        return text
-
-    return check
-
-
-def _result_path(template: str) -> str:
+def _result_path(value: object) -> str:
+    template = text(value)
     # A path of "//host/…" or with a scheme would name another server when joined to the domain.
     if re.fullmatch(r"/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@%/{}-]+", template, re.ASCII) is None:
         raise ValueError("should be a path that begins with one slash")
@@ -66,48 +62,60 @@ def _result_path(template: str) -> str:
     return template
 
 
-def _account_name(name: str) -> str:
+def _account_name(value: object) -> str:
+    name = text(value)
     if len(name) > 64 or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name, re.ASCII) is None:
         raise ValueError("should be 1 to 64 letters, digits, dots, dashes or underscores")
     return name
 
 
-def _job_id(text: str) -> str:
-    if not is_job_id(text):
+def _job_id(value: object) -> str:
+    if isinstance(value, int):
+        # As a number it has lost its leading zeros, and perhaps more.
+        raise Misfit(
+            "should be a text in quotes", hint='Put the id in quotes: id = "554023000000568002".'
+        )
+    if not is_job_id(text(value)):
         raise ValueError("should be a job id: 1 to 20 digits such as 554023000000568002")
-    return text
+    return text(value)
 
 
-def _stem(name: str) -> str:
-    if (reason := unsafe_stem(name)) is not None:
+def _stem(value: object) -> str:
+    if (reason := unsafe_stem(text(value))) is not None:
         raise ValueError(f"cannot be a file's name: it {reason}")
-    return name
+    return text(value)
 
 
-def _path(path: Path) -> Path:
-    if "\0" in str(path):
-        raise ValueError("should be a path without NUL")
-    return path
+def _server(value: object) -> str:
+    return server_url(text(value))
 
 
-Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0, lt=2**62)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Lax = Field(strict=False)  # TOML has neither paths nor tuples
-FilePath = Annotated[Path, Lax, AfterValidator(_path)]
-ServerUrl = Annotated[str, AfterValidator(server_url)]
-AccountName = Annotated[str, AfterValidator(_account_name)]
-Argument = Annotated[str, AfterValidator(_matching(r"[^\x00]+", "a text without NUL"))]
+def _token_cache(value: object) -> bool | Literal["keyring"]:
+    if value == "keyring":
+        return "keyring"
+    if not isinstance(value, bool):
+        raise ValueError('should be true, false or "keyring"')
+    return value
 
 
-class _Frozen(BaseModel):
-    # Strict, so that true is no number and "10" no ten; inputs stay out of errors: one may be a
-    # token that somebody wrote into the wrong place.
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
-    )
+def _column(value: object) -> str | int:
+    return value if isinstance(value, str) else whole(1)(value)
 
 
-class WindowSettings(_Frozen):
+def _proxies(value: object) -> Proxies:
+    if not isinstance(value, Proxies):
+        raise ValueError("should be Proxies")
+    return value
+
+
+_data_center = cast(Check[DataCenter], one_of(*get_args(DataCenter)))
+_version = matching(r"v[0-9]{1,2}(\.[0-9]{1,2})?", "a version such as v8")
+_prefix = matching(r"[A-Za-z0-9_]*", "made of letters, digits and underscores")
+_argument = matching(r"[^\x00]+", "a text without NUL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowSettings(Checked):
     """How many result requests may reach the server: `requests` in any rolling `period_s`.
 
     `margin_s` is added to the period. `concurrency` bounds the requests in flight at once, whose
@@ -115,10 +123,10 @@ class WindowSettings(_Frozen):
     by `Settings`, since a loopback server may be given a faster window.
     """
 
-    requests: Annotated[int, Field(ge=1, le=1_000_000)] = ZOHO_REQUESTS
-    period_s: Seconds = ZOHO_PERIOD_S
-    margin_s: Annotated[float, Field(ge=0, le=3_600)] = 1.0
-    concurrency: Annotated[int, Field(ge=1, le=1_000)] = 10
+    requests: int = setting(whole(1, 1_000_000), ZOHO_REQUESTS)
+    period_s: float = setting(seconds, ZOHO_PERIOD_S)
+    margin_s: float = setting(number(0, 3_600), 1.0)
+    concurrency: int = setting(whole(1, 1_000), 10)
 
     @property
     def exceeds_zoho(self) -> bool:
@@ -126,31 +134,39 @@ class WindowSettings(_Frozen):
         return self.requests > ZOHO_REQUESTS or self.period_s < ZOHO_PERIOD_S
 
 
-class Limits(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class Limits(Checked):
     """Guards against what no honest result does. Sizes in bytes, times in seconds."""
 
-    zip_bytes: Size = 4 * 1024**3  # a larger result is refused
-    file_bytes: Size = 64 * 1024**3  # what one archive may unpack to
-    staging_bytes: Size = 64 * 1024**3  # when staging holds more, no further request starts
-    quarantine_bytes: Size = 1024**3  # refused archives kept for inspection; the oldest go first
-    connect_s: Seconds = 30.0  # to a connection, TLS included
-    headers_s: Seconds = 60.0  # from the request's last byte to the head of its answer
-    idle_s: Seconds = 60.0  # no byte for so long: the attempt is given up
-    min_bytes_per_s: Annotated[int, Field(ge=0)] = (
-        1_000  # slower over a minute: given up; 0 for no limit
-    )
-    tries: Annotated[int, Field(ge=1, le=100)] = 5  # per job, beyond those that a 429 cost
-    threads: Annotated[int, Field(ge=1, le=256)] | None = (
-        None  # that unpack; None: as many as cores
-    )
+    # A larger result is refused.
+    zip_bytes: int = setting(size, 4 * 1024**3)
+    # What one archive may unpack to.
+    file_bytes: int = setting(size, 64 * 1024**3)
+    # When staging holds more, no further request starts.
+    staging_bytes: int = setting(size, 64 * 1024**3)
+    # Refused archives kept for inspection; the oldest go first.
+    quarantine_bytes: int = setting(size, 1024**3)
+    # To a connection, TLS included.
+    connect_s: float = setting(seconds, 30.0)
+    # From the request's last byte to the head of its answer.
+    headers_s: float = setting(seconds, 60.0)
+    # No byte for so long: the attempt is given up.
+    idle_s: float = setting(seconds, 60.0)
+    # Slower over a minute: given up; 0 for no limit.
+    min_bytes_per_s: int = setting(whole(0), 1_000)
+    # Per job, beyond those that a 429 cost.
+    tries: int = setting(whole(1, 100), 5)
+    # That unpack; None: as many as cores.
+    threads: int | None = setting(optional(whole(1, 256)), None)
 
 
-class JobEntry(_Frozen):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobEntry(Checked):
     """One `[[jobs]]` table. `account` None: the one that there is."""
 
-    id: Annotated[str, AfterValidator(_job_id)]
-    account: str | None = None
-    name: Annotated[str, AfterValidator(_stem)] | None = None
+    id: str = field(metadata={"check": _job_id})
+    account: str | None = setting(optional(text), None)
+    name: str | None = setting(optional(_stem), None)
 
     @property
     def stem(self) -> str:
@@ -158,35 +174,32 @@ class JobEntry(_Frozen):
         return self.name or self.id
 
 
-class AccountTable(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class AccountTable(Checked):
     """What `[account]` and `[accounts.NAME]` may hold."""
 
-    data_center: DataCenter | None = None
-    api_domain: ServerUrl | None = None
-    accounts_url: ServerUrl | None = None
-    version: Annotated[
-        str, AfterValidator(_matching(r"v[0-9]{1,2}(\.[0-9]{1,2})?", "a version such as v8"))
-    ] = "v8"
-    result_path: Annotated[str, AfterValidator(_result_path)] = RESULT_PATH
-    token_command: Annotated[tuple[Argument, ...], Field(strict=False, min_length=1)] | None = None
-    token_cache: bool | Literal["keyring"] = True
-    env_prefix: Annotated[
-        str,
-        AfterValidator(_matching(r"[A-Za-z0-9_]*", "made of letters, digits and underscores")),
-    ] = ""
-    secrets_file: FilePath | None = None
-    ca_file: FilePath | None = None
-    proxy: Annotated[SecretStr, Lax] | None = None
-    window: WindowSettings = WindowSettings()
+    data_center: DataCenter | None = setting(optional(_data_center), None)
+    api_domain: str | None = setting(optional(_server), None)
+    accounts_url: str | None = setting(optional(_server), None)
+    version: str = setting(_version, "v8")
+    result_path: str = setting(_result_path, RESULT_PATH)
+    token_command: tuple[str, ...] | None = setting(optional(each(_argument, least=1)), None)
+    token_cache: bool | Literal["keyring"] = setting(_token_cache, True)
+    env_prefix: str = setting(_prefix, "")
+    secrets_file: Path | None = setting(optional(path), None)
+    ca_file: Path | None = setting(optional(path), None)
+    proxy: Secret | None = setting(optional(secret), None)
+    window: WindowSettings = setting(table(WindowSettings), WindowSettings())
 
 
-class Credentials(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class Credentials(Checked):
     """What a token is got with; all from the environment or a secrets file, None where not set."""
 
-    access_token: SecretStr | None = None
-    client_id: SecretStr | None = None
-    client_secret: SecretStr | None = None
-    refresh_token: SecretStr | None = None
+    access_token: Secret | None = setting(optional(secret), None)
+    client_id: Secret | None = setting(optional(secret), None)
+    client_secret: Secret | None = setting(optional(secret), None)
+    refresh_token: Secret | None = setting(optional(secret), None)
 
     @property
     def can_refresh(self) -> bool:
@@ -194,6 +207,7 @@ class Credentials(_Frozen):
         return None not in (self.client_id, self.client_secret, self.refresh_token)
 
 
+@dataclass(frozen=True, kw_only=True)
 class AccountSettings(AccountTable):
     """One account with all that is needed to ask for its results.
 
@@ -201,9 +215,9 @@ class AccountSettings(AccountTable):
     `proxies` are the explicit `proxy` or the environment's.
     """
 
-    name: AccountName = "default"
-    credentials: Credentials = Credentials()
-    proxies: Proxies = Proxies()
+    name: str = setting(_account_name, "default")
+    credentials: Credentials = setting(table(Credentials), Credentials())
+    proxies: Proxies = setting(_proxies, Proxies())
 
     @property
     def is_sandbox(self) -> bool:
@@ -225,27 +239,30 @@ class AccountSettings(AccountTable):
         if not is_loopback(base_url):
             raise ValueError("not a loopback address")
         base = server_url(base_url)
-        return self.model_copy(
-            update={"api_domain": base, "accounts_url": base, "credentials": credentials}
-        )
+        return replace(self, api_domain=base, accounts_url=base, credentials=credentials)
 
 
-class Tables(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class Tables(Checked):
     """What jobs.toml may hold at top level."""
 
-    out: FilePath = Path("exports")
-    ids_file: FilePath | None = None
-    ids_column: str | Annotated[int, Field(ge=1)] | None = None
-    keep_zip: bool = False
-    sha256: bool = True  # of each published file, in the report; a third of the time to unpack
-    account: AccountTable | None = None
-    accounts: dict[AccountName, AccountTable] | None = None
-    limits: Limits = Limits()
-    jobs: Annotated[tuple[JobEntry, ...], Lax] = ()
-    sandbox: dict[str, JsonValue] = {}
+    out: Path = setting(path, Path("exports"))
+    ids_file: Path | None = setting(optional(path), None)
+    ids_column: str | int | None = setting(optional(_column), None)
+    keep_zip: bool = setting(flag, False)
+    # Of each published file, in the report; a third of the time to unpack.
+    sha256: bool = setting(flag, True)
+    account: AccountTable | None = setting(optional(table(AccountTable)), None)
+    accounts: Mapping[str, AccountTable] | None = setting(
+        optional(tables(AccountTable, _account_name)), None
+    )
+    limits: Limits = setting(table(Limits), Limits())
+    jobs: tuple[JobEntry, ...] = setting(each(table(JobEntry)), ())
+    sandbox: Mapping[str, Any] | None = setting(optional(free), None)
 
 
-class Settings(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class Settings(Checked):
     """Everything a run needs to know but the ids. Immutable; made by `load_settings` or in code.
 
     `out`, `ids_file` are as the user gave them: relative to the working directory where the
@@ -257,25 +274,26 @@ class Settings(_Frozen):
     Raises ConfigError where a value is right by itself but not beside the others.
     """
 
-    out: FilePath = Path("exports")
-    accounts: Annotated[tuple[AccountSettings, ...], Field(strict=False, min_length=1)] = (
-        AccountSettings(),
+    out: Path = setting(path, Path("exports"))
+    accounts: tuple[AccountSettings, ...] = setting(
+        each(table(AccountSettings), least=1), (AccountSettings(),)
     )
-    limits: Limits = Limits()
-    ids_file: FilePath | None = None
-    ids_column: str | Annotated[int, Field(ge=1)] | None = None
-    keep_zip: bool = False
-    sha256: bool = True
-    jobs: Annotated[tuple[JobEntry, ...], Lax] = ()
-    sandbox: tuple[tuple[str, JsonValue], ...] = ()
-    fallback_account: AccountName | None = None
-    state_dir: FilePath | None = None
-    source: FilePath | None = None
+    limits: Limits = setting(table(Limits), Limits())
+    ids_file: Path | None = setting(optional(path), None)
+    ids_column: str | int | None = setting(optional(_column), None)
+    keep_zip: bool = setting(flag, False)
+    sha256: bool = setting(flag, True)
+    jobs: tuple[JobEntry, ...] = setting(each(table(JobEntry)), ())
+    sandbox: tuple[tuple[str, Any], ...] = ()
+    fallback_account: str | None = setting(optional(_account_name), None)
+    state_dir: Path | None = setting(optional(path), None)
+    source: Path | None = setting(optional(path), None)
     origins: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
 
-    def model_post_init(self, _context: object) -> None:
-        """Refuse a window faster than Zoho's for any server but one on this machine."""
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Faster than Zoho's may be asked no server but one on this machine.
         for account in self.accounts:
             if account.window.exceeds_zoho and not account.is_local:
                 raise ConfigError(

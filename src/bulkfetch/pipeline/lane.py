@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.abc
-from pydantic import SecretStr
 
 from bulkfetch.clock import boottime
 from bulkfetch.errors import (
@@ -29,9 +29,12 @@ from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.staging import StagingRoom
 from bulkfetch.pipeline.waiting import Waiting
 from bulkfetch.pipeline.work import Ends, Line, Work
+from bulkfetch.secret import Secret
 from bulkfetch.transfer.attempt import Attempt, Partial
 from bulkfetch.transfer.decide import Decision, Next, Standing, decide
-from bulkfetch.window import Window
+
+if TYPE_CHECKING:
+    from bulkfetch.window import Window
 
 # Jobs of one lane that are neither untouched nor ended: in flight, waiting to be tried again,
 # being unpacked. Reached only when retries pile up; first tries then wait for some of them to end.
@@ -76,7 +79,7 @@ class Lane:
         self._live = 0
         self._list_ended = False
         self._source_dry = False
-        self._renewed: SecretStr | None = None
+        self._renewed: Secret | None = None
         self._connects_failed = 0
         self._hold_until = float("-inf")
         self._answered = False

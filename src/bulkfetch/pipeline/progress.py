@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bulkfetch.journal import Counts
-from bulkfetch.window import WindowState
+
+if TYPE_CHECKING:
+    from bulkfetch.window import WindowState
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from bulkfetch.errors import BulkfetchError
 from bulkfetch.journal import Entry
 from bulkfetch.models import Job
 from bulkfetch.transfer.attempt import Partial
-from bulkfetch.window import Window
 
 if TYPE_CHECKING:
-    # Both bring the HTTP library along, which a run that has nothing to ask does without.
+    # What they bring along is not needed by a run that has nothing to ask.
     from bulkfetch.transfer.door import Door
+    from bulkfetch.window import Window
     from bulkfetch.zoho.tokens import TokenSource
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
+from bulkfetch.secret import Secret
 
-from bulkfetch.window import Permit
+if TYPE_CHECKING:
+    from bulkfetch.window import Permit
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +38,4 @@ class Attempt:
     partial: Partial | None = None
     requests: int = 0
     received: int = 0
-    token: SecretStr | None = None
+    token: Secret | None = None

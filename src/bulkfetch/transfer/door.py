@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import aiohttp
-from pydantic import SecretStr
 
 from bulkfetch.disk import disk_error
 from bulkfetch.errors import (
@@ -20,6 +19,7 @@ from bulkfetch.errors import (
     TooLarge,
     Truncated,
 )
+from bulkfetch.secret import Secret
 from bulkfetch.transfer.attempt import Attempt, Partial
 from bulkfetch.transfer.body import READ_BUFFER_BYTES, ParsedBody
 from bulkfetch.transfer.direct import DirectBody, take_over
@@ -90,7 +90,7 @@ class Door:
         self._clock = clock  # wall time, for Retry-After dates only
         userinfo, _, _ = (remote.proxy or "").partition("://")[2].rpartition("@")
         password = userinfo.partition(":")[2]
-        self._proxy_password = SecretStr(password) if password else None
+        self._proxy_password = Secret(password) if password else None
 
     async def fetch(self, job_id: str, part: Path, attempt: Attempt) -> Fetched:
         """Ask once for a result and stream it to `part`, which lies in an existing folder.

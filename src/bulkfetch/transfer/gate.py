@@ -61,7 +61,7 @@ def gate(
             permit.unused()
             raise
         # Never in a variable: tools that report errors show those of every frame.
-        request.headers[hdrs.AUTHORIZATION] = f"Zoho-oauthtoken {attempt.token.get_secret_value()}"
+        request.headers[hdrs.AUTHORIZATION] = f"Zoho-oauthtoken {attempt.token.reveal()}"
         attempt.requests += 1
         try:
             async with asyncio.timeout(headers_s - (boottime() - taken_at)):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from pydantic import SecretStr
-
 from bulkfetch.errors import BulkfetchError
+from bulkfetch.secret import Secret
 
 # Foreign text is cut to a length and host names are lowered, so that a secret may come in part
 # and in another case. So much of one tells nothing yet, and is in no other word.
@@ -14,9 +13,9 @@ PIECE = 8
 STRUCK = "***"
 
 
-def redacted(error: BulkfetchError, secret: SecretStr) -> BulkfetchError:
+def redacted(error: BulkfetchError, secret: Secret) -> BulkfetchError:
     """Give the error, with a message that holds no piece of `secret`; the same where it did not."""
-    message = strike(error.message, secret.get_secret_value())
+    message = strike(error.message, secret.reveal())
     if message == error.message:
         return error
     return type(error)(message, hint=error.hint, http=error.http)

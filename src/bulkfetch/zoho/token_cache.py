@@ -24,9 +24,9 @@ from typing import Any, Protocol
 import anyio
 import anyio.to_thread
 from filelock import FileLock, Timeout
-from pydantic import SecretStr
 
 from bulkfetch.errors import ConfigError
+from bulkfetch.secret import Secret
 from bulkfetch.zoho.token_reply import MAX_LIFETIME_S, is_token
 
 # Who waits longer for another process's refresh than such a refresh can take asks for itself.
@@ -40,7 +40,7 @@ _SERVICE = "bulkfetch"
 class CachedToken:
     """A token and when it ends, in epoch seconds: the only clock that processes share."""
 
-    secret: SecretStr
+    secret: Secret
     expires_at: float
     lifetime_s: float
 
@@ -49,9 +49,9 @@ class CachedToken:
         return min(self.expires_at - now, self.lifetime_s)
 
 
-def cache_key(accounts_url: str, client_id: SecretStr, refresh_token: SecretStr) -> str:
+def cache_key(accounts_url: str, client_id: Secret, refresh_token: Secret) -> str:
     """Give the name under which the token of these credentials is kept; tells nothing of them."""
-    parts = (accounts_url, client_id.get_secret_value(), refresh_token.get_secret_value())
+    parts = (accounts_url, client_id.reveal(), refresh_token.reveal())
     return hashlib.sha256("\0".join(("bulkfetch token 1", *parts)).encode()).hexdigest()[:40]
 
 
@@ -203,7 +203,7 @@ def _written(token: CachedToken) -> bytes:
     return json.dumps(
         {
             "version": 1,
-            "access_token": token.secret.get_secret_value(),
+            "access_token": token.secret.reveal(),
             "expires_at": token.expires_at,
             "lifetime_s": token.lifetime_s,
         }
@@ -227,4 +227,4 @@ def _read(raw: bytes) -> CachedToken | None:
         expires_at, lifetime_s = (float(str(value)) for value in times)
     except ValueError:
         return None
-    return CachedToken(SecretStr(secret), expires_at, min(lifetime_s, MAX_LIFETIME_S))
+    return CachedToken(Secret(secret), expires_at, min(lifetime_s, MAX_LIFETIME_S))

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import anyio
 from anyio.abc import ByteReceiveStream, Process
-from pydantic import SecretStr
 
 from bulkfetch.errors import TokenCommandFailed
+from bulkfetch.secret import Secret
 from bulkfetch.zoho.token_reply import is_token
 
 # Long enough for a password store that asks its agent, short enough that a hang is noticed.
@@ -20,7 +20,7 @@ TIMEOUT_S = 60.0
 _MAX_OUTPUT_BYTES = 16 * 1024
 
 
-async def run_token_command(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> SecretStr:
+async def run_token_command(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> Secret:
     """Run the command without a shell and give the one line that it printed.
 
     Its stderr is dropped, since tools print secrets there. It runs in a session of its own,
@@ -71,7 +71,7 @@ async def _read(process: Process, name: str) -> bytes:
     return output
 
 
-def _token_in(output: bytes, name: str) -> SecretStr:
+def _token_in(output: bytes, name: str) -> Secret:
     text = output.decode("utf-8", "replace").strip()
     if not text:
         raise TokenCommandFailed(f"token_command {name!a} printed nothing")
@@ -79,4 +79,4 @@ def _token_in(output: bytes, name: str) -> SecretStr:
         raise TokenCommandFailed(f"token_command {name!a} printed more than one line")
     if not is_token(text):
         raise TokenCommandFailed(f"token_command {name!a} printed something that is no token")
-    return SecretStr(text)
+    return Secret(text)

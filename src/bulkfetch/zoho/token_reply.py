@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import SecretStr
-
 from bulkfetch.config.hosts import server_url
 from bulkfetch.errors import AccountError, TokenRefused, TokenThrottled, TokenUnavailable
+from bulkfetch.secret import Secret
 from bulkfetch.zoho.redact import strike
 from bulkfetch.zoho.replies import printable
 
@@ -31,7 +30,7 @@ _TROUBLE = frozenset(
 class Grant:
     """An access token, how long it lives from now on, and the API domain named beside it."""
 
-    secret: SecretStr
+    secret: Secret
     lifetime_s: float
     api_domain: str | None = None
 
@@ -42,7 +41,7 @@ def is_token(text: str) -> bool:
 
 
 def read_token_reply(
-    status: int, body: bytes, secrets: Iterable[SecretStr | None] = ()
+    status: int, body: bytes, secrets: Iterable[Secret | None] = ()
 ) -> Grant | AccountError:
     """Give the grant, or the error (a value, not raised). Takes any bytes and never raises.
 
@@ -54,7 +53,7 @@ def read_token_reply(
     if 200 <= status < 300 and isinstance(token, str):
         if not is_token(token):
             return TokenUnavailable("the accounts server gave an unusable token", http=status)
-        return Grant(SecretStr(token), _lifetime_s(reply), _api_domain(reply))
+        return Grant(Secret(token), _lifetime_s(reply), _api_domain(reply))
     error, about = (_words(reply.get(key), secrets) for key in ("error", "error_description"))
     if status == 429 or error == "Access Denied" or "too many requests" in about.lower():
         return TokenThrottled("the accounts server gives out no token for now", http=status)
@@ -94,9 +93,9 @@ def _api_domain(reply: dict[str, Any]) -> str | None:
         return None
 
 
-def _words(value: object, secrets: Iterable[SecretStr | None]) -> str:
+def _words(value: object, secrets: Iterable[Secret | None]) -> str:
     text = value[:2000] if isinstance(value, str) else ""
     for secret in secrets:
         if secret is not None:
-            text = strike(text, secret.get_secret_value())
+            text = strike(text, secret.reveal())
     return printable(text, 200)

@@ -2,7 +2,7 @@
 
 One source per account serves all its workers. However many find their token refused at once, one
 refresh happens: whoever comes with a token that is not the current one any more gets the current
-one. Tokens travel as SecretStr, and no error raised here holds one.
+one. Tokens travel as Secret, and no error raised here holds one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Protocol
 
 import aiohttp
 import anyio
-from pydantic import SecretStr
 
 from bulkfetch.config.hosts import host_of, is_loopback
 from bulkfetch.config.settings import AccountSettings, Credentials
@@ -29,6 +28,7 @@ from bulkfetch.errors import (
     TokenThrottled,
     TokenUnavailable,
 )
+from bulkfetch.secret import Secret
 from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.token_cache import (
     CachedToken,
@@ -56,14 +56,14 @@ _MAX_BODY_BYTES = 64 * 1024
 class TokenSource(Protocol):
     """Gives an account's access token."""
 
-    async def token(self) -> SecretStr:
+    async def token(self) -> Secret:
         """Give the current token, a fresh one where it is about to end.
 
         Raises AccountError. If cancelled: a refresh under way is dropped, the next call repeats it.
         """
         ...
 
-    async def renew(self, refused: SecretStr) -> SecretStr:
+    async def renew(self, refused: Secret) -> Secret:
         """Give another token after the server refused this one (401 INVALID_TOKEN).
 
         Where the current token is another one already, that is the answer and nothing is asked.
@@ -142,13 +142,13 @@ class _Turn:
 class StaticToken:
     """A token from the environment: used as long as it is good."""
 
-    def __init__(self, secret: SecretStr) -> None:
+    def __init__(self, secret: Secret) -> None:
         self._secret = secret
 
-    async def token(self) -> SecretStr:
+    async def token(self) -> Secret:
         return self._secret
 
-    async def renew(self, refused: SecretStr) -> SecretStr:
+    async def renew(self, refused: Secret) -> Secret:
         raise InvalidToken("the server refused the access token, and there is no refresh token")
 
 
@@ -157,16 +157,16 @@ class CommandToken:
 
     def __init__(self, command: tuple[str, ...], timeout_s: float = TIMEOUT_S) -> None:
         self._command, self._timeout_s = command, timeout_s
-        self._secret: SecretStr | None = None
+        self._secret: Secret | None = None
         self._turn = _Turn()
 
-    async def token(self) -> SecretStr:
+    async def token(self) -> Secret:
         async with self._turn():
             if self._secret is None:
                 self._secret = await run_token_command(self._command, self._timeout_s)
             return self._secret
 
-    async def renew(self, refused: SecretStr) -> SecretStr:
+    async def renew(self, refused: Secret) -> Secret:
         async with self._turn():
             if self._secret is None or self._secret == refused:
                 fresh = await run_token_command(self._command, self._timeout_s)
@@ -180,7 +180,7 @@ class CommandToken:
 class _Held:
     """The current token. Times on the loop's clock, in seconds."""
 
-    secret: SecretStr
+    secret: Secret
     renew_at: float
     ends_at: float
 
@@ -201,7 +201,7 @@ class RefreshedToken:
         self._held: _Held | None = None
         self._turn = _Turn()
 
-    async def token(self) -> SecretStr:
+    async def token(self) -> Secret:
         held = self._held
         if held is not None and anyio.current_time() < held.renew_at:
             return held.secret
@@ -219,13 +219,13 @@ class RefreshedToken:
                 self._held = _Held(held.secret, min(now + _AGAIN_S, held.ends_at), held.ends_at)
                 return held.secret
 
-    async def renew(self, refused: SecretStr) -> SecretStr:
+    async def renew(self, refused: Secret) -> Secret:
         async with self._turn():
             if self._held is not None and self._held.secret != refused:
                 return self._held.secret
             return await self._next(refused)
 
-    async def _next(self, refused: SecretStr | None) -> SecretStr:
+    async def _next(self, refused: Secret | None) -> Secret:
         """Take the token that another process got meanwhile, else refresh. In its turn."""
         async with self._cache.exclusive():
             kept = await self._cache.load()
@@ -238,7 +238,7 @@ class RefreshedToken:
             await self._cache.store(CachedToken(grant.secret, ends_at, grant.lifetime_s))
             return self._hold(grant.secret, grant.lifetime_s, grant.lifetime_s)
 
-    def _hold(self, secret: SecretStr, left_s: float, lifetime_s: float) -> SecretStr:
+    def _hold(self, secret: Secret, left_s: float, lifetime_s: float) -> Secret:
         ends_at = anyio.current_time() + left_s
         self._held = _Held(secret, ends_at - _early_s(lifetime_s), ends_at)
         return secret
@@ -284,7 +284,7 @@ class Refresh:
             "client_id": self._credentials.client_id,
             "client_secret": self._credentials.client_secret,
         }
-        form = {name: part.get_secret_value() for name, part in parts.items() if part is not None}
+        form = {name: part.reveal() for name, part in parts.items() if part is not None}
         try:
             async with self._session().post(
                 self._url,

@@ -1,0 +1,128 @@
+"""What a value of a setting must be.
+
+Each function here is a check, or makes one: it gives the value in its right form, or raises
+ValueError with a sentence about the key, such as "should be at least 1". No sentence repeats the
+value: it may be a secret in the wrong place. A checked value passes the same check again as it is.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from bulkfetch.config.sizes import parse_size
+from bulkfetch.secret import Secret
+
+T = TypeVar("T")
+Check = Callable[[object], T]
+
+
+def text(value: object) -> str:
+    """Take any text."""
+    if not isinstance(value, str):
+        raise ValueError("should be a text in quotes")
+    return value
+
+
+def flag(value: object) -> bool:
+    """Take true and false alone."""
+    if not isinstance(value, bool):
+        raise ValueError("should be true or false")
+    return value
+
+
+def whole(least: int, most: int | None = None) -> Check[int]:
+    """Take whole numbers between these, both included; true is none."""
+
+    def check(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError("should be a whole number")
+        _bounded(value, least, most)
+        return value
+
+    return check
+
+
+def number(least: float, most: float) -> Check[float]:
+    """Take numbers between these, both included; true and nan are none."""
+
+    def check(value: object) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ValueError("should be a number")
+        if not math.isfinite(value):
+            raise ValueError("should be a finite number")
+        _bounded(value, least, most)
+        return float(value)
+
+    return check
+
+
+def seconds(value: object) -> float:
+    """Take a time of more than nothing, up to a day."""
+    if number(0, 86_400)(value) == 0:
+        raise ValueError("should be more than 0")
+    return number(0, 86_400)(value)
+
+
+def size(value: object) -> int:
+    """Take a number of bytes, or what `parse_size` reads; more than 0."""
+    found = parse_size(value)
+    if found <= 0:
+        raise ValueError("should be more than 0")
+    return whole(1, 2**62 - 1)(found)
+
+
+def path(value: object) -> Path:
+    """Take a path as text or as it is."""
+    if not isinstance(value, str | Path):
+        raise ValueError("should be a path in quotes")
+    if "\0" in str(value):
+        raise ValueError("should be a path without NUL")
+    return Path(value)
+
+
+def secret(value: object) -> Secret:
+    """Take a text, or one that is kept secret already."""
+    return value if isinstance(value, Secret) else Secret(text(value))
+
+
+def one_of(*words: str) -> Check[str]:
+    """Take one of these."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise ValueError(f"should be one of {', '.join(map(repr, words))}")
+        return value
+
+    return check
+
+
+def matching(pattern: str, should: str) -> Check[str]:
+    """Take texts that match all of a pattern, which `should be …` puts into words."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def check(value: object) -> str:
+        if compiled.fullmatch(text(value)) is None:
+            raise ValueError(f"should be {should}")
+        return text(value)
+
+    return check
+
+
+def optional(check: Check[T]) -> Check[T | None]:
+    """Take None too."""
+
+    def or_none(value: object) -> T | None:
+        return None if value is None else check(value)
+
+    return or_none
+
+
+def _bounded(value: float, least: float, most: float | None) -> None:
+    if value < least:
+        raise ValueError(f"should be at least {least}")
+    if most is not None and value > most:
+        raise ValueError(f"should be at most {most}")
