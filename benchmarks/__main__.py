@@ -50,6 +50,8 @@ def main() -> int:
             parser.error(str(error))
         if revision:
             stack.callback(revisions.clear, revision)
+            revisions.compiled(revision)
+        revisions.compiled(revisions.checkout())
         stage = Stage(
             options,
             lambda bodies: stack.enter_context(nginx.Nginx(DATA / "nginx", bodies.folder)),

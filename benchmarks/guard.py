@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks import corpus, nginx
 from benchmarks.corpus import STREAM, TINY
-from benchmarks.revisions import checkout
+from benchmarks.revisions import checkout, compiled
 from benchmarks.stage import DATA, HERE
 
 # Jobs of the two runs whose difference is a job's own cost, free of start-up and shut-down.
@@ -50,6 +50,7 @@ def main() -> int:
     if lacking:
         print(f"error: not here: {lacking}", file=sys.stderr)
         return 2
+    compiled(checkout())
     bodies = corpus.prepare(DATA, quick=True, tell=print)
     with nginx.Nginx(DATA / "nginx-guard", bodies.folder) as server:
         base, ca_file = server.base(tls=True), os.fspath(server.ca_file)
@@ -59,7 +60,8 @@ def main() -> int:
         )
         megabytes = 2 * body.zip_bytes / 1e6
         few, many = (
-            count_calls("fetch", base, ca_file, "10", f"{TINY}*{count}") for count in (FEW, MANY)
+            count_calls("fetch", base, ca_file, "10", "sha256", f"{TINY}*{count}")
+            for count in (FEW, MANY)
         )
         bounds = [*of_stream(three - one, megabytes), *of_jobs(many - few, MANY - FEW)]
     width = max(len(bound.says) for bound in bounds)

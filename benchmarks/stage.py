@@ -90,6 +90,23 @@ class Stage:
         state = {"BULKFETCH_STATE_DIR": os.fspath(DATA / "state"), "ZOHO_ACCESS_TOKEN": "benchmark"}
         return Case(name, argv, env=state | dict(env or {}), ours=True, series=series, x=x)
 
+    def online(
+        self,
+        name: str,
+        driver: str,
+        *arguments: str,
+        tls: bool = True,
+        series: str | None = None,
+        x: float | None = None,
+    ) -> Case:
+        """Make the case of a driver that asks the server: OUT BASE CA_FILE and the arguments."""
+        if self.server_missing is not None:
+            return Case(name, lambda _: [], missing=self.server_missing, ours=True)
+        base, ca_file = self.server.base(tls=tls), os.fspath(self.server.ca_file)
+        return self.ours(
+            name, driver, base, ca_file, *arguments, series=series, x=x, env=self._trust()
+        )
+
     # --- peers -----------------------------------------------------------------------------------
 
     def shell(self, name: str, script: str, *arguments: str, needs: Sequence[str]) -> Case:
@@ -127,6 +144,7 @@ class Stage:
         return Case(name, argv, missing=built.missing)
 
     def _trust(self) -> dict[str, str]:
+        """Have the server's certificate alone trusted, as `curl --cacert` does it."""
         if self.server_missing is not None:
             return {}
         ca_file = os.fspath(self.server.ca_file)

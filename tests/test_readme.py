@@ -11,7 +11,8 @@ import pytest
 from click import Group
 
 import bulkfetch
-from bulkfetch.cli.app import main, program
+from bulkfetch.cli import main
+from bulkfetch.cli.app import program
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

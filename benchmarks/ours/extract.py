@@ -1,7 +1,6 @@
 """extract.py OUT THREADS sha256|crc ZIP…: inspect and unpack, as the product's finishers do."""
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bulkfetch.archive import Limits, extract, inspect
@@ -22,6 +21,8 @@ def main() -> None:
         for number in range(len(archives)):
             unpack(number)
         return
+    from concurrent.futures import ThreadPoolExecutor  # one thread needs none
+
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(unpack, range(len(archives))))
 

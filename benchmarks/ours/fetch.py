@@ -1,8 +1,12 @@
-"""fetch.py OUT BASE CA_FILE SEATS ID…: the whole product through its public names.
+"""fetch.py OUT BASE CA_FILE SEATS sha256|crc ID…: the whole product through its public names.
 
 An ID of the form CODE*COUNT stands for COUNT ids of a body, made lazily. The window is opened wide,
 which settings allow for a server on this machine.
 """
+
+from bulkfetch.cli.memory import collect_rarely, end_quickly, keep_big_blocks
+
+collect_rarely()  # all three as the program does
 
 import asyncio
 import json
@@ -14,10 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import bulkfetch
-from bulkfetch.cli.memory import keep_big_blocks
 
 SETTINGS = """\
 out = {out}
+sha256 = {sha256}
 [account]
 api_domain = {base}
 accounts_url = {base}
@@ -42,18 +46,22 @@ def ids(words: list[str]) -> Iterator[str]:
 
 async def main() -> None:
     """Fetch all; tell how fast, and how large the process was."""
-    keep_big_blocks()  # as the program does
-    out, base, ca_file, seats = sys.argv[1:5]
+    keep_big_blocks()
+    out, base, ca_file, seats, sums = sys.argv[1:6]
     # Beside the output folder, which must hold nothing else than results.
     file = Path(out).with_name("jobs.toml")
     file.write_text(
         SETTINGS.format(
-            out=json.dumps(out), base=json.dumps(base), ca_file=json.dumps(ca_file), seats=seats
+            out=json.dumps(out),
+            base=json.dumps(base),
+            ca_file=json.dumps(ca_file),
+            seats=seats,
+            sha256=json.dumps(sums == "sha256"),
         )
     )
     begin, cpu = time.perf_counter(), time.process_time()
     async with bulkfetch.Client(bulkfetch.load_settings(file)) as client:
-        run = client.fetch(ids(sys.argv[5:]))
+        run = client.fetch(ids(sys.argv[6:]))
         async for outcome in run:
             if outcome.status != "done":
                 print(outcome, file=sys.stderr)
@@ -74,3 +82,4 @@ async def main() -> None:
 
 if __name__ == "__main__":
     asyncio.run(main())
+    end_quickly()

@@ -4,6 +4,10 @@ Window, token, request, judging, streaming to the staging file, and its fsync: a
 does between an id and a complete ZIP, without journal and unpacking.
 """
 
+from bulkfetch.cli.memory import collect_rarely, end_quickly
+
+collect_rarely()  # both as the program does
+
 import asyncio
 import json
 import sys
@@ -58,3 +62,4 @@ async def main() -> None:
 
 if __name__ == "__main__":
     asyncio.run(main())
+    end_quickly()

@@ -6,27 +6,15 @@ memory with neither.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from benchmarks.corpus import CRM, STREAM, STREAM_TENTH
-from benchmarks.model import Case, Contest, Target, figure
+from benchmarks.model import Contest, Target, figure
 from benchmarks.stage import Stage
 
 
 def contests(stage: Stage) -> Sequence[Contest]:
     """Sizes streamed one at a time and ten at once; numbers of jobs through the whole path."""
-    lacking = stage.server_missing
-    if lacking is not None:
-        return [
-            Contest(
-                name="growth-size",
-                title="Cost against size",
-                cases=[Case("bulkfetch", lambda _: [], missing=lacking, ours=True)],
-                reference="bulkfetch",
-            )
-        ]
-    base, ca_file = stage.server.base(tls=True), os.fspath(stage.server.ca_file)
     sizes = []
     # The same bytes in all, as one body after another or as ten at once.
     for code, count in ((STREAM, 1), (STREAM, 2), (STREAM, 4), (STREAM_TENTH, 10)):
@@ -35,11 +23,9 @@ def contests(stage: Stage) -> Sequence[Contest]:
         name = f"{count} × {body.zip_bytes / 1e6:.0f} MB"
         ids = body.job_ids(count)
         sizes.append(
-            stage.ours(
+            stage.online(
                 name,
                 "stream",
-                base,
-                ca_file,
                 "nosync",
                 *ids,
                 series=f"{body.zip_bytes / 1e6:.0f} MB each",
@@ -49,12 +35,11 @@ def contests(stage: Stage) -> Sequence[Contest]:
     numbers = []
     for count in (1, 3, 10, 30):
         numbers.append(
-            stage.ours(
+            stage.online(
                 f"{count} jobs",
                 "fetch",
-                base,
-                ca_file,
                 "10",
+                "sha256",
                 *(stage.corpus.bodies[CRM[n % 4]].job_ids(1, n)[0] for n in range(count)),
                 series="CRM tables, whole path",
                 x=float(count),

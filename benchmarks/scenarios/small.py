@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from benchmarks.corpus import TINY
 from benchmarks.figures import slope
-from benchmarks.model import Case, Contest, Medians, Target, figure
+from benchmarks.model import Contest, Medians, Target, figure
 from benchmarks.stage import Stage
 
 # In flight at once. Over TLS, as the real service is.
@@ -21,20 +20,18 @@ def contests(stage: Stage) -> Sequence[Contest]:
         lengths = [100, 1_000]
     elif stage.options.full:
         lengths.append(1_000_000)
-    lacking = stage.server_missing
-    cases: list[Case] = []
-    for length in lengths:
-        name = f"{length:,} jobs"
-        if lacking is not None:
-            cases.append(Case(name, lambda _: [], missing=lacking, ours=True))
-            continue
-        base, ca_file = stage.server.base(tls=True), os.fspath(stage.server.ca_file)
-        ids = f"{TINY}*{length}"
-        cases.append(
-            stage.ours(
-                name, "fetch", base, ca_file, SEATS, ids, series="bulkfetch", x=float(length)
-            )
+    cases = [
+        stage.online(
+            f"{length:,} jobs",
+            "fetch",
+            SEATS,
+            "sha256",
+            f"{TINY}*{length}",
+            series="bulkfetch",
+            x=float(length),
         )
+        for length in lengths
+    ]
     longest, shortest = f"{lengths[-1]:,} jobs", f"{lengths[0]:,} jobs"
     middle = f"{lengths[1]:,} jobs"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 from benchmarks.corpus import STREAM, STREAM_TENTH
 from benchmarks.model import Case, Contest, Target, figure, ratio
@@ -77,20 +78,11 @@ def _targets(tls: bool, ten: bool) -> list[Target]:
 
 
 def _ours(stage: Stage, tls: bool, ids: list[str], code: str) -> list[Case]:
-    if (lacking := stage.server_missing) is not None:
-        return [Case(OURS, lambda _: [], missing=lacking, ours=True)]
-    base, ca_file = stage.server.base(tls=tls), os.fspath(stage.server.ca_file)
-    whole = stage.ours(f"{OURS}, whole", "fetch", base, ca_file, str(len(ids)), *ids)
+    whole = stage.online(f"{OURS}, whole", "fetch", str(len(ids)), "sha256", *ids, tls=tls)
     return [
-        stage.ours(OURS, "stream", base, ca_file, "sync", *ids),
-        stage.ours(f"{OURS}, no fsync", "stream", base, ca_file, "nosync", *ids),
-        Case(
-            whole.name,
-            whole.argv,
-            whole.env,
-            ours=True,
-            leaves=stage.corpus.files([code] * len(ids)),
-        ),
+        stage.online(OURS, "stream", "sync", *ids, tls=tls),
+        stage.online(f"{OURS}, no fsync", "stream", "nosync", *ids, tls=tls),
+        replace(whole, leaves=stage.corpus.files([code] * len(ids))),
     ]
 
 

@@ -1,9 +1,26 @@
 """The command line: one file per command, one printer, fixed exit status.
 
-Modules here import nothing heavy at their top (no aiohttp, rich or pydantic): `--help` and usage
+Modules here import nothing heavy at their top (no aiohttp, rich or anyio): `--help` and usage
 errors answer at once. What a command needs is imported when it runs.
 """
 
-from bulkfetch.cli.app import main
+from collections.abc import Sequence
+
+from bulkfetch.cli.memory import collect_rarely, end_quickly
 
 __all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program and give its exit status; None: the process's own arguments, and its end.
+
+    Sets signal handlers for the time of the call. Never raises, but for what cannot be caught.
+    """
+    collect_rarely()
+    from bulkfetch.cli.app import execute
+
+    try:
+        return execute(arguments)
+    finally:
+        if arguments is None:
+            end_quickly()

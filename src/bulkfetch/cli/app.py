@@ -10,7 +10,6 @@ import click
 
 from bulkfetch.cli import exits
 from bulkfetch.cli.check import check
-from bulkfetch.cli.memory import collect_rarely, end_quickly
 from bulkfetch.cli.plan import plan
 from bulkfetch.cli.printer import Printer, StdoutGone
 from bulkfetch.cli.run import run
@@ -56,19 +55,13 @@ def program(context: click.Context) -> int:
     return exits.USAGE
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program and give its exit status; None: the process's own arguments.
-
-    Sets signal handlers for the time of the call. Never raises, but for what cannot be caught.
-    """
-    collect_rarely()
+def execute(arguments: Sequence[str] | None) -> int:
+    """Run the program as `cli.main` says."""
     printer = Printer()
     with raise_on_signals():
         status = _answered_for(printer, lambda: _command(printer, arguments))
         # The results still have to go out, and the last of them may fail to.
         flushed = _answered_for(printer, printer.close)
-    if arguments is None:
-        end_quickly()
     return status or flushed
 
 
@@ -119,7 +112,3 @@ def _usage_hint(error: click.UsageError) -> str:
         return str(hint)
     path = error.ctx.command_path if error.ctx else "bulkfetch"
     return f"`{path} --help` shows how it is used."
-
-
-if __name__ == "__main__":
-    sys.exit(main())
