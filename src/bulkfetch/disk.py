@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bulkfetch.errors import DiskFull, NotWritable, PublishConflict, RunError
@@ -57,11 +57,12 @@ def fsync_dir(path: Path) -> None:
 def begin_writeback(fd: int, offset: int, size: int) -> None:
     """Ask the system to begin writing a part of a file to the device; does not wait, nor promise.
 
-    A later fsync, which does, finds less left to do.
+    A later fsync, which does, finds less left to do, and reports what went wrong.
     """
     if hasattr(os, "posix_fadvise"):  # not on macOS
         # "Do not need" has Linux start writing what is dirty; only what is clean by then is let go.
-        os.posix_fadvise(fd, offset, size, os.POSIX_FADV_DONTNEED)
+        with suppress(OSError):
+            os.posix_fadvise(fd, offset, size, os.POSIX_FADV_DONTNEED)
 
 
 def publish(staged: Path, final: Path) -> None:

@@ -174,14 +174,14 @@ def asked_of_a_slow_reader(out: Path, batch: int) -> list[int]:
 
 def test_slow_readers(tmp_path: Path) -> None:
     """Who reads the outcomes slowly holds up the requests: memory and disk do not fill."""
-    # One is being read, four are told, six finishers hold one, two wait for those, three seats.
-    assert asked_of_a_slow_reader(tmp_path / "out", batch=1) == [16, 17]
+    # One is being read, four are told, eight finishers hold one, two wait for those, three seats.
+    assert asked_of_a_slow_reader(tmp_path / "out", batch=1) == [18, 19]
 
 
 def test_slow_readers_of_small_results(tmp_path: Path) -> None:
     """The same where finishers take several at once: each holds a batch, and no more."""
     first, second = asked_of_a_slow_reader(tmp_path / "out", batch=3)
-    assert 14 <= first <= 1 + 4 + 6 * 3 + 2 + 3
+    assert 14 <= first <= 1 + 4 + 8 * 3 + 2 + 3
     assert second <= first + 1 + 4
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from bulkfetch.archive import structure
 from bulkfetch.archive.inflate import ISAL, Buffer, Engine
 from bulkfetch.archive.judge import Limits, Suffix, the_export
-from bulkfetch.disk import disk_errors
+from bulkfetch.disk import begin_writeback, disk_errors
 from bulkfetch.errors import DiskFull, NotAZip, ZipCorrupt, ZipTooLarge
 
 # One read of compressed bytes, and one piece of output. Larger pieces are mapped and unmapped at
@@ -29,8 +29,9 @@ OUTPUT_BYTES = 256 << 10
 # large folios, a third cheaper than in the many small ones that odd sizes leave. More would no
 # longer stay in a core's second-level cache until it is summed up and copied.
 WRITE_BYTES = 512 << 10
-# Free disk is looked at once in so many bytes written: often enough not to eat the reserve.
-DISK_CHECK_BYTES = 32 << 20
+# Once in so many bytes written free disk is looked at, often enough not to eat the reserve, and the
+# disk is asked to begin writing: the fsync that follows then finds little left to do.
+DISK_CHECK_BYTES = 16 << 20
 # Sparse CRM tables compress honestly 100:1. Beyond twice that, a file that does not fit on the
 # disk is the archive's fault, not the disk's.
 HONEST_RATIO = 200
@@ -153,7 +154,8 @@ def extract(
                 if sha256 is not None:
                     sha256.update(piece)
             if written >= check_at:
-                check_at = written + DISK_CHECK_BYTES
+                begin_writeback(sink, check_at - DISK_CHECK_BYTES, DISK_CHECK_BYTES)
+                check_at += DISK_CHECK_BYTES
                 if _free_bytes(target.parent) < limits.reserve_bytes:
                     raise DiskFull(f"less than {limits.reserve_bytes} bytes are free: {target}")
         if written != member.bytes:

@@ -41,7 +41,7 @@ BATCH_JOBS = 32
 # Small ZIPs may hold large files: after so many bytes the rest is left to a later hop.
 UNPACK_BYTES = 32 << 20
 # Finishers beyond two per core: an fsync of a large file lasts as long as unpacking the next one.
-DISK_WAITS = 2
+DISK_WAITS = 4
 
 
 @dataclass(frozen=True, slots=True)
