@@ -16,7 +16,7 @@ from tests.support.zips import Item, pack
 
 from bulkfetch import Job, Outcome
 from bulkfetch.archive import Extracted, extract
-from bulkfetch.pipeline import finish, outcomes, run
+from bulkfetch.pipeline import deliveries, finish, outcomes
 from bulkfetch.sandbox import FaultRule, JobSpec, Sandbox
 
 TINY = JobSpec(content=pack(Item(data=b"Id\n1\n")))
@@ -143,8 +143,11 @@ def test_bodies_of_more_than_a_minute(tmp_path: Path, seats: int, second: int) -
     assert seen.report.ok
 
 
-def asked_of_a_slow_reader(out: Path, batch: int) -> list[int]:
-    """Read one outcome in an hour at first; give how many requests were made by then."""
+def asked_of_a_slow_reader(out: Path, small_bytes: int) -> list[int]:
+    """Read one outcome in an hour at first; give how many requests were made by then.
+
+    ZIPs of at most `small_bytes` are finished in company, three at a time.
+    """
     server: list[Sandbox] = []
     asked: list[int] = []
 
@@ -155,8 +158,9 @@ def asked_of_a_slow_reader(out: Path, batch: int) -> list[int]:
 
     with (
         patch.object(outcomes, "WAITING_OUTCOMES", 4),
-        patch.object(run, "DELIVERIES", 2),
-        patch.object(finish, "BATCH_JOBS", batch),
+        patch.object(deliveries, "WAITING", 2),
+        patch.object(deliveries, "SMALL_BYTES", small_bytes),
+        patch.object(deliveries, "BATCH_JOBS", 3),
     ):
         seen = run_flow(
             watch(
@@ -175,14 +179,14 @@ def asked_of_a_slow_reader(out: Path, batch: int) -> list[int]:
 def test_slow_readers(tmp_path: Path) -> None:
     """Who reads the outcomes slowly holds up the requests: memory and disk do not fill."""
     # One is being read, four are told, eight finishers hold one, two wait for those, three seats.
-    assert asked_of_a_slow_reader(tmp_path / "out", batch=1) == [18, 19]
+    assert asked_of_a_slow_reader(tmp_path / "out", small_bytes=0) == [18, 19]
 
 
 def test_slow_readers_of_small_results(tmp_path: Path) -> None:
-    """The same where finishers take several at once: each holds a batch, and no more."""
-    first, second = asked_of_a_slow_reader(tmp_path / "out", batch=3)
-    assert 14 <= first <= 1 + 4 + 8 * 3 + 2 + 3
-    assert second <= first + 1 + 4
+    """The same where one finisher takes several at once: it holds a batch, and no more."""
+    first, second = asked_of_a_slow_reader(tmp_path / "out", small_bytes=1 << 20)
+    assert 1 + 4 + 2 + 3 < first <= 1 + 4 + 3 + 2 + 3
+    assert second <= first + 1 + 3
 
 
 def test_staging_limit(tmp_path: Path) -> None:

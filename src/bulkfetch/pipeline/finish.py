@@ -18,7 +18,6 @@ from typing import TypeVar
 
 import anyio
 import anyio.to_thread
-from anyio.streams.memory import MemoryObjectReceiveStream
 
 from bulkfetch.archive import Extracted, ExtractionCancelled, Limits, Member, extract, inspect
 from bulkfetch.disk import disk_error, fsync_dir, fsync_file, place, publish
@@ -26,6 +25,7 @@ from bulkfetch.errors import ArchiveError, BulkfetchError, NotAZip, PublishConfl
 from bulkfetch.events import Emit, Event, Kind
 from bulkfetch.journal import Journal
 from bulkfetch.models import Failure, Job, Outcome, PublishedFile
+from bulkfetch.pipeline.deliveries import Deliveries, Delivery
 from bulkfetch.pipeline.lane import Lane
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.staging import StagingRoom
@@ -34,26 +34,13 @@ from bulkfetch.transfer.decide import Next
 
 T = TypeVar("T")
 
-# ZIPs of at most this size are finished in company: for these the steps around the bytes (hops to
-# a thread, journal entries, folder fsyncs) are all of the cost. Larger ones would wait in vain.
-SMALL_BYTES = 256 << 10
-BATCH_JOBS = 32
 # Small ZIPs may hold large files: after so many bytes the rest is left to a later hop.
 UNPACK_BYTES = 32 << 20
-# Finishers beyond two per core: an fsync of a large file lasts as long as unpacking the next one.
+# Finishers of large files, beyond two per core: an fsync lasts as long as unpacking the next file.
 DISK_WAITS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A job whose ZIP is complete in staging, and the lane that it came from.
-
-    `salvaged`: the ZIP is from an earlier run, and of unknown size.
-    """
-
-    lane: Lane
-    work: Work
-    salvaged: bool
+# Finishers of small ones. One waits for the disk while the other works; more would share out what
+# waits into small batches, and fight for the interpreter with the thread that makes requests.
+SMALL_RUNS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +65,7 @@ class Finishing:
 
 
 class Finisher:
-    """Takes deliveries and brings each to its end, with `runs` calls of `run` on one stream.
+    """Takes deliveries and brings each to its end.
 
     `cores` unpack at once, while others wait for the disk or the journal.
     """
@@ -93,12 +80,12 @@ class Finisher:
         conclude: Callable[[Outcome], Awaitable[None]],
         emit: Emit,
     ) -> None:
-        self.runs = 2 * cores + DISK_WAITS
+        self._large_runs = 2 * cores + DISK_WAITS
         self._journal = journal
         self._places = places
         self._finishing = finishing
         self._room = room
-        self._threads = anyio.CapacityLimiter(self.runs)
+        self._threads = anyio.CapacityLimiter(self._large_runs + SMALL_RUNS)
         self._cores = threading.Semaphore(cores)
         self._conclude = conclude
         self._emit = emit
@@ -112,17 +99,25 @@ class Finisher:
         """Have threads under way end soon: what they were unpacking is dropped."""
         self._halted.set()
 
-    async def run(self, deliveries: MemoryObjectReceiveStream[Delivery]) -> None:
-        """Finish deliveries until their stream ends.
+    async def run(self, deliveries: Deliveries) -> None:
+        """Finish deliveries until there will be no more.
 
-        Raises RunError, which ends the run. If cancelled: waits for the thread under way, which
-        `halt` makes short; a job that was not done is finished by a later run from its ZIP.
+        Raises RunError, in a group, which ends the run. If cancelled: waits for the threads under
+        way, which `halt` makes short; a job that was not done is finished by a later run from its
+        ZIP.
         """
-        async with deliveries:
-            async for batch in _batches(deliveries):
+
+        async def finish(batches: AsyncIterator[list[Delivery]]) -> None:
+            async for batch in batches:
                 await self._finish(batch)
-                if not deliveries.statistics().current_buffer_used:
+                if not deliveries.waiting:
                     await self._in_thread(lambda: None)  # nothing but the spent ones
+
+        async with anyio.create_task_group() as runs:
+            for _ in range(SMALL_RUNS):
+                runs.start_soon(finish, deliveries.small())
+            for _ in range(self._large_runs):
+                runs.start_soon(finish, deliveries.large())
 
     async def fail(
         self, lane: Lane, work: Work, error: BulkfetchError, quarantine: Path | None = None
@@ -374,27 +369,6 @@ class Finisher:
 
     def _say(self, kind: Kind, work: Work, message: str, **data: int | float | str) -> None:
         self._emit(Event(kind, message, work.job.account, work.job.id, data))
-
-
-async def _batches(
-    deliveries: MemoryObjectReceiveStream[Delivery],
-) -> AsyncIterator[list[Delivery]]:
-    """Give small ZIPs together, as many as wait; others one by one."""
-    async for first in deliveries:
-        batch = [first]
-        while _is_small(batch[-1]) and len(batch) < BATCH_JOBS:
-            try:
-                batch.append(deliveries.receive_nowait())
-            except (anyio.WouldBlock, anyio.EndOfStream):
-                break
-        if len(batch) > 1 and not _is_small(batch[-1]):
-            yield batch[:-1]
-            batch = batch[-1:]
-        yield batch
-
-
-def _is_small(delivery: Delivery) -> bool:
-    return not delivery.salvaged and (delivery.work.zip_bytes or 0) <= SMALL_BYTES
 
 
 def _keep(staged: Path, final: Path) -> None:

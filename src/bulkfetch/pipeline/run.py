@@ -23,7 +23,8 @@ from bulkfetch.errors import AccountError, BulkfetchError, InvalidJobId, RunErro
 from bulkfetch.events import Emit
 from bulkfetch.journal import Counts, Entry, Journal
 from bulkfetch.models import Failure, Job, Outcome, Report, is_job_id
-from bulkfetch.pipeline.finish import Delivery, Finisher, Finishing
+from bulkfetch.pipeline.deliveries import Deliveries, Delivery
+from bulkfetch.pipeline.finish import Finisher, Finishing
 from bulkfetch.pipeline.lane import Lane
 from bulkfetch.pipeline.outcomes import Outcomes
 from bulkfetch.pipeline.places import Places
@@ -41,8 +42,6 @@ PAGE_JOBS = 2000
 # After a stop, what is under way has this long to end by itself. With two seconds to tidy up it
 # keeps the promise of ten.
 DRAIN_S = 8.0
-# Complete bodies that wait for a finisher: enough that small ones come to it in company.
-DELIVERIES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +224,6 @@ class Run(AsyncIterator[Outcome]):
         self._leftovers = frozenset(needed)
 
     async def _bring_home(self) -> None:
-        deliver, deliveries = anyio.create_memory_object_stream[Delivery](DELIVERIES)
         finisher = Finisher(
             self._journal,
             self._places,
@@ -235,19 +233,19 @@ class Run(AsyncIterator[Outcome]):
             self._conclude,
             self._emit,
         )
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._halt_threads_at_the_end, finisher)
-            group.start_soon(self._drain_when_stopped, group.cancel_scope)
-            async with anyio.create_task_group() as finishers:
-                for _ in range(finisher.runs):
-                    finishers.start_soon(finisher.run, deliveries.clone())
-                deliveries.close()
-                async with deliver, anyio.create_task_group() as lanes:
-                    with self._loading:
-                        await self._load(lanes, finisher, deliver)
-                    for lane in self._lanes.values():
-                        lane.list_ended()
-            group.cancel_scope.cancel()
+        with Deliveries() as deliveries:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._halt_threads_at_the_end, finisher)
+                group.start_soon(self._drain_when_stopped, group.cancel_scope)
+                async with anyio.create_task_group() as finishing:
+                    finishing.start_soon(finisher.run, deliveries)
+                    async with anyio.create_task_group() as lanes:
+                        with self._loading:
+                            await self._load(lanes, finisher, deliveries)
+                        for lane in self._lanes.values():
+                            lane.list_ended()
+                    deliveries.no_more()
+                group.cancel_scope.cancel()
 
     async def _halt_threads_at_the_end(self, finisher: Finisher) -> None:
         try:
@@ -267,7 +265,7 @@ class Run(AsyncIterator[Outcome]):
         self,
         lanes: anyio.abc.TaskGroup,
         finisher: Finisher,
-        deliver: MemoryObjectSendStream[Delivery],
+        deliveries: Deliveries,
     ) -> None:
         """Put the list into the journal, and start a lane for each account that it needs."""
 
@@ -281,7 +279,7 @@ class Run(AsyncIterator[Outcome]):
             self._accounts.update((job.account, None) for job in jobs)
             admitted = await self._journal.admit(jobs)
             for account, share in admitted.items():
-                if share.to_do and (lane := await self._lane(account, lanes, finisher, deliver)):
+                if share.to_do and (lane := await self._lane(account, lanes, finisher, deliveries)):
                     lane.more()
 
         if isinstance(self._jobs, AsyncIterable):
@@ -303,7 +301,7 @@ class Run(AsyncIterator[Outcome]):
         account: str,
         lanes: anyio.abc.TaskGroup,
         finisher: Finisher,
-        deliver: MemoryObjectSendStream[Delivery],
+        deliveries: Deliveries,
     ) -> Lane | None:
         if account in self._lanes or account in self._refused_accounts:
             return self._lanes.get(account)
@@ -320,7 +318,7 @@ class Run(AsyncIterator[Outcome]):
             await self._journal.attempted(work.entry, work.attempts)
 
         async def hand_over(work: Work) -> None:
-            await deliver.send(Delivery(lane, work, salvaged=work.zip_bytes is None))
+            await deliveries.send(Delivery(lane, work, salvaged=work.zip_bytes is None))
 
         async def fail(work: Work, error: BulkfetchError) -> None:
             await finisher.fail(lane, work, error)
