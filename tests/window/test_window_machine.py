@@ -161,6 +161,36 @@ def test_the_slots_of_a_killed_process_come_back_by_themselves(tmp_path: Path) -
     assert run_virtual(main()) == pytest.approx(65 + 61, abs=1.5)
 
 
+def test_an_answer_is_written_with_the_next_request_or_soon_by_itself(tmp_path: Path) -> None:
+    """Others see it after some milliseconds at the latest, stamped with the time it came at."""
+
+    async def main() -> list[tuple[float | None, int]]:
+        window, other = await window_in(tmp_path), await window_in(tmp_path)
+
+        def seen() -> tuple[float | None, int]:
+            state = other.state()
+            return state.next_free_s, state.in_flight
+
+        told = []
+        permits = [await window.acquire() for _ in range(10)]
+        permits.pop().answered()
+        told.append(seen())
+        await asyncio.sleep(0.01)
+        told.append(seen())
+        for permit in permits:
+            permit.answered()
+        await asyncio.sleep(0.01)
+        told.append(seen())
+        await window.aclose()
+        await other.aclose()
+        return told
+
+    at_once, soon, at_the_end = run_virtual(main())
+    assert at_once == (None, 10)
+    assert soon == (pytest.approx(61 - 0.01, abs=0.001), 9)
+    assert at_the_end == (pytest.approx(61 - 0.02, abs=0.001), 0)
+
+
 def test_a_living_holder_keeps_its_slot(tmp_path: Path) -> None:
     """However long a request takes to be sent and answered, nobody else gets its slot."""
 
@@ -225,6 +255,7 @@ def test_the_ticket_of_a_killed_waiter_soon_expires(tmp_path: Path) -> None:
         victim, other = await window_in(tmp_path), await window_in(tmp_path)
         for _ in range(10):
             (await other.acquire()).answered()
+        await asyncio.sleep(0.01)  # the last answer is written
         waiting = asyncio.create_task(victim.acquire())
         await asyncio.sleep(0)
         kill(victim)

@@ -44,6 +44,10 @@ T = TypeVar("T")
 BUSY_S = 0.002
 # How often what is past is cleared away, in seconds; besides, before anybody is told to wait.
 HEAL_S = 1.0
+# How long the end of a request may wait to be written together with the beginning of the next:
+# half of the transactions of who asks often. Its stamp is of its own time, so no slot comes later
+# for this process; for another one by no more than it waits between two looks.
+TOGETHER_S = 0.002
 # How long aclose tries to write what is still unwritten; the leases stand in for the rest.
 LAST_WORDS_S = 2.0
 LAST_TRY_S = 0.01
@@ -88,6 +92,7 @@ class Ledger:
         self._slack_s = min(max(settings.period_s / 30, 0.1), 2.0)
         self._out: set[Lease] = set()
         self._unwritten: list[Callable[[], None]] = []
+        self._write_at = math.inf
         self._news: list[WindowEvent] = []
         self._renew_at = math.inf
         self._heal_at = -math.inf
@@ -115,7 +120,13 @@ class Ledger:
         if isinstance(slot, Lease):
             self._out.discard(slot)
             if self._own is None:
-                self._write(partial(self._settle, slot, end, retry_after_s, self._now()))
+                now = self._now()
+                write = partial(self._settle, slot, end, retry_after_s, now)
+                if end == "answered" and not slot.probe:
+                    self._unwritten.append(write)
+                    self._write_at = min(self._write_at, now + TOGETHER_S)
+                else:  # others may go on, or must not
+                    self._write(write)
                 return True  # where that showed the file to have failed, `_own` knows enough
         return self._own is None or self._own.settle(slot, end, retry_after_s)
 
@@ -128,7 +139,11 @@ class Ledger:
         elif self._now() >= self._renew_at:
             self._renew_at = self._now() + self._lease_s / 3
             self._write(self._renew)
-        return self._again_s() if self._unwritten else max(0.0, self._renew_at - self._now())
+        if self._now() >= self._write_at:
+            self._do(None)
+            if self._unwritten:
+                return self._again_s()
+        return max(0.0, min(self._renew_at, self._write_at) - self._now())
 
     def leave(self) -> None:
         """Nobody waits in this process any more."""
@@ -143,6 +158,8 @@ class Ledger:
         """Say how things stand, over all processes of the machine."""
         if self._own is None:
             try:
+                if self._unwritten:
+                    self._do(None)
                 return self._state(waiting)
             except sqlite3.Error as error:
                 if not is_busy(error):
@@ -202,6 +219,7 @@ class Ledger:
             self._db.execute("ROLLBACK")
             raise
         self._unwritten.clear()
+        self._write_at = math.inf
         for event in told:
             self._on_event(event)
         return result
@@ -209,6 +227,7 @@ class Ledger:
     def _write(self, write: Callable[[], None]) -> None:
         """Do `write` now, or as soon as the file is free."""
         self._unwritten.append(write)
+        self._write_at = -math.inf
         self._do(None)
 
     def _fail(self, why: str) -> None:
@@ -240,16 +259,16 @@ class Ledger:
         self._heal_at = now + HEAL_S
 
     def _look(self, now: float) -> Lease | float:
-        others = self._rows.others(now)
+        share, since, others = self._rows.standing(now)
         requests = min([self._settings.requests, *(other.requests for other in others)])
         refill_s = max([self._settings.refill_s, *(other.refill_s for other in others)])
-        share = self._rows.share()
         share = self._learn(share, shares.aged(share, self._settings, now), now)
         uses = self._rows.uses(now - refill_s)
         in_flight = sum(not use.settled for use in uses if use.at > now)
         wait_s = shares.wait_s(share, now, in_flight)
         if wait_s:
-            return self._wait(now, min(wait_s, max(self._poll_s, share.closed_until - now)))
+            wait_s = min(wait_s, max(self._poll_s, share.closed_until - now))
+            return self._wait(now, since, wait_s)
         # Draws the lesson of a closing first: it may leave fewer slots than there were.
         after, probe = shares.granted(share, now, self._lease_s)
         limit = min(after.capacity, requests)
@@ -257,19 +276,18 @@ class Ledger:
             oldest = uses[limit - 1]
             wait_s = oldest.at + refill_s - now
             early = any(not use.settled for use in uses)  # one may come back unused
-            return self._wait(now, min(wait_s, self._poll_s) if early else wait_s)
-        since = self._rows.since(now)
+            return self._wait(now, since, min(wait_s, self._poll_s) if early else wait_s)
         if not may_take(self._owner, since, limit, uses, others):
             part_used = sum(use.owner == self._owner for use in uses) * (len(others) + 1) >= limit
-            return self._wait(now, self._slack_s / 4 if part_used else self._turn_s)
+            return self._wait(now, since, self._slack_s / 4 if part_used else self._turn_s)
         self._learn(share, after, now)
         use = self._rows.lease(now)
         # Believed a moment longer: who is served one by one still waits in between.
         self._rows.ticket(now, now + self._slack_s)
         return Lease(in_flight=in_flight + 1, probe=probe, use=use)
 
-    def _wait(self, now: float, wait_s: float) -> float:
-        self._rows.ticket(self._rows.since(now), now + wait_s + self._slack_s)
+    def _wait(self, now: float, since: float, wait_s: float) -> float:
+        self._rows.ticket(since, now + wait_s + self._slack_s)
         return wait_s
 
     def _settle(self, lease: Lease, end: End, retry_after_s: float | None, now: float) -> None:

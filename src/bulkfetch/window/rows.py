@@ -83,21 +83,19 @@ class Rows:
             "DELETE FROM ticket WHERE account = ? AND (until < ? OR until > ?)", (account, now, far)
         )
 
-    def others(self, now: float) -> list[Ticket]:
-        """Give the other processes that wait."""
-        rows = self._db.execute(
-            "SELECT owner, since, requests, refill_s FROM ticket"
-            " WHERE account = ? AND owner <> ? AND until >= ?",
-            (self.account, self.owner, now),
-        )
-        return [Ticket(*row) for row in rows]
+    def standing(self, now: float) -> tuple[Share, float, list[Ticket]]:
+        """Give what 429s have taught, since when this process waits, and the others that do.
 
-    def since(self, now: float) -> float:
-        """Say since when this process waits; now, if it did not."""
-        row = self._db.execute(
-            "SELECT since FROM ticket WHERE account = ? AND owner = ?", (self.account, self.owner)
-        ).fetchone()
-        return row[0] if row else now
+        The second is `now` where it did not wait. One statement: it is what every request asks.
+        """
+        rows = self._db.execute(
+            "SELECT share, owner, since, requests, refill_s FROM account LEFT JOIN ticket"
+            " ON account = account.id AND (owner = ? OR until >= ?) WHERE account.id = ?",
+            (self.owner, now, self.account),
+        ).fetchall()
+        waiting = {row[1]: Ticket(*row[1:]) for row in rows if row[1] is not None}
+        mine = waiting.pop(self.owner, None)
+        return self._read(rows[0][0]), mine.since if mine else now, list(waiting.values())
 
     def ticket(self, since: float, until: float) -> None:
         """Say that this process waits, and is to be believed until then."""
@@ -140,6 +138,9 @@ class Rows:
         (text,) = self._db.execute(
             "SELECT share FROM account WHERE id = ?", (self.account,)
         ).fetchone()
+        return self._read(text)
+
+    def _read(self, text: str | None) -> Share:
         share = Share(self._settings.requests)
         try:
             return replace(share, **json.loads(text)) if text else share
