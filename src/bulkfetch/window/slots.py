@@ -8,13 +8,15 @@ import itertools
 import math
 from contextlib import suppress
 from dataclasses import dataclass
-
-from aiolimiter import AsyncLimiter
+from typing import TYPE_CHECKING
 
 from bulkfetch.window import share as shares
 from bulkfetch.window.share import NO_PROBE, Share
 from bulkfetch.window.terms import End, OnEvent, WindowSettings, WindowState, ignore
 from bulkfetch.window.turnstile import Turnstile
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 # A bucket's level is a float that drips: at the very instant of refill 1e-16 of a token may be
 # missing. Looked at a microsecond later it is full, whatever the loop's time.
@@ -44,6 +46,10 @@ class SlotBook:
         *,
         in_flight: int = 0,
     ) -> None:
+        # Late: it reads its package's metadata, a tenth of a start, and few windows are made here.
+        from aiolimiter import AsyncLimiter
+
+        self._bucket = AsyncLimiter
         self._settings = settings
         self._on_event = on_event
         self._now = asyncio.get_running_loop().time
@@ -155,7 +161,7 @@ class SlotBook:
 
         A bucket cannot be re-armed, so a fresh one is emptied now.
         """
-        bucket = AsyncLimiter(1, refill_s)
+        bucket = self._bucket(1, refill_s)
         with suppress(StopIteration):  # which is how a coroutine returns
             bucket.acquire().send(None)  # a full bucket gives its token without ever waiting
         look = now + refill_s + DRIP_S
