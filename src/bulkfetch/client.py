@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -68,6 +69,7 @@ class Client:
         self._run: Run | None = None
         self._lines: dict[str, Line] = {}
         self._sessions: dict[Path | None, aiohttp.ClientSession] = {}
+        self._turn = threading.Lock()
         self._sandbox_url: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -200,7 +202,7 @@ class Client:
             limits.connect_s,
             pace.headers_timeout_s,
         )
-        door = Door(session, remote, window, tokens, guards)
+        door = Door(session, remote, window, tokens, guards, turn=self._turn)
         return Line(name, door, window, tokens, account.window.concurrency, limits.tries)
 
     async def _session(self, ca_file: Path | None) -> aiohttp.ClientSession:

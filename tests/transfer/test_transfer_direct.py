@@ -71,15 +71,20 @@ async def answering(
 
 
 async def taken(
-    session: aiohttp.ClientSession, url: str, part: Path, idle_s: float = 60.0
+    session: aiohttp.ClientSession,
+    url: str,
+    part: Path,
+    idle_s: float = 60.0,
+    turn: threading.Lock | None = None,
 ) -> tuple[DirectBody, Attempt]:
     """Fetch to a file by the direct way, which must be open; close the connection."""
+    turn = turn or threading.Lock()
     attempt = Attempt()
     response = await session.get(url)
     try:
         async with Watchdog(attempt, idle_s, 0.0) as watchdog:
             first = await watchdog.read(response.content)
-            body = await take_over(response, watchdog, first, len(BODY) - len(first))
+            body = await take_over(response, watchdog, first, len(BODY) - len(first), turn)
             assert body is not None
             assert await body.save(part, offset=0) == len(BODY)
     finally:
@@ -129,6 +134,47 @@ def test_a_slow_disk_holds_up_the_sender(tmp_path: Path, tls: bool) -> None:
             os.close(reader)
             await fetching
         assert got == BODY
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_who_waits_takes_nobodys_turn(tmp_path: Path, tls: bool) -> None:
+    """While one body waits for its server and one for its disk, a third comes whole."""
+    sent, hung = WORTH_BYTES + 777, tmp_path / "hung"
+    os.mkfifo(hung)
+    turn = threading.Lock()
+
+    async def main() -> None:
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def first_halves_later_wholes(writer: asyncio.StreamWriter) -> None:
+            if begun.is_set():
+                await whole(writer)
+                return
+            writer.write(head() + BODY[:sent])
+            begun.set()
+            await go_on.wait()
+            writer.write(BODY[sent:])
+            await writer.drain()
+
+        authority = trustme.CA() if tls else None
+        async with answering(first_halves_later_wholes, authority) as (session, url, _):
+            one = asyncio.create_task(taken(session, url, tmp_path / "one", turn=turn))
+            await begun.wait()
+            two = asyncio.create_task(taken(session, url, hung, turn=turn))
+            reader = await asyncio.to_thread(os.open, hung, os.O_RDONLY)
+            await taken(session, url, tmp_path / "three", turn=turn)
+            assert not one.done()
+            assert not two.done()
+            go_on.set()
+            while await asyncio.to_thread(os.read, reader, 1 << 20):
+                pass
+            os.close(reader)
+            await asyncio.gather(one, two)
+        assert (tmp_path / "one").read_bytes() == BODY
+        assert (tmp_path / "three").read_bytes() == BODY
+        assert not turn.locked()
 
     asyncio.run(asyncio.wait_for(main(), 60))
 
@@ -219,7 +265,7 @@ def test_other_bodies_stay_with_the_parser(rest: int | None, more: str) -> None:
             session.get(url) as response,
             Watchdog(Attempt(), 60.0, 0.0) as watchdog,
         ):
-            assert await take_over(response, watchdog, b"", rest) is None
+            assert await take_over(response, watchdog, b"", rest, threading.Lock()) is None
             body = ParsedBody(response.content, watchdog, b"", 100)
             assert b"".join(await body.batch()) == b"PK."
 

@@ -6,6 +6,10 @@ writes, a block at a time, without the event loop. The bytes never leave the cac
 which halves the CPU of a large transfer; a disk that hangs holds up this transfer alone; and the
 loop is free for what must be on time (benchmarks/README.md has the figures).
 
+Of all threads that move bodies one reads and decrypts at a time, in turns of a block; waiting for
+the network and writing to the disk are nobody's turn. Each record of TLS lets the interpreter go
+and wants it back: ten threads that do so at once spend a tenth of their time on handing it around.
+
 Public ways only: the response's connection, its transport, what that tells of socket and TLS, and
 for the latter a context of our own (`tls`). Where any of it is missing the parser's way is taken.
 """
@@ -17,6 +21,7 @@ import os
 import select
 import socket
 import ssl
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
@@ -54,6 +59,7 @@ class DirectBody:
         watchdog: Watchdog,
         begun: list[bytes],
         rest: int,
+        turn: threading.Lock,
     ) -> None:
         """Take over; `own` is the connection's socket, `begun` what came before, `rest` is due."""
         self.bytes = 0
@@ -63,6 +69,7 @@ class DirectBody:
         self._watchdog = watchdog
         self._begun = begun
         self._rest = rest
+        self._turn = turn
         self._failure: BulkfetchError | None = None
         self._stopped = False
         self._readable = select.poll()
@@ -107,7 +114,8 @@ class DirectBody:
                 self._write(file, memoryview(piece))
             block, begun_at = memoryview(bytearray(BLOCK_BYTES)), 0
             while self._rest and not self._stopped:
-                got = self._fill(block[: self._rest])
+                with self._turn:
+                    got = self._fill(block[: self._rest])
                 self._rest -= got
                 self._write(file, block[:got])
                 if self._failure is not None:
@@ -165,19 +173,27 @@ class DirectBody:
             try:
                 return self._socket.recv_into(into)
             except BlockingIOError:
-                self._watchdog.waiting()
-                self._readable.poll()
-                self._watchdog.moved()
+                self._turn.release()
+                try:
+                    self._watchdog.waiting()
+                    self._readable.poll()
+                    self._watchdog.moved()
+                finally:
+                    self._turn.acquire()
 
 
 async def take_over(
-    response: aiohttp.ClientResponse, watchdog: Watchdog, first: bytes, rest: int | None
+    response: aiohttp.ClientResponse,
+    watchdog: Watchdog,
+    first: bytes,
+    rest: int | None,
+    turn: threading.Lock,
 ) -> DirectBody | None:
     """Take a body over from aiohttp, or give None where that cannot be or is not worth it.
 
     `first` is what has been read of it already, `rest` the announced size in bytes of what follows,
-    None where it is not announced. Not for connections through a proxy, whose socket may carry one
-    TLS within another.
+    None where it is not announced; `turn` is shared by all that move at once. Not for connections
+    through a proxy, whose socket may carry one TLS within another.
     """
     connection, content = response.connection, response.content
     transport = None if connection is None else connection.transport
@@ -204,4 +220,4 @@ async def take_over(
     if tls is not None and limit_reading is not None:
         limit_reading(high=0)  # nor anything into TLS
     own = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
-    return DirectBody(response, own, tls, watchdog, begun, rest)
+    return DirectBody(response, own, tls, watchdog, begun, rest, turn)

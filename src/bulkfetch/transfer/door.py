@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -80,13 +81,16 @@ class Door:
         tokens: TokenSource,
         guards: Guards,
         *,
+        turn: threading.Lock | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`turn` is shared by the doors of a process, see `direct`; None: this one's own."""
         self._session = session
         self._remote = remote
         self._window = window
         self._tokens = tokens
         self._guards = guards
+        self._turn = turn or threading.Lock()
         self._clock = clock  # wall time, for Retry-After dates only
         userinfo, _, _ = (remote.proxy or "").partition("://")[2].rpartition("@")
         password = userinfo.partition(":")[2]
@@ -183,7 +187,7 @@ class Door:
         rest = None if head.length is None else head.length - len(first)
         body: DirectBody | ParsedBody | None = None
         if self._remote.proxy is None:
-            body = await take_over(response, watchdog, first, rest)
+            body = await take_over(response, watchdog, first, rest, self._turn)
         if body is None:
             body = ParsedBody(response.content, watchdog, first, cap - offset)
         size = await body.save(part, offset=offset)
