@@ -19,6 +19,7 @@ from bulkfetch.window import (
     Window,
     WindowEvent,
     WindowSettings,
+    WindowState,
     opening,
 )
 from bulkfetch.window import database as files
@@ -164,31 +165,26 @@ def test_the_slots_of_a_killed_process_come_back_by_themselves(tmp_path: Path) -
 def test_an_answer_is_written_with_the_next_request_or_soon_by_itself(tmp_path: Path) -> None:
     """Others see it after some milliseconds at the latest, stamped with the time it came at."""
 
-    async def main() -> list[tuple[float | None, int]]:
+    async def main() -> list[WindowState]:
         window, other = await window_in(tmp_path), await window_in(tmp_path)
-
-        def seen() -> tuple[float | None, int]:
-            state = other.state()
-            return state.next_free_s, state.in_flight
-
-        told = []
         permits = [await window.acquire() for _ in range(10)]
         permits.pop().answered()
-        told.append(seen())
+        seen = [other.state()]
         await asyncio.sleep(0.01)
-        told.append(seen())
+        seen.append(other.state())
         for permit in permits:
             permit.answered()
         await asyncio.sleep(0.01)
-        told.append(seen())
+        seen.append(other.state())
         await window.aclose()
         await other.aclose()
-        return told
+        return seen
 
     at_once, soon, at_the_end = run_virtual(main())
-    assert at_once == (None, 10)
-    assert soon == (pytest.approx(61 - 0.01, abs=0.001), 9)
-    assert at_the_end == (pytest.approx(61 - 0.02, abs=0.001), 0)
+    assert (at_once.in_flight, soon.in_flight, at_the_end.in_flight) == (10, 9, 0)
+    assert at_once.next_free_s is None
+    assert soon.next_free_s == pytest.approx(61 - 0.01, abs=0.001)
+    assert at_the_end.next_free_s == pytest.approx(61 - 0.02, abs=0.001)
 
 
 def test_a_living_holder_keeps_its_slot(tmp_path: Path) -> None:
