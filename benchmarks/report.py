@@ -74,17 +74,36 @@ def as_markdown(result: Result) -> str:
     contest = result.contest
     parts = [f"### {contest.title}", "", f"`{contest.name}`. {contest.notes}".rstrip(), ""]
     parts += _table(result)
-    rows = targets(result)
+    rows = [_judged(*row) for row in targets(result)]
     if rows:
         parts += ["", "| target | bound | measured | |", "|---|---|---|---|"]
-        for says, bound, value, met in rows:
-            verdict = "–" if met is None else "met" if met else "**missed**"
-            shown = "not measured" if value is None else number(value)
-            parts.append(f"| {says} | {bound} | {shown} | {verdict} |")
+        parts += [f"| {row} |" for row in rows]
     told = [f"{name}: {why}" for name, why in (*result.lacking.items(), *result.wrong.items())]
     if told:
         parts += ["", "Not measured: " + "; ".join(told) + "."]
     return "\n".join([*parts, ""])
+
+
+def overview(results: Sequence[Result]) -> str:
+    """Give the targets of all contests in one table."""
+    rows = [
+        f"| `{result.contest.name}` | {_judged(*row)} |"
+        for result in results
+        for row in targets(result)
+    ]
+    head = [
+        "### All targets",
+        "",
+        "| contest | target | bound | measured | |",
+        "|---|---|---|---|---|",
+    ]
+    return "\n".join([*head, *rows, ""]) if rows else ""
+
+
+def _judged(says: str, bound: str, value: float | None, met: bool | None) -> str:
+    verdict = "–" if met is None else "met" if met else "**missed**"
+    shown = "not measured" if value is None else number(value)
+    return f"{says} | {bound} | {shown} | {verdict}"
 
 
 def _table(result: Result) -> list[str]:
@@ -181,7 +200,7 @@ def write(folder: Path, results: Sequence[Result], machine: Mapping[str, Any]) -
     pictures = folder / "charts"
     shutil.rmtree(pictures, ignore_errors=True)
     pictures.mkdir(parents=True)
-    sections = [about(machine)]
+    sections = [about(machine), overview(results)]
     for result in results:
         text = json.dumps(as_json(result, machine), indent=1)
         (folder / f"{result.contest.name}.json").write_text(text)

@@ -10,6 +10,7 @@ collect_rarely()  # both as the program does
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from bulkfetch.secret import Secret
 from bulkfetch.transfer.attempt import Attempt
 from bulkfetch.transfer.door import Door, Guards, Remote
 from bulkfetch.transfer.session import open_session
-from bulkfetch.window import SlotWindow, WindowSettings
+from bulkfetch.window import WindowSettings, open_window
 
 
 class FixedToken:
@@ -38,11 +39,13 @@ async def main() -> None:
     out, base, ca_file, sync = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), sys.argv[4]
     ids = sys.argv[5:]
     seats = asyncio.Semaphore(10)
+    settings = WindowSettings(requests=1_000_000, period_s=0.01, margin_s=0.0)
+    window = await open_window(settings, "benchmark", Path(os.environ["BULKFETCH_STATE_DIR"]))
     async with open_session(ca_file) as session:
         door = Door(
             session,
             Remote(base, "/crm/bulk/{version}/read/{job_id}/result", "v8"),
-            SlotWindow(WindowSettings(requests=1_000_000, period_s=0.01, margin_s=0.0)),
+            window,
             FixedToken(),
             Guards(4 << 30, 60.0, 1000.0, 30.0, 60.0),
         )
@@ -57,6 +60,7 @@ async def main() -> None:
                     await asyncio.to_thread(fsync_file, part)
 
         await asyncio.gather(*map(get, ids))
+    await window.aclose()
     print(json.dumps({"received_bytes": received}))
 
 

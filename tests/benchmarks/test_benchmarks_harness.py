@@ -56,6 +56,13 @@ def test_a_target_is_judged_on_medians_and_none_where_unmeasured() -> None:
     assert [(row[2], row[3]) for row in rows] == [(0.5, True), (2.0, False), (None, None)]
 
 
+def test_all_targets_stand_in_one_table() -> None:
+    """A run can be read from its first table: each contest's targets, bounds, figures, verdicts."""
+    missed = Target("speed", ratio("theirs", "ours", "wall_s"), at_least=2.5)
+    assert "| `race` | speed | ≥ 2.50 | 2.00 | **missed** |" in report.overview([result(missed)])
+    assert report.overview([result()]) == ""
+
+
 def test_the_table_tells_ratio_and_what_is_missing() -> None:
     """The Markdown holds each case, its ratio to the reference, and how to get what is missing."""
     text = report.as_markdown(result())

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 
@@ -26,7 +27,6 @@ from bulkfetch.transfer.body import READ_BUFFER_BYTES, ParsedBody
 from bulkfetch.transfer.direct import DirectBody, take_over
 from bulkfetch.transfer.gate import gate
 from bulkfetch.transfer.watchdog import Watchdog
-from bulkfetch.window import Window
 from bulkfetch.zoho.redact import redacted
 from bulkfetch.zoho.replies import (
     ERROR_BODY_BYTES,
@@ -37,8 +37,11 @@ from bulkfetch.zoho.replies import (
     read_head,
     refusal,
 )
-from bulkfetch.zoho.tokens import TokenSource
 from bulkfetch.zoho.urls import result_url
+
+if TYPE_CHECKING:
+    from bulkfetch.window import Window
+    from bulkfetch.zoho.tokens import TokenSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import hdrs
@@ -27,9 +28,11 @@ from bulkfetch.errors import (
     TlsFailed,
 )
 from bulkfetch.transfer.attempt import Attempt
-from bulkfetch.window import Permit, Window
 from bulkfetch.zoho.replies import printable, retry_after
-from bulkfetch.zoho.tokens import TokenSource
+
+if TYPE_CHECKING:
+    from bulkfetch.window import Permit, Window
+    from bulkfetch.zoho.tokens import TokenSource
 
 
 def gate(
