@@ -26,7 +26,11 @@ def starts_and_waits(program: Program, *arguments: str, **streams: Any) -> subpr
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_first_signal_stops(program: Program, number: signal.Signals) -> None:
     """A signal ends a run that waits for more ids: 130, said, and safe to run again."""
-    process = starts_and_waits(program, "--json")
+    before = signal.signal(number, signal.SIG_DFL)  # nohup has it ignored, and a run keeps to that
+    try:
+        process = starts_and_waits(program, "--json")
+    finally:
+        signal.signal(number, before)
     process.send_signal(number)
     # stdin stays open: the reader of the list is blocked in it, and must not hold up the end.
     assert process.wait(timeout=30) == 130
