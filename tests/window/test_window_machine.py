@@ -475,6 +475,24 @@ def test_a_file_removed_under_a_run_ends_the_sharing_only(tmp_path: Path) -> Non
     assert kinds == ["fallback"]
 
 
+def test_a_file_found_removed_by_who_only_looks_is_told_once(tmp_path: Path) -> None:
+    """With an answer still to be written the look shows it, and gives the new book's state."""
+    told: list[str] = []
+
+    async def main() -> WindowState:
+        window = await window_in(tmp_path, on_event=lambda event: told.append(event.kind))
+        (await window.acquire()).answered()
+        for file in tmp_path.iterdir():
+            file.unlink()
+        state = window.state()
+        await window.aclose()
+        return state
+
+    state = run_virtual(main())
+    assert told == ["fallback"]
+    assert state.closed_s > 60
+
+
 def test_a_busy_file_holds_up_nobody_but_the_one_who_asks(tmp_path: Path) -> None:
     """The loop goes on, an answer keeps its time, the line moves when the file is free again."""
 

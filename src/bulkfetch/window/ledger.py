@@ -156,10 +156,10 @@ class Ledger:
 
     def state(self, waiting: int) -> WindowState:
         """Say how things stand, over all processes of the machine."""
+        if self._unwritten:
+            self._do(None)  # which may show the file to have failed
         if self._own is None:
             try:
-                if self._unwritten:
-                    self._do(None)
                 return self._state(waiting)
             except sqlite3.Error as error:
                 if not is_busy(error):
