@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
@@ -39,24 +37,14 @@ class Delivery:
 
 
 class Deliveries:
-    """Two bounded streams with one mouth; several may take from each.
-
-    A context manager around all who send and take.
-    """
+    """Two bounded streams with one mouth; several may take from each. To be closed after all."""
 
     def __init__(self) -> None:
         self._small_in, self._small = anyio.create_memory_object_stream[Delivery](WAITING)
         self._large_in, self._large = anyio.create_memory_object_stream[Delivery](WAITING)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of the streams; what still waits in them is in staging, for a later run."""
         self.no_more()
         self._small.close()
         self._large.close()

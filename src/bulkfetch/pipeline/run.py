@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -233,7 +234,7 @@ class Run(AsyncIterator[Outcome]):
             self._conclude,
             self._emit,
         )
-        with Deliveries() as deliveries:
+        with closing(Deliveries()) as deliveries:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._halt_threads_at_the_end, finisher)
                 group.start_soon(self._drain_when_stopped, group.cancel_scope)
