@@ -25,6 +25,7 @@ from bulkfetch.errors import ConfigError
 from bulkfetch.events import Emit, Event, Kind, ignore
 from bulkfetch.journal import Journal, OutputLock
 from bulkfetch.models import Report
+from bulkfetch.pipeline.deliveries import HELD_BYTES
 from bulkfetch.pipeline.finish import Finishing
 from bulkfetch.pipeline.places import STATE_DIR, Places
 from bulkfetch.pipeline.run import Jobs, Plan, Run
@@ -201,6 +202,7 @@ class Client:
             limits.min_bytes_per_s,
             limits.connect_s,
             pace.headers_timeout_s,
+            held_bytes=HELD_BYTES,
         )
         door = Door(session, remote, window, tokens, guards, turn=self._turn)
         return Line(name, door, window, tokens, account.window.concurrency, limits.tries)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 
 from bulkfetch.errors import DiskFull, NotWritable, PublishConflict, RunError
 
@@ -31,21 +31,49 @@ def disk_error(error: OSError) -> RunError:
     return DiskFull(message) if error.errno in _FULL else NotWritable(message)
 
 
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
+class disk_errors:
     """Turn each OSError of the body into its RunError, naming `path` where the call named none."""
-    try:
-        yield
-    except OSError as foreign:
-        if foreign.filename is None:
-            foreign.filename = os.fspath(path)
-        raise disk_error(foreign) from foreign
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, OSError):
+            if error.filename is None:
+                error.filename = os.fspath(self._path)
+            raise disk_error(error) from error
 
 
 def fsync_file(path: Path) -> None:
     """Have the file's bytes on the device before returning. Raises DiskFull, NotWritable."""
     with disk_errors(path):
         _fsync(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def write_file(path: Path, data: bytes, *, sync: bool) -> None:
+    """Make a file hold these bytes, on the device before returning where `sync` says so.
+
+    What it held is gone. Raises DiskFull, NotWritable: it then holds part of them.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with disk_errors(path):
+        fd = os.open(path, flags, 0o666)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+            if sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def fsync_dir(path: Path) -> None:
@@ -79,12 +107,14 @@ def publish(staged: Path, final: Path) -> None:
     fsync_dir(final.parent)
 
 
-def place(staged: Path, final: Path) -> None:
+def place(staged: Path, final: Path, *, synced: bool = False) -> None:
     """Do as `publish` up to the folder's fsync: one serves for several files.
 
+    `synced` says that the file's bytes are on the device already.
     Raises PublishConflict, DiskFull, NotWritable; the staged file then still stands.
     """
-    fsync_file(staged)
+    if not synced:
+        fsync_file(staged)
     with disk_errors(final):
         if not _replaceable(final):
             raise PublishConflict(f"{final} is not a regular file")

@@ -146,7 +146,7 @@ def test_bodies_of_more_than_a_minute(tmp_path: Path, seats: int, second: int) -
 def asked_of_a_slow_reader(out: Path, small_bytes: int) -> list[int]:
     """Read one outcome in an hour at first; give how many requests were made by then.
 
-    ZIPs of at most `small_bytes` are finished in company, three at a time.
+    ZIPs of at most `small_bytes` are finished in company, three at a time, by one finisher.
     """
     server: list[Sandbox] = []
     asked: list[int] = []
@@ -161,6 +161,7 @@ def asked_of_a_slow_reader(out: Path, small_bytes: int) -> list[int]:
         patch.object(deliveries, "WAITING", 2),
         patch.object(deliveries, "SMALL_BYTES", small_bytes),
         patch.object(deliveries, "BATCH_JOBS", 3),
+        patch.object(finish, "SMALL_RUNS", 1),
     ):
         seen = run_flow(
             watch(

@@ -11,10 +11,11 @@ from typing import Any
 from unittest.mock import patch
 
 from tests.support.flow_clock import run_flow
-from tests.support.flows import Seen, ids, small, watch
+from tests.support.flows import Seen, holding, ids, small, watch
+from tests.support.zips import Item, pack
 
 from bulkfetch import Job, disk
-from bulkfetch.archive import inspect
+from bulkfetch.archive import Limits, extract, inspect
 from bulkfetch.journal import Journal
 from bulkfetch.pipeline import finish
 
@@ -26,16 +27,16 @@ def written_down() -> Iterator[list[str]]:
 
     def note(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def noted(*arguments: Any, **more: Any) -> Any:
-            paths = [each for each in arguments if isinstance(each, str | os.PathLike)]
-            ends = " → ".join(Path(path).suffix or "folder" for path in paths)
-            steps.append(f"{name} {ends}".strip())
+            ends = " → ".join(filter(None, map(_told, arguments)))
+            synced = " synced" if more.get("sync") else ""
+            steps.append(f"{name} {ends}{synced}".strip())
             return call(*arguments, **more)
 
         return noted
 
     with ExitStack() as stack:
         for owner, names in (
-            (finish, ("inspect", "extract", "fsync_file", "fsync_dir")),
+            (finish, ("inspect", "extract", "write_file", "fsync_file", "fsync_dir")),
             (disk, ("fsync_file", "fsync_dir")),
             (os, ("replace", "rename")),
             (Journal, ("all_downloaded", "all_done", "failed")),
@@ -45,6 +46,16 @@ def written_down() -> Iterator[list[str]]:
                 stack.enter_context(patch.object(owner, name, note(name, call)))
         stack.enter_context(patch.object(Path, "unlink", _unlink(steps)))
         yield steps
+
+
+def _told(argument: object) -> str | None:
+    match argument:
+        case bytes():
+            return "memory"
+        case str() | os.PathLike():
+            return Path(argument).suffix or "folder"
+        case _:
+            return None
 
 
 def _unlink(steps: list[str]) -> Callable[..., None]:
@@ -58,11 +69,12 @@ def _unlink(steps: list[str]) -> Callable[..., None]:
     return noted
 
 
-def run_one(out: Path, **how: Any) -> list[str]:
+def run_one(out: Path, *, held_bytes: int = 0, **how: Any) -> list[str]:
     """Run a list of one job and give the steps, those of opening the journal left out."""
-    with written_down() as steps:
+    with written_down() as steps, holding(held_bytes):
         run_flow(watch(small(**how.pop("sandbox", {})), [Job(ids(1)[0])], out, **how))
-    return steps[steps.index("inspect .part") :]
+    first = next(step for step in steps if step.startswith("inspect"))
+    return steps[steps.index(first) :]
 
 
 def test_order(tmp_path: Path) -> None:
@@ -82,6 +94,38 @@ def test_order(tmp_path: Path) -> None:
     ]
 
 
+def test_order_of_a_held_one(tmp_path: Path) -> None:
+    """A small ZIP in memory takes the same steps; each of its files is synced while it is open."""
+    assert run_one(tmp_path / "out", held_bytes=1 << 20) == [
+        "inspect memory",
+        "write_file .part → memory synced",
+        "replace .part → .zip",
+        "fsync_dir folder",
+        "all_downloaded",
+        "extract memory → .out synced",
+        "rename .out → .csv",
+        "fsync_dir folder",
+        "all_done",
+        "unlink .zip",
+    ]
+
+
+def test_syncing_is_syncing(tmp_path: Path) -> None:
+    """What says that it syncs asks the system to, after the last byte and before the name."""
+    with patch.object(os, "fsync", wraps=os.fsync) as synced:
+        disk.write_file(tmp_path / "a", b"data", sync=False)
+        assert not synced.mock_calls
+        disk.write_file(tmp_path / "a", b"more", sync=True)
+        assert len(synced.mock_calls) == 1
+        assert (tmp_path / "a").read_bytes() == b"more"
+        archive = pack(Item(data=b"Id\n1\n"))
+        limits = Limits(file_bytes=1 << 20)
+        member = inspect(archive, limits)
+        extract(archive, member, tmp_path / "b", limits, sync=True)
+        assert len(synced.mock_calls) == 2
+    assert (tmp_path / "b").read_bytes() == b"Id\n1\n"
+
+
 def test_order_with_kept_zip(tmp_path: Path) -> None:
     """A kept ZIP is published before its file: who sees the file finds the ZIP."""
     steps = run_one(tmp_path / "out", keep_zip=True)
@@ -93,8 +137,12 @@ def test_order_with_kept_zip(tmp_path: Path) -> None:
 
 def test_order_of_a_refusal(tmp_path: Path) -> None:
     """A refused archive is in quarantine before its failure is written down."""
-    steps = run_one(tmp_path / "out", sandbox={"faults": {ids(1)[0]: ("zip_encrypted",)}})
+    refused = {"faults": {ids(1)[0]: ("zip_encrypted",)}}
+    steps = run_one(tmp_path / "out", sandbox=refused)
     assert steps == ["inspect .part", "replace .part → .zip", "failed"]
+    steps = run_one(tmp_path / "other", held_bytes=1 << 20, sandbox=refused)
+    assert steps[:2] == ["inspect memory", "write_file .part → memory"]
+    assert steps[-2:] == ["replace .part → .zip", "failed"]
 
 
 def test_kept_zips_without_links(tmp_path: Path) -> None:
@@ -138,9 +186,9 @@ def test_small_results_share_their_steps(tmp_path: Path) -> None:
     """Several small ones: each file is synced, folders and journal once for many, in order."""
     steps, seen = run_many(tmp_path / "out", 40)
     assert seen.report.done == 40
-    first = steps.index("inspect .part")
-    steps = steps[first:]
-    assert steps.count("fsync_file .part") == steps.count("fsync_file .out") == 40
+    steps = steps[steps.index("inspect memory") :]
+    assert steps.count("write_file .part → memory synced") == 40
+    assert steps.count("extract memory → .out synced") == 40
     assert steps.count("all_done") < 40
     assert steps.count("fsync_dir folder") <= steps.count("all_downloaded") + steps.count(
         "all_done"

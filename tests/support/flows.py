@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import bulkfetch.client
 import bulkfetch.window
 from bulkfetch import Client, Event, Outcome, Report, Settings
 from bulkfetch.config import AccountSettings, Credentials, Limits, WindowSettings
@@ -89,6 +90,11 @@ def loop_windows() -> Iterator[list[Window]]:
 
     with patch.object(bulkfetch.window, "open_window", open_on_loop):
         yield opened
+
+
+def holding(most: int) -> AbstractContextManager[object]:
+    """Have bodies of at most so many bytes held in memory until they are finished."""
+    return patch.object(bulkfetch.client, "HELD_BYTES", most)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Verify and unpack: synchronous code for worker threads.
 
 `structure` reads a ZIP's bytes into values, `names` and `judge` say whether it is an honest export,
-`inflate` holds the engines, `unpack` is the only part that touches files.
+`inflate` holds the engines, `source` is where bytes come from, `unpack` puts them together.
 """
 
 from bulkfetch.archive.inflate import ISAL, ZLIB, Engine

@@ -1,7 +1,7 @@
 """Verify an archive and unpack its one file. Blocking: to be called in a worker thread.
 
-`inspect` reads a few hundred bytes from a complete file and raises unless it is the archive of one
-CSV or ICS; `extract` inflates that file and believes nothing but the CRC of every byte, the
+`inspect` reads a few hundred bytes of a complete archive and raises unless it is that of one CSV or
+ICS; `extract` inflates that file and believes nothing but the CRC of every byte, the
 declared size, and the exact end of the compressed data. The archive's names are used for nothing;
 the target's name comes from the caller.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 from bulkfetch.archive import structure
 from bulkfetch.archive.inflate import ISAL, Buffer, Engine
 from bulkfetch.archive.judge import Limits, Suffix, the_export
+from bulkfetch.archive.source import opened
 from bulkfetch.disk import begin_writeback, disk_errors
 from bulkfetch.errors import DiskFull, NotAZip, ZipCorrupt, ZipTooLarge
 
@@ -67,30 +68,30 @@ class Extracted:
     sha256: str | None
 
 
-def inspect(archive: Path, limits: Limits) -> Member:
-    """Find the one CSV or ICS of a complete ZIP file by its structure alone.
+def inspect(archive: Path | bytes, limits: Limits) -> Member:
+    """Find the one CSV or ICS of a complete ZIP, a file or in memory, by its structure alone.
 
     Cheap whatever the archive's size: its tail (65 KB), its directory (1 MiB at most) and the frame
     of each entry are read, no data.
 
     Raises NotAZip, ArchiveError of any class, NotWritable where the file cannot be read.
     """
-    with _opened(archive) as fd:
-        file_bytes = os.fstat(fd).st_size
-        _refuse_foreign(os.pread(fd, 4, 0))
-        tail_bytes = min(file_bytes, structure.TAIL_BYTES)
-        end = structure.read_end(_read(fd, file_bytes - tail_bytes, tail_bytes), file_bytes)
-        entries = structure.read_directory(_read(fd, end.offset, end.size), end)
+    with opened(archive) as source:
+        _refuse_foreign(source.read(0, min(source.size, 4)))
+        tail_bytes = min(source.size, structure.TAIL_BYTES)
+        tail = source.read(source.size - tail_bytes, tail_bytes)
+        end = structure.read_end(tail, source.size)
+        entries = structure.read_directory(source.read(end.offset, end.size), end)
         # Overlaps first: what an archive with shared bytes holds is not worth asking.
         spans = structure.spans(entries, end)
         export, suffix = the_export(entries, limits)
         export_start = 0
         for entry, until in spans:
-            fixed = _read(fd, entry.offset, structure.LOCAL_BYTES)
-            header = _read(fd, entry.offset, structure.local_header_bytes(fixed))
+            fixed = source.read(entry.offset, structure.LOCAL_BYTES)
+            header = source.read(entry.offset, structure.local_header_bytes(fixed))
             start, stop = structure.read_local(header, entry, until)
             if stop < until:
-                structure.check_descriptor(_read(fd, stop, until - stop), entry)
+                structure.check_descriptor(source.read(stop, until - stop), entry)
             if entry is export:
                 export_start = start
     return Member(
@@ -104,20 +105,22 @@ def inspect(archive: Path, limits: Limits) -> Member:
 
 
 def extract(
-    archive: Path,
+    archive: Path | bytes,
     member: Member,
     target: Path,
     limits: Limits,
     *,
     cancelled: Callable[[], bool] = lambda: False,
     digest: bool = True,
+    sync: bool = False,
     engine: Engine = ISAL,
 ) -> Extracted:
     """Unpack an inspected archive's file to `target`, which must not exist.
 
-    The target is not synced: `disk.publish` does that. `cancelled` is asked before each write, from
-    the calling thread. `digest` says whether SHA-256 is wanted: in hardware it still costs some
-    two thirds of all the rest, whereas the CRC that decides is nearly free.
+    `cancelled` is asked before each write, from the calling thread. `digest` says whether SHA-256
+    is wanted: in hardware it still costs some two thirds of all the rest, whereas the CRC that
+    decides is nearly free. `sync` has the bytes on the device before the target is closed; else
+    `disk.place` sees to it.
 
     Records are not counted: looking for line ends and quotes costs another two thirds.
 
@@ -130,12 +133,12 @@ def extract(
     _refuse_without_room(member, _free_bytes(target.parent), limits)
     if cancelled():
         raise ExtractionCancelled
-    with _opened(archive) as source, _created(target) as sink:
-        os.lseek(source, member.start, os.SEEK_SET)
+    data = (member.start, member.compressed_bytes)
+    with opened(archive) as source, _created(target) as sink:
         batches = (
-            _inflated(source, member, engine)
+            _inflated(source.pieces(*data, INPUT_BYTES), member, engine)
             if member.method == structure.DEFLATED
-            else ([piece] for piece in _stored(source, member, WRITE_BYTES))
+            else ([piece] for piece in source.pieces(*data, WRITE_BYTES))
         )
         written, crc32, check_at = 0, 0, DISK_CHECK_BYTES
         sha256 = hashlib.sha256() if digest else None
@@ -162,14 +165,19 @@ def extract(
             raise ZipCorrupt("it unpacks to fewer bytes than it says")
         if crc32 != member.crc32:
             raise ZipCorrupt("the CRC is wrong")
+        if sync:
+            with disk_errors(target):
+                os.fsync(sink)
     return Extracted(bytes=written, sha256=None if sha256 is None else sha256.hexdigest())
 
 
-def _inflated(source: int, member: Member, engine: Engine) -> Iterator[list[bytes]]:
+def _inflated(
+    compressed: Iterator[memoryview], member: Member, engine: Engine
+) -> Iterator[list[bytes]]:
     """Give a deflated member, at most one byte more than it declares, WRITE_BYTES at a time."""
     stream = engine.inflater()
-    compressed, made = _stored(source, member, INPUT_BYTES), 0
     batch: list[bytes] = []
+    made = 0
     while not stream.eof:
         data: Buffer = b""
         if stream.needs_input and not (data := next(compressed, b"")):
@@ -194,19 +202,6 @@ def _inflated(source: int, member: Member, engine: Engine) -> Iterator[list[byte
         raise ZipCorrupt("bytes stand behind the compressed data")
 
 
-def _stored(source: int, member: Member, size: int) -> Iterator[memoryview]:
-    """Give the member's bytes as they stand in the archive; each piece is valid until the next."""
-    buffer = memoryview(bytearray(min(size, member.compressed_bytes)))
-    left = member.compressed_bytes
-    while left:
-        # readv into one buffer: no allocation, no copy.
-        got = os.readv(source, [buffer[:left]])
-        if not got:
-            raise ZipCorrupt("the file ends early")
-        left -= got
-        yield buffer[:got]
-
-
 def _refuse_foreign(magic: bytes) -> None:
     if not magic.startswith(b"PK"):
         raise NotAZip("the body is empty" if not magic else "the body does not begin as a ZIP does")
@@ -229,13 +224,6 @@ def _free_bytes(folder: Path) -> int:
     return room.f_bavail * room.f_frsize
 
 
-def _read(fd: int, offset: int, size: int) -> bytes:
-    data = os.pread(fd, size, offset)
-    if len(data) != size:
-        raise ZipCorrupt("the file ends early")
-    return data
-
-
 def _write(fd: int, pieces: Sequence[Buffer]) -> None:
     written = os.writev(fd, pieces)
     if written < sum(map(len, pieces)):
@@ -243,17 +231,6 @@ def _write(fd: int, pieces: Sequence[Buffer]) -> None:
         rest = memoryview(b"".join(pieces))
         while written < len(rest):
             written += os.write(fd, rest[written:])
-
-
-@contextmanager
-def _opened(archive: Path) -> Iterator[int]:
-    """Open the archive; errors of reading it, anywhere in the body, are told with its name."""
-    with disk_errors(archive):
-        fd = os.open(archive, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
 
 
 @contextmanager

@@ -15,13 +15,17 @@ from bulkfetch.pipeline.work import Work
 # a thread, journal entries, folder fsyncs) are all of the cost. Larger ones would wait in vain.
 SMALL_BYTES = 256 << 10
 BATCH_JOBS = 32
+# ZIPs of at most this size are held in memory until they are finished, for they are finished at
+# once: no hop to a thread to write them, none of the looks at a file. Waiting, in batches and in
+# flight there may be 250 of them, 16 MB.
+HELD_BYTES = 64 << 10
 # Of each kind so many wait at most; then the lanes do.
 WAITING = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A job whose ZIP is complete in staging, and the lane that it came from.
+    """A job whose ZIP is complete, in staging or held in memory, and the lane that it came from.
 
     `salvaged`: the ZIP is from an earlier run, and of unknown size.
     """

@@ -133,7 +133,7 @@ class Lane:
 
     def put_back(self, work: Work) -> None:
         """Take back a delivered job that must be fetched again, from its first byte."""
-        work.staged, work.partial, work.zip_bytes = False, None, None
+        work.staged, work.partial, work.zip_bytes, work.body = False, None, None, None
         self._waiting.add_retry(work)
         self._tell()
 
@@ -225,6 +225,7 @@ class Lane:
         else:
             self._count_connects(None, started)
             work.zip_bytes, work.staged, work.partial = fetched.zip_bytes, True, None
+            work.body = fetched.body
             if fetched.resumed_bytes:
                 gained = fetched.resumed_bytes
                 self._say("resumed", work, f"resumed: {gained} bytes saved", gained_bytes=gained)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from bulkfetch.models import Job
@@ -15,24 +16,25 @@ from bulkfetch.models import Job
 STATE_DIR = ".bulkfetch"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Places:
     """The paths of one output folder. `shown` is the folder as the user gave it, for reports."""
 
     out: Path
     shown: str
 
-    @property
+    # Made once: to join a path takes longer than to open a file, and a job has half a dozen.
+    @cached_property
     def state(self) -> Path:
         """The folder of journal, lock, staging and quarantine."""
         return self.out / STATE_DIR
 
-    @property
+    @cached_property
     def staging(self) -> Path:
         """Where bodies and unpacked files are until they are published."""
         return self.state / "staging"
 
-    @property
+    @cached_property
     def quarantine(self) -> Path:
         """Where refused archives are kept for inspection."""
         return self.state / "quarantine"

@@ -235,18 +235,22 @@ class Run(AsyncIterator[Outcome]):
             self._emit,
         )
         with closing(Deliveries()) as deliveries:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._halt_threads_at_the_end, finisher)
-                group.start_soon(self._drain_when_stopped, group.cancel_scope)
-                async with anyio.create_task_group() as finishing:
-                    finishing.start_soon(finisher.run, deliveries)
-                    async with anyio.create_task_group() as lanes:
-                        with self._loading:
-                            await self._load(lanes, finisher, deliveries)
-                        for lane in self._lanes.values():
-                            lane.list_ended()
-                    deliveries.no_more()
-                group.cancel_scope.cancel()
+            try:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._halt_threads_at_the_end, finisher)
+                    group.start_soon(self._drain_when_stopped, group.cancel_scope)
+                    async with anyio.create_task_group() as finishing:
+                        finishing.start_soon(finisher.run, deliveries)
+                        async with anyio.create_task_group() as lanes:
+                            with self._loading:
+                                await self._load(lanes, finisher, deliveries)
+                            for lane in self._lanes.values():
+                                lane.list_ended()
+                        deliveries.no_more()
+                    group.cancel_scope.cancel()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await finisher.keep_held()
 
     async def _halt_threads_at_the_end(self, finisher: Finisher) -> None:
         try:
@@ -319,6 +323,7 @@ class Run(AsyncIterator[Outcome]):
             await self._journal.attempted(work.entry, work.attempts)
 
         async def hand_over(work: Work) -> None:
+            finisher.hold(work)
             await deliveries.send(Delivery(lane, work, salvaged=work.zip_bytes is None))
 
         async def fail(work: Work, error: BulkfetchError) -> None:

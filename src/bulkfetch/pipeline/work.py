@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bulkfetch.errors import BulkfetchError
@@ -23,7 +23,8 @@ class Work:
     """A job under way, with what its attempts have come to.
 
     `entry` is its place in the journal. `staged` says that its ZIP is, or may be, complete in
-    staging, `recorded` that the journal says so. `attempts` counts result requests over all
+    staging, `recorded` that the journal says so; `body` is a small ZIP that has just come and is
+    held in memory, in staging or not yet. `attempts` counts result requests over all
     runs. `tries`, `repeated` and `refetched` as in `transfer.decide.Standing`; `partial` is what a
     broken attempt left, `furthest` the most bytes that any has left, `zip_bytes` the complete
     ZIP's size.
@@ -32,6 +33,7 @@ class Work:
     entry: Entry
     staged: bool = False
     recorded: bool = False
+    body: bytes | None = field(default=None, repr=False)
     attempts: int = 0
     tries: int = 0
     repeated: bool = False
@@ -63,8 +65,8 @@ class Ends:
     """Where a lane's jobs come from and go to.
 
     `take` gives the next jobs of the list, none where there are none now. `note` is told of a job
-    that has cost a request. `deliver` takes a job whose ZIP is complete in staging, and may hold
-    the caller up. `fail` takes one that has failed.
+    that has cost a request. `deliver` takes a job whose ZIP is complete, in staging or held,
+    and may hold the caller up. `fail` takes one that has failed.
     """
 
     take: Callable[[int], Awaitable[list[Work]]]

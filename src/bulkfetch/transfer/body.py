@@ -41,10 +41,21 @@ class ParsedBody:
         self.bytes = 0
         self.ended = False
         self.failure: BulkfetchError | None = None
+        self._batch: list[bytes] = []
         self._content = content
         self._watchdog = watchdog
         self._first = first
         self._cap_bytes = cap_bytes
+
+    async def whole(self, most: int) -> bytes | None:
+        """Give all of the body if that is no more than `most` bytes; else None, and `save` it.
+
+        Raises TooLarge, Stalled. If cancelled: nothing is lost but this transfer.
+        """
+        self._batch = await self.batch()
+        if self.failure is None and self.ended and self.bytes <= most:
+            return b"".join(self._batch)
+        return None
 
     async def save(self, part: Path, *, offset: int) -> int:
         """Write the body to `part` and give the file's size in bytes.
@@ -55,9 +66,9 @@ class ParsedBody:
         Raises TooLarge, Truncated, ConnectionLost, Stalled, OSError of the disk.
         If cancelled: `part` holds what was written so far, and nothing writes to it any more.
         """
-        batch = await self.batch()
+        batch = self._batch or await self.batch()
         if self.ended and not offset:
-            # Small results are many: one hop in place of three, and not abandoned on cancel.
+            # Small ones are many: one hop in place of three, and not abandoned on cancel.
             await anyio.to_thread.run_sync(_write_whole, part, batch)
         else:
             with anyio.CancelScope(shield=True):

@@ -56,21 +56,29 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class Guards:
-    """Bounds of one attempt; bytes and seconds as in [limits] of jobs.toml."""
+    """Bounds of one attempt; bytes and seconds as in [limits] of jobs.toml.
+
+    Bodies of `held_bytes` or less are held in memory: their caller sees to the disk.
+    """
 
     zip_bytes: int
     idle_s: float
     min_bytes_per_s: float
     connect_s: float
     headers_s: float
+    held_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A body that came whole: the size on disk, and how much of it an earlier attempt had left."""
+    """A body that came whole: its size, and how much of it an earlier attempt had left.
+
+    `body` is all of it where it is held in memory, None where it is on disk.
+    """
 
     zip_bytes: int
     resumed_bytes: int = 0
+    body: bytes | None = field(default=None, repr=False)
 
 
 class Door:
@@ -105,8 +113,9 @@ class Door:
         With `attempt.partial` the request is a conditional Range request and `part` holds what it
         says; a server that answers with the whole file is taken at its word.
 
-        Returns when the whole body is in the file, not yet synced, its first bytes seen to be a
-        ZIP's. Raises BulkfetchError; `attempt.partial` then says what may be resumed.
+        Returns when the whole body is in the file, not yet synced, or held in memory; its first
+        bytes are seen to be a ZIP's. Raises BulkfetchError; `attempt.partial` then says what may be
+        resumed.
         If cancelled: `part` holds what was written so far; the slot is settled.
         """
         failure: BulkfetchError
@@ -189,16 +198,19 @@ class Door:
         attempt.partial = Partial(offset, total, validator) if validator is not None else None
         rest = None if head.length is None else head.length - len(first)
         body: DirectBody | ParsedBody | None = None
+        held: bytes | None = None
         if self._remote.proxy is None:
             body = await take_over(response, watchdog, first, rest, self._turn)
         if body is None:
             body = ParsedBody(response.content, watchdog, first, cap - offset)
-        size = await body.save(part, offset=offset)
+            if not offset and self._guards.held_bytes:
+                held = await body.whole(self._guards.held_bytes)
+        size = await body.save(part, offset=offset) if held is None else len(held)
         if total is not None and size != total:
             raise Truncated(f"{size} of {total} bytes")
         if size < len(ZIP_MAGIC):
             raise NotAZip(f"{size} bytes in place of a ZIP", http=head.status)
-        return Fetched(zip_bytes=size, resumed_bytes=offset)
+        return Fetched(zip_bytes=size, resumed_bytes=offset, body=held)
 
 
 async def _beginning(content: aiohttp.StreamReader, watchdog: Watchdog, head: Head) -> bytes:

@@ -96,6 +96,7 @@ class Ledger:
         self._news: list[WindowEvent] = []
         self._renew_at = math.inf
         self._heal_at = -math.inf
+        self._believed_until = -math.inf
         self._in_flight_cap: int | None = None
         self._own: SlotBook | None = None
         self._ended = False
@@ -147,6 +148,7 @@ class Ledger:
 
     def leave(self) -> None:
         """Nobody waits in this process any more."""
+        self._believed_until = -math.inf
         self._write(self._rows.drop_ticket)
 
     @property
@@ -263,8 +265,7 @@ class Ledger:
         requests = min([self._settings.requests, *(other.requests for other in others)])
         refill_s = max([self._settings.refill_s, *(other.refill_s for other in others)])
         share = self._learn(share, shares.aged(share, self._settings, now), now)
-        uses = self._rows.uses(now - refill_s)
-        in_flight = sum(not use.settled for use in uses if use.at > now)
+        filled, in_flight = self._rows.filled(now - refill_s, now)
         wait_s = shares.wait_s(share, now, in_flight)
         if wait_s:
             wait_s = min(wait_s, max(self._poll_s, share.closed_until - now))
@@ -272,23 +273,30 @@ class Ledger:
         # Draws the lesson of a closing first: it may leave fewer slots than there were.
         after, probe = shares.granted(share, now, self._lease_s)
         limit = min(after.capacity, requests)
-        if len(uses) >= limit:
+        uses = self._rows.uses(now - refill_s) if others or filled >= limit else []
+        if filled >= limit:
             oldest = uses[limit - 1]
             wait_s = oldest.at + refill_s - now
             early = any(not use.settled for use in uses)  # one may come back unused
             return self._wait(now, since, min(wait_s, self._poll_s) if early else wait_s)
-        if not may_take(self._owner, since, limit, uses, others):
+        if others and not may_take(self._owner, since, limit, uses, others):
             part_used = sum(use.owner == self._owner for use in uses) * (len(others) + 1) >= limit
             return self._wait(now, since, self._slack_s / 4 if part_used else self._turn_s)
         self._learn(share, after, now)
         use = self._rows.lease(now)
-        # Believed a moment longer: who is served one by one still waits in between.
-        self._rows.ticket(now, now + self._slack_s)
+        # Believed a moment longer: who is served one by one still waits in between. Written anew
+        # where somebody may look at it.
+        if others or now + self._slack_s / 2 > self._believed_until:
+            self._ticket(now, now + self._slack_s)
         return Lease(in_flight=in_flight + 1, probe=probe, use=use)
 
     def _wait(self, now: float, since: float, wait_s: float) -> float:
-        self._rows.ticket(since, now + wait_s + self._slack_s)
+        self._ticket(since, now + wait_s + self._slack_s)
         return wait_s
+
+    def _ticket(self, since: float, until: float) -> None:
+        self._rows.ticket(since, until)
+        self._believed_until = until
 
     def _settle(self, lease: Lease, end: End, retry_after_s: float | None, now: float) -> None:
         share = self._rows.share()

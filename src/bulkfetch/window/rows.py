@@ -117,6 +117,17 @@ class Rows:
             "DELETE FROM ticket WHERE account = ? AND owner = ?", (self.account, self.owner)
         )
 
+    def filled(self, since: float, now: float) -> tuple[int, int]:
+        """Count the uses that still fill a slot, and those of them that are out.
+
+        One row, whereas each one of `uses` costs a hand-over of the interpreter's lock.
+        """
+        filled, out = self._db.execute(
+            "SELECT count(*), total(at > ? AND NOT settled) FROM use WHERE account = ? AND at > ?",
+            (now, self.account, since),
+        ).fetchone()
+        return filled, int(out)
+
     def uses(self, since: float) -> list[Use]:
         """Give the uses that still fill a slot, the newest first."""
         rows = self._db.execute(
