@@ -6,7 +6,6 @@ import asyncio
 import heapq
 import itertools
 import math
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,7 @@ class Slot:
 
 
 class SlotBook:
-    """Slots in memory. A bucket exists from the end of its request to its refill, no longer.
+    """Slots in memory. A bucket counts from the end of its request to its refill, no longer.
 
     `closed_s` keeps everything back at first: for a process that cannot know what was used before
     it began. `in_flight` slots are out already and will be settled here.
@@ -53,7 +52,11 @@ class SlotBook:
         self._settings = settings
         self._on_event = on_event
         self._now = asyncio.get_running_loop().time
-        self._share = Share(settings.requests, closed_until=self._now() + closed_s)
+        closed_until = self._now() + closed_s if closed_s else -math.inf
+        self._share = Share(settings.requests, closed_until=closed_until)
+        # Whether nothing is to be learnt from, or remembered: the way of nearly every request.
+        self._plain = not closed_s
+        self._full: list[AsyncLimiter] = []  # to be used again
         # (when to look, tie-break, bucket, time of the answer or -inf if none)
         self._refilling: list[tuple[float, int, AsyncLimiter, float]] = []
         self._order = itertools.count()
@@ -63,12 +66,14 @@ class SlotBook:
         """Give a free slot, or the seconds after which to ask again."""
         now = self._now()
         self._drip(now)
-        self._learn(shares.aged(self._share, self._settings, now), now)
-        wait_s = shares.wait_s(self._share, now, self._out)
-        if wait_s:
-            return wait_s
-        # Draws the lesson of a closing first: it may leave fewer slots than there were.
-        share, probe = shares.granted(self._share, now, math.inf)
+        share, probe = self._share, False
+        if not self._plain:
+            self._learn(shares.aged(share, self._settings, now), now)
+            wait_s = shares.wait_s(self._share, now, self._out)
+            if wait_s:
+                return wait_s
+            # Draws the lesson of a closing first: it may leave fewer slots than there were.
+            share, probe = shares.granted(self._share, now, math.inf)
         if len(self._refilling) + self._out >= share.capacity:
             return self._refilling[0][0] - now if self._refilling else math.inf
         self._learn(share, now)
@@ -86,6 +91,8 @@ class SlotBook:
         match end:
             case "answered":
                 first = self._refill(now, self._settings.refill_s, now)
+                if self._plain and not slot.probe:
+                    return first
                 self._learn(shares.answered(self._share, slot.probe), now)
             case "rejected":
                 share = shares.rejected(
@@ -105,8 +112,8 @@ class SlotBook:
                 pass
         if slot.probe and end in ("lost", "unused"):
             self._learn(shares.probe_failed(self._share), now)
-        plain = self._share.probe == NO_PROBE and self._share.in_flight_cap is None
-        return first or end != "answered" or slot.probe or not plain
+        bars = self._share.probe != NO_PROBE or self._share.in_flight_cap is not None
+        return first or end != "answered" or slot.probe or bars
 
     @property
     def in_flight_cap(self) -> int | None:
@@ -152,6 +159,8 @@ class SlotBook:
             _, order, bucket, answered_at = self._refilling[0]
             if bucket.has_capacity():
                 heapq.heappop(self._refilling)
+                if bucket.time_period == self._settings.refill_s:
+                    self._full.append(bucket)
             else:
                 look = now + DRIP_S
                 heapq.heapreplace(self._refilling, (look, order, bucket, answered_at))
@@ -159,11 +168,14 @@ class SlotBook:
     def _refill(self, now: float, refill_s: float, answered_at: float) -> bool:
         """Start a slot's minute, and say whether it will be the first to end.
 
-        A bucket cannot be re-armed, so a fresh one is emptied now.
+        A bucket cannot be re-armed, so one that is full, or new, is emptied now.
         """
-        bucket = self._bucket(1, refill_s)
-        with suppress(StopIteration):  # which is how a coroutine returns
-            bucket.acquire().send(None)  # a full bucket gives its token without ever waiting
+        if self._full and refill_s == self._settings.refill_s:
+            bucket = self._full.pop()
+        else:
+            bucket = self._bucket(1, refill_s)
+        for _ in bucket.acquire().__await__():
+            raise AssertionError("a full bucket gives its token without ever waiting")
         look = now + refill_s + DRIP_S
         entry = (look, next(self._order), bucket, answered_at)
         heapq.heappush(self._refilling, entry)
@@ -175,6 +187,7 @@ class SlotBook:
     def _learn(self, share: Share, now: float) -> None:
         before, self._share = self._share, share
         if before is not share:
+            self._plain = share == Share(self._settings.requests)
             for event in shares.news(before, share, self._settings, now):
                 self._on_event(event)
 

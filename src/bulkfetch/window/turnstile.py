@@ -115,21 +115,19 @@ class Turnstile(Generic[S]):
 
     def _serve(self) -> None:
         """Grant what can be granted now; set the timer for the rest."""
-        delay_s = math.inf
-        while self._someone_waits():
-            slot = self._book.take(len(self._line))
+        delay_s, line = math.inf, self._line
+        while line:
+            waiter = next(iter(line))
+            if waiter.done():  # cancelled, and its task has not yet run and left by itself
+                self._leave(waiter)
+                continue
+            slot = self._book.take(len(line))
             if isinstance(slot, float):
                 delay_s = slot
                 break
-            waiter, _ = self._line.popitem(last=False)
+            del line[waiter]
             waiter.set_result(Permit(self._loop, partial(self._settle, slot)))
         self._arm(min(delay_s, self._book.upkeep()))
-
-    def _someone_waits(self) -> bool:
-        # A cancelled waiter is done before its task has run and left the line by itself.
-        while self._line and next(iter(self._line)).done():
-            self._leave(next(iter(self._line)))
-        return bool(self._line)
 
     def _leave(self, waiter: asyncio.Future[Permit]) -> None:
         del self._line[waiter]
