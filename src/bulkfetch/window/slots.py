@@ -50,6 +50,7 @@ class SlotBook:
 
         self._bucket = AsyncLimiter
         self._settings = settings
+        self._refill_s = settings.refill_s
         self._on_event = on_event
         self._now = asyncio.get_running_loop().time
         closed_until = self._now() + closed_s if closed_s else -math.inf
@@ -76,9 +77,10 @@ class SlotBook:
             share, probe = shares.granted(self._share, now, math.inf)
         if len(self._refilling) + self._out >= share.capacity:
             return self._refilling[0][0] - now if self._refilling else math.inf
-        self._learn(share, now)
+        if share is not self._share:
+            self._learn(share, now)
         self._out += 1
-        return Slot(in_flight=self._out, probe=probe)
+        return Slot(self._out, probe)
 
     def settle(self, slot: Slot, end: End, retry_after_s: float | None) -> bool:
         """Take a slot back; its minute starts now, grace_s later where the outcome is unknown.
@@ -90,7 +92,7 @@ class SlotBook:
         first = False
         match end:
             case "answered":
-                first = self._refill(now, self._settings.refill_s, now)
+                first = self._refill(now, self._refill_s, now)
                 if self._plain and not slot.probe:
                     return first
                 self._learn(shares.answered(self._share, slot.probe), now)
@@ -104,10 +106,10 @@ class SlotBook:
                     in_flight=slot.in_flight,
                     probe=slot.probe,
                 )
-                self._refill(now, self._settings.refill_s, -math.inf)
+                self._refill(now, self._refill_s, -math.inf)
                 self._learn(share, now)
             case "lost":
-                self._refill(now, self._settings.grace_s + self._settings.refill_s, -math.inf)
+                self._refill(now, self._settings.grace_s + self._refill_s, -math.inf)
             case "unused":
                 pass
         if slot.probe and end in ("lost", "unused"):
@@ -159,7 +161,7 @@ class SlotBook:
             _, order, bucket, answered_at = self._refilling[0]
             if bucket.has_capacity():
                 heapq.heappop(self._refilling)
-                if bucket.time_period == self._settings.refill_s:
+                if bucket.time_period == self._refill_s:
                     self._full.append(bucket)
             else:
                 look = now + DRIP_S
@@ -170,7 +172,7 @@ class SlotBook:
 
         A bucket cannot be re-armed, so one that is full, or new, is emptied now.
         """
-        if self._full and refill_s == self._settings.refill_s:
+        if self._full and refill_s == self._refill_s:
             bucket = self._full.pop()
         else:
             bucket = self._bucket(1, refill_s)
