@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import build, corpus, nginx
@@ -142,6 +142,15 @@ class Stage:
             return [os.fspath(built.path), *put]
 
         return Case(name, argv, missing=built.missing)
+
+    def behind(self, case: Case, statement: str) -> Case:
+        """Make the case of a line of Python, and of another case's command when that has ended."""
+
+        def argv(folder: Path) -> Sequence[str]:
+            script = '"$0" -c "$1"; shift; exec "$@"'
+            return ["sh", "-ec", script, sys.executable, statement, *case.argv(folder)]
+
+        return replace(case, argv=argv)
 
     def _trust(self) -> dict[str, str]:
         """Have the server's certificate alone trusted, as `curl --cacert` does it."""

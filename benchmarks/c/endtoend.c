@@ -1,4 +1,4 @@
-/* endtoend THREADS crc|sha256 CA_FILE FOLDER URL…: fetch and unpack each URL, THREADS at a time. */
+/* endtoend THREADS crc|sha256[+sync] CA_FILE FOLDER URL…: fetch and unpack, THREADS at a time. */
 #include "http.h"
 #include "zip.h"
 #include <pthread.h>
@@ -26,7 +26,8 @@ static void *work(void *argument) {
 int main(int words, char **word) {
     if (words < 6) return 2;
     int threads = atoi(word[1]);
-    digest = strcmp(word[2], "sha256") == 0;
+    digest = strstr(word[2], "sha256") != NULL;
+    durable(word[2]);
     context = trusting(word[3]);
     folder = word[4];
     urls = word + 5;

@@ -1,4 +1,4 @@
-/* get CA_FILE FOLDER URL…: fetch each URL into a file, all at once, one thread each. */
+/* get plain|sync CA_FILE FOLDER URL…: fetch each URL into a file, all at once, a thread each. */
 #include "http.h"
 #include <pthread.h>
 
@@ -19,14 +19,15 @@ static void *work(void *argument) {
 }
 
 int main(int count, char **words) {
-    if (count < 4) return 2;
-    context = trusting(words[1]);
-    folder = words[2];
-    int tasks = count - 3;
+    if (count < 5) return 2;
+    durable(words[1]);
+    context = trusting(words[2]);
+    folder = words[3];
+    int tasks = count - 4;
     Task *task = calloc((size_t)tasks, sizeof *task);
     pthread_t *thread = calloc((size_t)tasks, sizeof *thread);
     for (int n = 0; n < tasks; n++) {
-        task[n] = (Task){words[3 + n], n};
+        task[n] = (Task){words[4 + n], n};
         if (tasks == 1) work(&task[n]);
         else if (pthread_create(&thread[n], NULL, work, &task[n])) die("thread");
     }

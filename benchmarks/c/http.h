@@ -90,16 +90,18 @@ static inline void fetch(SSL_CTX *context, const char *text, const char *target)
     size_t rest = have - (size_t)(body - buffer);
     write_all(out, body, rest);
     left -= (long long)rest;
+    off_t made = (off_t)rest, begun = 0;
     while (left > 0) {
         size_t want = left < PIECE ? (size_t)left : PIECE;
         ssize_t n = take(ssl, fd, buffer, want);
         if (n <= 0) die("body");
         write_all(out, buffer, (size_t)n);
         left -= n;
+        wrote(out, made += n, &begun);
     }
     free(buffer);
     if (ssl) SSL_free(ssl);
     close(fd);
-    close(out);
+    finish(out);
 }
 #endif

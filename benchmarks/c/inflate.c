@@ -1,4 +1,4 @@
-/* inflate THREADS crc|sha256 FOLDER ZIP…: unpack each ZIP into a file of the folder. */
+/* inflate THREADS crc|sha256[+begin|+sync] FOLDER ZIP…: unpack each ZIP into a file. */
 #include "zip.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -21,7 +21,8 @@ static void *work(void *argument) {
 int main(int words, char **word) {
     if (words < 5) return 2;
     int threads = atoi(word[1]);
-    digest = strcmp(word[2], "sha256") == 0;
+    digest = strstr(word[2], "sha256") != NULL;
+    durable(word[2]);
     folder = word[3];
     archives = word + 4;
     count = words - 4;

@@ -34,6 +34,7 @@ static inline void unzip(const char *source, const char *target, int digest) {
     EVP_MD_CTX *sha = digest ? EVP_MD_CTX_new() : NULL;
     if (sha) EVP_DigestInit_ex(sha, EVP_sha256(), NULL);
     uint32_t sum = 0, made = 0, left = packed;
+    off_t begun = 0;
     while (state->block_state != ISAL_BLOCK_FINISH) {
         if (!state->avail_in && left) {
             ssize_t n = read(in, input, left < INFLATE_IN ? left : INFLATE_IN);
@@ -52,6 +53,7 @@ static inline void unzip(const char *source, const char *target, int digest) {
         if (sha) EVP_DigestUpdate(sha, output, n);
         write_all(out, output, n);
         made += n;
+        wrote(out, made, &begun);
     }
     if (made != size || sum != crc) die("size or crc");
     if (sha) {
@@ -63,6 +65,6 @@ static inline void unzip(const char *source, const char *target, int digest) {
     free(output);
     free(input);
     close(in);
-    close(out);
+    finish(out);
 }
 #endif

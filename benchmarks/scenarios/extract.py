@@ -1,7 +1,7 @@
 """Extraction: ZIPs of CRM-like CSV that lie on disk, unpacked by one thread and by two.
 
-Ours tells a SHA-256 of every file, which no rival does; so it comes with and without, and so does
-the C limit.
+Ours tells a SHA-256 of every file and has the disk begin to write it meanwhile, which no rival
+does. So it comes with both and with neither, and so does the C limit.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from benchmarks.corpus import CRM
 from benchmarks.model import Case, Contest, Target, figure, ratio
 from benchmarks.stage import Stage
 
-OURS, BARE = "bulkfetch", "bulkfetch, no SHA-256"
-LIMIT, LIMIT_SHA = "C, ISA-L (limit)", "C, ISA-L + SHA-256"
+OURS, BARE = "bulkfetch", "bulkfetch, no SHA-256, disk left alone"
+LIMIT, LIMIT_FULL = "C, ISA-L (limit)", "C, the same + SHA-256, disk begins"
 
 
 def contests(stage: Stage) -> Sequence[Contest]:
@@ -28,12 +28,12 @@ def _contest(stage: Stage, threads: int) -> Contest:
     zips = [os.fspath(stage.corpus.path(code)) for code in codes]
     count = str(threads)
     cases = [
-        stage.ours(OURS, "extract", count, "sha256", *zips),
-        stage.ours(BARE, "extract", count, "crc", *zips),
+        stage.ours(OURS, "extract", count, "full", *zips),
+        stage.ours(BARE, "extract", count, "bare", *zips),
     ]
     # One thread's time stands in the contest of two, so that scaling is told from one run.
     if threads == 2:
-        cases.append(stage.ours(f"{OURS}, one thread", "extract", "1", "sha256", *zips))
+        cases.append(stage.ours(f"{OURS}, one thread", "extract", "1", "full", *zips))
     if stage.options.peers:
         cases += _peers(stage, count, codes, zips)
     packed = sum(body.zip_bytes for body in bodies)
@@ -62,10 +62,10 @@ def _targets(threads: int) -> list[Target]:
     return [
         Target("speed, × zipfile", ratio("zipfile", OURS, "wall_s"), at_least=2.3),
         Target("speed, × unzip", ratio("unzip", OURS, "wall_s"), at_least=3.8),
-        Target("wall, × C over ISA-L, both with SHA-256", ratio(OURS, LIMIT_SHA, "wall_s"), 1.15),
-        Target("no SHA-256: speed, × zipfile", ratio("zipfile", BARE, "wall_s"), at_least=2.3),
-        Target("no SHA-256: speed, × unzip", ratio("unzip", BARE, "wall_s"), at_least=3.8),
-        Target("wall, × C over ISA-L, both without", ratio(BARE, LIMIT, "wall_s"), 1.15),
+        Target("wall, × C over ISA-L, both with all", ratio(OURS, LIMIT_FULL, "wall_s"), 1.15),
+        Target("neither: speed, × zipfile", ratio("zipfile", BARE, "wall_s"), at_least=2.3),
+        Target("neither: speed, × unzip", ratio("unzip", BARE, "wall_s"), at_least=3.8),
+        Target("wall, × C over ISA-L, both with neither", ratio(BARE, LIMIT, "wall_s"), 1.15),
         Target("peak RSS, MiB", figure(OURS, "rss_bytes", 1 / 2**20), 80),
     ]
 
@@ -84,5 +84,5 @@ def _peers(stage: Stage, count: str, codes: list[str], zips: list[str]) -> list[
         stage.shell("bsdtar", bsdtar, count, *zips, needs=["bsdtar", "xargs"]),
         stage.shell("igzip (gzip files)", igzip, count, *packed, needs=["igzip", "xargs"]),
         stage.c(LIMIT, "inflate", libraries, count, "crc", "OUT", *zips),
-        stage.c(LIMIT_SHA, "inflate", libraries, count, "sha256", "OUT", *zips),
+        stage.c(LIMIT_FULL, "inflate", libraries, count, "sha256+begin", "OUT", *zips),
     ]

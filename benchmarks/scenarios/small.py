@@ -1,4 +1,8 @@
-"""Many small results: jobs a second with the journal on, and memory against the list's length."""
+"""Many small results: jobs a second with the journal on, and memory against the list's length.
+
+The disk sets a limit of its own: two files a job are synced. A C program that does nothing else
+shows it.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +36,12 @@ def contests(stage: Stage) -> Sequence[Contest]:
         )
         for length in lengths
     ]
+    if stage.options.peers:
+        # The middle length: what the disk does without us, file after file and eight at once.
+        cases += [
+            stage.c(f"C, the files alone, {name}", "files", [], str(lengths[1]), threads, "OUT")
+            for threads, name in (("1", "one thread"), ("8", "eight threads"))
+        ]
     longest, shortest = f"{lengths[-1]:,} jobs", f"{lengths[0]:,} jobs"
     middle = f"{lengths[1]:,} jobs"
 

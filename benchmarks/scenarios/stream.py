@@ -2,7 +2,8 @@
 
 Ours comes twice: `bulkfetch` is the streaming path (window, request, stream to the staging file,
 fsync), which does what the rivals do and the fsync besides; `bulkfetch, whole` is the client with
-journal, verifying, and unpacking what was fetched to a second file, which no rival does.
+journal, verifying, and unpacking what was fetched to a second file, which no rival does. One more
+line is the least that a Python program with aiohttp could take: its import, then the C program.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ OURS = "bulkfetch"
 NAIVE = "aiohttp + aiofiles, 64 KiB"
 LIMIT = "C, OpenSSL read-ahead (limit)"
 LIMIT_PLAIN = "C, recv (limit)"
+SYNCED, LATE = "C, the same, synced", "import aiohttp, then C"
 RSS_MIB = Target("peak RSS, MiB", figure(OURS, "rss_bytes", 1 / 2**20), at_most=80)
 
 
@@ -96,6 +98,10 @@ def _peers(stage: Stage, tls: bool, ids: list[str]) -> list[Case]:
     aria_list = f"""o=$1; c=$2; shift 2{listed} '%s\\n dir=%s\\n out=%s\\n' "$u" "$o" $n;
         done | aria2c -q --ca-certificate="$c" -j10 -i -"""
     wget2 = 'o=$1; c=$2; shift 2; cd "$o"; wget2 -q --ca-certificate="$c" --max-threads=10 "$@"'
+
+    def get(name: str, how: str) -> Case:
+        return stage.c(name, "get", ["ssl", "crypto"], how, ca_file, "OUT", *urls)
+
     cases = [
         stage.shell("wget2", wget2, ca_file, *urls, needs=["wget2"]),
         stage.shell("aria2c", aria_list, ca_file, *urls, needs=["aria2c"]),
@@ -104,7 +110,9 @@ def _peers(stage: Stage, tls: bool, ids: list[str]) -> list[Case]:
         stage.peer("pypdl", "pypdl_get", *urls, needs=["pypdl"]),
         stage.peer("httpx + aiofiles", "httpx_get", *urls, needs=["httpx", "aiofiles"]),
         stage.peer("requests, threads", "requests_get", *urls, needs=["requests"]),
-        stage.c(LIMIT if tls else LIMIT_PLAIN, "get", ["ssl", "crypto"], ca_file, "OUT", *urls),
+        get(LIMIT if tls else LIMIT_PLAIN, "plain"),
+        get(SYNCED, "sync"),
+        stage.behind(get(LATE, "plain"), "import aiohttp"),
     ]
     if len(ids) > 1:
         cases.insert(0, stage.shell("curl --parallel", curl_list, ca_file, *urls, needs=["curl"]))
