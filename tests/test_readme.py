@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from click import Group
+from click import Context, Group
 
 import bulkfetch
 from bulkfetch.cli import main
@@ -39,9 +39,11 @@ def test_commands_and_options_in_the_readme_exist() -> None:
     """Every `bulkfetch COMMAND` with its options is one that the program knows."""
     assert isinstance(program, Group)
     used = re.findall(r"(?:^|[`/ ])bulkfetch (run|plan|status|check|sandbox)([^\n`#]*)", README)
-    assert {command for command, _ in used} >= {"run", "plan", "status", "check"}
-    for command, rest in used:
-        known = {option for item in program.commands[command].params for option in item.opts}
+    assert {name for name, _ in used} >= {"run", "plan", "status", "check"}
+    for name, rest in used:
+        command = program.get_command(Context(program), name)
+        assert command is not None
+        known = {option for item in command.params for option in item.opts}
         assert set(re.findall(r"--[a-z-]+", rest)) <= known
 
 

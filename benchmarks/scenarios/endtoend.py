@@ -49,9 +49,7 @@ def contests(stage: Stage) -> Sequence[Contest]:
                 Target("speed, × SDK's shape + zipfile", ratio(SDK, OURS, "wall_s"), at_least=4),
                 Target("CPU, × xargs curl + unzip", ratio(OURS, XARGS, "cpu_s"), 0.4),
                 Target("CPU, × aria2c + unzip", ratio(OURS, ARIA, "cpu_s"), 0.4),
-                Target(
-                    "wall, × C, both with all", ratio(OURS, LIMIT_FULL, "wall_s"), 1.25
-                ),
+                Target("wall, × C, both with all", ratio(OURS, LIMIT_FULL, "wall_s"), 1.25),
                 Target("no SHA-256: wall, × C without sync", ratio(BARE, LIMIT, "wall_s"), 1.25),
                 *(
                     Target(
