@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -361,8 +361,11 @@ class Finisher:
         places, job, held = self._places, work.job, work.body is not None
         staged, target = places.zip(job), places.unpacked(job)
         final = places.published(job, member.suffix)
+        # Large ones not beyond the cores: who waits for the disk leaves the core to others. A held
+        # one is unpacked in no time, and waits for the disk while it is open.
+        core = nullcontext() if held else self._cores
         try:
-            with self._cores:  # not beyond: who waits for the disk leaves the core to others
+            with core:
                 extracted = extract(
                     staged if work.body is None else work.body,
                     member,
@@ -370,7 +373,7 @@ class Finisher:
                     self._finishing.limits,
                     cancelled=self._halted.is_set,
                     digest=self._finishing.sha256,
-                    sync=held,  # while it is open: of what is small there is much
+                    sync=held,
                 )
             if self._finishing.keep_zip:
                 _keep(staged, places.out / f"{job.id}.zip")
