@@ -66,7 +66,8 @@ class ParsedBody:
         Raises TooLarge, Truncated, ConnectionLost, Stalled, OSError of the disk.
         If cancelled: `part` holds what was written so far, and nothing writes to it any more.
         """
-        batch = self._batch or await self.batch()
+        # What `whole` has read is not kept beside the batches that follow.
+        batch, self._batch = self._batch or await self.batch(), []
         if self.ended and not offset:
             # Small ones are many: one hop in place of three, and not abandoned on cancel.
             await anyio.to_thread.run_sync(_write_whole, part, batch)
