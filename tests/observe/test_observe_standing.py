@@ -1,5 +1,4 @@
 import io
-from dataclasses import replace
 
 from tests.support.progresses import BUSY, progress
 
@@ -42,14 +41,14 @@ def test_resumed() -> None:
 
 def test_window_closed() -> None:
     """After a 429 the wait is told."""
-    closed = replace(BUSY, closed_s=61.0)
+    closed = BUSY._replace(closed_s=61.0)
     line = standing(progress(windows={"default": closed}), 0, PERIODS).line
     assert "window closed for 1 min 1 s, about 1 min 1 s left" in line
 
 
 def test_several_accounts() -> None:
     """The slots of several accounts are summed, and the next of any is told."""
-    windows = {"a": BUSY, "b": replace(BUSY, next_free_s=4.0), "c": replace(BUSY, closed_s=9.0)}
+    windows = {"a": BUSY, "b": BUSY._replace(next_free_s=4.0), "c": BUSY._replace(closed_s=9.0)}
     line = standing(progress(windows=windows), 0, {}).line
     assert "0 of 30 slots free, next in 4.0 s, 1 window closed" in line
 
@@ -57,7 +56,7 @@ def test_several_accounts() -> None:
 def test_before_the_first_window() -> None:
     """A run without a window yet, or one that waits for an answer, can be shown too."""
     assert "slots" not in standing(progress(windows={}), 0, PERIODS).line
-    waiting = replace(BUSY, next_free_s=None)
+    waiting = BUSY._replace(next_free_s=None)
     assert "next in" not in standing(progress(windows={"default": waiting}), 0, PERIODS).line
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from bulkfetch.journal import Counts
@@ -30,4 +29,4 @@ _RUNNING = Progress(
 
 def progress(**changes: Any) -> Progress:
     """A run in its first minute: 12 of 25 done, three under way, no slot free."""
-    return replace(_RUNNING, **changes)
+    return _RUNNING._replace(**changes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 from tests.support.virtual_clock import run_virtual
@@ -117,7 +117,7 @@ def test_without_giving_way_both_users_fare_worse(monkeypatch: pytest.MonkeyPatc
     """The same simulation with the lesson left out shows what it is good for."""
 
     def unmoved(share: Share, now: float) -> Share:
-        return replace(share, refused_at=None, taken=0, crowd=1)
+        return share._replace(refused_at=None, taken=0, crowd=1)
 
     monkeypatch.setattr(shares, "_lesson", unmoved)
     result = simulate(every_s=20)
@@ -156,7 +156,7 @@ def learn(share: Share, now: float) -> Share:
 )
 def test_as_many_slots_are_used_as_the_server_took(capacity: int, taken: int, left: int) -> None:
     """At least half of those before, at least one, and fewer than before."""
-    refused = refuse(replace(FULL, capacity=capacity), 100, taken=taken)
+    refused = refuse(FULL._replace(capacity=capacity), 100, taken=taken)
     assert learn(refused, 161).capacity == left
 
 
@@ -214,7 +214,7 @@ def test_each_failed_trial_doubles_the_patience() -> None:
 
 def test_a_429_as_the_cap_is_lifted_is_a_cap_on_concurrency() -> None:
     """All slots went well under the cap, so it costs none, and the hint names the number."""
-    share = replace(FULL, lifted=5, changed_at=0.0)
+    share = FULL._replace(lifted=5, changed_at=0.0)
     refused = refuse(share, 100, taken=8, in_flight=6)
     learned = learn(refused, 161)
     assert (learned.capacity, learned.in_flight_cap) == (10, 5)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from isal import igzip_lib, isal_zlib
 
@@ -32,8 +31,7 @@ class Inflater(Protocol):
     def decompress(self, data: Buffer, max_length: int, /) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(NamedTuple):
     """How to inflate, how to sum up, and what a bad stream raises."""
 
     inflater: Callable[[], Inflater]

@@ -7,8 +7,7 @@ packers write them for a file in a subfolder, they hold nothing, and nothing is 
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bulkfetch.archive import names
 from bulkfetch.archive.structure import (
@@ -39,8 +38,7 @@ _DOS_FOLDER, _DOS_VOLUME = 0x10, 0x08
 DEFLATE_RATIO = 1032
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Guards on what one archive may do.
 
     `file_bytes` is the most that it may unpack to. `reserve_bytes` of the disk are left free, so

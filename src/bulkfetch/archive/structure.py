@@ -17,7 +17,7 @@ Sources: PKWARE APPNOTE 6.3.10 (sections in brackets below), and what writers re
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bulkfetch.errors import ZipContent, ZipCorrupt, ZipUnsafe, ZipUnsupported
 
@@ -57,8 +57,7 @@ DESCRIPTOR_FLAG, UTF8_FLAG = 1 << 3, 1 << 11
 ENCRYPTED_FLAGS = 1 << 0 | 1 << 6 | 1 << 13
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """Where the central directory lies: `offset` and `size` in bytes, and how many entries."""
 
     offset: int
@@ -66,8 +65,7 @@ class End:
     entries: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry as the central directory has it, ZIP64 values put in; `name` as its bytes."""
 
     name: bytes

@@ -12,8 +12,8 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from bulkfetch.archive import structure
 from bulkfetch.archive.inflate import ISAL, Buffer, Engine
@@ -42,8 +42,7 @@ class ExtractionCancelled(Exception):
     """The caller asked to stop; nothing was written after that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """The one file of an inspected archive; its data lie at [`start`, `start + compressed_bytes`).
 
     `bytes` and `crc32` are what it must unpack to.
@@ -57,8 +56,7 @@ class Member:
     crc32: int
 
 
-@dataclass(frozen=True, slots=True)
-class Extracted:
+class Extracted(NamedTuple):
     """A file that was written whole and agreed with its archive.
 
     `sha256` is in hex, None where it was not asked for.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
@@ -36,8 +36,7 @@ _EPILOG = exits.EPILOG.replace("all done", "a run can start").replace(
 Verdict = Literal["ok", "warning", "bad"]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing looked at: what was found, where the setting came from (None: not a setting)."""
 
     name: str

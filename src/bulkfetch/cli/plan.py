@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -40,8 +39,7 @@ account can start 14,400.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class AccountPlan:
+class AccountPlan(NamedTuple):
     """What is to be asked of one account: jobs by what is to do, its window, the schedule's ends.
 
     `downloaded` need no request. `expiring` start when a day has passed. Times in seconds from now;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,13 +43,13 @@ def status(printer: Printer, out: str, as_json: bool) -> None:
     with JournalReader.open(folder) as reader:
         counts = reader.counts()
         for account in counts:
-            printer.result(_account_line(account), {"type": "account", **asdict(account)})
+            printer.result(_account_line(account), {"type": "account", **account._asdict()})
         if not counts:
             printer.result("no jobs yet", None)
         holder = OutputLock.holder(folder)
         printer.result(
             f"a run is at work: {holder}" if holder else "no run is at work",
-            {"type": "lock", "held": holder is not None, **(asdict(holder) if holder else {})},
+            {"type": "lock", "held": holder is not None, **(holder._asdict() if holder else {})},
         )
         _tell_failed(printer, reader, sum(account.failed for account in counts))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bulkfetch.config.hosts import server_url
 from bulkfetch.config.settings import Credentials
@@ -16,8 +16,7 @@ from bulkfetch.secret import Secret
 _SECRET = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class FromEnvironment:
+class FromEnvironment(NamedTuple):
     """Credentials and addresses, None where not set; `origins` by the setting's name."""
 
     credentials: Credentials

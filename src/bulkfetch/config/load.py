@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,7 @@ def _account(
         secrets, warning = read_secrets(given["secrets_file"])
     found = read_environment(env, secrets, table.env_prefix, table.token_command is not None)
     if warning:
-        found = replace(found, warnings=(*found.warnings, warning))
+        found = found._replace(warnings=(*found.warnings, warning))
     for key, value in (("api_domain", found.api_domain), ("accounts_url", found.accounts_url)):
         if value is not None:
             given[key] = value

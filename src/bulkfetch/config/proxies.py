@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from bulkfetch.config.hosts import host_of, is_loopback
@@ -15,8 +15,7 @@ from bulkfetch.secret import Secret
 _PROXY = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Proxies:
+class Proxies(NamedTuple):
     """The proxies for https and for http addresses, None for a direct connection.
 
     Secret, since the address of a proxy may hold a password. `bypass` are the hosts of NO_PROXY.

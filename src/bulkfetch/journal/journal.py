@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bulkfetch.disk import disk_errors, fsync_dir
 from bulkfetch.journal.rows import COLUMNS, Outcomes
@@ -75,8 +75,7 @@ _END = f"""
 _ATTEMPTED = "UPDATE job SET attempts = ? WHERE key = ?"
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """What became of one account's share of an admitted batch, in jobs."""
 
     to_do: int = 0
@@ -84,8 +83,7 @@ class Admitted:
     duplicates: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """Where the jobs of this run's list stand. `pending` are all that have not ended."""
 
     done: int = 0
@@ -94,8 +92,7 @@ class Counts:
     skipped: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A job to do, as `take` hands it out.
 
     `key` is the job's number in this journal, the same in every run. "downloaded" means that its

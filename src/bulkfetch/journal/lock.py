@@ -12,11 +12,10 @@ import fcntl
 import json
 import os
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from bulkfetch.disk import disk_errors
 from bulkfetch.errors import OutputLocked
@@ -31,8 +30,7 @@ _PAUSE_S = 0.02
 _RECORD_BYTES = 1024  # a record is some 60 bytes; anything else in the file is not read
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """Who holds an output folder; `since` is ISO 8601 in UTC. None where the record is unread."""
 
     pid: int | None

@@ -10,10 +10,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from bulkfetch.errors import ConfigError, JournalDamaged
 from bulkfetch.journal.faults import journal_error
@@ -54,8 +53,7 @@ _FAILED = f"""
 """
 
 
-@dataclass(frozen=True, slots=True)
-class AccountCounts:
+class AccountCounts(NamedTuple):
     """Where all jobs that one account ever had here stand, over all runs.
 
     `pending` counts those whose ZIP is not whole in staging yet, `downloaded` those whose is.

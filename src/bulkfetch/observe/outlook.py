@@ -5,11 +5,10 @@ The n-th request of an account leaves ⌊(n−1)/requests⌋ periods after the f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(NamedTuple):
     """An account's window as it stands: slots in all and free now, seconds.
 
     `next_free_s` is how long until the next slot is free, 0 where one is. `period_s` includes the

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bulkfetch.observe.outlook import Pace, time_left_s
 from bulkfetch.observe.text import duration, jobs, size
@@ -35,8 +34,7 @@ class Meter:
         return (count - first) / (elapsed_s - first_s) if elapsed_s > first_s else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A run at a glance: `ended` of `to_do` jobs of this run, and the words for it.
 
     `to_do` grows as long as the list is being read. `counts` says how many and how they ended,

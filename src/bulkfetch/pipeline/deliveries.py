@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
@@ -23,8 +23,7 @@ HELD_BYTES = 64 << 10
 WAITING = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """A job whose ZIP is complete, in staging or held in memory, and the lane that it came from.
 
     `salvaged`: the ZIP is from an earlier run, and of unknown size.

@@ -12,10 +12,9 @@ import shutil
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -51,16 +50,14 @@ DISK_WAITS = 4
 SMALL_RUNS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(NamedTuple):
     """A ZIP that is complete, verified in structure, and synced."""
 
     member: Member
     zip_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finishing:
+class Finishing(NamedTuple):
     """How to finish: guards of the archive, whether the ZIP is kept, how much of refused ones.
 
     `sha256` says whether published files are given their digest.

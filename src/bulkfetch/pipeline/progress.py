@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bulkfetch.journal import Counts
 
@@ -11,8 +10,7 @@ if TYPE_CHECKING:
     from bulkfetch.window import WindowState
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """Where a run stands. `list_read` says whether `counts` covers the whole list."""
 
     counts: Counts

@@ -12,8 +12,7 @@ import itertools
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import anyio
 import anyio.abc
@@ -45,8 +44,7 @@ PAGE_JOBS = 2000
 DRAIN_S = 8.0
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """How a run works: threads that unpack, bytes that complete ZIPs may hold in staging.
 
     `as_job` makes a job of an id given as plain text. `only_new`: those done before and those left

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.journal import Entry
@@ -48,8 +48,7 @@ class Work:
         return self.entry.job
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """What a lane needs of its account: `seats` requests in flight, `tries` per job."""
 
     account: str
@@ -60,8 +59,7 @@ class Line:
     tries: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ends:
+class Ends(NamedTuple):
     """Where a lane's jobs come from and go to.
 
     `take` gives the next jobs of the list, none where there are none now. `note` is told of a job

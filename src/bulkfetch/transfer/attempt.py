@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bulkfetch.secret import Secret
 
@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from bulkfetch.window import Permit
 
 
-@dataclass(frozen=True, slots=True)
-class Partial:
+class Partial(NamedTuple):
     """A broken transfer that may go on: `bytes` are on disk, `total` is the whole size if known.
 
     `validator` is the strong ETag that the rest must still have.

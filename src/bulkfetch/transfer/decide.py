@@ -6,8 +6,8 @@ the decision out. Retries wait in the lane's queue and hold no slot while they w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from bulkfetch.errors import (
     AccountError,
@@ -51,8 +51,7 @@ class Next(Enum):
     END_RUN = "end run"  # the whole run stops
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Where a job and its account stand when an attempt failed.
 
     `tries` counts failed attempts since bytes last grew, this one included, of `budget` allowed.
@@ -69,8 +68,7 @@ class Standing:
     answered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What follows. `ceiling_s` bounds the random backoff, 0 where there is none."""
 
     next: Next

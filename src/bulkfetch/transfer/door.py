@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
 
@@ -54,8 +54,7 @@ class Remote:
     proxy: str | None = field(default=None, repr=False)  # may hold a password
 
 
-@dataclass(frozen=True, slots=True)
-class Guards:
+class Guards(NamedTuple):
     """Bounds of one attempt; bytes and seconds as in [limits] of jobs.toml.
 
     Bodies of `held_bytes` or less are held in memory: their caller sees to the disk.
@@ -239,4 +238,4 @@ def _left(part: Path, attempt: Attempt) -> Partial | None:
     if attempt.partial is None or not part.exists():
         return None
     written = part.stat().st_size
-    return replace(attempt.partial, bytes=written) if written else None
+    return attempt.partial._replace(bytes=written) if written else None

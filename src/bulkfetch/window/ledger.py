@@ -25,7 +25,7 @@ import random
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -326,7 +326,7 @@ class Ledger:
         self._rows.renew([lease.use for lease in self._out], until)
         if any(lease.probe for lease in self._out):
             share = self._rows.share()
-            self._rows.keep(replace(share, probe_until=until))
+            self._rows.keep(share._replace(probe_until=until))
 
     def _learn(self, before: Share, after: Share, now: float) -> Share:
         self._in_flight_cap = after.in_flight_cap

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import asdict, replace
 
 from bulkfetch.window.share import Share
 from bulkfetch.window.terms import WindowSettings
@@ -154,14 +153,14 @@ class Rows:
     def _read(self, text: str | None) -> Share:
         share = Share(self._settings.requests)
         try:
-            return replace(share, **json.loads(text)) if text else share
+            return share._replace(**json.loads(text)) if text else share
         except (TypeError, ValueError) as error:
             raise sqlite3.DatabaseError("it holds a damaged row") from error
 
     def keep(self, share: Share) -> None:
         """Write what differs from knowing nothing, so that each process fills in its own limit."""
-        blank = asdict(Share(self._settings.requests))
-        known = {name: value for name, value in asdict(share).items() if value != blank[name]}
+        blank = Share(self._settings.requests)._asdict()
+        known = {name: value for name, value in share._asdict().items() if value != blank[name]}
         self._db.execute(
             "UPDATE account SET share = ? WHERE id = ?",
             (json.dumps(known) if known else None, self.account),

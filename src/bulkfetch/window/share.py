@@ -23,7 +23,7 @@ at that last step is therefore told apart as a cap on concurrency, and costs no 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from bulkfetch.window.terms import WindowEvent, WindowSettings
 
@@ -43,8 +43,7 @@ TRIAL_REFILLS = 2
 NO_PROBE, PROBE_DUE, PROBE_OUT = range(3)
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(NamedTuple):
     """An account as its 429s have shown it. Times are the book's clock, in seconds.
 
     `capacity` slots are in use. `closed_until` bars everybody, `probe` says whether one must go
@@ -90,21 +89,21 @@ def granted(share: Share, now: float, lease_s: float) -> tuple[Share, bool]:
     """Let one go, and say whether it is the probe, whose holder may be silent for `lease_s`."""
     if share.probe == NO_PROBE:
         return share, False
-    return replace(_lesson(share, now), probe=PROBE_OUT, probe_until=now + lease_s), True
+    return _lesson(share, now)._replace(probe=PROBE_OUT, probe_until=now + lease_s), True
 
 
 def answered(share: Share, probe: bool) -> Share:
     """Take in an answer that is not a 429."""
     if probe and share.probe == PROBE_OUT:
-        return replace(share, probe=NO_PROBE)
+        return share._replace(probe=NO_PROBE)
     if share.refused_at is not None and not probe:
-        return replace(share, taken=share.taken + 1)
+        return share._replace(taken=share.taken + 1)
     return share
 
 
 def probe_failed(share: Share) -> Share:
     """Take in that the probe came to nothing: the next one to go is the probe."""
-    return replace(share, probe=PROBE_DUE) if share.probe == PROBE_OUT else share
+    return share._replace(probe=PROBE_DUE) if share.probe == PROBE_OUT else share
 
 
 def rejected(
@@ -127,12 +126,12 @@ def rejected(
     if retry_after_s is not None and not math.isnan(retry_after_s):
         wait = min(max(retry_after_s, 0.0), LONGEST_CLOSE_S)
     until = max(share.closed_until, now + wait + settings.margin_s)
-    share = replace(share, closed_until=until, probe=PROBE_DUE)
+    share = share._replace(closed_until=until, probe=PROBE_DUE)
     if probe:
         return share
     if share.refused_at is None:
-        return replace(share, refused_at=now, taken=taken, crowd=in_flight)
-    return replace(share, crowd=min(share.crowd, in_flight))
+        return share._replace(refused_at=now, taken=taken, crowd=in_flight)
+    return share._replace(crowd=min(share.crowd, in_flight))
 
 
 def _lesson(share: Share, now: float) -> Share:
@@ -141,14 +140,14 @@ def _lesson(share: Share, now: float) -> Share:
         return share
     patience = min(share.patience * 2, LONGEST_PATIENCE) if _on_trial(share) else PATIENCE
     cap = share.crowd - 1 if share.crowd > 1 else None
-    learned = replace(
-        share, refused_at=None, taken=0, crowd=1, changed_at=now, patience=patience, step=0,
+    learned = share._replace(
+        refused_at=None, taken=0, crowd=1, changed_at=now, patience=patience, step=0,
         lifted=None,
     )  # fmt: skip
     if share.lifted is not None and cap is not None and share.crowd > share.lifted:
-        return replace(learned, in_flight_cap=share.lifted)
+        return learned._replace(in_flight_cap=share.lifted)
     left = max(share.taken, math.ceil(share.capacity / 2))
-    return replace(learned, capacity=max(1, min(left, share.capacity - 1)), in_flight_cap=cap)
+    return learned._replace(capacity=max(1, min(left, share.capacity - 1)), in_flight_cap=cap)
 
 
 def restrained(share: Share, settings: WindowSettings) -> bool:
@@ -174,10 +173,10 @@ def _grown(share: Share, full: int, at: float) -> Share:
     if share.capacity < full:
         step = max(1, share.step * 2)
         capacity = min(full, share.capacity + step)
-        return replace(share, capacity=capacity, step=step, changed_at=at)
+        return share._replace(capacity=capacity, step=step, changed_at=at)
     if share.in_flight_cap is not None:
         cap = share.in_flight_cap
-        return replace(share, lifted=cap, in_flight_cap=None, step=0, changed_at=at)
+        return share._replace(lifted=cap, in_flight_cap=None, step=0, changed_at=at)
     return Share(full, closed_until=share.closed_until)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 # Zoho: "Only 10 requests for download are allowed for one-minute interval."
 ZOHO_REQUESTS = 10
@@ -45,8 +45,7 @@ class WindowSettings:
         return self.period_s + self.margin_s
 
 
-@dataclass(frozen=True, slots=True)
-class WindowState:
+class WindowState(NamedTuple):
     """A window at a glance, for progress.
 
     `free` slots could be taken now, `in_flight` are taken and not settled, `waiting` callers stand
@@ -66,8 +65,7 @@ class WindowState:
     in_flight_cap: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WindowEvent:
+class WindowEvent(NamedTuple):
     """News of a window, in words and figures; figures that say nothing are None.
 
     `closed`: a 429, nothing leaves for `for_s`. `shared`: somebody else uses the account, only

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bulkfetch.config.hosts import host_of, is_loopback
 from bulkfetch.config.settings import AccountSettings
 from bulkfetch.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
-class Servers:
+class Servers(NamedTuple):
     """The two servers of an account, without trailing slash. `accounts_url` None: not known."""
 
     api_domain: str

@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from bulkfetch.errors import (
@@ -71,8 +71,7 @@ _NOT_ZOHO = "The answer was not in Zoho's words: a proxy may be giving it."
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:([0-9]{1,18})|\*)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The parts of a response head that decide anything.
 
     `length` is the announced size of the body in bytes, None where it is not announced.
@@ -95,8 +94,7 @@ class Head:
         return self.ranges and self.validator is not None
 
 
-@dataclass(frozen=True, slots=True)
-class ZohoError:
+class ZohoError(NamedTuple):
     """The code and the message of an error body; both as sent, cleaned for print."""
 
     code: str

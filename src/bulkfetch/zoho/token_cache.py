@@ -17,9 +17,8 @@ import stat
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import anyio
 import anyio.to_thread
@@ -36,8 +35,7 @@ _MAX_BYTES = 16 * 1024
 _SERVICE = "bulkfetch"
 
 
-@dataclass(frozen=True, slots=True)
-class CachedToken:
+class CachedToken(NamedTuple):
     """A token and when it ends, in epoch seconds: the only clock that processes share."""
 
     secret: Secret

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bulkfetch.config.hosts import server_url
 from bulkfetch.errors import AccountError, TokenRefused, TokenThrottled, TokenUnavailable
@@ -26,8 +25,7 @@ _TROUBLE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """An access token, how long it lives from now on, and the API domain named beside it."""
 
     secret: Secret

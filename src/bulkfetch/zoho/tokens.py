@@ -10,10 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import aiohttp
 import anyio
@@ -176,8 +175,7 @@ class CommandToken:
             return self._secret
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(NamedTuple):
     """The current token. Times on the loop's clock, in seconds."""
 
     secret: Secret
