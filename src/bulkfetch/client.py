@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +30,7 @@ from bulkfetch.pipeline.places import STATE_DIR, Places
 from bulkfetch.pipeline.run import Jobs, Plan, Run
 from bulkfetch.pipeline.work import Line
 from bulkfetch.secret import Secret
+from bulkfetch.transfer.turn import Turn
 
 if TYPE_CHECKING:
     import aiohttp
@@ -70,7 +70,7 @@ class Client:
         self._run: Run | None = None
         self._lines: dict[str, Line] = {}
         self._sessions: dict[Path | None, aiohttp.ClientSession] = {}
-        self._turn = threading.Lock()
+        self._turn = Turn()
         self._sandbox_url: str | None = None
 
     async def __aenter__(self) -> Self:

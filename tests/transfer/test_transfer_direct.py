@@ -19,8 +19,9 @@ import trustme
 from bulkfetch.errors import Stalled, Truncated
 from bulkfetch.transfer.attempt import Attempt
 from bulkfetch.transfer.body import ParsedBody
-from bulkfetch.transfer.direct import BLOCK_BYTES, WORTH_BYTES, DirectBody, take_over
+from bulkfetch.transfer.direct import WORTH_BYTES, DirectBody, take_over
 from bulkfetch.transfer.tls import client_context
+from bulkfetch.transfer.turn import BLOCK_BYTES, Turn
 from bulkfetch.transfer.watchdog import Watchdog
 
 BODY = random.Random(5).randbytes(WORTH_BYTES + 3 * BLOCK_BYTES + 12345)
@@ -75,10 +76,10 @@ async def taken(
     url: str,
     part: Path,
     idle_s: float = 60.0,
-    turn: threading.Lock | None = None,
+    turn: Turn | None = None,
 ) -> tuple[DirectBody, Attempt]:
     """Fetch to a file by the direct way, which must be open; close the connection."""
-    turn = turn or threading.Lock()
+    turn = turn or Turn()
     attempt = Attempt()
     response = await session.get(url)
     try:
@@ -139,11 +140,11 @@ def test_a_slow_disk_holds_up_the_sender(tmp_path: Path, tls: bool) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-def test_who_waits_takes_nobodys_turn(tmp_path: Path, tls: bool) -> None:
+def test_who_waits_holds_up_nobody(tmp_path: Path, tls: bool) -> None:
     """While one body waits for its server and one for its disk, a third comes whole."""
     sent, hung = WORTH_BYTES + 777, tmp_path / "hung"
     os.mkfifo(hung)
-    turn = threading.Lock()
+    turn = Turn(patience_s=0.05)  # the hung one keeps it
 
     async def main() -> None:
         begun, go_on = asyncio.Event(), asyncio.Event()
@@ -174,7 +175,6 @@ def test_who_waits_takes_nobodys_turn(tmp_path: Path, tls: bool) -> None:
             await asyncio.gather(one, two)
         assert (tmp_path / "one").read_bytes() == BODY
         assert (tmp_path / "three").read_bytes() == BODY
-        assert not turn.locked()
 
     asyncio.run(asyncio.wait_for(main(), 60))
 
@@ -265,7 +265,7 @@ def test_other_bodies_stay_with_the_parser(rest: int | None, more: str) -> None:
             session.get(url) as response,
             Watchdog(Attempt(), 60.0, 0.0) as watchdog,
         ):
-            assert await take_over(response, watchdog, b"", rest, threading.Lock()) is None
+            assert await take_over(response, watchdog, b"", rest, Turn()) is None
             body = ParsedBody(response.content, watchdog, b"", 100)
             assert b"".join(await body.batch()) == b"PK."
 

@@ -3,12 +3,8 @@
 Once the head has been read, a body of announced length is bytes and nothing else: nothing is left
 to parse. So the transport is told to read no more, and a thread reads the socket, decrypts, and
 writes, a block at a time, without the event loop. The bytes never leave the cache of one core,
-which halves the CPU of a large transfer; a disk that hangs holds up this transfer alone; and the
-loop is free for what must be on time (benchmarks/README.md has the figures).
-
-Of all threads that move bodies one reads and decrypts at a time, in turns of a block; waiting for
-the network and writing to the disk are nobody's turn. Each record of TLS lets the interpreter go
-and wants it back: ten threads that do so at once spend a tenth of their time on handing it around.
+which halves the CPU of a large transfer, and the loop is free for what must be on time
+(benchmarks/README.md has the figures). Of all threads that do so one moves at a time (`turn`).
 
 Public ways only: the response's connection, its transport, what that tells of socket and TLS, and
 for the latter a context of our own (`tls`). Where any of it is missing the parser's way is taken.
@@ -21,7 +17,6 @@ import os
 import select
 import socket
 import ssl
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
@@ -35,13 +30,10 @@ import anyio.to_thread
 from bulkfetch.disk import begin_writeback
 from bulkfetch.errors import BulkfetchError, ConnectionLost, Truncated
 from bulkfetch.transfer.tls import BareTls
+from bulkfetch.transfer.turn import TURN_BYTES, Bench, Turn
 from bulkfetch.transfer.watchdog import Watchdog
 from bulkfetch.zoho.replies import printable
 
-# One of ciphertext, one of plaintext. Smaller writes leave the page cache with more and smaller
-# folios (at 256 KiB a transfer takes a sixth longer), larger blocks no longer stay in a core's
-# second-level cache, and ten transfers hold twenty of them.
-BLOCK_BYTES = 512 << 10
 # What is shorter is not worth its connection, which cannot be used for another request after this.
 WORTH_BYTES = 4 << 20
 # So often the disk is asked to begin writing: the fsync at the end then finds little left to do.
@@ -59,7 +51,7 @@ class DirectBody:
         watchdog: Watchdog,
         begun: list[bytes],
         rest: int,
-        turn: threading.Lock,
+        turn: Turn,
     ) -> None:
         """Take over; `own` is the connection's socket, `begun` what came before, `rest` is due."""
         self.bytes = 0
@@ -71,11 +63,10 @@ class DirectBody:
         self._rest = rest
         self._turn = turn
         self._failure: BulkfetchError | None = None
+        self._dry = False
         self._stopped = False
         self._readable = select.poll()
         self._readable.register(own, select.POLLIN)
-        # Ciphertext on its way; without TLS bytes go straight to their block.
-        self._raw = memoryview(bytearray(BLOCK_BYTES if tls else 0))
 
     async def save(self, part: Path, *, offset: int) -> int:
         """Write the body to `part`, as `ParsedBody.save`, and give the file's size in bytes.
@@ -112,42 +103,65 @@ class DirectBody:
                 file.truncate()
             for piece in self._begun:
                 self._write(file, memoryview(piece))
-            block, begun_at = memoryview(bytearray(BLOCK_BYTES)), 0
+            begun_at = 0
             while self._rest and not self._stopped:
-                with self._turn:
-                    got = self._fill(block[: self._rest])
-                self._rest -= got
-                self._write(file, block[:got])
+                with self._turn.taken() as bench:
+                    self._carry(file, bench)
                 if self._failure is not None:
                     raise self._failure
                 if self.bytes - begun_at >= WRITEBACK_BYTES:
                     begin_writeback(file.fileno(), offset + begun_at, self.bytes - begun_at)
                     begun_at = self.bytes
+                if self._dry:
+                    self._wait()
+
+    def _carry(self, file: FileIO, bench: Bench) -> None:
+        """Move what is at hand, at most what one turn may."""
+        until = self.bytes + TURN_BYTES
+        while self._rest and self.bytes < until and not self._stopped:
+            got = self._fill(bench.block[: self._rest], bench.raw)
+            self._rest -= got
+            self._write(file, bench.block[:got])
+            if self._dry or self._failure is not None:
+                break
+
+    def _wait(self) -> None:
+        self._watchdog.waiting()
+        self._readable.poll()
+        self._watchdog.moved()
+        self._dry = False
 
     def _write(self, file: FileIO, data: memoryview) -> None:
         self.bytes += len(data)
         while data:
             data = data[file.write(data) :]
 
-    def _fill(self, room: memoryview) -> int:
-        """Fill `room`, less only where the body breaks off: `_failure` says why."""
+    def _fill(self, room: memoryview, raw: memoryview) -> int:
+        """Fill `room`, less only where nothing is at hand (`_dry`) or the body broke (`_failure`).
+
+        Ciphertext passes through `raw`; without TLS bytes go straight to `room`.
+        """
         got = 0
         try:
             while got < len(room):
-                size = self._receive(room[got:]) if self._tls is None else self._decrypt(room[got:])
+                if self._tls is None:
+                    size = self._socket.recv_into(room[got:])
+                else:
+                    size = self._decrypt(self._tls, room[got:], raw)
                 if not size:
                     self._failure = Truncated("the body ended before its announced length")
                     break
                 self._watchdog.arrived(size)
                 got += size
+        except BlockingIOError:
+            self._dry = True
         except OSError as foreign:  # of TLS as well
             self._failure = ConnectionLost(printable(str(foreign), 200))
         return got
 
-    def _decrypt(self, room: memoryview) -> int:
+    def _decrypt(self, tls: BareTls, room: memoryview, raw: memoryview) -> int:
         """Give how many bytes of plaintext came into `room`; 0 at the end."""
-        assert self._tls is not None
-        tls, got, size = self._tls, 0, len(room)
+        got, size = 0, len(room)
         read = cast(Callable[[int, memoryview], int], tls.read)  # typed as without a buffer
         while got < size:
             try:
@@ -157,29 +171,15 @@ class DirectBody:
                 if got:
                     break
                 if reply := tls.outgoing.read():  # to a change of keys
-                    self._socket.send(reply)
-                if not (raw := self._receive(self._raw)):
+                    self._socket.send(reply)  # all that is ever sent here: there is room for it
+                if not (came := self._socket.recv_into(raw)):
                     break
-                tls.incoming.write(self._raw[:raw])
+                tls.incoming.write(raw[:came])
             else:
                 if not record:  # the server has said that nothing follows
                     break
                 got += record
         return got
-
-    def _receive(self, into: memoryview) -> int:
-        """Wait for bytes from the socket; 0 at the end, and when stopped."""
-        while True:
-            try:
-                return self._socket.recv_into(into)
-            except BlockingIOError:
-                self._turn.release()
-                try:
-                    self._watchdog.waiting()
-                    self._readable.poll()
-                    self._watchdog.moved()
-                finally:
-                    self._turn.acquire()
 
 
 async def take_over(
@@ -187,7 +187,7 @@ async def take_over(
     watchdog: Watchdog,
     first: bytes,
     rest: int | None,
-    turn: threading.Lock,
+    turn: Turn,
 ) -> DirectBody | None:
     """Take a body over from aiohttp, or give None where that cannot be or is not worth it.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from bulkfetch.transfer.attempt import Attempt, Partial
 from bulkfetch.transfer.body import READ_BUFFER_BYTES, ParsedBody
 from bulkfetch.transfer.direct import DirectBody, take_over
 from bulkfetch.transfer.gate import gate
+from bulkfetch.transfer.turn import Turn
 from bulkfetch.transfer.watchdog import Watchdog
 from bulkfetch.zoho.redact import redacted
 from bulkfetch.zoho.replies import (
@@ -91,7 +91,7 @@ class Door:
         tokens: TokenSource,
         guards: Guards,
         *,
-        turn: threading.Lock | None = None,
+        turn: Turn | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`turn` is shared by the doors of a process, see `direct`; None: this one's own."""
@@ -100,7 +100,7 @@ class Door:
         self._window = window
         self._tokens = tokens
         self._guards = guards
-        self._turn = turn or threading.Lock()
+        self._turn = turn or Turn()
         self._clock = clock  # wall time, for Retry-After dates only
         userinfo, _, _ = (remote.proxy or "").partition("://")[2].rpartition("@")
         password = userinfo.partition(":")[2]
