@@ -55,7 +55,8 @@ async def main() -> None:
             nonlocal received
             async with seats:
                 part = out / f"{job_id}.zip"
-                received += (await door.fetch(job_id, part, Attempt())).zip_bytes
+                fetched = await door.fetch(job_id, part, Attempt())
+                received += fetched.zip_bytes
                 if sync == "sync":
                     await asyncio.to_thread(fsync_file, part)
 
