@@ -22,13 +22,14 @@ from bulkfetch.archive.source import opened
 from bulkfetch.disk import begin_writeback, disk_errors
 from bulkfetch.errors import DiskFull, NotAZip, ZipCorrupt, ZipTooLarge
 
-# One read of compressed bytes, and one piece of output. Larger pieces are mapped and unmapped at
-# each call unless malloc is told otherwise, and page faults then take half of the time.
+# One read of compressed bytes.
 INPUT_BYTES = 256 << 10
-OUTPUT_BYTES = 256 << 10
-# One write, and where writes begin is a multiple of it: the page cache then takes the bytes in few
-# large folios, a third cheaper than in the many small ones that odd sizes leave. More would no
-# longer stay in a core's second-level cache until it is summed up and copied.
+# One write, and the most that is inflated at once. Where writes begin is a multiple of it: the page
+# cache then takes the bytes in few large folios, a third cheaper than in the many small ones that
+# odd sizes leave. Half of it costs 5 % more, for each call lets the interpreter go and wants it
+# back; twice as much no longer stays in a core's second-level cache until it is summed up and
+# copied. (Such pieces are mapped and unmapped at each call unless malloc is told otherwise, and
+# page faults then take half of the time: see `cli.memory`.)
 WRITE_BYTES = 512 << 10
 # Once in so many bytes written free disk is looked at, often enough not to eat the reserve, and the
 # disk is asked to begin writing: the fsync that follows then finds little left to do.
@@ -180,7 +181,7 @@ def _inflated(
         data: Buffer = b""
         if stream.needs_input and not (data := next(compressed, b"")):
             raise ZipCorrupt("the compressed data end early")
-        room = min(OUTPUT_BYTES, WRITE_BYTES - made % WRITE_BYTES)
+        room = WRITE_BYTES - made % WRITE_BYTES
         try:
             # One byte more than is due shows an excess without ever holding it.
             piece = stream.decompress(data, min(room, member.bytes - made + 1))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import sys
 
-# glibc gives blocks of 128 KiB and more back to the system at once and maps them anew: bodies that
-# are read in such blocks cost a page fault for each 4 KiB (benchmarks/README.md). Blocks below the
-# first bound are kept for the next one instead, as long as no more than the second lies idle. The
-# blocks of large transfers are above it: they live as long as a transfer, and go with it.
-_KEEP_BELOW_BYTES = 512 << 10
+# glibc gives blocks of 128 KiB and more back to the system at once and maps them anew: pieces of
+# archives and bodies in such blocks cost a page fault for each 4 KiB (benchmarks/README.md). Blocks
+# below the first bound are kept for the next one instead, as long as no more than the second lies
+# idle.
+_KEEP_BELOW_BYTES = 1 << 20
 _KEEP_IDLE_BYTES = 4 << 20
 # Threads have pools of their own, up to eight per core, that keep what they have freed; two do.
 _POOLS = 2
