@@ -3,7 +3,8 @@
 Ours comes twice: `bulkfetch` is the streaming path (window, request, stream to the staging file,
 fsync), which does what the rivals do and the fsync besides; `bulkfetch, whole` is the client with
 journal, verifying, and unpacking what was fetched to a second file, which no rival does. One more
-line is the least that a Python program with aiohttp could take: its import, then the C program.
+line is the least that a program with aiohttp could take: its import, then the C program; and one
+the least that it could take in Python: its import, then sockets, TLS as asyncio does it, and files.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ NAIVE = "aiohttp + aiofiles, 64 KiB"
 LIMIT = "C, OpenSSL read-ahead (limit)"
 LIMIT_PLAIN = "C, recv (limit)"
 SYNCED, LATE = "C, the same, synced", "import aiohttp, then C"
+LEAST = "import aiohttp, then Python's least"
 RSS_MIB = Target("peak RSS, MiB", figure(OURS, "rss_bytes", 1 / 2**20), at_most=80)
 
 
@@ -113,6 +115,7 @@ def _peers(stage: Stage, tls: bool, ids: list[str]) -> list[Case]:
         get(LIMIT if tls else LIMIT_PLAIN, "plain"),
         get(SYNCED, "sync"),
         stage.behind(get(LATE, "plain"), "import aiohttp"),
+        stage.peer(LEAST, "least", *urls, needs=["aiohttp"]),
     ]
     if len(ids) > 1:
         cases.insert(0, stage.shell("curl --parallel", curl_list, ca_file, *urls, needs=["curl"]))
