@@ -1,7 +1,7 @@
 """Many small results: jobs a second with the journal on, and memory against the list's length.
 
 The disk sets a limit of its own: two files a job are synced. A C program that does nothing else
-shows it.
+shows it; and a program that asks and does nothing else shows what aiohttp takes.
 """
 
 from __future__ import annotations
@@ -37,11 +37,18 @@ def contests(stage: Stage) -> Sequence[Contest]:
         for length in lengths
     ]
     if stage.options.peers:
-        # The middle length: what the disk does without us, file after file and eight at once.
+        # The middle length: what disk and HTTP client do without us.
+        middle = str(lengths[1])
         cases += [
-            stage.c(f"C, the files alone, {name}", "files", [], str(lengths[1]), threads, "OUT")
+            stage.c(f"C, the files alone, {name}", "files", [], middle, threads, "OUT")
             for threads, name in (("1", "one thread"), ("8", "eight threads"))
         ]
+        if stage.server_missing is None:
+            url = stage.server.url(stage.corpus.bodies[TINY].job_ids(1)[0], tls=True)
+            asking = stage.peer(
+                "aiohttp, bodies dropped", "many_get", SEATS, middle, url, needs=["aiohttp"]
+            )
+            cases.append(asking)
     longest, shortest = f"{lengths[-1]:,} jobs", f"{lengths[0]:,} jobs"
     middle = f"{lengths[1]:,} jobs"
 
