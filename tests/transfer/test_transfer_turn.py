@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from bulkfetch.transfer.turn import Bench, Turn
+from bulkfetch.transfer.turn import Turn
 
 LONG_S = 60.0
 
@@ -14,13 +14,12 @@ class Mover(threading.Thread):
 
     def __init__(self, turn: Turn, number: int = 0, order: list[int] | None = None) -> None:
         super().__init__(daemon=True)
-        self.bench: Bench | None = None
         self.has_it, self.let_go = threading.Event(), threading.Event()
         self._turn, self._number, self._order = turn, number, order
 
     def run(self) -> None:
         """Take the turn, and give it back when told."""
-        with self._turn.taken() as self.bench:
+        with self._turn.taken():
             if self._order is not None:
                 self._order.append(self._number)
             self.has_it.set()
@@ -51,24 +50,23 @@ def test_first_come_first_served() -> None:
     assert order == [0, 1, 2, 3, 4]
 
 
-def test_the_blocks_go_with_the_turn() -> None:
-    """One after another works at the same bench."""
+def test_a_bench_is_nobody_elses() -> None:
+    """Who needs blocks gets those that were put back last, or new ones while somebody has them."""
     turn = Turn(LONG_S)
-    with turn.taken() as first:
-        pass
-    with turn.taken() as second:
-        assert second is first
+    one, two = turn.bench(), turn.bench()
+    assert one is not two
+    turn.put_back(one)
+    assert turn.bench() is one
 
 
 def test_nobody_waits_for_ever() -> None:
-    """Who has waited long enough goes without a turn, at a bench of his own."""
+    """Who has waited long enough goes without a turn, which stays his who has it."""
     turn = Turn(patience_s=0.01)
     hung, other = Mover(turn), Mover(turn)
     hung.start()
     assert hung.has_it.wait(LONG_S)
     other.start()
     assert other.has_it.wait(LONG_S)
-    assert other.bench is not hung.bench
     other.let_go.set()
     other.join(LONG_S)
     assert turn._is_taken  # still his who hangs

@@ -30,7 +30,7 @@ import anyio.to_thread
 from bulkfetch.disk import begin_writeback
 from bulkfetch.errors import BulkfetchError, ConnectionLost, Truncated
 from bulkfetch.transfer.tls import BareTls
-from bulkfetch.transfer.turn import TURN_BYTES, Bench, Turn
+from bulkfetch.transfer.turn import BLOCK_BYTES, TURN_BYTES, Bench, Turn
 from bulkfetch.transfer.watchdog import Watchdog
 from bulkfetch.zoho.replies import printable
 
@@ -65,6 +65,8 @@ class DirectBody:
         self._failure: BulkfetchError | None = None
         self._dry = False
         self._stopped = False
+        self._bench: Bench | None = None
+        self._filled = 0  # of the bench's block
         self._readable = select.poll()
         self._readable.register(own, select.POLLIN)
 
@@ -103,27 +105,38 @@ class DirectBody:
                 file.truncate()
             for piece in self._begun:
                 self._write(file, memoryview(piece))
-            begun_at = 0
-            while self._rest and not self._stopped:
-                with self._turn.taken() as bench:
-                    self._carry(file, bench)
-                if self._failure is not None:
-                    raise self._failure
+            begun_at, waited = 0, False
+            while self._rest and self._failure is None and not self._stopped:
+                if waited:  # what has come since is little, and not worth a turn
+                    self._carry(file, BLOCK_BYTES)
+                else:
+                    with self._turn.taken():
+                        self._carry(file, TURN_BYTES)
                 if self.bytes - begun_at >= WRITEBACK_BYTES:
                     begin_writeback(file.fileno(), offset + begun_at, self.bytes - begun_at)
                     begun_at = self.bytes
-                if self._dry:
+                if waited := self._dry:
                     self._wait()
+            if self._bench is not None:  # stopped while a block was partly full
+                self._write(file, self._bench.block[: self._filled])
+        if self._failure is not None:
+            raise self._failure
 
-    def _carry(self, file: FileIO, bench: Bench) -> None:
-        """Move what is at hand, at most what one turn may."""
-        until = self.bytes + TURN_BYTES
-        while self._rest and self.bytes < until and not self._stopped:
-            got = self._fill(bench.block[: self._rest], bench.raw)
-            self._rest -= got
-            self._write(file, bench.block[:got])
-            if self._dry or self._failure is not None:
+    def _carry(self, file: FileIO, most: int) -> None:
+        """Move what is at hand, `most` bytes or a little more; keep a block that is partly full."""
+        bench = self._bench or self._turn.bench()
+        self._bench = None
+        until = self.bytes + most
+        while self._rest and self.bytes < until and self._failure is None and not self._stopped:
+            self._fill(bench)
+            if self._dry:
                 break
+            self._write(file, bench.block[: self._filled])
+            self._filled = 0
+        if self._filled:
+            self._bench = bench
+        else:
+            self._turn.put_back(bench)
 
     def _wait(self) -> None:
         self._watchdog.waiting()
@@ -136,28 +149,28 @@ class DirectBody:
         while data:
             data = data[file.write(data) :]
 
-    def _fill(self, room: memoryview, raw: memoryview) -> int:
-        """Fill `room`, less only where nothing is at hand (`_dry`) or the body broke (`_failure`).
+    def _fill(self, bench: Bench) -> None:
+        """Fill the block, less only where nothing is at hand (`_dry`) or the body broke.
 
-        Ciphertext passes through `raw`; without TLS bytes go straight to `room`.
+        Then `_failure` says why. Without TLS bytes go straight to the block.
         """
-        got = 0
+        room = bench.block[: self._filled + self._rest]
         try:
-            while got < len(room):
+            while self._filled < len(room):
                 if self._tls is None:
-                    size = self._socket.recv_into(room[got:])
+                    size = self._socket.recv_into(room[self._filled :])
                 else:
-                    size = self._decrypt(self._tls, room[got:], raw)
+                    size = self._decrypt(self._tls, room[self._filled :], bench.raw)
                 if not size:
                     self._failure = Truncated("the body ended before its announced length")
                     break
                 self._watchdog.arrived(size)
-                got += size
+                self._filled += size
+                self._rest -= size
         except BlockingIOError:
             self._dry = True
         except OSError as foreign:  # of TLS as well
             self._failure = ConnectionLost(printable(str(foreign), 200))
-        return got
 
     def _decrypt(self, tls: BareTls, room: memoryview, raw: memoryview) -> int:
         """Give how many bytes of plaintext came into `room`; 0 at the end."""

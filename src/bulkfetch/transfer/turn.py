@@ -3,7 +3,9 @@
 Each record of TLS lets the interpreter go and wants it back. Ten threads that all do so spend a
 fifth of their time on handing it around, and keep ten pairs of blocks where one stays in the cache.
 So one moves at a time, for TURN_BYTES or until nothing more is at hand, with the blocks that lie
-ready for whoever has the turn. Who waits for the network has given it back.
+ready for whoever has the turn. Who waits for the network has given it back, needs none for the
+first block that comes then, and keeps blocks that are partly full: what comes slowly is written in
+blocks all the same, and hands nothing around.
 
 A write that hangs in the disk keeps its turn, so nobody waits for one longer than PATIENCE_S: then
 he goes without. The turn is there for speed; nothing breaks where two move at once.
@@ -46,18 +48,24 @@ class Turn:
         self._bench: Bench | None = None
 
     @contextmanager
-    def taken(self) -> Iterator[Bench]:
-        """Hold the turn, or no turn after PATIENCE_S, and a bench that nobody else has."""
+    def taken(self) -> Iterator[None]:
+        """Hold the turn, or no turn after PATIENCE_S."""
         is_mine = self._take()
-        with self._mutex:
-            bench, self._bench = self._bench or Bench(), None
         try:
-            yield bench
+            yield
         finally:
-            with self._mutex:
-                self._bench = bench
             if is_mine:
                 self._give()
+
+    def bench(self) -> Bench:
+        """Give a bench that nobody else has: the one put back last, else a new one."""
+        with self._mutex:
+            bench, self._bench = self._bench or Bench(), None
+        return bench
+
+    def put_back(self, bench: Bench) -> None:
+        """Let the next one have a bench; one is kept, for one moves at a time."""
+        self._bench = bench
 
     def _take(self) -> bool:
         with self._mutex:
