@@ -105,18 +105,17 @@ class DirectBody:
                 file.truncate()
             for piece in self._begun:
                 self._write(file, memoryview(piece))
-            begun_at, waited = 0, False
+            begun_at = 0
             while self._rest and self._failure is None and not self._stopped:
-                if waited:  # what has come since is little, and not worth a turn
-                    self._carry(file, BLOCK_BYTES)
+                if self._dry:
+                    self._wait()
+                    self._carry(file, BLOCK_BYTES)  # what has come is little: not worth a turn
                 else:
                     with self._turn.taken():
                         self._carry(file, TURN_BYTES)
                 if self.bytes - begun_at >= WRITEBACK_BYTES:
                     begin_writeback(file.fileno(), offset + begun_at, self.bytes - begun_at)
                     begun_at = self.bytes
-                if waited := self._dry:
-                    self._wait()
             if self._bench is not None:  # stopped while a block was partly full
                 self._write(file, self._bench.block[: self._filled])
         if self._failure is not None:
@@ -125,7 +124,7 @@ class DirectBody:
     def _carry(self, file: FileIO, most: int) -> None:
         """Move what is at hand, `most` bytes or a little more; keep a block that is partly full."""
         bench = self._bench or self._turn.bench()
-        self._bench = None
+        self._bench, self._dry = None, False
         until = self.bytes + most
         while self._rest and self.bytes < until and self._failure is None and not self._stopped:
             self._fill(bench)
@@ -142,7 +141,6 @@ class DirectBody:
         self._watchdog.waiting()
         self._readable.poll()
         self._watchdog.moved()
-        self._dry = False
 
     def _write(self, file: FileIO, data: memoryview) -> None:
         self.bytes += len(data)
