@@ -38,15 +38,15 @@ def contests(stage: Stage) -> Sequence[Contest]:
     ]
     if stage.options.peers:
         # The middle length: what disk and HTTP client do without us.
-        middle = str(lengths[1])
+        count = str(lengths[1])
         cases += [
-            stage.c(f"C, the files alone, {name}", "files", [], middle, threads, "OUT")
+            stage.c(f"C, the files alone, {name}", "files", [], count, threads, "OUT")
             for threads, name in (("1", "one thread"), ("8", "eight threads"))
         ]
         if stage.server_missing is None:
             url = stage.server.url(stage.corpus.bodies[TINY].job_ids(1)[0], tls=True)
             asking = stage.peer(
-                "aiohttp, bodies dropped", "many_get", SEATS, middle, url, needs=["aiohttp"]
+                "aiohttp, bodies dropped", "many_get", SEATS, count, url, needs=["aiohttp"]
             )
             cases.append(asking)
     longest, shortest = f"{lengths[-1]:,} jobs", f"{lengths[0]:,} jobs"
