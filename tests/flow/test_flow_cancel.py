@@ -31,7 +31,7 @@ OPTIONS = small(
     jobs={JOBS[3]: csv_job(error="NO_PERMISSION"), JOBS[4]: JobSpec(content=LARGE)},
 )
 # 1 by hand, when a room has changed; what is coarse here still moves with every change of the code.
-STRIDE = int(os.environ.get("BULKFETCH_CANCEL_STRIDE", "17"))
+STRIDE = int(os.environ.get("BULKFETCH_CANCEL_STRIDE", "13"))
 WINDOW = {"requests": 4, "period_s": 10.0, "margin_s": 0.0, "concurrency": 3}
 
 
