@@ -36,7 +36,7 @@ from bulkfetch.window.rows import Rows
 from bulkfetch.window.share import Share
 from bulkfetch.window.slots import Slot, SlotBook
 from bulkfetch.window.terms import End, OnEvent, WindowEvent, WindowSettings, WindowState
-from bulkfetch.window.turns import may_take
+from bulkfetch.window.turns import Use, may_take
 
 T = TypeVar("T")
 
@@ -93,6 +93,7 @@ class Ledger:
         self._out: set[Lease] = set()
         self._unwritten: list[Callable[[], None]] = []
         self._write_at = math.inf
+        self._answers = 0  # written in this transaction, and not yet in the share
         self._news: list[WindowEvent] = []
         self._renew_at = math.inf
         self._heal_at = -math.inf
@@ -203,13 +204,16 @@ class Ledger:
         told: list[WindowEvent] = []
         self._news = told
         try:
-            if self._path.stat().st_ino != self._inode:
+            if os.stat(self._path).st_ino != self._inode:
                 raise FileNotFoundError
             self._db.execute("BEGIN IMMEDIATE")
+            self._answers = 0
             for write in self._unwritten:
                 write()
             if body is not None:
                 result = body()
+            if self._answers:
+                self._answers_taken_in(self._rows.share(), self._now())
             self._db.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             with suppress(sqlite3.Error):
@@ -261,11 +265,16 @@ class Ledger:
         self._heal_at = now + HEAL_S
 
     def _look(self, now: float) -> Lease | float:
-        share, since, others = self._rows.standing(now)
-        requests = min([self._settings.requests, *(other.requests for other in others)])
-        refill_s = max([self._settings.refill_s, *(other.refill_s for other in others)])
+        share, filled, in_flight, since, others = self._rows.standing(now)
+        share = self._answers_taken_in(share, now)
         share = self._learn(share, shares.aged(share, self._settings, now), now)
-        filled, in_flight = self._rows.filled(now - refill_s, now)
+        requests, refill_s = self._settings.requests, self._settings.refill_s
+        uses: list[Use] = []
+        if others:
+            requests = min([requests, *(other.requests for other in others)])
+            refill_s = max([refill_s, *(other.refill_s for other in others)])
+            uses = self._rows.uses(now - refill_s)
+            filled = len(uses)
         wait_s = shares.wait_s(share, now, in_flight)
         if wait_s:
             wait_s = min(wait_s, max(self._poll_s, share.closed_until - now))
@@ -273,8 +282,8 @@ class Ledger:
         # Draws the lesson of a closing first: it may leave fewer slots than there were.
         after, probe = shares.granted(share, now, self._lease_s)
         limit = min(after.capacity, requests)
-        uses = self._rows.uses(now - refill_s) if others or filled >= limit else []
         if filled >= limit:
+            uses = uses or self._rows.uses(now - refill_s)
             oldest = uses[limit - 1]
             wait_s = oldest.at + refill_s - now
             early = any(not use.settled for use in uses)  # one may come back unused
@@ -299,7 +308,11 @@ class Ledger:
         self._believed_until = until
 
     def _settle(self, lease: Lease, end: End, retry_after_s: float | None, now: float) -> None:
-        share = self._rows.share()
+        if end == "answered" and not lease.probe:
+            self._rows.settled(lease.use, now, taken=True)
+            self._answers += 1
+            return
+        share = self._answers_taken_in(self._rows.share(), now)
         if end == "rejected":
             after = shares.rejected(
                 share,
@@ -311,7 +324,7 @@ class Ledger:
                 probe=lease.probe,
             )
         elif end == "answered":
-            after = shares.answered(share, lease.probe)
+            after = shares.answered(share, probe=True)
         else:
             after = shares.probe_failed(share) if lease.probe else share
         if end == "unused":
@@ -320,6 +333,14 @@ class Ledger:
             at = now + self._settings.grace_s if end == "lost" else now
             self._rows.settled(lease.use, at, taken=end == "answered")
         self._learn(share, after, now)
+
+    def _answers_taken_in(self, share: Share, now: float) -> Share:
+        """Have the share, as just read, learn from the answers written in this transaction."""
+        after = share
+        for _ in range(self._answers):
+            after = shares.answered(after, probe=False)
+        self._answers = 0
+        return self._learn(share, after, now)
 
     def _renew(self) -> None:
         until = self._now() + self._lease_s

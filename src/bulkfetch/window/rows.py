@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from typing import NamedTuple
 
 from bulkfetch.window.share import Share
 from bulkfetch.window.terms import WindowSettings
@@ -13,6 +14,33 @@ from bulkfetch.window.turns import Ticket, Use
 FAR_AHEAD_S = 3600.0
 # Uses are kept for this long at least, for a later process with a longer period.
 KEEP_S = 600.0
+
+
+# Counted here: each row of `uses` would cost a hand-over of the interpreter's lock.
+_STANDING = """
+    SELECT share, filled, out, owner, since, requests, refill_s
+    FROM account CROSS JOIN (
+        SELECT count(*) AS filled, total(at > ? AND NOT settled) AS out
+        FROM use WHERE account = ? AND at > ?
+    )
+    LEFT JOIN ticket ON account = account.id AND (owner = ? OR until >= ?)
+    WHERE account.id = ?
+"""
+
+
+class Standing(NamedTuple):
+    """How an account stands.
+
+    `share` is what 429s have taught. `filled` counts the uses that still fill a slot by this
+    process's settings, `out` those of them that are not settled. `since` says how long this
+    process has waited, now where it did not; `others` are those that wait too.
+    """
+
+    share: Share
+    filled: int
+    out: int
+    since: float
+    others: list[Ticket]
 
 
 class Rows:
@@ -82,19 +110,22 @@ class Rows:
             "DELETE FROM ticket WHERE account = ? AND (until < ? OR until > ?)", (account, now, far)
         )
 
-    def standing(self, now: float) -> tuple[Share, float, list[Ticket]]:
-        """Give what 429s have taught, since when this process waits, and the others that do.
-
-        The second is `now` where it did not wait. One statement: it is what every request asks.
-        """
+    def standing(self, now: float) -> Standing:
+        """Say how the account stands. One statement: it is what every request asks."""
+        since = now - self._settings.refill_s
         rows = self._db.execute(
-            "SELECT share, owner, since, requests, refill_s FROM account LEFT JOIN ticket"
-            " ON account = account.id AND (owner = ? OR until >= ?) WHERE account.id = ?",
-            (self.owner, now, self.account),
+            _STANDING, (now, self.account, since, self.owner, now, self.account)
         ).fetchall()
-        waiting = {row[1]: Ticket(*row[1:]) for row in rows if row[1] is not None}
+        waiting = {row[3]: Ticket(*row[3:]) for row in rows if row[3] is not None}
         mine = waiting.pop(self.owner, None)
-        return self._read(rows[0][0]), mine.since if mine else now, list(waiting.values())
+        share, filled, out = rows[0][:3]
+        return Standing(
+            self._read(share),
+            filled,
+            int(out),
+            mine.since if mine else now,
+            list(waiting.values()),
+        )
 
     def ticket(self, since: float, until: float) -> None:
         """Say that this process waits, and is to be believed until then."""
@@ -115,17 +146,6 @@ class Rows:
         self._db.execute(
             "DELETE FROM ticket WHERE account = ? AND owner = ?", (self.account, self.owner)
         )
-
-    def filled(self, since: float, now: float) -> tuple[int, int]:
-        """Count the uses that still fill a slot, and those of them that are out.
-
-        One row, whereas each one of `uses` costs a hand-over of the interpreter's lock.
-        """
-        filled, out = self._db.execute(
-            "SELECT count(*), total(at > ? AND NOT settled) FROM use WHERE account = ? AND at > ?",
-            (now, self.account, since),
-        ).fetchone()
-        return filled, int(out)
 
     def uses(self, since: float) -> list[Use]:
         """Give the uses that still fill a slot, the newest first."""
