@@ -84,7 +84,8 @@ class Lane:
         self._hold_until = float("-inf")
         self._answered = False
         self._news = anyio.Event()
-        self._seats = anyio.Semaphore(line.seats)
+        # A free seat is taken without a turn of the loop: requests that can start together do.
+        self._seats = anyio.Semaphore(line.seats, fast_acquire=True)
         self._dispatching = anyio.CancelScope()
 
     @property
@@ -163,6 +164,7 @@ class Lane:
                 self._seats.release()
                 continue
             attempt = Attempt(permit=permit, permit_at=boottime())
+            self._in_flight.add(attempt)  # here: the next one looks before this one has begun
             tasks.start_soon(self._attempt, self._waiting.take(), attempt)
 
     async def _job_at_hand(self, tasks: anyio.abc.TaskGroup) -> bool:
@@ -204,7 +206,6 @@ class Lane:
         attempt.partial = work.partial
         part = self._places.part(work.job)
         started = anyio.current_time()
-        self._in_flight.add(attempt)
         try:
             try:
                 fetched = await self._line.door.fetch(work.job.id, part, attempt)
