@@ -1,6 +1,5 @@
-/* files JOBS THREADS FOLDER: what a small result asks of the disk, and nothing else. Two files are
- * written, synced and renamed for each job, the second out of the first one's folder, and the
- * first is removed. */
+/* files JOBS THREADS FOLDER: the file that comes of each small result, and nothing else: written,
+ * synced, and renamed out of the staging folder. (Its ZIP goes into the journal.) */
 #include "bulk.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,15 +19,11 @@ static void put(const char *from, const char *to, size_t size) {
 
 static void *work(void *argument) {
     (void)argument;
-    char part[1024], zip[1024], out[1024], csv[1024];
+    char out[1024], csv[1024];
     for (int n; (n = atomic_fetch_add(&next, 1)) < count;) {
-        snprintf(part, sizeof part, "%s/staging/%d.part", folder, n);
-        snprintf(zip, sizeof zip, "%s/staging/%d.zip", folder, n);
         snprintf(out, sizeof out, "%s/staging/%d.out", folder, n);
         snprintf(csv, sizeof csv, "%s/%d.csv", folder, n);
-        put(part, zip, 734);
         put(out, csv, 1000);
-        if (unlink(zip)) die(zip);
     }
     return NULL;
 }

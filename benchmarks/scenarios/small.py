@@ -1,6 +1,6 @@
 """Many small results: jobs a second with the journal on, and memory against the list's length.
 
-The disk sets a limit of its own: two files a job are synced. A C program that does nothing else
+The disk sets a limit of its own: a file a job is synced. A C program that does nothing else
 shows it; and a program that asks and does nothing else shows what aiohttp takes.
 """
 

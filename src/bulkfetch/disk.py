@@ -93,6 +93,32 @@ def begin_writeback(fd: int, offset: int, size: int) -> None:
             os.posix_fadvise(fd, offset, size, os.POSIX_FADV_DONTNEED)
 
 
+class Unsynced:
+    """Files that are written whole and not yet on the device: all are waited for together.
+
+    A file system writes down in one go what changed of several files; a sync after each of them
+    would have it do so for each. To be closed after all.
+    """
+
+    def __init__(self) -> None:
+        self._files: list[tuple[int, Path]] = []
+
+    def take(self, fd: int, path: Path) -> None:
+        """Take over an open descriptor; it is closed here."""
+        self._files.append((fd, path))
+
+    def sync(self) -> None:
+        """Have all bytes on the device before returning. Raises DiskFull, NotWritable."""
+        for fd, path in self._files:
+            with disk_errors(path):
+                os.fsync(fd)
+
+    def close(self) -> None:
+        """Close all, synced or not; a second call does nothing."""
+        while self._files:
+            os.close(self._files.pop()[0])
+
+
 def publish(staged: Path, final: Path) -> None:
     """Give a complete staged file its final name, durably and in one step.
 
@@ -103,18 +129,16 @@ def publish(staged: Path, final: Path) -> None:
     Raises PublishConflict, DiskFull, NotWritable; the staged file then still stands, except where
     only the last step, the folder's fsync, failed.
     """
+    fsync_file(staged)
     place(staged, final)
     fsync_dir(final.parent)
 
 
-def place(staged: Path, final: Path, *, synced: bool = False) -> None:
-    """Do as `publish` up to the folder's fsync: one serves for several files.
+def place(staged: Path, final: Path) -> None:
+    """Do the middle step of `publish`, for who syncs several files together, before and after.
 
-    `synced` says that the file's bytes are on the device already.
     Raises PublishConflict, DiskFull, NotWritable; the staged file then still stands.
     """
-    if not synced:
-        fsync_file(staged)
     with disk_errors(final):
         if not _replaceable(final):
             raise PublishConflict(f"{final} is not a regular file")

@@ -17,7 +17,7 @@ from tests.support.flows import csv_job, ids, loop_windows, settings_for, small,
 from tests.support.zips import STORED, Item, pack
 
 from bulkfetch import Client, Settings, fetch
-from bulkfetch.pipeline import deliveries, finish
+from bulkfetch.pipeline import deliveries
 from bulkfetch.pipeline.finish import Finisher
 from bulkfetch.sandbox import JobSpec, Sandbox, SandboxOptions
 from bulkfetch.window import Window
@@ -131,7 +131,6 @@ def test_bodies_in_memory(tmp_path: Path) -> None:
             with (
                 loop_windows(),
                 patch.object(Finisher, "_finish", stuck),
-                patch.object(finish, "SMALL_RUNS", 1),
                 patch.object(deliveries, "WAITING", 1),
                 patch.object(deliveries, "BATCH_JOBS", 1),
             ):

@@ -15,7 +15,7 @@ import pytest
 from tests.support.journals import done, drain, jobs, opened
 
 from bulkfetch.errors import DiskFull, JournalDamaged, JournalTooNew, NotWritable, RunError
-from bulkfetch.journal import Counts, Journal, JournalReader, faults, schema
+from bulkfetch.journal import Counts, Journal, JournalReader, Whole, faults, schema
 from bulkfetch.models import Job
 
 pytestmark = pytest.mark.anyio
@@ -75,9 +75,31 @@ async def test_steps_lead_forward(tmp_path: Path) -> None:
             ("1", None),
             ("2", None),
         ]
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
-    with pytest.raises(JournalTooNew, match="format 2"):
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(newer),)
+    with pytest.raises(JournalTooNew, match=f"format {len(newer)}"):
         await Journal.open(path.parent)
+
+
+async def test_a_journal_of_the_first_format_goes_on(tmp_path: Path) -> None:
+    """What was recorded before small ZIPs were held in the journal stays; new ones are held."""
+    folder = tmp_path / ".bulkfetch"
+    folder.mkdir()
+    with closing(schema.open_to_write(folder / "journal.db", schema.STEPS[:1])) as connection:
+        connection.execute("INSERT INTO account (name) VALUES ('default')")
+        connection.execute("UPDATE list SET next_position = 4")
+        for number, state in enumerate((schema.PENDING, schema.DOWNLOADED, schema.DONE), 1):
+            row = (number, str(number), number, state)
+            connection.execute(
+                "INSERT INTO job (key, account, id, position, state) VALUES (?, 1, ?, ?, ?)", row
+            )
+    async with opened(tmp_path) as journal:
+        await journal.admit(jobs("1", "2", "3"))
+        assert journal.counts() == Counts(pending=2, skipped=1)
+        first, second = await journal.take("default", 10)
+        assert (first.state, second.state) == ("pending", "downloaded")
+        assert await journal.held(second) is None
+        await journal.all_downloaded([Whole(first, 3, 1, b"ZIP")])
+        assert await journal.held(first) == b"ZIP"
 
 
 async def test_a_step_is_taken_whole_or_not_at_all(tmp_path: Path) -> None:

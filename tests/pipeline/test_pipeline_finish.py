@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -38,6 +39,7 @@ def written_down() -> Iterator[list[str]]:
         for owner, names in (
             (finish, ("inspect", "extract", "write_file", "fsync_file", "fsync_dir")),
             (disk, ("fsync_file", "fsync_dir")),
+            (disk.Unsynced, ("sync",)),
             (os, ("replace", "rename")),
             (Journal, ("all_downloaded", "all_done", "failed")),
         ):
@@ -86,7 +88,7 @@ def test_order(tmp_path: Path) -> None:
         "fsync_dir folder",
         "all_downloaded",
         "extract .zip → .out",
-        "fsync_file .out",
+        "sync",
         "rename .out → .csv",
         "fsync_dir folder",
         "all_done",
@@ -95,18 +97,15 @@ def test_order(tmp_path: Path) -> None:
 
 
 def test_order_of_a_held_one(tmp_path: Path) -> None:
-    """A small ZIP in memory takes the same steps; each of its files is synced while it is open."""
+    """A small ZIP goes from memory into the journal, which syncs it: the rest is the same."""
     assert run_one(tmp_path / "out", held_bytes=1 << 20) == [
         "inspect memory",
-        "write_file .part → memory synced",
-        "replace .part → .zip",
-        "fsync_dir folder",
         "all_downloaded",
-        "extract memory → .out synced",
+        "extract memory → .out",
+        "sync",
         "rename .out → .csv",
         "fsync_dir folder",
         "all_done",
-        "unlink .zip",
     ]
 
 
@@ -121,9 +120,13 @@ def test_syncing_is_syncing(tmp_path: Path) -> None:
         archive = pack(Item(data=b"Id\n1\n"))
         limits = Limits(file_bytes=1 << 20)
         member = inspect(archive, limits)
-        extract(archive, member, tmp_path / "b", limits, sync=True)
-        assert len(synced.mock_calls) == 2
-    assert (tmp_path / "b").read_bytes() == b"Id\n1\n"
+        with closing(disk.Unsynced()) as unsynced:
+            for name in "bc":
+                extract(archive, member, tmp_path / name, limits, unsynced=unsynced)
+            assert len(synced.mock_calls) == 1
+            unsynced.sync()
+            assert len(synced.mock_calls) == 3
+    assert (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes() == b"Id\n1\n"
 
 
 def test_order_with_kept_zip(tmp_path: Path) -> None:
@@ -143,6 +146,17 @@ def test_order_of_a_refusal(tmp_path: Path) -> None:
     steps = run_one(tmp_path / "other", held_bytes=1 << 20, sandbox=refused)
     assert steps[:2] == ["inspect memory", "write_file .part → memory"]
     assert steps[-2:] == ["replace .part → .zip", "failed"]
+
+
+def test_a_kept_zip_of_a_held_one(tmp_path: Path) -> None:
+    """A ZIP that is nowhere but in the journal is written down to be kept, before its file."""
+    run_one(tmp_path / "file", keep_zip=True)
+    steps = run_one(tmp_path / "held", held_bytes=1 << 20, keep_zip=True)
+    kept = steps.index("rename .keep → .zip")
+    assert steps[kept - 2 : kept] == ["write_file .keep → memory", "fsync_file .keep"]
+    assert kept < steps.index("rename .out → .csv")
+    name = f"{ids(1)[0]}.zip"
+    assert (tmp_path / "held" / name).read_bytes() == (tmp_path / "file" / name).read_bytes()
 
 
 def test_kept_zips_without_links(tmp_path: Path) -> None:
@@ -167,6 +181,7 @@ def run_many(out: Path, count: int, **how: Any) -> tuple[list[str], Seen]:
     def held(*arguments: Any, **more: Any) -> Any:
         # The first to be inspected waits until the others have come.
         go.wait(0.3)
+        go.set()
         return inspect(*arguments, **more)
 
     with patch.object(finish, "inspect", held), written_down() as steps:
@@ -187,16 +202,14 @@ def test_small_results_share_their_steps(tmp_path: Path) -> None:
     steps, seen = run_many(tmp_path / "out", 40)
     assert seen.report.done == 40
     steps = steps[steps.index("inspect memory") :]
-    assert steps.count("write_file .part → memory synced") == 40
-    assert steps.count("extract memory → .out synced") == 40
-    assert steps.count("all_done") < 40
-    assert steps.count("fsync_dir folder") <= steps.count("all_downloaded") + steps.count(
-        "all_done"
-    )
-    # Before anything is said to be done, its folder is synced after the last rename before that.
-    assert steps.index("fsync_dir folder") < steps.index("all_downloaded")
-    published = [step for step in steps if step.startswith(("rename", "all_done"))]
-    assert published[-1] == "all_done"
+    assert steps.count("extract memory → .out") == 40
+    batches = steps.count("all_done")
+    assert batches < 40
+    assert steps.count("sync") == steps.count("fsync_dir folder") == batches
+    # One finisher takes one batch after the other, so that each one's steps stand in order.
+    kinds = ("all_downloaded", "extract", "sync", "rename", "fsync_dir", "all_done")
+    seen_kinds = [step.split()[0] for step in steps if step.startswith(kinds)]
+    assert [kind for kind, _ in groupby(seen_kinds)] == list(kinds) * batches
 
 
 def test_one_refused_among_small_ones(tmp_path: Path) -> None:

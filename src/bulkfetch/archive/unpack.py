@@ -19,7 +19,7 @@ from bulkfetch.archive import structure
 from bulkfetch.archive.inflate import ISAL, Buffer, Engine
 from bulkfetch.archive.judge import Limits, Suffix, the_export
 from bulkfetch.archive.source import opened
-from bulkfetch.disk import begin_writeback, disk_errors
+from bulkfetch.disk import Unsynced, begin_writeback, disk_errors
 from bulkfetch.errors import DiskFull, NotAZip, ZipCorrupt, ZipTooLarge
 
 # One read of compressed bytes.
@@ -111,15 +111,15 @@ def extract(
     *,
     cancelled: Callable[[], bool] = lambda: False,
     digest: bool = True,
-    sync: bool = False,
+    unsynced: Unsynced | None = None,
     engine: Engine = ISAL,
 ) -> Extracted:
     """Unpack an inspected archive's file to `target`, which must not exist.
 
     `cancelled` is asked before each write, from the calling thread. `digest` says whether SHA-256
     is wanted: in hardware it still costs some two thirds of all the rest, whereas the CRC that
-    decides is nearly free. `sync` has the bytes on the device before the target is closed; else
-    `disk.place` sees to it.
+    decides is nearly free. `unsynced` takes the target over to be synced, the system having been
+    asked to begin; where it is None the target is closed, and on the device some time.
 
     Records are not counted: looking for line ends and quotes costs another two thirds.
 
@@ -133,7 +133,7 @@ def extract(
     if cancelled():
         raise ExtractionCancelled
     data = (member.start, member.compressed_bytes)
-    with opened(archive) as source, _created(target) as sink:
+    with opened(archive) as source, _created(target, unsynced) as sink:
         batches = (
             _inflated(source.pieces(*data, INPUT_BYTES), member, engine)
             if member.method == structure.DEFLATED
@@ -164,9 +164,8 @@ def extract(
             raise ZipCorrupt("it unpacks to fewer bytes than it says")
         if crc32 != member.crc32:
             raise ZipCorrupt("the CRC is wrong")
-        if sync:
-            with disk_errors(target):
-                os.fsync(sink)
+        if unsynced is not None:
+            begin_writeback(sink, check_at - DISK_CHECK_BYTES, DISK_CHECK_BYTES)
     return Extracted(bytes=written, sha256=None if sha256 is None else sha256.hexdigest())
 
 
@@ -233,8 +232,11 @@ def _write(fd: int, pieces: Sequence[Buffer]) -> None:
 
 
 @contextmanager
-def _created(target: Path) -> Iterator[int]:
-    """Open a new file for writing; remove it when the body fails, but not when it is cancelled."""
+def _created(target: Path, unsynced: Unsynced | None) -> Iterator[int]:
+    """Open a new file for writing, at last handed over to `unsynced` or closed.
+
+    It is removed when the body fails, but not when that is cancelled.
+    """
     with disk_errors(target):
         fd = os.open(
             target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
@@ -242,10 +244,14 @@ def _created(target: Path) -> Iterator[int]:
     try:
         yield fd
     except ExtractionCancelled:
+        os.close(fd)
         raise
     except BaseException:
+        os.close(fd)
         with suppress(FileNotFoundError):
             os.unlink(target)
         raise
-    finally:
+    if unsynced is None:
         os.close(fd)
+    else:
+        unsynced.take(fd, target)

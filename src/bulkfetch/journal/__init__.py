@@ -9,7 +9,7 @@
 * `faults`  SQLite's errors in bulkfetch's words
 """
 
-from bulkfetch.journal.journal import Admitted, Counts, Entry, Journal
+from bulkfetch.journal.journal import Admitted, Counts, Entry, Journal, Whole
 from bulkfetch.journal.lock import Holder, OutputLock
 from bulkfetch.journal.reader import AccountCounts, JournalReader
 
@@ -22,4 +22,5 @@ __all__ = [
     "Journal",
     "JournalReader",
     "OutputLock",
+    "Whole",
 ]

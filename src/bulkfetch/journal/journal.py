@@ -64,6 +64,8 @@ _DOWNLOADED = f"""
     UPDATE job SET state = {DOWNLOADED}, zip_bytes = ?, attempts = ?
     WHERE key = ? AND state <= {DOWNLOADED}
 """
+_HOLD = "INSERT OR REPLACE INTO held (job, zip) VALUES (?, ?)"
+_HELD = "SELECT zip FROM held WHERE job = ?"
 _BACK_TO_PENDING = f"""
     UPDATE job SET state = {PENDING}, zip_bytes = NULL WHERE key = ? AND state <= {DOWNLOADED}
 """
@@ -96,8 +98,8 @@ class Entry(NamedTuple):
     """A job to do, as `take` hands it out.
 
     `key` is the job's number in this journal, the same in every run. "downloaded" means that its
-    whole ZIP is in staging, `zip_bytes` long (None while pending). `attempts` counts result
-    requests over all earlier runs. `job.origin` is not kept.
+    whole ZIP is in staging or held here, `zip_bytes` long (None while pending). `attempts` counts
+    result requests over all earlier runs. `job.origin` is not kept.
     """
 
     key: int
@@ -105,6 +107,18 @@ class Entry(NamedTuple):
     state: Literal["pending", "downloaded"]
     attempts: int = 0
     zip_bytes: int | None = None
+
+
+class Whole(NamedTuple):
+    """A job whose ZIP is complete: its size in bytes, and the requests that it took.
+
+    `zip` is all of it where the journal is to hold it, None where it is a file in staging.
+    """
+
+    entry: Entry
+    zip_bytes: int
+    attempts: int
+    zip: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -241,20 +255,34 @@ class Journal:
 
         If cancelled: recorded or not, never half.
         """
-        await self.all_downloaded([(entry, zip_bytes, attempts)])
+        await self.all_downloaded([Whole(entry, zip_bytes, attempts)])
 
-    async def all_downloaded(self, wholes: Sequence[tuple[Entry, int, int]]) -> None:
-        """Record as `downloaded`: entry, size of the ZIP in bytes, requests; in one transaction.
+    async def all_downloaded(self, wholes: Sequence[Whole]) -> None:
+        """Record as `downloaded`, in one transaction, and hold those ZIPs that are nowhere else.
 
         If cancelled: all recorded, or none.
         """
+        held = [(whole.entry.key, whole.zip) for whole in wholes if whole.zip is not None]
         await self._update(
             _DOWNLOADED,
-            [(entry, (size, attempts, entry.key)) for entry, size, attempts in wholes],
+            [(each.entry, (each.zip_bytes, each.attempts, each.entry.key)) for each in wholes],
+            held=held,
         )
 
+    async def held(self, entry: Entry) -> bytes | None:
+        """Give the job's ZIP if it is held here, which it is until the job ends; else None.
+
+        If cancelled: nothing happens.
+        """
+
+        def work(connection: sqlite3.Connection) -> bytes | None:
+            row = connection.execute(_HELD, (entry.key,)).fetchone()
+            return bytes(row[0]) if row else None
+
+        return await self._writer.read(work)
+
     async def back_to_pending(self, entry: Entry) -> None:
-        """Record that the staged ZIP is not usable and is to be fetched again; durable on return.
+        """Record that the ZIP is not usable and is to be fetched again; durable on return.
 
         If cancelled: recorded or not, never half.
         """
@@ -318,8 +346,10 @@ class Journal:
         statement: str,
         rows: Sequence[tuple[Entry, tuple[object, ...]]],
         after: Callable[[None], None] | None = None,
+        held: Sequence[tuple[int, bytes]] = (),
     ) -> None:
         def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(_HOLD, held)
             for entry, values in rows:
                 if connection.execute(statement, values).rowcount != 1:
                     text = f"job {entry.job.id} has ended already, or is of another journal"

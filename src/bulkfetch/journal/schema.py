@@ -6,6 +6,11 @@ that named it last; positions only ever grow, over all runs, so that "listed by 
 rows that a question asks for: what is to do, what failed, what was done before and listed again.
 Each costs nothing for the rows outside it, which keeps a pending job within some 80 bytes.
 
+**Small ZIPs are kept here** between "downloaded" and the job's end (`held`): recorded and durable
+in one step, where a file of its own would be made, synced, renamed and removed for each. A trigger
+lets them go, so that none outlives its state. **secure_delete** overwrites what is let go: exports
+that were removed must not live on in the journal's free pages.
+
 **Modes.** While a run works the file is in WAL mode: readers never wait for the writer, nor it for
 them. A run that ends folds the log in and leaves WAL mode, so that a journal at rest is one file,
 to be copied or read from a read-only place: a read-only connection to a file at rest in WAL mode
@@ -19,7 +24,7 @@ FULL syncs the log at every commit; group commit shares that sync among all who 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -72,6 +77,14 @@ STEPS: tuple[str, ...] = (
     CREATE INDEX job_failed ON job (position) WHERE state = {FAILED};
     CREATE INDEX job_kept ON job (position, account) WHERE state = {KEPT};
     """,
+    f"""
+    CREATE TABLE held (job INTEGER PRIMARY KEY REFERENCES job, zip BLOB NOT NULL);
+    CREATE TRIGGER let_go AFTER UPDATE OF state ON job
+    WHEN old.state = {DOWNLOADED} AND new.state <> {DOWNLOADED}
+    BEGIN
+        DELETE FROM held WHERE job = old.key;
+    END;
+    """,
 )
 
 
@@ -91,6 +104,7 @@ def open_to_write(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connectio
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
+        connection.execute("PRAGMA secure_delete = ON")
         _migrate(connection, path, steps)
     except BaseException:
         connection.close()
@@ -159,7 +173,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str]) -
     try:
         version = check_version(connection, path, len(steps))
         for step in steps[version:]:
-            for statement in step.split(";"):  # executescript() would commit first
+            for statement in _statements(step):  # executescript() would commit first
                 connection.execute(statement)
         if version < len(steps):
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -169,6 +183,16 @@ def _migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str]) -
         if connection.in_transaction:
             connection.rollback()
         raise
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Cut a script where a statement ends, which inside of a trigger not every semicolon does."""
+    statement = ""
+    for piece in script.split(";"):
+        statement += f"{piece};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _rests_in_wal_mode(path: Path) -> bool:

@@ -11,22 +11,19 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from bulkfetch.pipeline.lane import Lane
 from bulkfetch.pipeline.work import Work
 
-# ZIPs of at most this size are finished in company: for these the steps around the bytes (hops to
-# a thread, journal entries, folder fsyncs) are all of the cost. Larger ones would wait in vain.
-SMALL_BYTES = 256 << 10
-BATCH_JOBS = 32
-# ZIPs of at most this size are held in memory until they are finished, for they are finished at
-# once: no hop to a thread to write them, none of the looks at a file. Waiting, in batches and in
-# flight there may be 250 of them, 16 MB.
+# ZIPs of at most this size are held in memory, then in the journal, and finished in company: for
+# these the steps around the bytes (files, hops to a thread, commits, folder fsyncs) are all of the
+# cost. Larger ones would wait in vain. Waiting, in a batch and in flight there may be 110 of them.
 HELD_BYTES = 64 << 10
+BATCH_JOBS = 32
 # Of each kind so many wait at most; then the lanes do.
 WAITING = 64
 
 
 class Delivery(NamedTuple):
-    """A job whose ZIP is complete, in staging or held in memory, and the lane that it came from.
+    """A job whose ZIP is complete, in staging or held, and the lane that it came from.
 
-    `salvaged`: the ZIP is from an earlier run, and of unknown size.
+    `salvaged`: the ZIP is from an earlier run, and nobody has counted its bytes yet.
     """
 
     lane: Lane
@@ -36,7 +33,7 @@ class Delivery(NamedTuple):
     @property
     def is_small(self) -> bool:
         """Whether it is worth finishing in company."""
-        return not self.salvaged and (self.work.zip_bytes or 0) <= SMALL_BYTES
+        return self.work.body is not None
 
 
 class Deliveries:
@@ -59,7 +56,11 @@ class Deliveries:
 
     async def send(self, delivery: Delivery) -> None:
         """Pass one on; waits while too many of its kind do. If cancelled: it is not passed on."""
-        await (self._small_in if delivery.is_small else self._large_in).send(delivery)
+        stream = self._small_in if delivery.is_small else self._large_in
+        try:
+            stream.send_nowait(delivery)  # a turn of the loop for each would be dear
+        except anyio.WouldBlock:
+            await stream.send(delivery)
 
     async def small(self) -> AsyncIterator[list[Delivery]]:
         """Give small ones together, as many as wait; what comes meanwhile makes the next batch."""

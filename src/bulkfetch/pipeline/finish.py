@@ -2,7 +2,8 @@
 
 The order of steps is the promise (a power cut between any two leaves a state from which the next
 run goes on): structure verified → synced → journal "downloaded" → extracted, every byte's CRC
-checked, synced → renamed → folder synced → journal "done" → the ZIP removed.
+checked, synced → renamed → folder synced → journal "done" → the ZIP removed. A small ZIP is synced
+with its entry in the journal, which holds it until the job ends.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import shutil
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -20,7 +21,15 @@ import anyio
 import anyio.to_thread
 
 from bulkfetch.archive import Extracted, ExtractionCancelled, Limits, Member, extract, inspect
-from bulkfetch.disk import disk_error, fsync_dir, fsync_file, place, publish, write_file
+from bulkfetch.disk import (
+    Unsynced,
+    disk_error,
+    fsync_dir,
+    fsync_file,
+    place,
+    publish,
+    write_file,
+)
 from bulkfetch.errors import (
     ArchiveError,
     BulkfetchError,
@@ -30,7 +39,7 @@ from bulkfetch.errors import (
     ZipCorrupt,
 )
 from bulkfetch.events import Emit, Event, Kind
-from bulkfetch.journal import Journal
+from bulkfetch.journal import Journal, Whole
 from bulkfetch.models import Failure, Outcome, PublishedFile
 from bulkfetch.pipeline.deliveries import Deliveries, Delivery
 from bulkfetch.pipeline.lane import Lane
@@ -45,13 +54,10 @@ T = TypeVar("T")
 UNPACK_BYTES = 32 << 20
 # Finishers of large files, beyond two per core: an fsync lasts as long as unpacking the next file.
 DISK_WAITS = 4
-# Finishers of small ones. Two syncs a job are most of what they do: with four a disk that syncs in
-# a millisecond is used a fifth better than with one. More share out what waits into small batches.
-SMALL_RUNS = 4
 
 
 class Staged(NamedTuple):
-    """A ZIP that is complete, verified in structure, and synced."""
+    """A ZIP that is complete and verified in structure; synced, if it is a file."""
 
     member: Member
     zip_bytes: int
@@ -90,7 +96,7 @@ class Finisher:
         self._places = places
         self._finishing = finishing
         self._room = room
-        self._threads = anyio.CapacityLimiter(self._large_runs + SMALL_RUNS)
+        self._threads = anyio.CapacityLimiter(self._large_runs + 1)
         self._cores = threading.Semaphore(cores)
         self._conclude = conclude
         self._emit = emit
@@ -103,8 +109,8 @@ class Finisher:
         self._held: dict[int, Work] = {}
 
     def hold(self, work: Work) -> None:
-        """Answer for a job's ZIP that may be in memory only, from now on until it is staged."""
-        if work.body is not None:
+        """Answer for a job's ZIP that may be in memory only, from now on until it is recorded."""
+        if work.body is not None and not work.recorded:
             self._held[work.entry.key] = work
 
     async def keep_held(self) -> None:
@@ -127,12 +133,13 @@ class Finisher:
         async def finish(batches: AsyncIterator[list[Delivery]]) -> None:
             async for batch in batches:
                 await self._finish(batch)
-                if not deliveries.waiting:
+                if self._spent and not deliveries.waiting:
                     await self._in_thread(lambda: None)  # nothing but the spent ones
 
         async with anyio.create_task_group() as runs:
-            for _ in range(SMALL_RUNS):
-                runs.start_soon(finish, deliveries.small())
+            # One: several would share out what waits into small batches, and take the interpreter's
+            # lock from one another for each of their many short calls.
+            runs.start_soon(finish, deliveries.small())
             for _ in range(self._large_runs):
                 runs.start_soon(finish, deliveries.large())
 
@@ -172,6 +179,7 @@ class Finisher:
                         self._count_in(delivery.work, staged)
                     whole.append((delivery, staged.member))
                 else:
+                    self._held.pop(delivery.work.entry.key, None)
                     unusable.append((delivery, staged))
             await self._record([each.work for each, _ in whole if not each.work.recorded])
             while whole:
@@ -192,10 +200,11 @@ class Finisher:
     async def _record(self, whole: list[Work]) -> None:
         if whole:
             await self._journal.all_downloaded(
-                [(work.entry, work.zip_bytes or 0, work.attempts) for work in whole]
+                [Whole(work.entry, work.zip_bytes or 0, work.attempts, work.body) for work in whole]
             )
         for work in whole:
             work.recorded = True
+            self._held.pop(work.entry.key, None)
 
     def _count_in(self, work: Work, staged: Staged) -> None:
         self._room.add(staged.zip_bytes)
@@ -217,7 +226,8 @@ class Finisher:
         if done:
             await self._journal.all_done([(each.work.entry, outcome) for each, outcome in done])
         for delivery, _ in done:
-            self._spent.append(self._places.zip(delivery.work.job))
+            if delivery.work.body is None:
+                self._spent.append(self._places.zip(delivery.work.job))
             self._room.remove(delivery.work.zip_bytes or 0)
             delivery.lane.concluded()
         for _, outcome in done:
@@ -233,10 +243,11 @@ class Finisher:
                 await self._refused(delivery, error)
             case PublishConflict():
                 # The ZIP stays in staging: once the way is free, a later run needs no request.
+                await self._in_thread(lambda: self._put_down(work, sync=True))
                 self._room.remove(work.zip_bytes or 0)
                 await self.fail(lane, work, error)
             case _:
-                # Halted: the ZIP is complete in staging, and a later run unpacks it.
+                # Halted: the ZIP is complete here, and a later run unpacks it.
                 assert isinstance(error, ExtractionCancelled)
 
     async def _refused(self, delivery: Delivery, error: ArchiveError | NotAZip) -> None:
@@ -287,98 +298,121 @@ class Finisher:
     # --- in a thread -----------------------------------------------------------------------------
 
     def _stage(self, batch: list[Delivery]) -> list[Staged | ArchiveError | NotAZip | None]:
-        """Verify each ZIP's structure and have it under its own name, synced; None: it is gone."""
+        """Verify each ZIP's structure and have its file synced, if any; None: it is gone."""
         found: list[Staged | ArchiveError | NotAZip | None] = []
-        moved = False
         for delivery in batch:
-            job, body = delivery.work.job, delivery.work.body
-            staged, part = self._places.zip(job), self._places.part(job)
-            if body is not None:
-                found.append(self._stage_held(body, part, staged))
-                del self._held[delivery.work.entry.key]
-                moved = True
-                continue
-            source = staged if staged.exists() else part
-            if not source.exists():
-                found.append(None)
-                continue
             try:
-                member = inspect(source, self._finishing.limits)
+                found.append(self._stage_one(delivery.work))
             except (ArchiveError, NotAZip) as error:
                 found.append(error)
-                continue
-            fsync_file(source)
-            if source is part:
-                os.replace(part, staged)
-                moved = True
-            found.append(Staged(member, staged.stat().st_size))
-        if moved:
-            fsync_dir(self._places.staging)
         return found
 
-    def _stage_held(self, body: bytes, part: Path, staged: Path) -> Staged | ArchiveError | NotAZip:
-        try:
-            member = inspect(body, self._finishing.limits)
-        except (ArchiveError, NotAZip) as error:
-            write_file(part, body, sync=False)  # where a refused archive is looked for
-            return error
-        write_file(part, body, sync=True)
-        os.replace(part, staged)
-        return Staged(member, len(body))
+    def _stage_one(self, work: Work) -> Staged | None:
+        limits, job, body = self._finishing.limits, work.job, work.body
+        if body is not None:
+            return Staged(inspect(body, limits), len(body))
+        staged, part = self._places.zip(job), self._places.part(job)
+        source = staged if staged.exists() else part
+        if not source.exists():
+            return None
+        member = inspect(source, limits)
+        fsync_file(source)
+        if source is part:
+            os.replace(part, staged)
+            fsync_dir(self._places.staging)
+        return Staged(member, staged.stat().st_size)
 
     def _keep_held(self) -> None:
         for work in self._held.values():
             # As a body that came whole and was not looked at. A disk that takes no more has ended
             # the run already; what it does not take is fetched again.
             with suppress(RunError):
-                write_file(self._places.part(work.job), work.body or b"", sync=False)
+                self._put_down(work, sync=False)
+
+    def _put_down(self, work: Work, *, sync: bool) -> None:
+        """Have a held ZIP in a file, where one is looked for."""
+        if work.body is not None:
+            write_file(self._places.part(work.job), work.body, sync=sync)
 
     def _unpack(
         self, whole: list[tuple[Delivery, Member]]
     ) -> list[tuple[Path, Extracted] | BulkfetchError | ExtractionCancelled]:
         """Publish the files of the first ones, until UNPACK_BYTES are written, one at least."""
-        ends: list[tuple[Path, Extracted] | BulkfetchError | ExtractionCancelled] = []
-        folders, written = set(), 0
-        for delivery, member in whole:
-            try:
-                final, extracted = self._unpack_one(delivery.work, member)
-            except (ArchiveError, NotAZip, PublishConflict, ExtractionCancelled) as error:
-                ends.append(error)
-                continue
-            ends.append((final, extracted))
-            folders.add(final.parent)
-            written += extracted.bytes
-            if written >= UNPACK_BYTES:
-                break
-        for folder in folders:
-            fsync_dir(folder)
+        extracted: list[Extracted | BulkfetchError | ExtractionCancelled] = []
+        written = 0
+        try:
+            with closing(Unsynced()) as unsynced:
+                for delivery, member in whole:
+                    try:
+                        one = self._extract(delivery.work, member, unsynced)
+                    except (ArchiveError, NotAZip, ExtractionCancelled) as error:
+                        extracted.append(error)
+                        continue
+                    extracted.append(one)
+                    written += one.bytes
+                    if written >= UNPACK_BYTES:
+                        break
+                unsynced.sync()
+            ends = [
+                one if isinstance(one, Exception) else self._publish(delivery.work, member, one)
+                for (delivery, member), one in zip(whole, extracted, strict=False)
+            ]
+        except BaseException:
+            # The disk's room may be what is lacking. Those published meanwhile have gone from here.
+            for delivery, _ in whole:
+                self._places.unpacked(delivery.work.job).unlink(missing_ok=True)
+            raise
+        if any(not isinstance(end, Exception) for end in ends):
+            fsync_dir(self._places.out)
         return ends
 
-    def _unpack_one(self, work: Work, member: Member) -> tuple[Path, Extracted]:
-        places, job, held = self._places, work.job, work.body is not None
-        staged, target = places.zip(job), places.unpacked(job)
-        final = places.published(job, member.suffix)
+    def _extract(self, work: Work, member: Member, unsynced: Unsynced) -> Extracted:
+        target = self._places.unpacked(work.job)
         # Large ones not beyond the cores: who waits for the disk leaves the core to others. A held
-        # one is unpacked in no time, and waits for the disk while it is open.
-        core = nullcontext() if held else self._cores
+        # one is unpacked in no time.
+        core = self._cores if work.body is None else nullcontext()
         try:
             with core:
-                extracted = extract(
-                    staged if work.body is None else work.body,
+                return extract(
+                    self._places.zip(work.job) if work.body is None else work.body,
                     member,
                     target,
                     self._finishing.limits,
                     cancelled=self._halted.is_set,
                     digest=self._finishing.sha256,
-                    sync=held,
+                    unsynced=unsynced,
                 )
-            if self._finishing.keep_zip:
-                _keep(staged, places.out / f"{job.id}.zip")
-            place(target, final, synced=held)
-        except BaseException:
+        except ExtractionCancelled:
             target.unlink(missing_ok=True)
             raise
+
+    def _publish(
+        self, work: Work, member: Member, extracted: Extracted
+    ) -> tuple[Path, Extracted] | PublishConflict:
+        target = self._places.unpacked(work.job)
+        final = self._places.published(work.job, member.suffix)
+        try:
+            if self._finishing.keep_zip:
+                self._keep_zip(work)
+            place(target, final)
+        except PublishConflict as error:
+            target.unlink()
+            return error
         return final, extracted
+
+    def _keep_zip(self, work: Work) -> None:
+        """Publish a second name of a staged ZIP, or a copy where links are not to be had."""
+        staged = self._places.zip(work.job)
+        copy = staged.with_suffix(".keep")
+        copy.unlink(missing_ok=True)
+        if work.body is not None:
+            write_file(copy, work.body, sync=False)
+        else:
+            try:
+                os.link(staged, copy)
+            except OSError:
+                shutil.copyfile(staged, copy)
+        publish(copy, self._places.out / f"{work.job.id}.zip")
 
     def _discard(self, work: Work) -> None:
         self._places.zip(work.job).unlink(missing_ok=True)
@@ -386,6 +420,7 @@ class Finisher:
 
     def _quarantine(self, work: Work) -> Path | None:
         """Keep a refused archive within the quarantine's size; the oldest go first."""
+        self._put_down(work, sync=False)
         staged, part = self._places.zip(work.job), self._places.part(work.job)
         source = staged if staged.exists() else part
         with self._sorting_out:  # another thread must not remove what this one looks at
@@ -412,14 +447,3 @@ class Finisher:
 
     def _say(self, kind: Kind, work: Work, message: str, **data: int | float | str) -> None:
         self._emit(Event(kind, message, work.job.account, work.job.id, data))
-
-
-def _keep(staged: Path, final: Path) -> None:
-    """Publish a second name of a staged ZIP, or a copy where links are not to be had."""
-    copy = staged.with_suffix(".keep")
-    copy.unlink(missing_ok=True)
-    try:
-        os.link(staged, copy)
-    except OSError:
-        shutil.copyfile(staged, copy)
-    publish(copy, final)

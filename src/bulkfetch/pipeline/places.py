@@ -39,6 +39,10 @@ class Places:
         """Where refused archives are kept for inspection."""
         return self.state / "quarantine"
 
+    @cached_property
+    def _prefix(self) -> str:
+        return os.path.join(self.out, "")
+
     def part(self, job: Job) -> Path:
         """A body on its way in."""
         return self.staging / f"{self.key(job)}.part"
@@ -61,7 +65,7 @@ class Places:
 
     def report(self, path: Path) -> str:
         """Give a path below the output folder as the user would write it."""
-        return os.path.join(self.shown, path.relative_to(self.out))
+        return os.path.join(self.shown, os.fspath(path).removeprefix(self._prefix))
 
     def prepare(self) -> None:
         """Make the folders. Raises OSError."""

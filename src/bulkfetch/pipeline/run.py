@@ -315,7 +315,7 @@ class Run(AsyncIterator[Outcome]):
             return None
 
         async def take(limit: int) -> list[Work]:
-            return [self._work(entry) for entry in await self._journal.take(account, limit)]
+            return [await self._work(entry) for entry in await self._journal.take(account, limit)]
 
         async def note(work: Work) -> None:
             await self._journal.attempted(work.entry, work.attempts)
@@ -332,10 +332,13 @@ class Run(AsyncIterator[Outcome]):
         lanes.start_soon(lane.run)
         return lane
 
-    def _work(self, entry: Entry) -> Work:
+    async def _work(self, entry: Entry) -> Work:
         recorded = entry.state == "downloaded"
-        staged = recorded or self._places.key(entry.job) in self._leftovers
-        return Work(entry, staged=staged, recorded=recorded, attempts=entry.attempts)
+        on_disk = self._places.key(entry.job) in self._leftovers
+        held = await self._journal.held(entry) if recorded and not on_disk else None
+        return Work(
+            entry, staged=recorded or on_disk, recorded=recorded, body=held, attempts=entry.attempts
+        )
 
     # --- outcomes --------------------------------------------------------------------------------
 

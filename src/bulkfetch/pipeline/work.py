@@ -22,12 +22,11 @@ if TYPE_CHECKING:
 class Work:
     """A job under way, with what its attempts have come to.
 
-    `entry` is its place in the journal. `staged` says that its ZIP is, or may be, complete in
-    staging, `recorded` that the journal says so; `body` is a small ZIP that has just come and is
-    held in memory, in staging or not yet. `attempts` counts result requests over all
-    runs. `tries`, `repeated` and `refetched` as in `transfer.decide.Standing`; `partial` is what a
-    broken attempt left, `furthest` the most bytes that any has left, `zip_bytes` the complete
-    ZIP's size.
+    `entry` is its place in the journal. `staged` says that its ZIP is, or may be, complete here,
+    `recorded` that the journal says so; `body` is a small ZIP, held in memory and, once recorded,
+    in the journal: it has no file. `attempts` counts result requests over all runs. `tries`,
+    `repeated` and `refetched` as in `transfer.decide.Standing`; `partial` is what a broken attempt
+    left, `furthest` the most bytes that any has left, `zip_bytes` the complete ZIP's size.
     """
 
     entry: Entry
