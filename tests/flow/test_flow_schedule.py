@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import pytest
 from tests.support.flow_clock import run_flow
-from tests.support.flows import account_specs, holding, ids, small, watch
+from tests.support.flows import account_specs, ids, small, watch
 from tests.support.zips import Item, pack
 
 from bulkfetch import Job, Outcome
@@ -143,10 +143,10 @@ def test_bodies_of_more_than_a_minute(tmp_path: Path, seats: int, second: int) -
     assert seen.report.ok
 
 
-def asked_of_a_slow_reader(out: Path, held_bytes: int) -> list[int]:
+def asked_of_a_slow_reader(out: Path, small_bytes: int) -> list[int]:
     """Read one outcome in an hour at first; give how many requests were made by then.
 
-    ZIPs of at most `held_bytes` are finished in company, three at a time, by one finisher.
+    ZIPs of at most `small_bytes` are finished in company, three at a time, by one finisher.
     """
     server: list[Sandbox] = []
     asked: list[int] = []
@@ -159,8 +159,8 @@ def asked_of_a_slow_reader(out: Path, held_bytes: int) -> list[int]:
     with (
         patch.object(outcomes, "WAITING_OUTCOMES", 4),
         patch.object(deliveries, "WAITING", 2),
+        patch.object(deliveries, "SMALL_BYTES", small_bytes),
         patch.object(deliveries, "BATCH_JOBS", 3),
-        holding(held_bytes),
     ):
         seen = run_flow(
             watch(
@@ -179,12 +179,12 @@ def asked_of_a_slow_reader(out: Path, held_bytes: int) -> list[int]:
 def test_slow_readers(tmp_path: Path) -> None:
     """Who reads the outcomes slowly holds up the requests: memory and disk do not fill."""
     # One is being read, four are told, eight finishers hold one, two wait for those, three seats.
-    assert asked_of_a_slow_reader(tmp_path / "out", held_bytes=0) == [18, 19]
+    assert asked_of_a_slow_reader(tmp_path / "out", small_bytes=0) == [18, 19]
 
 
 def test_slow_readers_of_small_results(tmp_path: Path) -> None:
     """The same where one finisher takes several at once: it holds a batch, and no more."""
-    first, second = asked_of_a_slow_reader(tmp_path / "out", held_bytes=1 << 20)
+    first, second = asked_of_a_slow_reader(tmp_path / "out", small_bytes=1 << 20)
     assert 1 + 4 + 2 + 3 < first <= 1 + 4 + 3 + 2 + 3
     assert second <= first + 1 + 3
 

@@ -11,11 +11,13 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from bulkfetch.pipeline.lane import Lane
 from bulkfetch.pipeline.work import Work
 
-# ZIPs of at most this size are held in memory, then in the journal, and finished in company: for
-# these the steps around the bytes (files, hops to a thread, commits, folder fsyncs) are all of the
-# cost. Larger ones would wait in vain. Waiting, in a batch and in flight there may be 110 of them.
-HELD_BYTES = 64 << 10
+# ZIPs of at most this size are finished in company: for these the steps around the bytes (hops to
+# a thread, journal entries, syncs) are most of the cost. Larger ones would wait in vain.
+SMALL_BYTES = 256 << 10
 BATCH_JOBS = 32
+# ZIPs of at most this size have no file: they are held in memory, then in the journal. Waiting, in
+# a batch and in flight there may be 110 of them, 14 MB.
+HELD_BYTES = 128 << 10
 # Of each kind so many wait at most; then the lanes do.
 WAITING = 64
 
@@ -33,7 +35,7 @@ class Delivery(NamedTuple):
     @property
     def is_small(self) -> bool:
         """Whether it is worth finishing in company."""
-        return self.work.body is not None
+        return not self.salvaged and (self.work.zip_bytes or 0) <= SMALL_BYTES
 
 
 class Deliveries:

@@ -305,6 +305,8 @@ class Finisher:
                 found.append(self._stage_one(delivery.work))
             except (ArchiveError, NotAZip) as error:
                 found.append(error)
+        if any(delivery.work.body is None for delivery in batch):
+            fsync_dir(self._places.staging)
         return found
 
     def _stage_one(self, work: Work) -> Staged | None:
@@ -319,7 +321,6 @@ class Finisher:
         fsync_file(source)
         if source is part:
             os.replace(part, staged)
-            fsync_dir(self._places.staging)
         return Staged(member, staged.stat().st_size)
 
     def _keep_held(self) -> None:
