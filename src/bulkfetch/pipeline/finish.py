@@ -305,7 +305,8 @@ class Finisher:
                 found.append(self._stage_one(delivery.work))
             except (ArchiveError, NotAZip) as error:
                 found.append(error)
-        if any(delivery.work.body is None for delivery in batch):
+        pairs = zip(batch, found, strict=True)
+        if any(isinstance(one, Staged) and each.work.body is None for each, one in pairs):
             fsync_dir(self._places.staging)
         return found
 
