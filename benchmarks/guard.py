@@ -84,12 +84,12 @@ def of_stream(calls: Counter[str], megabytes: float) -> list[Bound]:
 def of_jobs(calls: Counter[str], jobs: int) -> list[Bound]:
     """Judge the calls that so many small jobs took."""
     return [
-        Bound("fsyncs per job", _sum(calls, "fsync", "fdatasync", "syncfs") / jobs, 7),
-        Bound("files opened per job", _sum(calls, "openat", "open") / jobs, 8),
+        Bound("fsyncs per job", _sum(calls, "fsync", "fdatasync", "syncfs") / jobs, 4),
+        Bound("files opened per job", _sum(calls, "openat", "open") / jobs, 4),
         Bound("sent per job", _sum(calls, "sendto", "sendmsg") / jobs, 8),
         Bound("connections per job", _sum(calls, "connect") / jobs, 0.1),
         Bound("threads started per job", _sum(calls, "clone", "clone3") / jobs, 0.1),
-        Bound("all calls but waiting per job", _working(calls) / jobs, 200),
+        Bound("all calls but waiting per job", _working(calls) / jobs, 150),
     ]
 
 

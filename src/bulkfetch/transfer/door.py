@@ -100,6 +100,7 @@ class Door:
         self._window = window
         self._tokens = tokens
         self._guards = guards
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=guards.connect_s)
         self._turn = turn or Turn()
         self._clock = clock  # wall time, for Retry-After dates only
         userinfo, _, _ = (remote.proxy or "").partition("://")[2].rpartition("@")
@@ -150,7 +151,7 @@ class Door:
             allow_redirects=False,
             read_bufsize=READ_BUFFER_BYTES,
             proxy=remote.proxy,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=guards.connect_s),
+            timeout=self._timeout,
             middlewares=(gate(self._window, self._tokens, attempt, guards.headers_s),),
         )
         try:
