@@ -11,8 +11,8 @@ import socket
 import ssl
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -125,10 +125,12 @@ def answers_section(found: dict[str, tuple[Ending, Ending]]) -> str:
 # --- ways to the server ---------------------------------------------------------------------------
 
 
-def _closed_port() -> int:
+@contextmanager
+def _closed_port() -> Iterator[int]:
+    """A port at which nobody listens, and that nobody else is given meanwhile."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+        yield int(taken.getsockname()[1])
 
 
 @asynccontextmanager
@@ -180,7 +182,8 @@ async def ways(folder: Path) -> list[tuple[str, str, Ending, str]]:
         def add(name: str, does: str, url: str, **more: Any) -> None:
             rows[name] = does, account(url, name, token_of(name), **more)
 
-        add("connect_refused", "Nobody listens at the port.", f"http://127.0.0.1:{_closed_port()}")
+        closed = stack.enter_context(_closed_port())
+        add("connect_refused", "Nobody listens at the port.", f"http://127.0.0.1:{closed}")
         add("host_unknown", "The host's name is not known to DNS.", "https://nothing.invalid")
         add("tls_private_authority", "The certificate's authority is the ca_file's.", good,
             ca_file=ca_file)  # fmt: skip
@@ -200,7 +203,7 @@ async def ways(folder: Path) -> list[tuple[str, str, Ending, str]]:
         add("plain_to_tls", "The server speaks TLS where plain HTTP is due.",
             good.replace("https:", "http:"))  # fmt: skip
         add("proxy_refused", "Nobody listens at the proxy's port.", "https://api.invalid",
-            proxies=explicit(f"http://127.0.0.1:{_closed_port()}"))  # fmt: skip
+            proxies=explicit(f"http://127.0.0.1:{closed}"))  # fmt: skip
         for answer in ANSWERS:
             proxy = await stack.enter_async_context(recording_proxy(answer=answer))
             does = {
