@@ -335,6 +335,8 @@ class Finisher:
         """Have a held ZIP in a file, where one is looked for."""
         if work.body is not None:
             write_file(self._places.part(work.job), work.body, sync=sync)
+            if sync:
+                fsync_dir(self._places.staging)
 
     def _unpack(
         self, whole: list[tuple[Delivery, Member]]
