@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -13,12 +14,14 @@ from unittest.mock import patch
 
 from tests.support.flow_clock import run_flow
 from tests.support.flows import Seen, holding, ids, small, watch
+from tests.support.journals import drain, opened
 from tests.support.zips import Item, pack
 
 from bulkfetch import Job, disk
 from bulkfetch.archive import Limits, extract, inspect
-from bulkfetch.journal import Journal
+from bulkfetch.journal import Journal, Whole
 from bulkfetch.pipeline import finish
+from bulkfetch.sandbox import Sandbox
 
 
 @contextmanager
@@ -157,6 +160,27 @@ def test_a_kept_zip_of_a_held_one(tmp_path: Path) -> None:
     assert kept < steps.index("rename .out → .csv")
     name = f"{ids(1)[0]}.zip"
     assert (tmp_path / "held" / name).read_bytes() == (tmp_path / "file" / name).read_bytes()
+
+
+def test_a_held_zip_counts_more_than_what_was_put_down_of_it(tmp_path: Path) -> None:
+    """A kill can cut short the file that a held ZIP is put into: nothing is asked for again."""
+    out, job_id = tmp_path / "out", ids(1)[0]
+    body = Sandbox(small()).zip_of(job_id)
+    archive = body.read(0, body.length)
+    part = out / ".bulkfetch" / "staging" / f"default.{job_id}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(archive[:9])
+
+    async def hold() -> None:
+        async with opened(out) as journal:
+            await journal.admit([Job(job_id)])
+            (entry,) = await drain(journal)
+            await journal.all_downloaded([Whole(entry, len(archive), 1, archive)])
+
+    asyncio.run(hold())
+    seen = run_flow(watch(small(), [Job(job_id)], out))
+    assert (seen.report.done, seen.report.requests) == (1, 0)
+    assert not part.exists()
 
 
 def test_kept_zips_without_links(tmp_path: Path) -> None:

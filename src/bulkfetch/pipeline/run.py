@@ -335,7 +335,10 @@ class Run(AsyncIterator[Outcome]):
     async def _work(self, entry: Entry) -> Work:
         recorded = entry.state == "downloaded"
         on_disk = self._places.key(entry.job) in self._leftovers
-        held = await self._journal.held(entry) if recorded and not on_disk else None
+        held = await self._journal.held(entry) if recorded else None
+        if held is not None and on_disk:
+            # Put down when a run ended, perhaps not to its last byte; the journal's is whole.
+            self._places.part(entry.job).unlink(missing_ok=True)
         return Work(
             entry, staged=recorded or on_disk, recorded=recorded, body=held, attempts=entry.attempts
         )

@@ -32,8 +32,8 @@ class Standing(NamedTuple):
     """How an account stands.
 
     `share` is what 429s have taught. `filled` counts the uses that still fill a slot by this
-    process's settings, `out` those of them that are not settled. `since` says how long this
-    process has waited, now where it did not; `others` are those that wait too.
+    process's settings, `out` those of them that are not settled. `since` is when this process
+    began to wait, now where it does not; `others` are those that wait too.
     """
 
     share: Share
