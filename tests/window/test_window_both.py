@@ -133,6 +133,104 @@ def test_a_permit_granted_to_a_cancelled_waiter_goes_to_the_next(make: Make) -> 
     assert run_virtual(main()) == pytest.approx(0.5, abs=1e-3)
 
 
+def test_several_are_taken_together_as_many_as_are_free(make: Make) -> None:
+    """Who asks for several gets one at least and what else is free, no more than asked for."""
+
+    async def main() -> list[tuple[float, int]]:
+        window = await make()
+        taken = []
+        for most in (4, 99, 3, 99):
+            permits = await window.acquire_some(most)
+            taken.append((now(), len(permits)))
+            for permit in permits:
+                permit.answered()
+        await window.aclose()
+        return taken
+
+    grants = run_virtual(main())
+    assert [count for _, count in grants] == [4, 6, 3, 7]
+    assert [at for at, _ in grants] == near(0, 0, 61, 61)
+
+
+def test_several_granted_to_a_cancelled_waiter_go_to_the_next(make: Make) -> None:
+    """A cancel in the very step of the grant loses none of its slots."""
+
+    async def main() -> tuple[float, int]:
+        window = await make()
+        for permit in await window.acquire_some(10):
+            permit.answered()
+
+        async def cancel() -> None:
+            permit = await window.acquire()
+            cancelled.cancel()  # which was granted the other nine, and has not run since
+            permit.answered()
+
+        first = asyncio.create_task(cancel())
+        await asyncio.sleep(0)
+        cancelled = asyncio.create_task(window.acquire_some(10))
+        following = asyncio.create_task(window.acquire_some(10))
+        permits = await following
+        permits += await window.acquire_some(10)
+        granted_at = now()
+        for permit in permits:
+            permit.answered()
+        await first
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        await window.aclose()
+        return granted_at, len(permits)
+
+    granted_at, count = run_virtual(main())
+    assert granted_at == pytest.approx(61, abs=1e-3)
+    assert count == 9
+
+
+@pytest.mark.parametrize("most", [2, 10])
+def test_however_many_are_asked_for_a_probe_goes_alone(make: Make, most: int) -> None:
+    """After a 429 one goes, and the others follow together only when it was answered."""
+
+    async def main() -> list[int]:
+        window = await make()
+        (await window.acquire()).rejected(None)
+        (probe,) = await window.acquire_some(most)
+        following = asyncio.create_task(window.acquire_some(most))
+        await asyncio.sleep(5)
+        assert not following.done()
+        probe.answered()
+        permits = await following
+        for permit in permits:
+            permit.answered()
+        await window.aclose()
+        return [len(permits), window.in_flight_cap or 0]
+
+    # One in flight went wrong, so nothing speaks for a cap; five slots or more are left of ten.
+    count, cap = run_virtual(main())
+    assert count == min(most, 4)
+    assert cap == 0
+
+
+def test_however_many_are_asked_for_no_more_are_in_flight_than_went_well(make: Make) -> None:
+    """A cap on requests in flight bounds what is taken together, those under way counted."""
+
+    async def main() -> tuple[list[int], int | None]:
+        window = await make()
+        permits = await window.acquire_some(5)
+        for permit in permits[:4]:
+            permit.answered()
+        permits[4].rejected(None)
+        (await window.acquire()).answered()
+        first = await window.acquire_some(2)
+        rest = await window.acquire_some(10)
+        for permit in first + rest:
+            permit.answered()
+        await window.aclose()
+        return [len(first), len(rest)], window.in_flight_cap
+
+    taken, cap = run_virtual(main())
+    assert cap == 4
+    assert taken == [2, 2]
+
+
 def test_mass_cancellation_leaves_the_line_in_order(make: Make) -> None:
     """Ten thousand who give up at once, while a slot frees, do not hold up the one behind them."""
 
@@ -359,7 +457,8 @@ def test_one_timer_however_many_wait(make: Make, waiting: int) -> None:
         assert [future.done() for future in futures[:11]] == [True] * 10 + [False]
         assert loop.live_timers() <= 1
         for future in futures[:10]:
-            future.result().answered()
+            (permit,) = future.result()
+            permit.answered()
         await window.aclose()
         for one in line:
             one.close()

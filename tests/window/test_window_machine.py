@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sqlite3
 import stat
@@ -93,6 +94,67 @@ def test_equal_runs_get_equal_parts_of_one_window(tmp_path: Path, processes: int
     assert len(together) >= 290
     for mine in grants:
         assert abs(len(mine) - len(together) / processes) <= 0.1 * len(together) / processes
+
+
+def test_who_asks_for_several_gets_one_at_a_time_while_another_waits(tmp_path: Path) -> None:
+    """What is taken together must not be what another process has waited for."""
+
+    async def main() -> tuple[list[int], list[float]]:
+        greedy, other = await window_in(tmp_path), await window_in(tmp_path)
+        taken: list[int] = []
+        grants: list[float] = []
+
+        async def use_all() -> None:
+            while now() < 180:
+                permits = await greedy.acquire_some(10)
+                taken.append(len(permits))
+                for permit in permits:
+                    permit.answered()
+
+        await asyncio.gather(use_all(), use_until(other, 180, grants))
+        await greedy.aclose()
+        await other.aclose()
+        return taken, grants
+
+    taken, grants = run_virtual(main())
+    assert taken[0] == 10
+    assert set(taken[1:-1]) == {1}
+    assert len(grants) == 10
+
+
+def test_several_are_one_look_into_the_file(tmp_path: Path) -> None:
+    """Ten that leave together cost one transaction, and so do their answers."""
+
+    async def main() -> list[str]:
+        window = await window_in(tmp_path)
+        done: list[str] = []
+        window._book._db.set_trace_callback(done.append)  # type: ignore[attr-defined]
+        for permit in await window.acquire_some(10):
+            permit.answered()
+        await asyncio.sleep(1)
+        await window.aclose()
+        return [each for each in done if each.startswith("BEGIN")]
+
+    assert len(run_virtual(main())) == 3  # the ten, their answers, and the ticket given up
+
+
+def test_more_rows_than_one_statement_writes(tmp_path: Path) -> None:
+    """A wide window gives a statement's worth at a time, and all their answers are written."""
+
+    async def main() -> tuple[list[int], int]:
+        wide = WindowSettings(requests=250)
+        window, other = await window_in(tmp_path, wide), await window_in(tmp_path, wide)
+        permits = [await window.acquire_some(250) for _ in range(3)]
+        for permit in itertools.chain(*permits):
+            permit.answered()
+        await asyncio.sleep(1)
+        free, in_flight = other.state().free, other.state().in_flight
+        await window.aclose()
+        await other.aclose()
+        assert in_flight == 0
+        return [len(some) for some in permits], free
+
+    assert run_virtual(main()) == ([100, 100, 50], 0)
 
 
 def test_a_newcomer_is_not_starved_by_a_long_line(tmp_path: Path) -> None:

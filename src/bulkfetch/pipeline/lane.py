@@ -34,7 +34,7 @@ from bulkfetch.transfer.attempt import Attempt, Partial
 from bulkfetch.transfer.decide import Decision, Next, Standing, decide
 
 if TYPE_CHECKING:
-    from bulkfetch.window import Window
+    from bulkfetch.window import Permit, Window
 
 # Jobs of one lane that are neither untouched nor ended: in flight, waiting to be tried again,
 # being unpacked. Reached only when retries pile up; first tries then wait for some of them to end.
@@ -152,20 +152,34 @@ class Lane:
         while await self._job_at_hand(tasks):
             await self._room.wait()
             await self._seats.acquire()
+            seats = 1
+            permits: list[Permit] = []
             try:
                 await self._fit_in()
-                permit = await self._line.window.acquire()
-            except BaseException:
-                self._seats.release()
-                raise
-            if anyio.current_time() < self._hold_until:
-                # While this one waited, others found that there is no connection.
-                permit.unused()
-                self._seats.release()
-                continue
-            attempt = Attempt(permit=permit, permit_at=boottime())
-            self._in_flight.add(attempt)  # here: the next one looks before this one has begun
-            tasks.start_soon(self._attempt, self._waiting.take(), attempt)
+                seats += self._take_more_seats()
+                permits = await self._line.window.acquire_some(seats)
+            finally:
+                for _ in range(seats - len(permits)):
+                    self._seats.release()
+            now = anyio.current_time()
+            for permit in permits:
+                if now < self._hold_until:
+                    # While this one waited, others found that there is no connection.
+                    permit.unused()
+                    self._seats.release()
+                    continue
+                attempt = Attempt(permit=permit, permit_at=boottime())
+                self._in_flight.add(attempt)  # here: the next look is before this one has begun
+                tasks.start_soon(self._attempt, self._waiting.take(now), attempt)
+
+    def _take_more_seats(self) -> int:
+        """Take the seats of all that may start beside the first; say how many these are."""
+        more = min(self._waiting.ready(anyio.current_time()) - 1, self._seats.value)
+        if cap := self._line.window.in_flight_cap:
+            more = min(more, cap - len(self._in_flight) - 1)
+        for _ in range(more):
+            self._seats.acquire_nowait()
+        return more
 
     async def _job_at_hand(self, tasks: anyio.abc.TaskGroup) -> bool:
         """Wait for a job that wants a request; False when there will be none."""

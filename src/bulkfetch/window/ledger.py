@@ -23,7 +23,7 @@ import math
 import os
 import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -48,6 +48,8 @@ HEAL_S = 1.0
 # half of the transactions of who asks often. Its stamp is of its own time, so no slot comes later
 # for this process; for another one by no more than it waits between two looks.
 TOGETHER_S = 0.002
+# Rows that one statement writes at most. Older SQLite takes 999 values in one.
+MOST_ROWS = 100
 # How long aclose tries to write what is still unwritten; the leases stand in for the rest.
 LAST_WORDS_S = 2.0
 LAST_TRY_S = 0.01
@@ -91,6 +93,7 @@ class Ledger:
         # How long after the moment it announced a ticket's holder may look again.
         self._slack_s = min(max(settings.period_s / 30, 0.1), 2.0)
         self._out: set[Lease] = set()
+        self._answered: list[tuple[int, float]] = []  # not yet written: the use, and when
         self._unwritten: list[Callable[[], None]] = []
         self._write_at = math.inf
         self._answers = 0  # written in this transaction, and not yet in the share
@@ -105,15 +108,15 @@ class Ledger:
 
     # --- the book --------------------------------------------------------------------------------
 
-    def take(self, waiting: int) -> Slot | float:
-        """Give a free slot, or the seconds after which to ask again."""
-        taken = self._do(self._take)
+    def take(self, waiting: int, most: int) -> Sequence[Slot] | float:
+        """Give free slots, `most` at most, or the seconds after which to ask again."""
+        taken = self._do(partial(self._take, most))
         if self._own is not None:
-            return self._own.take(waiting)
+            return self._own.take(waiting, most)
         if taken is None:
             return self._again_s()
-        if isinstance(taken, Lease):
-            self._out.add(taken)
+        if not isinstance(taken, float):
+            self._out.update(taken)
             self._renew_at = min(self._renew_at, self._now() + self._lease_s / 3)
         return taken
 
@@ -123,12 +126,11 @@ class Ledger:
             self._out.discard(slot)
             if self._own is None:
                 now = self._now()
-                write = partial(self._settle, slot, end, retry_after_s, now)
                 if end == "answered" and not slot.probe:
-                    self._unwritten.append(write)
+                    self._answered.append((slot.use, now))
                     self._write_at = min(self._write_at, now + TOGETHER_S)
                 else:  # others may go on, or must not
-                    self._write(write)
+                    self._write(partial(self._settle, slot, end, retry_after_s, now))
                 return True  # where that showed the file to have failed, `_own` knows enough
         return self._own is None or self._own.settle(slot, end, retry_after_s)
 
@@ -143,7 +145,7 @@ class Ledger:
             self._write(self._renew)
         if self._now() >= self._write_at:
             self._do(None)
-            if self._unwritten:
+            if self._is_behind:
                 return self._again_s()
         return max(0.0, min(self._renew_at, self._write_at) - self._now())
 
@@ -159,7 +161,7 @@ class Ledger:
 
     def state(self, waiting: int) -> WindowState:
         """Say how things stand, over all processes of the machine."""
-        if self._unwritten:
+        if self._is_behind:
             self._do(None)  # which may show the file to have failed
         if self._own is None:
             try:
@@ -180,13 +182,13 @@ class Ledger:
         try:
             self.leave()
             for _ in range(int(LAST_WORDS_S / LAST_TRY_S)):
-                if not self._unwritten:
+                if not self._is_behind:
                     break
                 await asyncio.sleep(LAST_TRY_S)
                 self._do(None)
         finally:
             self._ended = True
-            self._unwritten.clear()
+            self._all_written()
             self._db.close()
 
     # --- transactions ----------------------------------------------------------------------------
@@ -207,7 +209,9 @@ class Ledger:
             if os.stat(self._path).st_ino != self._inode:
                 raise FileNotFoundError
             self._db.execute("BEGIN IMMEDIATE")
-            self._answers = 0
+            for at in range(0, len(self._answered), MOST_ROWS):
+                self._rows.settled(self._answered[at : at + MOST_ROWS], taken=True)
+            self._answers = len(self._answered)
             for write in self._unwritten:
                 write()
             if body is not None:
@@ -217,18 +221,27 @@ class Ledger:
             self._db.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             with suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
+                self._db.rollback()
             if not (isinstance(error, sqlite3.Error) and is_busy(error)):
                 self._fail("it was removed" if isinstance(error, OSError) else str(error))
             return None
         except BaseException:
-            self._db.execute("ROLLBACK")
+            self._db.rollback()
             raise
-        self._unwritten.clear()
-        self._write_at = math.inf
+        self._all_written()
         for event in told:
             self._on_event(event)
         return result
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether the file does not yet know everything."""
+        return bool(self._answered or self._unwritten)
+
+    def _all_written(self) -> None:
+        self._answered.clear()
+        self._unwritten.clear()
+        self._write_at = math.inf
 
     def _write(self, write: Callable[[], None]) -> None:
         """Do `write` now, or as soon as the file is free."""
@@ -240,7 +253,7 @@ class Ledger:
         """Go on with a book of the process's own, as one that knows nothing of the others."""
         for_s = self._settings.refill_s + self._settings.grace_s
         self._own = SlotBook(self._settings, self._on_event, for_s, in_flight=len(self._out))
-        self._unwritten.clear()
+        self._all_written()
         self._on_event(fallback(f"{self._path}: {why}", for_s))
 
     def _again_s(self) -> float:
@@ -248,23 +261,23 @@ class Ledger:
 
     # --- inside a transaction --------------------------------------------------------------------
 
-    def _take(self) -> Lease | float:
+    def _take(self, most: int) -> list[Lease] | float:
         now = self._now()
         healed = now >= self._heal_at
         if healed:
             self._heal(now)
-        taken = self._look(now)
+        taken = self._look(now, most)
         if isinstance(taken, float) and not healed:
             # It may be for a stamp that was to be healed that nothing is free.
             self._heal(now)
-            taken = self._look(now)
+            taken = self._look(now, most)
         return taken
 
     def _heal(self, now: float) -> None:
         self._rows.heal(now)
         self._heal_at = now + HEAL_S
 
-    def _look(self, now: float) -> Lease | float:
+    def _look(self, now: float, most: int) -> list[Lease] | float:
         share, filled, in_flight, since, others = self._rows.standing(now)
         share = self._answers_taken_in(share, now)
         share = self._learn(share, shares.aged(share, self._settings, now), now)
@@ -292,12 +305,20 @@ class Ledger:
             part_used = sum(use.owner == self._owner for use in uses) * (len(others) + 1) >= limit
             return self._wait(now, since, self._slack_s / 4 if part_used else self._turn_s)
         self._learn(share, after, now)
-        use = self._rows.lease(now)
+        count = min(most, limit - filled, MOST_ROWS)
+        if probe or others:
+            count = 1  # the next one is judged anew
+        elif after.in_flight_cap is not None:
+            count = min(count, after.in_flight_cap - in_flight)
+        leases = [
+            Lease(in_flight=in_flight + number, probe=probe, use=use)
+            for number, use in enumerate(self._rows.lease(now, count), 1)
+        ]
         # Believed a moment longer: who is served one by one still waits in between. Written anew
         # where somebody may look at it.
         if others or now + self._slack_s / 2 > self._believed_until:
             self._ticket(now, now + self._slack_s)
-        return Lease(in_flight=in_flight + 1, probe=probe, use=use)
+        return leases
 
     def _wait(self, now: float, since: float, wait_s: float) -> float:
         self._ticket(since, now + wait_s + self._slack_s)
@@ -308,10 +329,6 @@ class Ledger:
         self._believed_until = until
 
     def _settle(self, lease: Lease, end: End, retry_after_s: float | None, now: float) -> None:
-        if end == "answered" and not lease.probe:
-            self._rows.settled(lease.use, now, taken=True)
-            self._answers += 1
-            return
         share = self._answers_taken_in(self._rows.share(), now)
         if end == "rejected":
             after = shares.rejected(
@@ -331,7 +348,7 @@ class Ledger:
             self._rows.unused(lease.use)
         else:
             at = now + self._settings.grace_s if end == "lost" else now
-            self._rows.settled(lease.use, at, taken=end == "answered")
+            self._rows.settled([(lease.use, at)], taken=end == "answered")
         self._learn(share, after, now)
 
     def _answers_taken_in(self, share: Share, now: float) -> Share:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from bulkfetch.window.share import Share
@@ -70,20 +71,22 @@ class Rows:
             "SELECT id FROM account WHERE key = ?", (account_key,)
         ).fetchone()
 
-    def lease(self, now: float) -> int:
-        """Write a use that begins now, and name its row."""
-        row = self._db.execute(
-            "INSERT INTO use (account, at, owner) VALUES (?, ?, ?)",
-            (self.account, now + self._lease_s, self.owner),
-        )
-        return int(row.lastrowid or 0)
+    def lease(self, now: float, count: int) -> range:
+        """Write uses that begin now, and name their rows, which AUTOINCREMENT numbers in a row."""
+        last = self._db.execute(
+            f"INSERT INTO use (account, at, owner) VALUES {_times(count, '(?, ?, ?)')}",
+            (self.account, now + self._lease_s, self.owner) * count,
+        ).lastrowid
+        assert last is not None, "it inserts"
+        return range(last - count + 1, last + 1)
 
-    def settled(self, use: int, at: float, taken: bool) -> None:
-        """Write when a use was over; anew if its row is gone, its lease having ended long ago."""
+    def settled(self, ends: Sequence[tuple[int, float]], *, taken: bool) -> None:
+        """Write when uses were over; anew if a row is gone, its lease having ended long ago."""
         self._db.execute(
-            "INSERT INTO use (id, account, at, owner, settled, taken) VALUES (?, ?, ?, ?, 1, ?)"
+            "INSERT INTO use (id, at, account, owner, settled, taken)"
+            f" VALUES {_times(len(ends), '(?, ?, ?, ?, 1, ?)')}"
             " ON CONFLICT DO UPDATE SET at = excluded.at, settled = 1, taken = excluded.taken",
-            (use, self.account, at, self.owner, taken),
+            [value for end in ends for value in (*end, self.account, self.owner, taken)],
         )
 
     def unused(self, use: int) -> None:
@@ -185,3 +188,8 @@ class Rows:
             "UPDATE account SET share = ? WHERE id = ?",
             (json.dumps(known) if known else None, self.account),
         )
+
+
+def _times(count: int, row: str) -> str:
+    """Give the VALUES of several rows: each statement costs a hand-over, however many it writes."""
+    return ", ".join([row] * count)

@@ -63,8 +63,17 @@ class SlotBook:
         self._order = itertools.count()
         self._out = in_flight
 
-    def take(self, waiting: int) -> Slot | float:
-        """Give a free slot, or the seconds after which to ask again."""
+    def take(self, waiting: int, most: int) -> list[Slot] | float:
+        """Give free slots, `most` at most, or the seconds after which to ask again."""
+        slot = self._take()
+        if isinstance(slot, float):
+            return slot
+        slots = [slot]
+        while len(slots) < most and not isinstance(slot := self._take(), float):
+            slots.append(slot)
+        return slots
+
+    def _take(self) -> Slot | float:
         now = self._now()
         self._drip(now)
         share, probe = self._share, False

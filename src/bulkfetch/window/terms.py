@@ -143,6 +143,14 @@ class Window(Protocol):
         """
         ...
 
+    async def acquire_some(self, most: int) -> list[Permit]:
+        """Wait as `acquire` does, then take what else is free now: one permit, at most `most`.
+
+        For who can send several requests at once: in a window of all processes a slot is a look
+        into a file, and this is one look for all.
+        """
+        ...
+
     @property
     def in_flight_cap(self) -> int | None:
         """How many requests at once the account seems to bear, None where nothing is known.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
@@ -25,10 +26,11 @@ class Book(Protocol[S]):
         """As `terms.Window` says."""
         ...
 
-    def take(self, waiting: int) -> S | float:
-        """Give a slot, or the seconds after which to ask again; inf: when something is settled.
+    def take(self, waiting: int, most: int) -> Sequence[S] | float:
+        """Give 1 to `most` slots, or the seconds after which to ask again.
 
-        `waiting` is how many stand in line, the one who asks included.
+        inf: when something is settled. `waiting` is how many stand in line, the one who asks
+        included.
         """
         ...
 
@@ -59,7 +61,8 @@ class Turnstile(Generic[S]):
     def __init__(self, book: Book[S]) -> None:
         self._loop = asyncio.get_running_loop()
         self._book = book
-        self._line: OrderedDict[asyncio.Future[Permit], None] = OrderedDict()
+        # Who waits, and for how many at most.
+        self._line: OrderedDict[asyncio.Future[list[Permit]], int] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
 
@@ -68,24 +71,22 @@ class Turnstile(Generic[S]):
 
         Raises RuntimeError once the window is closed for good. If cancelled: nothing is held.
         """
-        if self._ended:
-            raise RuntimeError("the window is closed for good")
-        if asyncio.get_running_loop() is not self._loop:
-            raise RuntimeError("a window belongs to the event loop it was made in")
-        if not self._line:
-            slot = self._book.take(1)
-            self._arm(min(slot if isinstance(slot, float) else math.inf, self._book.upkeep()))
-            if not isinstance(slot, float):
-                return Permit(self._loop, partial(self._settle, slot))
-        mine: asyncio.Future[Permit] = self._loop.create_future()
-        self._line[mine] = None
+        mine = self._ask(1)
+        try:
+            (permit,) = await mine
+        except asyncio.CancelledError:
+            self._give_up(mine)
+            raise
+        return permit
+
+    async def acquire_some(self, most: int) -> list[Permit]:
+        """Wait as `acquire` does, then take what else is free now: one permit, at most `most`."""
+        # Not one in terms of the other: of those who wait there may be a hundred thousand.
+        mine = self._ask(most)
         try:
             return await mine
         except asyncio.CancelledError:
-            if mine in self._line:
-                self._leave(mine)
-            elif not mine.cancelled() and mine.exception() is None:
-                mine.result().unused()  # granted in the same step: the next one gets it
+            self._give_up(mine)
             raise
 
     @property
@@ -113,23 +114,49 @@ class Turnstile(Generic[S]):
                 waiter.set_exception(RuntimeError("the window is closed for good"))
         await self._book.aclose()
 
+    def _ask(self, most: int) -> asyncio.Future[list[Permit]]:
+        """Take what is free, or stand in line."""
+        if self._ended:
+            raise RuntimeError("the window is closed for good")
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("a window belongs to the event loop it was made in")
+        mine: asyncio.Future[list[Permit]] = self._loop.create_future()
+        if not self._line:
+            slots = self._book.take(1, most)
+            self._arm(min(slots if isinstance(slots, float) else math.inf, self._book.upkeep()))
+            if not isinstance(slots, float):
+                mine.set_result(self._permits(slots))
+                return mine
+        self._line[mine] = most
+        return mine
+
+    def _give_up(self, mine: asyncio.Future[list[Permit]]) -> None:
+        if mine in self._line:
+            self._leave(mine)
+        elif not mine.cancelled() and mine.exception() is None:
+            for permit in mine.result():
+                permit.unused()  # granted in the same step: the next one gets it
+
     def _serve(self) -> None:
         """Grant what can be granted now; set the timer for the rest."""
         delay_s, line = math.inf, self._line
         while line:
-            waiter = next(iter(line))
+            waiter, most = next(iter(line.items()))
             if waiter.done():  # cancelled, and its task has not yet run and left by itself
                 self._leave(waiter)
                 continue
-            slot = self._book.take(len(line))
-            if isinstance(slot, float):
-                delay_s = slot
+            slots = self._book.take(len(line), most)
+            if isinstance(slots, float):
+                delay_s = slots
                 break
             del line[waiter]
-            waiter.set_result(Permit(self._loop, partial(self._settle, slot)))
+            waiter.set_result(self._permits(slots))
         self._arm(min(delay_s, self._book.upkeep()))
 
-    def _leave(self, waiter: asyncio.Future[Permit]) -> None:
+    def _permits(self, slots: Sequence[S]) -> list[Permit]:
+        return [Permit(self._loop, partial(self._settle, slot)) for slot in slots]
+
+    def _leave(self, waiter: asyncio.Future[list[Permit]]) -> None:
         del self._line[waiter]
         if not self._line:
             self._book.leave()
