@@ -175,8 +175,6 @@ class Lane:
     def _take_more_seats(self) -> int:
         """Take the seats of all that may start beside the first; say how many these are."""
         more = min(self._waiting.ready(anyio.current_time()) - 1, self._seats.value)
-        if cap := self._line.window.in_flight_cap:
-            more = min(more, cap - len(self._in_flight) - 1)
         for _ in range(more):
             self._seats.acquire_nowait()
         return more

@@ -305,11 +305,9 @@ class Ledger:
             part_used = sum(use.owner == self._owner for use in uses) * (len(others) + 1) >= limit
             return self._wait(now, since, self._slack_s / 4 if part_used else self._turn_s)
         self._learn(share, after, now)
-        count = min(most, limit - filled, MOST_ROWS)
-        if probe or others:
-            count = 1  # the next one is judged anew
-        elif after.in_flight_cap is not None:
-            count = min(count, after.in_flight_cap - in_flight)
+        # One by one where others wait, or an account has refused: the next one is judged anew.
+        alone = probe or others or shares.restrained(after, self._settings)
+        count = 1 if alone else min(most, limit - filled, MOST_ROWS)
         leases = [
             Lease(in_flight=in_flight + number, probe=probe, use=use)
             for number, use in enumerate(self._rows.lease(now, count), 1)

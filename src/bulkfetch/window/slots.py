@@ -69,7 +69,8 @@ class SlotBook:
         if isinstance(slot, float):
             return slot
         slots = [slot]
-        while len(slots) < most and not isinstance(slot := self._take(), float):
+        # One by one where a 429 was: the next one is judged anew.
+        while self._plain and len(slots) < most and not isinstance(slot := self._take(), float):
             slots.append(slot)
         return slots
 

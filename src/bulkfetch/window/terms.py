@@ -144,10 +144,11 @@ class Window(Protocol):
         ...
 
     async def acquire_some(self, most: int) -> list[Permit]:
-        """Wait as `acquire` does, then take what else is free now: one permit, at most `most`.
+        """Wait as `acquire` does, then take what else is free now: 1 to `most` permits.
 
         For who can send several requests at once: in a window of all processes a slot is a look
-        into a file, and this is one look for all.
+        into a file, and this is one look for all. After a 429, and while other processes wait, it
+        is one permit.
         """
         ...
 

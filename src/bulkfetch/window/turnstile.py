@@ -80,7 +80,7 @@ class Turnstile(Generic[S]):
         return permit
 
     async def acquire_some(self, most: int) -> list[Permit]:
-        """Wait as `acquire` does, then take what else is free now: one permit, at most `most`."""
+        """Wait as `acquire` does, then take what else is free now: 1 to `most` permits."""
         # Not one in terms of the other: of those who wait there may be a hundred thousand.
         mine = self._ask(most)
         try:
