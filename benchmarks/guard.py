@@ -89,7 +89,7 @@ def of_jobs(calls: Counter[str], jobs: int) -> list[Bound]:
         Bound("sent per job", _sum(calls, "sendto", "sendmsg") / jobs, 8),
         Bound("connections per job", _sum(calls, "connect") / jobs, 0.1),
         Bound("threads started per job", _sum(calls, "clone", "clone3") / jobs, 0.1),
-        Bound("all calls but waiting per job", _working(calls) / jobs, 150),
+        Bound("all calls but waiting per job", _working(calls) / jobs, 100),
     ]
 
 
