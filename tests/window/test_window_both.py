@@ -185,6 +185,31 @@ def test_several_granted_to_a_cancelled_waiter_go_to_the_next(make: Make) -> Non
     assert count == 9
 
 
+def test_what_is_left_when_the_rest_of_the_line_gives_up_is_free(make: Make) -> None:
+    """Slots taken for all in line, some of whom are cancelled in that very step, are not lost."""
+
+    async def main() -> list[float]:
+        window = await make(WindowSettings(requests=2))
+        for permit in await window.acquire_some(2):
+            permit.answered()
+        staying = asyncio.create_task(window.acquire())
+        leaving = asyncio.create_task(window.acquire())
+        await asyncio.sleep(1)
+        timer = window._timer  # type: ignore[attr-defined]
+        # In the same turn of the loop as the timer, and just before it.
+        asyncio.get_running_loop().call_at(math.nextafter(timer.when(), 0), leaving.cancel)
+        (await staying).answered()
+        taken = [now()]
+        (await window.acquire()).answered()
+        taken.append(now())
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        await window.aclose()
+        return taken
+
+    assert run_virtual(main()) == near(61, 61)
+
+
 def test_however_many_are_asked_for_an_account_that_refused_is_asked_one_by_one(
     make: Make,
 ) -> None:

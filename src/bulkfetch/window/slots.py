@@ -65,32 +65,24 @@ class SlotBook:
 
     def take(self, waiting: int, most: int) -> list[Slot] | float:
         """Give free slots, `most` at most, or the seconds after which to ask again."""
-        slot = self._take()
-        if isinstance(slot, float):
-            return slot
-        slots = [slot]
-        # One by one where a 429 was: the next one is judged anew.
-        while self._plain and len(slots) < most and not isinstance(slot := self._take(), float):
-            slots.append(slot)
-        return slots
-
-    def _take(self) -> Slot | float:
         now = self._now()
         self._drip(now)
-        share, probe = self._share, False
+        share, probe, count = self._share, False, most
         if not self._plain:
+            count = 1  # after a 429 the next one is judged anew
             self._learn(shares.aged(share, self._settings, now), now)
             wait_s = shares.wait_s(self._share, now, self._out)
             if wait_s:
                 return wait_s
             # Draws the lesson of a closing first: it may leave fewer slots than there were.
             share, probe = shares.granted(self._share, now, math.inf)
-        if len(self._refilling) + self._out >= share.capacity:
+        free = share.capacity - len(self._refilling) - self._out
+        if free <= 0:
             return self._refilling[0][0] - now if self._refilling else math.inf
         if share is not self._share:
             self._learn(share, now)
-        self._out += 1
-        return Slot(self._out, probe)
+        first, self._out = self._out + 1, self._out + min(count, free)
+        return [Slot(in_flight, probe) for in_flight in range(first, self._out + 1)]
 
     def settle(self, slot: Slot, end: End, retry_after_s: float | None) -> bool:
         """Take a slot back; its minute starts now, grace_s later where the outcome is unknown.

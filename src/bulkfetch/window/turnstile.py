@@ -145,13 +145,25 @@ class Turnstile(Generic[S]):
             if waiter.done():  # cancelled, and its task has not yet run and left by itself
                 self._leave(waiter)
                 continue
-            slots = self._book.take(len(line), most)
+            slots = self._book.take(len(line), max(most, len(line)))  # for all, one each at least
             if isinstance(slots, float):
                 delay_s = slots
                 break
-            del line[waiter]
-            waiter.set_result(self._permits(slots))
+            self._hand_out(self._permits(slots))
         self._arm(min(delay_s, self._book.upkeep()))
+
+    def _hand_out(self, permits: list[Permit]) -> None:
+        given, line = 0, self._line
+        while line and given < len(permits):
+            waiter, most = next(iter(line.items()))
+            if waiter.done():  # as above
+                self._leave(waiter)
+                continue
+            del line[waiter]
+            waiter.set_result(permits[given : given + most])
+            given += most
+        for permit in permits[given:]:
+            permit.unused()  # all behind them had given up
 
     def _permits(self, slots: Sequence[S]) -> list[Permit]:
         return [Permit(self._loop, partial(self._settle, slot)) for slot in slots]
