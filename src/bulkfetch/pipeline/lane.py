@@ -1,8 +1,8 @@
 """A lane: all requests of one account, in list order, at the pace of its window.
 
 One dispatcher waits for a job, room in staging, a seat (requests in flight) and a slot, in this
-order, and only then starts a task: what waits costs no task, and a stop has only real transfers to
-care for. Retries wait without a seat or a slot (`waiting`).
+order, takes what else may start with it, and only then starts tasks: what waits costs no task, and
+a stop has only real transfers to care for. Retries wait without a seat or a slot (`waiting`).
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ class Window(Protocol):
 
         For who can send several requests at once: in a window of all processes a slot is a look
         into a file, and this is one look for all. After a 429, and while other processes wait, it
-        is one permit.
+        is one permit. If cancelled: nothing is held.
         """
         ...
 

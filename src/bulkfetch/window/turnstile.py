@@ -80,7 +80,10 @@ class Turnstile(Generic[S]):
         return permit
 
     async def acquire_some(self, most: int) -> list[Permit]:
-        """Wait as `acquire` does, then take what else is free now: 1 to `most` permits."""
+        """Wait as `acquire` does, then take what else is free now: 1 to `most` permits.
+
+        If cancelled: nothing is held.
+        """
         # Not one in terms of the other: of those who wait there may be a hundred thousand.
         mine = self._ask(most)
         try:
