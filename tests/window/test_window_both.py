@@ -195,9 +195,11 @@ def test_what_is_left_when_the_rest_of_the_line_gives_up_is_free(make: Make) -> 
         staying = asyncio.create_task(window.acquire())
         leaving = asyncio.create_task(window.acquire())
         await asyncio.sleep(1)
-        timer = window._timer  # type: ignore[attr-defined]
-        # In the same turn of the loop as the timer, and just before it.
-        asyncio.get_running_loop().call_at(math.nextafter(timer.when(), 0), leaving.cancel)
+        # In the same turn of the loop as the window's timer, and just before it.
+        assert isinstance(window, SlotWindow | MachineWindow)
+        assert window._timer is not None
+        just_before = math.nextafter(window._timer.when(), 0)
+        asyncio.get_running_loop().call_at(just_before, leaving.cancel)
         (await staying).answered()
         taken = [now()]
         (await window.acquire()).answered()

@@ -32,7 +32,7 @@ from typing import TypeVar
 
 from bulkfetch.window import share as shares
 from bulkfetch.window.database import is_busy
-from bulkfetch.window.rows import Rows
+from bulkfetch.window.rows import MOST_ROWS, Rows
 from bulkfetch.window.share import Share
 from bulkfetch.window.slots import Slot, SlotBook
 from bulkfetch.window.terms import End, OnEvent, WindowEvent, WindowSettings, WindowState
@@ -48,8 +48,6 @@ HEAL_S = 1.0
 # half of the transactions of who asks often. Its stamp is of its own time, so no slot comes later
 # for this process; for another one by no more than it waits between two looks.
 TOGETHER_S = 0.002
-# Rows that one statement writes at most. Older SQLite takes 999 values in one.
-MOST_ROWS = 100
 # How long aclose tries to write what is still unwritten; the leases stand in for the rest.
 LAST_WORDS_S = 2.0
 LAST_TRY_S = 0.01
@@ -209,8 +207,7 @@ class Ledger:
             if os.stat(self._path).st_ino != self._inode:
                 raise FileNotFoundError
             self._db.execute("BEGIN IMMEDIATE")
-            for at in range(0, len(self._answered), MOST_ROWS):
-                self._rows.settled(self._answered[at : at + MOST_ROWS], taken=True)
+            self._rows.settled(self._answered, taken=True)
             self._answers = len(self._answered)
             for write in self._unwritten:
                 write()

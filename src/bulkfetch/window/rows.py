@@ -15,6 +15,8 @@ from bulkfetch.window.turns import Ticket, Use
 FAR_AHEAD_S = 3600.0
 # Uses are kept for this long at least, for a later process with a longer period.
 KEEP_S = 600.0
+# Rows that one statement writes at most. Older SQLite takes 999 values in one.
+MOST_ROWS = 100
 
 
 # Counted here: each row of `uses` would cost a hand-over of the interpreter's lock.
@@ -72,7 +74,10 @@ class Rows:
         ).fetchone()
 
     def lease(self, now: float, count: int) -> range:
-        """Write uses that begin now, and name their rows, which AUTOINCREMENT numbers in a row."""
+        """Write uses that begin now, MOST_ROWS at most, and name their rows.
+
+        AUTOINCREMENT numbers them in a row.
+        """
         last = self._db.execute(
             f"INSERT INTO use (account, at, owner) VALUES {_times(count, '(?, ?, ?)')}",
             (self.account, now + self._lease_s, self.owner) * count,
@@ -82,12 +87,14 @@ class Rows:
 
     def settled(self, ends: Sequence[tuple[int, float]], *, taken: bool) -> None:
         """Write when uses were over; anew if a row is gone, its lease having ended long ago."""
-        self._db.execute(
-            "INSERT INTO use (id, at, account, owner, settled, taken)"
-            f" VALUES {_times(len(ends), '(?, ?, ?, ?, 1, ?)')}"
-            " ON CONFLICT DO UPDATE SET at = excluded.at, settled = 1, taken = excluded.taken",
-            [value for end in ends for value in (*end, self.account, self.owner, taken)],
-        )
+        for begin in range(0, len(ends), MOST_ROWS):
+            some = ends[begin : begin + MOST_ROWS]
+            self._db.execute(
+                "INSERT INTO use (id, at, account, owner, settled, taken)"
+                f" VALUES {_times(len(some), '(?, ?, ?, ?, 1, ?)')}"
+                " ON CONFLICT DO UPDATE SET at = excluded.at, settled = 1, taken = excluded.taken",
+                [value for end in some for value in (*end, self.account, self.owner, taken)],
+            )
 
     def unused(self, use: int) -> None:
         """Take back a use that was none."""

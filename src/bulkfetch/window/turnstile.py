@@ -143,11 +143,8 @@ class Turnstile(Generic[S]):
     def _serve(self) -> None:
         """Grant what can be granted now; set the timer for the rest."""
         delay_s, line = math.inf, self._line
-        while line:
-            waiter, most = next(iter(line.items()))
-            if waiter.done():  # cancelled, and its task has not yet run and left by itself
-                self._leave(waiter)
-                continue
+        while (first := self._first()) is not None:
+            _, most = first
             slots = self._book.take(len(line), max(most, len(line)))  # for all, one each at least
             if isinstance(slots, float):
                 delay_s = slots
@@ -156,17 +153,23 @@ class Turnstile(Generic[S]):
         self._arm(min(delay_s, self._book.upkeep()))
 
     def _hand_out(self, permits: list[Permit]) -> None:
-        given, line = 0, self._line
-        while line and given < len(permits):
-            waiter, most = next(iter(line.items()))
-            if waiter.done():  # as above
-                self._leave(waiter)
-                continue
-            del line[waiter]
+        given = 0
+        while given < len(permits) and (first := self._first()) is not None:
+            waiter, most = first
+            del self._line[waiter]
             waiter.set_result(permits[given : given + most])
             given += most
         for permit in permits[given:]:
             permit.unused()  # all behind them had given up
+
+    def _first(self) -> tuple[asyncio.Future[list[Permit]], int] | None:
+        """Say who is first in line, and for how many at most; None where nobody waits."""
+        while self._line:
+            waiter, most = next(iter(self._line.items()))
+            if not waiter.done():
+                return waiter, most
+            self._leave(waiter)  # cancelled, and its task has not yet run and left by itself
+        return None
 
     def _permits(self, slots: Sequence[S]) -> list[Permit]:
         return [Permit(self._loop, partial(self._settle, slot)) for slot in slots]
