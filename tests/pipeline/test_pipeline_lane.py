@@ -61,6 +61,17 @@ def test_seats(tmp_path: Path) -> None:
     assert [at for at, _ in scene.door.asked] == [0.0] * 4 + [5.0] * 4 + [10.0]
 
 
+def test_a_seat_keeps_its_task(tmp_path: Path) -> None:
+    """However long the list, a lane makes a task for each seat that is needed, and no more."""
+    broken = {str(job): [Answer(ServerError("oops"), after_s=1.0)] for job in (3, 8, 13)}
+    scene = play(tmp_path / "a", *many(40), seats=4, requests=100, script=broken)
+    assert sorted(scene.delivered) == sorted(many(40))
+    assert len(scene.door.askers) == 4
+
+    scene = play(tmp_path / "b", *many(40), seats=4, requests=1)
+    assert len(scene.door.askers) == 1
+
+
 def test_retries_hold_nothing(tmp_path: Path) -> None:
     """While a job waits to be tried again, it holds neither slot nor seat."""
     script = {"1": [Answer(ServerError("oops"))] * 3}

@@ -44,6 +44,7 @@ class FakeDoor:
     script: dict[str, list[Answer]] = field(default_factory=dict)
     asked: list[tuple[float, str]] = field(default_factory=list)
     most: int = 0
+    askers: set[asyncio.Task[object] | None] = field(default_factory=set)
     _now: int = 0
 
     async def fetch(self, job_id: str, part: Path, attempt: Attempt) -> Fetched:
@@ -51,6 +52,7 @@ class FakeDoor:
         permit, attempt.permit = attempt.permit, None
         assert permit is not None, "a lane brings the slot along"
         self.asked.append((round(asyncio.get_running_loop().time(), 1), job_id))
+        self.askers.add(asyncio.current_task())
         lines = self.script.get(job_id, [])
         answer = lines.pop(0) if lines else Answer()
         self._now += 1

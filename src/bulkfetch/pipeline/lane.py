@@ -1,12 +1,14 @@
 """A lane: all requests of one account, in list order, at the pace of its window.
 
 One dispatcher waits for a job, room in staging, a seat (requests in flight) and a slot, in this
-order, takes what else may start with it, and only then starts tasks: what waits costs no task, and
-a stop has only real transfers to care for. Retries wait without a seat or a slot (`waiting`).
+order, takes what else may start with it, and only then hands them to tasks: what waits costs no
+task, and a stop has only real transfers to care for. Retries wait without a seat or a slot
+(`waiting`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -86,6 +88,11 @@ class Lane:
         self._news = anyio.Event()
         # A free seat is taken without a turn of the loop: requests that can start together do.
         self._seats = anyio.Semaphore(line.seats, fast_acquire=True)
+        # A seat's task stays for the next request: a new one is a twentieth of what a small result
+        # costs.
+        self._started: asyncio.Queue[tuple[Work, Attempt] | None] = asyncio.Queue()
+        self._tasks = 0
+        self._idle_tasks = 0
         self._dispatching = anyio.CancelScope()
 
     @property
@@ -147,6 +154,8 @@ class Lane:
         async with anyio.create_task_group() as tasks:
             with self._dispatching:
                 await self._dispatch(tasks)
+            for _ in range(self._tasks):
+                self._started.put_nowait(None)
 
     async def _dispatch(self, tasks: anyio.abc.TaskGroup) -> None:
         while await self._job_at_hand(tasks):
@@ -170,7 +179,20 @@ class Lane:
                     continue
                 attempt = Attempt(permit=permit, permit_at=boottime())
                 self._in_flight.add(attempt)  # here: the next look is before this one has begun
-                tasks.start_soon(self._attempt, self._waiting.take(now), attempt)
+                self._start(tasks, self._waiting.take(now), attempt)
+
+    def _start(self, tasks: anyio.abc.TaskGroup, work: Work, attempt: Attempt) -> None:
+        self._started.put_nowait((work, attempt))
+        if self._idle_tasks:
+            self._idle_tasks -= 1
+        else:
+            self._tasks += 1
+            tasks.start_soon(self._sit)
+
+    async def _sit(self) -> None:
+        while started := await self._started.get():
+            await self._attempt(*started)
+            self._idle_tasks += 1
 
     def _take_more_seats(self) -> int:
         """Take the seats of all that may start beside the first; say how many these are."""
