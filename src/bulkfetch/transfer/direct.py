@@ -217,6 +217,7 @@ async def take_over(
     limit_reading = getattr(transport, "set_read_buffer_limits", None)
     if tls is not None and not (isinstance(tls, BareTls) and limit_reading):
         return None
+    await watchdog.watch()  # no thread can begin that
     begun = [first] if first else []
     while waiting := content.read_nowait():
         begun.append(waiting)

@@ -23,7 +23,8 @@ class Watchdog:
 
     No exception of aiohttp does that reliably: its parser waits for ever on a malformed chunk size
     in a later packet. Only time spent waiting for the network counts; a slow disk of ours is not
-    the sender's fault. Use it around the reads; it ends the block with Stalled.
+    the sender's fault. Use it around the reads; it ends the block with Stalled. It sets to work
+    when the network is first waited for: a small body that came with its head needs no timer.
     """
 
     def __init__(self, attempt: Attempt, idle_s: float, min_bytes_per_s: float) -> None:
@@ -31,7 +32,7 @@ class Watchdog:
         self._idle_s = idle_s
         self._min_bytes_per_s = min_bytes_per_s
         self._loop = asyncio.get_running_loop()
-        self._scope = asyncio.timeout(None)
+        self._scope: asyncio.Timeout | None = None
         self._waiting_since: float | None = None
         self._waited = 0.0
         self._span_start = (0.0, 0)  # waited, received
@@ -39,8 +40,6 @@ class Watchdog:
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Watchdog:
-        await self._scope.__aenter__()
-        self._look()
         return self
 
     async def __aexit__(
@@ -51,6 +50,8 @@ class Watchdog:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self._scope is None:
+            return
         try:
             await self._scope.__aexit__(kind, error, trace)
         except TimeoutError:
@@ -60,12 +61,24 @@ class Watchdog:
             return
         raise self._verdict
 
+    async def watch(self) -> None:
+        """Look at the transfer from now on, to the end of the block; once begun, nothing more.
+
+        If cancelled: as the block.
+        """
+        if self._scope is None:
+            self._scope = asyncio.timeout(None)
+            await self._scope.__aenter__()
+            self._look()
+
     async def read(self, content: aiohttp.StreamReader) -> bytes:
         """Give what has arrived, b"" at the end of the body.
 
         If cancelled: nothing is lost but this transfer.
         """
-        data = await self.wait(content.readany())
+        data = content.read_nowait()
+        if not data and not content.at_eof():
+            data = await self.wait(content.readany())
         self.arrived(len(data))
         return data
 
@@ -74,6 +87,7 @@ class Watchdog:
 
         If cancelled: as `news`.
         """
+        await self.watch()
         self.waiting()
         try:
             return await news
@@ -111,7 +125,7 @@ class Watchdog:
             )
         elif span >= RATE_SPAN_S:
             self._span_start = (waited, self._attempt.received)
-        if self._verdict is not None:
+        if self._verdict is not None and self._scope is not None:
             self._scope.reschedule(now)
             return
         self._timer = self._loop.call_later(min(self._idle_s, RATE_SPAN_S) / 10, self._look)
