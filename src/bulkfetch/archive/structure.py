@@ -289,6 +289,8 @@ def _widened(narrow: tuple[int, int, int, int], wide: bytes) -> tuple[int, int, 
     """
     whole = (_MAX32, _MAX32, _MAX32, _MAX16)
     missing = [value == limit for value, limit in zip(narrow, whole, strict=True)]
+    if not wide and not any(missing):
+        return narrow
     for present in (missing, [True] * 2 + missing[2:], [True] * 3 + missing[3:], [True] * 4):
         layout = struct.Struct("<" + "".join(c for c, p in zip("QQQL", present, strict=True) if p))
         if layout.size == len(wide):

@@ -14,9 +14,9 @@ from bulkfetch.pipeline.work import Work
 # ZIPs of at most this size are finished in company: for these the steps around the bytes (hops to
 # a thread, journal entries, syncs) are most of the cost. Larger ones would wait in vain.
 SMALL_BYTES = 256 << 10
-BATCH_JOBS = 32
+BATCH_JOBS = 64
 # ZIPs of at most this size have no file: they are held in memory, then in the journal. Waiting, in
-# a batch and in flight there may be 110 of them, 14 MB.
+# a batch and in flight there may be 140 of them, 18 MB.
 HELD_BYTES = 128 << 10
 # Of each kind so many wait at most; then the lanes do.
 WAITING = 64
