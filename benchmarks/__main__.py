@@ -63,9 +63,8 @@ def main() -> int:
         where = machine.describe()
         results = []
         for contest in contests:
-            results.append(
-                _measure(contest, revision, asked.only, contest.repeats or repeats, asked.scratch)
-            )
+            count = contest.repeats or contest.times * repeats
+            results.append(_measure(contest, revision, asked.only, count, asked.scratch))
             report.write(HERE / "results", results, where)
     if asked.publish:
         report.publish(HERE / "README.md", HERE / "results")

@@ -78,9 +78,9 @@ class Contest:
     """One task and its rivals.
 
     `reference` is the case that ratios are told against. `gigabytes` is what CPU is divided by in
-    the table, None where that says nothing. `repeats` overrides the number asked for. `hoards`:
-    results are removed only after the last sample, where there are many small files. `log` draws
-    the chart of growth on logarithmic axes; `x_label`, `y_figure` belong to such a chart.
+    the table, None where that says nothing. `repeats` overrides the number asked for; of a short
+    one, `times` as many are taken. `hoards`: results are removed only after the last sample, where
+    there are many small files. `x_label`, `y_figures` belong to a chart of growth.
     """
 
     name: str
@@ -92,6 +92,7 @@ class Contest:
     targets: Sequence[Target] = ()
     notes: str = ""
     repeats: int | None = None
+    times: int = 1
     hoards: bool = False
     x_label: str = ""
     y_figures: Sequence[str] = ()

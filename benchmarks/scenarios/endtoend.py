@@ -1,7 +1,7 @@
 """End to end over TLS: ZIPs fetched, verified, unpacked to CSV; the product's whole path.
 
 Ours keeps its journal, syncs every file and tells its SHA-256; no rival does any of it. A second
-line of ours leaves the digest out, as a setting does; a second C program syncs and sums.
+line of ours leaves the digest out, as a setting does; two more C programs owe what these two owe.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ OURS, BARE = "bulkfetch", "bulkfetch, no SHA-256"
 XARGS, ARIA = "xargs -P10 curl, unzip × 2", "aria2c, unzip × 2"
 SDK = "Zoho's SDK's shape + zipfile"
 LIMIT = "C, raw get + ISA-L, two at a time (limit)"
+LIMIT_SYNCED = "C, the same, synced"
+LATE = "import aiohttp, then C, synced"
 LIMIT_FULL = "C, the same + SHA-256, synced"
 ZIPS = 30
 
@@ -50,6 +52,7 @@ def contests(stage: Stage) -> Sequence[Contest]:
                 Target("CPU, × xargs curl + unzip", ratio(OURS, XARGS, "cpu_s"), 0.4),
                 Target("CPU, × aria2c + unzip", ratio(OURS, ARIA, "cpu_s"), 0.4),
                 Target("wall, × C, both with all", ratio(OURS, LIMIT_FULL, "wall_s"), 1.25),
+                Target("no SHA-256: wall, × C, synced", ratio(BARE, LIMIT_SYNCED, "wall_s"), 1.25),
                 Target("no SHA-256: wall, × C without sync", ratio(BARE, LIMIT, "wall_s"), 1.25),
                 *(
                     Target(
@@ -86,7 +89,11 @@ def _peers(stage: Stage, ids: list[str]) -> list[Case]:
         + to_curl
         + """curl -sSf --cacert "$c" -Z --parallel-immediate --parallel-max 10 -K -"""
     )
-    libraries = ["isal", "ssl", "crypto"]
+
+    def limit(name: str, how: str) -> Case:
+        libraries = ["isal", "ssl", "crypto"]
+        return stage.c(name, "endtoend", libraries, "2", how, ca_file, "OUT", *urls)
+
     return [
         stage.shell(XARGS, xargs + unzip, ca_file, *urls, needs=["curl", "unzip", "xargs"]),
         stage.shell(
@@ -106,6 +113,8 @@ def _peers(stage: Stage, ids: list[str]) -> list[Case]:
             *urls,
             needs=["aiohttp", "aiofiles"],
         ),
-        stage.c(LIMIT, "endtoend", libraries, "2", "crc", ca_file, "OUT", *urls),
-        stage.c(LIMIT_FULL, "endtoend", libraries, "2", "sha256+sync", ca_file, "OUT", *urls),
+        limit(LIMIT, "crc"),
+        limit(LIMIT_SYNCED, "crc+sync"),
+        stage.behind(limit(LATE, "crc+sync"), "import aiohttp"),
+        limit(LIMIT_FULL, "sha256+sync"),
     ]

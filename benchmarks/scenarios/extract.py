@@ -45,6 +45,7 @@ def _contest(stage: Stage, threads: int) -> Contest:
         cases=cases,
         reference="zipfile",
         leaves=stage.corpus.files(codes),
+        times=2,
         gigabytes=sum(body.bytes for body in bodies) / 1e9,
         targets=_targets(threads),
     )

@@ -50,7 +50,7 @@ def contests(stage: Stage) -> Sequence[Contest]:
                 Case("python -c 'import aiohttp'", lambda _: python("-c", "import aiohttp")),
             ],
             reference="python -c pass",
-            repeats=stage.scaled(11, 3),
+            repeats=stage.scaled(21, 3),
             notes="All done before: list read, folder locked, journal asked; no request.",
             targets=[
                 Target("--help, s", figure(HELP, "wall_s"), 0.2),

@@ -44,6 +44,7 @@ def contests(stage: Stage) -> Sequence[Contest]:
             stage.ours("AsyncLimiter", "grants", "leaky", str(waiting), out=False),
         ],
         reference="bulkfetch",
+        times=2,
         y_figures=("us_per_grant", "bytes_per_waiter"),
         notes="Time between the first and the last of 10,000 grants out of the line, CPU, each.",
         targets=[Target("µs per grant", figure("bulkfetch", "us_per_grant"), 10)],
