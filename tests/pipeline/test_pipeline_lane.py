@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 from unittest.mock import patch
 
@@ -22,6 +23,7 @@ from bulkfetch.errors import (
     Truncated,
 )
 from bulkfetch.pipeline import lane as lanes
+from bulkfetch.pipeline.crew import STAYS_S
 from bulkfetch.pipeline.lane import GROWTH_BYTES
 from bulkfetch.pipeline.work import Work
 
@@ -62,14 +64,42 @@ def test_seats(tmp_path: Path) -> None:
 
 
 def test_a_seat_keeps_its_task(tmp_path: Path) -> None:
-    """However long the list, a lane makes a task for each seat that is needed, and no more."""
-    broken = {str(job): [Answer(ServerError("oops"), after_s=1.0)] for job in (3, 8, 13)}
-    scene = play(tmp_path / "a", *many(40), seats=4, requests=100, script=broken)
+    """However long the list, a lane that goes on makes no more tasks than it has seats."""
+    scene = play(tmp_path, *many(40), seats=4, requests=100)
     assert sorted(scene.delivered) == sorted(many(40))
     assert len(scene.door.askers) == 4
 
-    scene = play(tmp_path / "b", *many(40), seats=4, requests=1)
-    assert len(scene.door.askers) == 1
+
+def test_no_task_idles_for_want_of_slots(tmp_path: Path) -> None:
+    """A lane that waits for its window keeps no task: there may be a thousand lanes."""
+
+    async def main() -> int:
+        scene = Scene(tmp_path, many(40), seats=10)
+        lane = asyncio.create_task(scene.lane.run())
+        await asyncio.sleep(90)
+        assert len(scene.door.asked) == 20
+        idle = asyncio.all_tasks() - {lane, asyncio.current_task()}
+        await lane
+        assert sorted(scene.delivered) == sorted(many(40))
+        return len(idle)
+
+    assert run_virtual(main()) == 0
+
+
+def test_an_idle_seat_holds_no_result(tmp_path: Path) -> None:
+    """What a seat's task has fetched is let go of when it is done, not with its next request."""
+
+    async def main() -> None:
+        scene = Scene(tmp_path, many(3), seats=1, requests=2)
+        lane = asyncio.create_task(scene.lane.run())
+        await asyncio.sleep(STAYS_S / 2)
+        assert len(scene.door.asked) == 2
+        assert scene.list == []
+        held = [thing for thing in gc.get_objects() if isinstance(thing, Work)]
+        assert [work.job.id for work in held] == ["3"]
+        await lane
+
+    run_virtual(main())
 
 
 def test_retries_hold_nothing(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ task, and a stop has only real transfers to care for. Retries wait without a sea
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ from bulkfetch.errors import (
     Unreachable,
 )
 from bulkfetch.events import Emit, Event, Kind
+from bulkfetch.pipeline.crew import Crew
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.staging import StagingRoom
 from bulkfetch.pipeline.waiting import Waiting
@@ -88,11 +88,7 @@ class Lane:
         self._news = anyio.Event()
         # A free seat is taken without a turn of the loop: requests that can start together do.
         self._seats = anyio.Semaphore(line.seats, fast_acquire=True)
-        # A seat's task stays for the next request: a new one is a twentieth of what a small result
-        # costs.
-        self._started: asyncio.Queue[tuple[Work, Attempt] | None] = asyncio.Queue()
-        self._tasks = 0
-        self._idle_tasks = 0
+        self._seated = Crew(self._attempt)
         self._dispatching = anyio.CancelScope()
 
     @property
@@ -154,8 +150,7 @@ class Lane:
         async with anyio.create_task_group() as tasks:
             with self._dispatching:
                 await self._dispatch(tasks)
-            for _ in range(self._tasks):
-                self._started.put_nowait(None)
+            self._seated.disband()
 
     async def _dispatch(self, tasks: anyio.abc.TaskGroup) -> None:
         while await self._job_at_hand(tasks):
@@ -179,20 +174,7 @@ class Lane:
                     continue
                 attempt = Attempt(permit=permit, permit_at=boottime())
                 self._in_flight.add(attempt)  # here: the next look is before this one has begun
-                self._start(tasks, self._waiting.take(now), attempt)
-
-    def _start(self, tasks: anyio.abc.TaskGroup, work: Work, attempt: Attempt) -> None:
-        self._started.put_nowait((work, attempt))
-        if self._idle_tasks:
-            self._idle_tasks -= 1
-        else:
-            self._tasks += 1
-            tasks.start_soon(self._sit)
-
-    async def _sit(self) -> None:
-        while started := await self._started.get():
-            await self._attempt(*started)
-            self._idle_tasks += 1
+                self._seated.order(tasks, self._waiting.take(now), attempt)
 
     def _take_more_seats(self) -> int:
         """Take the seats of all that may start beside the first; say how many these are."""
