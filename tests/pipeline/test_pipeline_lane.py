@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from pathlib import Path
 from unittest.mock import patch
 
@@ -23,7 +22,6 @@ from bulkfetch.errors import (
     Truncated,
 )
 from bulkfetch.pipeline import lane as lanes
-from bulkfetch.pipeline.crew import STAYS_S
 from bulkfetch.pipeline.lane import GROWTH_BYTES
 from bulkfetch.pipeline.work import Work
 
@@ -84,22 +82,6 @@ def test_no_task_idles_for_want_of_slots(tmp_path: Path) -> None:
         return len(idle)
 
     assert run_virtual(main()) == 0
-
-
-def test_an_idle_seat_holds_no_result(tmp_path: Path) -> None:
-    """What a seat's task has fetched is let go of when it is done, not with its next request."""
-
-    async def main() -> None:
-        scene = Scene(tmp_path, many(3), seats=1, requests=2)
-        lane = asyncio.create_task(scene.lane.run())
-        await asyncio.sleep(STAYS_S / 2)
-        assert len(scene.door.asked) == 2
-        assert scene.list == []
-        held = [thing for thing in gc.get_objects() if isinstance(thing, Work)]
-        assert [work.job.id for work in held] == ["3"]
-        await lane
-
-    run_virtual(main())
 
 
 def test_retries_hold_nothing(tmp_path: Path) -> None:
