@@ -69,7 +69,7 @@ class Watchdog:
         if self._scope is None:
             self._scope = asyncio.timeout(None)
             await self._scope.__aenter__()
-            self._look()
+            self._look(self._scope)
 
     async def read(self, content: aiohttp.StreamReader) -> bytes:
         """Give what has arrived, b"" at the end of the body.
@@ -110,7 +110,7 @@ class Watchdog:
         """Count `size` bytes that came."""
         self._attempt.received += size
 
-    def _look(self) -> None:
+    def _look(self, scope: asyncio.Timeout) -> None:
         now, since = self._loop.time(), self._waiting_since
         waiting = 0.0 if since is None else now - since
         waited = self._waited + waiting
@@ -125,7 +125,7 @@ class Watchdog:
             )
         elif span >= RATE_SPAN_S:
             self._span_start = (waited, self._attempt.received)
-        if self._verdict is not None and self._scope is not None:
-            self._scope.reschedule(now)
+        if self._verdict is not None:
+            scope.reschedule(now)
             return
-        self._timer = self._loop.call_later(min(self._idle_s, RATE_SPAN_S) / 10, self._look)
+        self._timer = self._loop.call_later(min(self._idle_s, RATE_SPAN_S) / 10, self._look, scope)
