@@ -61,6 +61,27 @@ def test_orders_after_some_have_left() -> None:
     assert sorted(run_virtual(main())) == list(range(40))
 
 
+def test_a_disbanded_crew_is_gone() -> None:
+    """Once its last order is carried out, no timer holds a crew that was disbanded."""
+
+    async def main() -> None:
+        async def carry(for_s: float) -> None:
+            await asyncio.sleep(for_s)
+
+        for early, late in ((0.1, 0.2), (0.2, 0.4)):
+            async with anyio.create_task_group() as tasks:
+                crew = Crew(carry)
+                crew.order(tasks, early)
+                crew.order(tasks, late)
+                await asyncio.sleep(0.15)
+                crew.disband()
+            seen = weakref.ref(crew)
+            del crew
+            assert seen() is None
+
+    run_virtual(main())
+
+
 def test_a_failed_order_ends_the_group() -> None:
     """An error of an order reaches the task group, as that of any of its tasks."""
 

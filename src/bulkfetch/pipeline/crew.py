@@ -36,6 +36,8 @@ class Crew(Generic[*Ts]):
 
     def disband(self) -> None:
         """Say that no more orders will come: each task ends with what it is about."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._dismiss(self._members)
 
     async def _member(self) -> None:
@@ -43,7 +45,7 @@ class Crew(Generic[*Ts]):
             await self._carry_out(*order)
             del order  # what it holds must not stay with who is idle
             self._idle += 1
-            if self._timer is None:
+            if self._timer is None and self._members:  # none once it is disbanded
                 loop = asyncio.get_running_loop()
                 self._timer = loop.call_later(STAYS_S, self._dismiss_idle)
 
