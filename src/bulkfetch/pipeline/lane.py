@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 
 from bulkfetch.clock import boottime
 from bulkfetch.errors import (
@@ -159,6 +160,8 @@ class Lane:
             seats = 1
             permits: list[Permit] = []
             try:
+                # Seats that fall free in this turn of the loop share one look at the window.
+                await anyio.lowlevel.checkpoint()
                 await self._fit_in()
                 seats += self._take_more_seats()
                 permits = await self._line.window.acquire_some(seats)

@@ -46,8 +46,8 @@ BUSY_S = 0.002
 HEAL_S = 1.0
 # How long the end of a request may wait to be written together with the beginning of the next:
 # half of the transactions of who asks often. Its stamp is of its own time, so no slot comes later
-# for this process; for another one by no more than it waits between two looks.
-TOGETHER_S = 0.002
+# for this process; for another one by no more than it waits at least between two looks.
+TOGETHER_S = SOONEST_TURN_S = 0.005
 # How long aclose tries to write what is still unwritten; the leases stand in for the rest.
 LAST_WORDS_S = 2.0
 LAST_TRY_S = 0.01
@@ -87,7 +87,7 @@ class Ledger:
         self._lease_s = settings.headers_timeout_s + settings.grace_s
         # How soon to look again: for what another process may do, and for who should come first.
         self._poll_s = min(max(settings.period_s / 60, 0.02), 1.0)
-        self._turn_s = min(max(settings.period_s / 1000, 0.005), 0.05)
+        self._turn_s = min(max(settings.period_s / 1000, SOONEST_TURN_S), 0.05)
         # How long after the moment it announced a ticket's holder may look again.
         self._slack_s = min(max(settings.period_s / 30, 0.1), 2.0)
         self._out: set[Lease] = set()
@@ -127,8 +127,9 @@ class Ledger:
                 if end == "answered" and not slot.probe:
                     self._answered.append((slot.use, now))
                     self._write_at = min(self._write_at, now + TOGETHER_S)
-                else:  # others may go on, or must not
-                    self._write(partial(self._settle, slot, end, retry_after_s, now))
+                    return len(self._answered) == 1  # behind the first, all are written with it
+                # Others may go on, or must not.
+                self._write(partial(self._settle, slot, end, retry_after_s, now))
                 return True  # where that showed the file to have failed, `_own` knows enough
         return self._own is None or self._own.settle(slot, end, retry_after_s)
 
