@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import machine, measure, nginx, report, revisions, scenarios
+from benchmarks import machine, measure, memory, nginx, report, revisions, scenarios
 from benchmarks.model import Case, Contest
 from benchmarks.revisions import Revision
 from benchmarks.stage import DATA, HERE, Options, Stage
@@ -61,6 +61,8 @@ def main() -> int:
         except KeyError as error:
             parser.error(f"no scenario or contest {error}; there are: {', '.join(scenarios.NAMES)}")
         where = machine.describe()
+        if not asked.quick:
+            stack.enter_context(memory.held(_tell))
         results = []
         for contest in contests:
             count = contest.repeats or contest.times * repeats
@@ -71,6 +73,10 @@ def main() -> int:
     print(f"\nwritten to {HERE / 'results'}: results.md, JSON, charts")
     ours = {case.name for result in results for case in result.cases if case.ours}
     return 1 if any(name in ours for result in results for name in result.wrong) else 0
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
 
 
 def _pick(names: Sequence[str], stage: Stage) -> list[Contest]:
@@ -105,9 +111,7 @@ def _measure(
             print(f"  {case.name}: not here: {case.missing}")
         else:
             cases += list(_with_revisions(case, revision))
-    samples, wrong = measure.run_contest(
-        contest, cases, repeats, scratch, lambda line: print(line, flush=True)
-    )
+    samples, wrong = measure.run_contest(contest, cases, repeats, scratch, _tell)
     result = report.Result(contest, cases, samples, wrong, lacking)
     print("\n" + report.as_markdown(result), flush=True)
     return result

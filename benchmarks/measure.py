@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import mmap
 import os
 import shutil
 import subprocess
@@ -63,15 +62,7 @@ def _rounds(
                 continue
             try:
                 leaves = case.leaves or contest.leaves
-                sample = run_case(
-                    case,
-                    leaves,
-                    scratch,
-                    whole=turn == 0,
-                    keep=contest.hoards,
-                    # What it puts into the page cache, twice: ZIPs, files, and what it replaces.
-                    touch_bytes=int(2e9 * contest.gigabytes + 1e9) if contest.gigabytes else 0,
-                )
+                sample = run_case(case, leaves, scratch, whole=turn == 0, keep=contest.hoards)
             except WentWrong as error:
                 wrong[case.name] = str(error)
                 tell(f"  {case.name}: {error}")
@@ -84,27 +75,8 @@ def _rounds(
     return {name: taken for name, taken in samples.items() if taken}, wrong
 
 
-def touch_memory(size: int) -> None:
-    """Use so much memory once and let it go, or half of what is free.
-
-    A virtual machine's host takes back what is not used, and gives it again page by page: a case
-    that fills the page cache with what nobody had before would pay for that, the next one not.
-    """
-    page = mmap.PAGESIZE
-    pages = min(size // page, os.sysconf("SC_AVPHYS_PAGES") // 2)
-    if pages:
-        with mmap.mmap(-1, pages * page) as memory:
-            memory[::page] = bytes(pages)
-
-
 def run_case(
-    case: Case,
-    leaves: Contents | None,
-    scratch: Path,
-    *,
-    whole: bool,
-    keep: bool = False,
-    touch_bytes: int = 0,
+    case: Case, leaves: Contents | None, scratch: Path, *, whole: bool, keep: bool = False
 ) -> Sample:
     """Run a case once in an empty folder, which is removed unless kept. Raises WentWrong."""
     scratch.mkdir(parents=True, exist_ok=True)
@@ -114,7 +86,6 @@ def run_case(
     try:
         # What earlier cases left dirty is on the disk before this one begins.
         os.sync()
-        touch_memory(touch_bytes)
         sample = _launch(case, out, room)
         if leaves is not None:
             check(out, leaves, whole=whole)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
 from pathlib import Path
@@ -9,7 +12,7 @@ from pathlib import Path
 import pytest
 from benchmarks.model import Case, Contest, Sample, Target, ratio
 
-from benchmarks import chart, figures, guard, measure, report
+from benchmarks import chart, figures, guard, measure, memory, report
 
 
 def sample(wall_s: float, **own: float) -> Sample:
@@ -137,3 +140,40 @@ def test_counts_are_read_from_the_tracer(tmp_path: Path) -> None:
         "100.00    1.439427         205      7020       545 total\n"
     )
     assert guard.read_counts(table) == Counter({"futex": 5740, "write": 1280})
+
+
+@pytest.mark.parametrize(
+    ("device", "features", "taken"),
+    [("0x0005", "0110010110", True), ("0x0005", "0110000110", False), ("0x0002", "111111", False)],
+)
+def test_a_host_that_takes_memory_back_is_known_by_its_balloon(
+    tmp_path: Path, device: str, features: str, taken: bool
+) -> None:
+    """Free page reporting is a feature bit of the balloon device, and of no other."""
+    (tmp_path / "virtio0").mkdir()
+    (tmp_path / "virtio0/device").write_text(device + "\n")
+    (tmp_path / "virtio0/features").write_text(features + "\n")
+    (tmp_path / "virtio1").mkdir()
+    assert memory.is_taken_back(tmp_path) is taken
+    assert not memory.is_taken_back(tmp_path / "none")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_is_held_is_one_page_in_each_megabyte() -> None:
+    """The holder has used it all, keeps every 256th page, and ends with its stdin."""
+    size = 256 << 20
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", memory.__file__, str(size)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        status = Path(f"/proc/{holder.pid}/status").read_text().splitlines()
+        kb = {
+            name: int(row.split()[0]) for name, row in (r.split(":") for r in status) if "kB" in row
+        }
+        assert kb["VmHWM"] * 1024 > size
+        assert kb["VmRSS"] * 1024 < size // 8
+        holder.communicate()
+    assert holder.returncode == os.EX_OK
