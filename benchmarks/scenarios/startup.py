@@ -14,6 +14,7 @@ from benchmarks.stage import DATA, Stage
 
 HELP, IDLE = "bulkfetch --help", "bulkfetch run, all done before"
 EMPTY = "bulkfetch run, an empty list"
+LEAST = "click, sqlite3 and an empty anyio.run"
 
 # A list without an id. The settings lie beside the output folder.
 _EMPTY = """
@@ -24,10 +25,12 @@ exec "$2" -m bulkfetch run "$1.toml" --ids /dev/null -q
 _IDLE = """
 cd "$2" && exec "$1" -m bulkfetch run idle.toml --ids idle.txt -q
 """
+# What a run that asks nobody uses of others' work.
+_LEAST = "import click, sqlite3, anyio; anyio.run(anyio.sleep, 0)"
 
 
 def contests(stage: Stage) -> Sequence[Contest]:
-    """Both, and the bare interpreter that neither can undercut."""
+    """Both, what they stand on, and the bare interpreter that neither can undercut."""
     env = stage.ours(HELP, "").env
     empty = stage.shell(EMPTY, _EMPTY, sys.executable, needs=[])
     done = _all_done(env)
@@ -46,6 +49,7 @@ def contests(stage: Stage) -> Sequence[Contest]:
                 Case(HELP, lambda _: python("-m", "bulkfetch", "--help"), env=env, ours=True),
                 Case(IDLE, idle, env=env, ours=True),
                 replace(empty, env=env, ours=True),
+                Case(LEAST, lambda _: python("-c", _LEAST)),
                 Case("python -c pass", lambda _: python("-c", "pass")),
                 Case("python -c 'import aiohttp'", lambda _: python("-c", "import aiohttp")),
             ],
