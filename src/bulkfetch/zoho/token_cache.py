@@ -22,7 +22,6 @@ from typing import Any, NamedTuple, Protocol
 
 import anyio
 import anyio.to_thread
-from filelock import FileLock, Timeout
 
 from bulkfetch.errors import ConfigError
 from bulkfetch.secret import Secret
@@ -159,11 +158,21 @@ class KeyringCache:
 @contextlib.asynccontextmanager
 async def _locked(folder: Path, key: str, note: Callable[[str], None]) -> AsyncIterator[None]:
     """Hold the lock of these credentials; go on without it where it cannot be had."""
+    # Late: it is a thirtieth of a start, and a token that the user gives has no lock.
+    from filelock import FileLock, Timeout
+
+    def acquired() -> bool:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        return True
+
     try:
         _make_private(folder)
         lock = FileLock(folder / f"{key}.lock", mode=0o600)
         deadline = time.monotonic() + LOCK_WAIT_S
-        while not _acquired(lock):
+        while not acquired():
             if time.monotonic() > deadline:
                 note("another process holds the token's lock for too long: going on without it")
                 break
@@ -176,14 +185,6 @@ async def _locked(folder: Path, key: str, note: Callable[[str], None]) -> AsyncI
         yield
     finally:
         lock.release()
-
-
-def _acquired(lock: FileLock) -> bool:
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return False
-    return True
 
 
 def _make_private(folder: Path) -> None:
