@@ -1,11 +1,11 @@
 """Holding on to memory that a virtual machine's host would take back.
 
 A host with free page reporting takes what lies free in its guest in blocks of 2 MB, some seconds
-after it came free, and gives it again page by page: 10 to 20 microseconds each, 4 s for each GB
-that a case puts into the page cache, paid by whoever comes after a pause. Memory with a page in use
-in each such block has none that is free. So a process uses all that is free once, lets it go but
-for single pages, and stays until the measurements are over. The pages it keeps are also in pipes:
-the kernel would otherwise move them together within minutes, to make blocks free.
+after it came free, and gives it again page by page: 10 to 20 microseconds each, 2 to 5 s for each
+GB that a case puts into the page cache, paid by whoever comes after a pause. Memory with a page in
+use in each such block has none that is free. So a process uses all that is free once, lets it go
+but for single pages, and stays until the measurements are over. The pages it keeps are also in
+pipes: the kernel would otherwise move them together within minutes, to make blocks free.
 
 It is a program of its own, run as `memory.py BYTES`, for what it is about to let go would count as
 the peak of every process started by it.
