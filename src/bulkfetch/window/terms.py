@@ -6,7 +6,9 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+
+S = TypeVar("S")
 
 # Zoho: "Only 10 requests for download are allowed for one-minute interval."
 ZOHO_REQUESTS = 10
@@ -95,13 +97,17 @@ class Permit:
     while a cancellation is on its way. A permit that is dropped unsettled counts as lost.
     """
 
-    __slots__ = ("_loop", "_settle")
+    __slots__ = ("_loop", "_settle", "_slot")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, settle: Callable[[End, float | None], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        settle: Callable[[S, End, float | None], None],
+        slot: S,
     ) -> None:
         self._loop = loop
-        self._settle: Callable[[End, float | None], None] | None = settle
+        self._settle: Callable[[Any, End, float | None], None] | None = settle
+        self._slot = slot
 
     def answered(self) -> None:
         """The head of an answer is here: the slot's minute starts now."""
@@ -125,12 +131,12 @@ class Permit:
     def _end(self, end: End, retry_after_s: float | None = None) -> None:
         settle, self._settle = self._settle, None
         if settle is not None:
-            settle(end, retry_after_s)
+            settle(self._slot, end, retry_after_s)
 
     def __del__(self) -> None:
         # The collector may run in any thread.
         if self._settle is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._settle, "lost", None)
+            self._loop.call_soon_threadsafe(self._settle, self._slot, "lost", None)
 
 
 class Window(Protocol):

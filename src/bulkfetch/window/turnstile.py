@@ -10,7 +10,6 @@ import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from bulkfetch.window.terms import End, Permit, WindowState
@@ -154,13 +153,15 @@ class Turnstile(Generic[S]):
 
     def _hand_out(self, permits: list[Permit]) -> None:
         given = 0
-        while given < len(permits) and (first := self._first()) is not None:
-            waiter, most = first
-            del self._line[waiter]
-            waiter.set_result(permits[given : given + most])
-            given += most
-        for permit in permits[given:]:
-            permit.unused()  # all behind them had given up
+        while given < len(permits) and self._line:
+            waiter, most = self._line.popitem(last=False)
+            if not waiter.done():
+                waiter.set_result(permits[given : given + most])
+                given += most
+        if given < len(permits):  # all behind them had given up
+            self._book.leave()
+            for permit in permits[given:]:
+                permit.unused()
 
     def _first(self) -> tuple[asyncio.Future[list[Permit]], int] | None:
         """Say who is first in line, and for how many at most; None where nobody waits."""
@@ -172,7 +173,7 @@ class Turnstile(Generic[S]):
         return None
 
     def _permits(self, slots: Sequence[S]) -> list[Permit]:
-        return [Permit(self._loop, partial(self._settle, slot)) for slot in slots]
+        return [Permit(self._loop, self._settle, slot) for slot in slots]
 
     def _leave(self, waiter: asyncio.Future[list[Permit]]) -> None:
         del self._line[waiter]
