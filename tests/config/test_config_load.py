@@ -381,6 +381,20 @@ def test_settings_are_frozen_and_cross_processes() -> None:
     assert pickle.loads(pickle.dumps(settings)) == again
 
 
+def test_settings_work_as_frozen_dataclasses_do() -> None:
+    """Equal where all fields are, hashable, shown by name; a wrong or missing keyword is told."""
+    slow = WindowSettings(requests=3)
+    assert slow == replace(WindowSettings(), requests=3) != WindowSettings()
+    assert len({slow, WindowSettings(requests=3), WindowSettings()}) == 2
+    assert repr(slow).startswith("WindowSettings(requests=3, period_s=60.0, ")
+    with pytest.raises(FrozenInstanceError):
+        del slow.requests
+    with pytest.raises(TypeError, match="WindowSettings has no request"):
+        WindowSettings(request=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="JobEntry needs id"):
+        JobEntry()  # type: ignore[call-arg]
+
+
 def test_the_example_holds_ten_jobs_for_the_sandbox() -> None:
     """The file of the README's first command is valid and needs no account."""
     settings = load_settings(ROOT / "jobs.example.toml", {})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -114,7 +114,6 @@ _prefix = matching(r"[A-Za-z0-9_]*", "made of letters, digits and underscores")
 _argument = matching(r"[^\x00]+", "a text without NUL")
 
 
-@dataclass(frozen=True, kw_only=True)
 class WindowSettings(Checked):
     """How many result requests may reach the server: `requests` in any rolling `period_s`.
 
@@ -134,7 +133,6 @@ class WindowSettings(Checked):
         return self.requests > ZOHO_REQUESTS or self.period_s < ZOHO_PERIOD_S
 
 
-@dataclass(frozen=True, kw_only=True)
 class Limits(Checked):
     """Guards against what no honest result does. Sizes in bytes, times in seconds."""
 
@@ -160,7 +158,6 @@ class Limits(Checked):
     threads: int | None = setting(optional(whole(1, 256)), None)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class JobEntry(Checked):
     """One `[[jobs]]` table. `account` None: the one that there is."""
 
@@ -174,7 +171,6 @@ class JobEntry(Checked):
         return self.name or self.id
 
 
-@dataclass(frozen=True, kw_only=True)
 class AccountTable(Checked):
     """What `[account]` and `[accounts.NAME]` may hold."""
 
@@ -192,7 +188,6 @@ class AccountTable(Checked):
     window: WindowSettings = setting(table(WindowSettings), WindowSettings())
 
 
-@dataclass(frozen=True, kw_only=True)
 class Credentials(Checked):
     """What a token is got with; all from the environment or a secrets file, None where not set."""
 
@@ -207,7 +202,6 @@ class Credentials(Checked):
         return None not in (self.client_id, self.client_secret, self.refresh_token)
 
 
-@dataclass(frozen=True, kw_only=True)
 class AccountSettings(AccountTable):
     """One account with all that is needed to ask for its results.
 
@@ -242,7 +236,6 @@ class AccountSettings(AccountTable):
         return replace(self, api_domain=base, accounts_url=base, credentials=credentials)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Tables(Checked):
     """What jobs.toml may hold at top level."""
 
@@ -261,7 +254,6 @@ class Tables(Checked):
     sandbox: Mapping[str, Any] | None = setting(optional(free), None)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Settings(Checked):
     """Everything a run needs to know but the ids. Immutable; made by `load_settings` or in code.
 
@@ -292,7 +284,6 @@ class Settings(Checked):
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         # Faster than Zoho's may be asked no server but one on this machine.
         for account in self.accounts:
             if account.window.exceeds_zoho and not account.is_local:

@@ -7,8 +7,6 @@ publishing is a rename.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from bulkfetch.models import Job
@@ -16,32 +14,21 @@ from bulkfetch.models import Job
 STATE_DIR = ".bulkfetch"
 
 
-@dataclass(frozen=True)
 class Places:
-    """The paths of one output folder. `shown` is the folder as the user gave it, for reports."""
+    """The paths of one output folder. `shown` is the folder as the user gave it, for reports.
 
-    out: Path
-    shown: str
+    `state` is the folder of journal, lock, staging and quarantine; in `staging` bodies and unpacked
+    files are until they are published, in `quarantine` refused archives are kept for inspection.
+    """
 
-    # Made once: to join a path takes longer than to open a file, and a job has half a dozen.
-    @cached_property
-    def state(self) -> Path:
-        """The folder of journal, lock, staging and quarantine."""
-        return self.out / STATE_DIR
-
-    @cached_property
-    def staging(self) -> Path:
-        """Where bodies and unpacked files are until they are published."""
-        return self.state / "staging"
-
-    @cached_property
-    def quarantine(self) -> Path:
-        """Where refused archives are kept for inspection."""
-        return self.state / "quarantine"
-
-    @cached_property
-    def _prefix(self) -> str:
-        return os.path.join(self.out, "")
+    def __init__(self, out: Path, shown: str) -> None:
+        self.out = out
+        self.shown = shown
+        # Made once: to join a path takes longer than to open a file, and a job has half a dozen.
+        self.state = out / STATE_DIR
+        self.staging = self.state / "staging"
+        self.quarantine = self.state / "quarantine"
+        self._prefix = os.path.join(out, "")
 
     def part(self, job: Job) -> Path:
         """A body on its way in."""
