@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -17,24 +18,22 @@ from typing import TYPE_CHECKING, Self
 import anyio
 import anyio.abc
 
-from bulkfetch.archive import Limits as ArchiveLimits
 from bulkfetch.config import AccountSettings, Credentials, Settings, job_of
 from bulkfetch.disk import disk_error
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Emit, Event, Kind, ignore
 from bulkfetch.journal import Journal, OutputLock
-from bulkfetch.models import Report
-from bulkfetch.pipeline.deliveries import HELD_BYTES
-from bulkfetch.pipeline.finish import Finishing
+from bulkfetch.models import Outcome, Report
 from bulkfetch.pipeline.places import STATE_DIR, Places
-from bulkfetch.pipeline.run import Jobs, Plan, Run
-from bulkfetch.pipeline.work import Line
+from bulkfetch.pipeline.run import Jobs, Parts, Run
 from bulkfetch.secret import Secret
 from bulkfetch.transfer.turn import Turn
 
 if TYPE_CHECKING:
     import aiohttp
 
+    from bulkfetch.pipeline.traffic import Traffic
+    from bulkfetch.pipeline.work import Line
     from bulkfetch.window import Window
 
 
@@ -116,30 +115,45 @@ class Client:
             raise RuntimeError("the client is not open: use `async with`")
         if self._run is not None and not self._run.ended:
             raise RuntimeError("the client is fetching another list")
-        limits = self._settings.limits
-        threads = limits.threads or os.cpu_count() or 1
-        self._run = Run(
-            jobs,
+        parts = Parts(
             # Named as the user named it, so that reported paths are.
-            lambda: Journal.open(Path(self._places.shown) / STATE_DIR),
-            self._places,
-            Plan(
-                finishing=Finishing(
-                    ArchiveLimits(file_bytes=limits.file_bytes),
-                    keep_zip=self._settings.keep_zip,
-                    sha256=self._settings.sha256,
-                    quarantine_bytes=limits.quarantine_bytes,
-                ),
-                threads=threads,
-                staging_bytes=limits.staging_bytes,
-                as_job=lambda job_id: job_of(self._settings, job_id),
-                only_new=only_new,
-            ),
-            self._line,
-            self._emit,
+            open_journal=lambda: Journal.open(Path(self._places.shown) / STATE_DIR),
+            open_traffic=self._traffic,
+            as_job=lambda job_id: job_of(self._settings, job_id),
         )
+        self._run = Run(jobs, self._places, parts, only_new=only_new)
         self._tasks.start_soon(self._run.work)
         return self._run
+
+    def _traffic(
+        self,
+        journal: Journal,
+        leftovers: frozenset[str],
+        conclude: Callable[[Outcome], Awaitable[None]],
+    ) -> Traffic:
+        # Imported here and below: a run that has nothing to fetch needs none of it, and starts at
+        # once.
+        from bulkfetch.archive import Limits
+        from bulkfetch.pipeline.finish import Finishing
+        from bulkfetch.pipeline.traffic import Traffic
+
+        limits = self._settings.limits
+        return Traffic(
+            journal,
+            self._places,
+            leftovers,
+            Finishing(
+                Limits(file_bytes=limits.file_bytes),
+                keep_zip=self._settings.keep_zip,
+                sha256=self._settings.sha256,
+                quarantine_bytes=limits.quarantine_bytes,
+            ),
+            threads=limits.threads or os.cpu_count() or 1,
+            staging_bytes=limits.staging_bytes,
+            open_line=self._line,
+            conclude=conclude,
+            emit=self._emit,
+        )
 
     async def _line(self, name: str) -> Line:
         """Open what an account needs for requests; once. Raises AccountError, ConfigError."""
@@ -153,7 +167,8 @@ class Client:
 
     async def _connect(self, account: AccountSettings, own: bool) -> Line:
         """Open a line; `own` says that nobody else asks this server."""
-        # Imported here: a run that has nothing to ask needs no HTTP, and starts at once.
+        from bulkfetch.pipeline.deliveries import HELD_BYTES
+        from bulkfetch.pipeline.work import Line
         from bulkfetch.transfer.door import Door, Guards, Remote
         from bulkfetch.window import SlotWindow, WindowEvent, WindowSettings, open_window
         from bulkfetch.zoho.regions import servers

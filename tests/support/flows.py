@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import bulkfetch.client
 import bulkfetch.window
 from bulkfetch import Client, Event, Outcome, Report, Settings
 from bulkfetch.config import AccountSettings, Credentials, Limits, WindowSettings
+from bulkfetch.pipeline import deliveries
 from bulkfetch.pipeline.run import Jobs, Run
 from bulkfetch.sandbox import AccountSpec, Arrival, JobSpec, Sandbox, SandboxOptions
 from bulkfetch.secret import Secret
@@ -94,7 +94,7 @@ def loop_windows() -> Iterator[list[Window]]:
 
 def holding(most: int) -> AbstractContextManager[object]:
     """Have bodies of at most so many bytes held in memory until they are finished."""
-    return patch.object(bulkfetch.client, "HELD_BYTES", most)
+    return patch.object(deliveries, "HELD_BYTES", most)
 
 
 @dataclass

@@ -11,26 +11,22 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import closing
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import anyio
 import anyio.abc
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from bulkfetch.disk import disk_error
-from bulkfetch.errors import AccountError, BulkfetchError, InvalidJobId, RunError
-from bulkfetch.events import Emit
-from bulkfetch.journal import Counts, Entry, Journal
+from bulkfetch.errors import AccountError, InvalidJobId, RunError
+from bulkfetch.journal import Counts, Journal
 from bulkfetch.models import Failure, Job, Outcome, Report, is_job_id
-from bulkfetch.pipeline.deliveries import Deliveries, Delivery
-from bulkfetch.pipeline.finish import Finisher, Finishing
-from bulkfetch.pipeline.lane import Lane
 from bulkfetch.pipeline.outcomes import Outcomes
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.progress import Progress
-from bulkfetch.pipeline.staging import StagingRoom
-from bulkfetch.pipeline.work import Ends, Line, Work
+
+if TYPE_CHECKING:
+    from bulkfetch.pipeline.traffic import Traffic
 
 E = TypeVar("E", bound=BaseException)
 Jobs = Iterable[str | Job] | AsyncIterable[str | Job]
@@ -44,49 +40,36 @@ PAGE_JOBS = 2000
 DRAIN_S = 8.0
 
 
-class Plan(NamedTuple):
-    """How a run works: threads that unpack, bytes that complete ZIPs may hold in staging.
+class Parts(NamedTuple):
+    """What a run is put together from.
 
-    `as_job` makes a job of an id given as plain text. `only_new`: those done before and those left
-    pending are counted, but not told one by one.
+    `open_journal` opens its queue. `open_traffic` makes what fetches and finishes, once there is
+    something to fetch: of the journal, the keys of bodies in staging, and who is to be told of
+    outcomes. `as_job` makes a job of an id given as plain text.
     """
 
-    finishing: Finishing
-    threads: int
-    staging_bytes: int
+    open_journal: Callable[[], Awaitable[Journal]]
+    open_traffic: Callable[[Journal, frozenset[str], Callable[[Outcome], Awaitable[None]]], Traffic]
     as_job: Callable[[str], Job]
-    only_new: bool = False
 
 
 class Run(AsyncIterator[Outcome]):
     """A run under way: iterate it for the outcomes, in the order in which jobs end.
 
     Every id of the list is answered for: done, failed, or, at the end of a run that was stopped or
-    could not go on, pending (unless the plan is `only_new`). `report` is there when the iteration
-    has ended. A run that had to be aborted as a whole ends the iteration with its RunError, after
-    all that could be told.
+    could not go on, pending. `only_new`: those done before and those left pending are counted, but
+    not told one by one. `report` is there when the iteration has ended. A run that had to be
+    aborted as a whole ends the iteration with its RunError, after all that could be told.
     """
 
-    def __init__(
-        self,
-        jobs: Jobs,
-        open_journal: Callable[[], Awaitable[Journal]],
-        places: Places,
-        plan: Plan,
-        open_line: Callable[[str], Awaitable[Line]],
-        emit: Emit,
-    ) -> None:
+    def __init__(self, jobs: Jobs, places: Places, parts: Parts, *, only_new: bool = False) -> None:
         self._jobs = jobs
-        self._open_journal = open_journal
-        self._opened: Journal | None = None
         self._places = places
-        self._plan = plan
-        self._open_line = open_line
-        self._emit = emit
-        self._lanes: dict[str, Lane] = {}
+        self._parts = parts
+        self._only_new = only_new
+        self._opened: Journal | None = None
+        self._traffic: Traffic | None = None
         self._accounts: dict[str, None] = {}  # in the order of the list
-        self._refused_accounts: dict[str, AccountError] = {}
-        self._room = StagingRoom(plan.staging_bytes)
         self._started = anyio.current_time()
         self._report: Report | None = None
         self._list_read = False
@@ -141,7 +124,8 @@ class Run(AsyncIterator[Outcome]):
 
     def progress(self) -> Progress:
         """Say where the run stands now; cheap, for a display."""
-        lanes = self._lanes.values()
+        traffic = self._traffic
+        lanes = traffic.lanes.values() if traffic else ()
         counts = self._opened.counts() if self._opened else Counts()
         return Progress(
             counts=Counts(
@@ -153,7 +137,7 @@ class Run(AsyncIterator[Outcome]):
             in_flight=sum(lane.in_flight for lane in lanes),
             waiting_retries=sum(lane.waiting_retries for lane in lanes),
             received_bytes=sum(lane.received_bytes for lane in lanes),
-            staged_bytes=self._room.bytes,
+            staged_bytes=traffic.staged_bytes if traffic else 0,
             file_bytes=self._outcomes.file_bytes,
             elapsed_s=anyio.current_time() - self._started,
             windows={lane.account: lane.window.state() for lane in lanes},
@@ -185,7 +169,7 @@ class Run(AsyncIterator[Outcome]):
 
     async def _all(self) -> None:
         try:
-            self._opened = await self._open_journal()
+            self._opened = await self._parts.open_journal()
             await self._clear_away()
             await self._bring_home()
         except* RunError as group:
@@ -196,7 +180,7 @@ class Run(AsyncIterator[Outcome]):
             # A mistake in here or in the caller's iterable: told where the run is iterated.
             self._crash = _first(group)
         try:
-            if self._opened is not None and not self._plan.only_new:
+            if self._opened is not None and not self._only_new:
                 await self._tell_skipped()
                 await self._answer_for_the_rest()
         except RunError as error:
@@ -223,57 +207,44 @@ class Run(AsyncIterator[Outcome]):
         self._leftovers = frozenset(needed)
 
     async def _bring_home(self) -> None:
-        finisher = Finisher(
-            self._journal,
-            self._places,
-            self._plan.finishing,
-            self._room,
-            self._plan.threads,
-            self._conclude,
-            self._emit,
-        )
-        with closing(Deliveries()) as deliveries:
-            try:
-                async with anyio.create_task_group() as group:
-                    group.start_soon(self._halt_threads_at_the_end, finisher)
-                    group.start_soon(self._drain_when_stopped, group.cancel_scope)
-                    async with anyio.create_task_group() as finishing:
-                        finishing.start_soon(finisher.run, deliveries)
-                        async with anyio.create_task_group() as lanes:
-                            with self._loading:
-                                await self._load(lanes, finisher, deliveries)
-                            for lane in self._lanes.values():
-                                lane.list_ended()
-                        deliveries.no_more()
-                    group.cancel_scope.cancel()
-            finally:
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._halt_threads_at_the_end)
+                group.start_soon(self._drain_when_stopped, group.cancel_scope)
+                async with anyio.create_task_group() as finishing:
+                    async with anyio.create_task_group() as lanes:
+                        with self._loading:
+                            await self._load(lanes, finishing)
+                        if self._traffic is not None:
+                            self._traffic.list_ended()
+                    if self._traffic is not None:
+                        self._traffic.no_more()
+                group.cancel_scope.cancel()
+        finally:
+            if self._traffic is not None:
                 with anyio.CancelScope(shield=True):
-                    await finisher.keep_held()
+                    await self._traffic.aclose()
 
-    async def _halt_threads_at_the_end(self, finisher: Finisher) -> None:
+    async def _halt_threads_at_the_end(self) -> None:
         try:
             await anyio.sleep_forever()
         finally:
-            finisher.halt()
+            if self._traffic is not None:
+                self._traffic.halt()
 
     async def _drain_when_stopped(self, everything: anyio.CancelScope) -> None:
         await self._stopping.wait()
         self._loading.cancel()
-        for lane in self._lanes.values():
-            lane.stop()
+        if self._traffic is not None:
+            self._traffic.stop()
         await anyio.sleep(DRAIN_S)
         everything.cancel()
 
-    async def _load(
-        self,
-        lanes: anyio.abc.TaskGroup,
-        finisher: Finisher,
-        deliveries: Deliveries,
-    ) -> None:
-        """Put the list into the journal, and start a lane for each account that it needs."""
+    async def _load(self, lanes: anyio.abc.TaskGroup, finishing: anyio.abc.TaskGroup) -> None:
+        """Put the list into the journal, and have what it holds fetched."""
 
         async def admit(batch: list[str | Job]) -> None:
-            asked = [job if isinstance(job, Job) else self._plan.as_job(job) for job in batch]
+            asked = [job if isinstance(job, Job) else self._parts.as_job(job) for job in batch]
             for job in asked:
                 if not is_job_id(job.id):
                     await self._fail_unasked(job)
@@ -282,8 +253,8 @@ class Run(AsyncIterator[Outcome]):
             self._accounts.update((job.account, None) for job in jobs)
             admitted = await self._journal.admit(jobs)
             for account, share in admitted.items():
-                if share.to_do and (lane := await self._lane(account, lanes, finisher, deliveries)):
-                    lane.more()
+                if share.to_do:
+                    await self._moving(finishing).more(account, lanes)
 
         if isinstance(self._jobs, AsyncIterable):
             put, ready = anyio.create_memory_object_stream[str | Job](BATCH_JOBS)
@@ -296,52 +267,15 @@ class Run(AsyncIterator[Outcome]):
             while batch := list(itertools.islice(source, BATCH_JOBS)):
                 await admit(batch)
         self._list_read = True
-        if not self._plan.only_new:
+        if not self._only_new:
             await self._tell_skipped()
 
-    async def _lane(
-        self,
-        account: str,
-        lanes: anyio.abc.TaskGroup,
-        finisher: Finisher,
-        deliveries: Deliveries,
-    ) -> Lane | None:
-        if account in self._lanes or account in self._refused_accounts:
-            return self._lanes.get(account)
-        try:
-            line = await self._open_line(account)
-        except AccountError as error:
-            self._refused_accounts[account] = error
-            return None
-
-        async def take(limit: int) -> list[Work]:
-            return [await self._work(entry) for entry in await self._journal.take(account, limit)]
-
-        async def note(work: Work) -> None:
-            await self._journal.attempted(work.entry, work.attempts)
-
-        async def hand_over(work: Work) -> None:
-            finisher.hold(work)
-            await deliveries.send(Delivery(lane, work, salvaged=work.zip_bytes is None))
-
-        async def fail(work: Work, error: BulkfetchError) -> None:
-            await finisher.fail(lane, work, error)
-
-        ends = Ends(take, note, hand_over, fail)
-        lane = self._lanes[account] = Lane(line, ends, self._places, self._room, self._emit)
-        lanes.start_soon(lane.run)
-        return lane
-
-    async def _work(self, entry: Entry) -> Work:
-        recorded = entry.state == "downloaded"
-        on_disk = self._places.key(entry.job) in self._leftovers
-        held = await self._journal.held(entry) if recorded else None
-        if held is not None and on_disk:
-            # Put down when a run ended, perhaps not to its last byte; the journal's is whole.
-            self._places.part(entry.job).unlink(missing_ok=True)
-        return Work(
-            entry, staged=recorded or on_disk, recorded=recorded, body=held, attempts=entry.attempts
-        )
+    def _moving(self, finishing: anyio.abc.TaskGroup) -> Traffic:
+        """Give the traffic, set going if nothing was to be fetched up to now."""
+        if self._traffic is None:
+            self._traffic = self._parts.open_traffic(self._journal, self._leftovers, self._conclude)
+            self._traffic.start(finishing)
+        return self._traffic
 
     # --- outcomes --------------------------------------------------------------------------------
 
@@ -391,8 +325,7 @@ class Run(AsyncIterator[Outcome]):
                     )
 
     def _ended(self, account: str) -> AccountError | None:
-        lane = self._lanes.get(account)
-        return lane.ended if lane else self._refused_accounts.get(account)
+        return self._traffic.ended(account) if self._traffic else None
 
     def _sum_up(self) -> Report:
         now = self.progress()

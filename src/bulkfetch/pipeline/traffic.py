@@ -1,0 +1,144 @@
+"""What moves in a run: a lane for each account that has something to fetch, finishers behind them.
+
+Made when the list first shows a job that is not done. A run without one needs none of this, nor
+the modules that come with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import anyio.abc
+
+from bulkfetch.errors import AccountError, BulkfetchError
+from bulkfetch.events import Emit
+from bulkfetch.journal import Entry, Journal
+from bulkfetch.models import Outcome
+from bulkfetch.pipeline.deliveries import Deliveries, Delivery
+from bulkfetch.pipeline.finish import Finisher, Finishing
+from bulkfetch.pipeline.lane import Lane
+from bulkfetch.pipeline.places import Places
+from bulkfetch.pipeline.staging import StagingRoom
+from bulkfetch.pipeline.work import Ends, Line, Work
+
+
+class Traffic:
+    """The lanes and finishers of one run, in task groups of the run.
+
+    `leftovers` are the keys of jobs with a body in staging from a dead run. `threads` unpack,
+    `staging_bytes` may complete ZIPs hold in staging.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        places: Places,
+        leftovers: frozenset[str],
+        finishing: Finishing,
+        *,
+        threads: int,
+        staging_bytes: int,
+        open_line: Callable[[str], Awaitable[Line]],
+        conclude: Callable[[Outcome], Awaitable[None]],
+        emit: Emit,
+    ) -> None:
+        self._journal = journal
+        self._places = places
+        self._leftovers = leftovers
+        self._open_line = open_line
+        self._emit = emit
+        self._lanes: dict[str, Lane] = {}
+        self._refused: dict[str, AccountError] = {}
+        self._room = StagingRoom(staging_bytes)
+        self._deliveries = Deliveries()
+        self._finisher = Finisher(journal, places, finishing, self._room, threads, conclude, emit)
+
+    @property
+    def lanes(self) -> Mapping[str, Lane]:
+        """The lanes by account."""
+        return self._lanes
+
+    @property
+    def staged_bytes(self) -> int:
+        """What complete ZIPs hold in staging."""
+        return self._room.bytes
+
+    def ended(self, account: str) -> AccountError | None:
+        """Say why nothing more can be fetched for an account; None as long as something can."""
+        lane = self._lanes.get(account)
+        return lane.ended if lane else self._refused.get(account)
+
+    def start(self, finishing: anyio.abc.TaskGroup) -> None:
+        """Start the finishers. They end after `no_more`."""
+        finishing.start_soon(self._finisher.run, self._deliveries)
+
+    async def more(self, account: str, lanes: anyio.abc.TaskGroup) -> None:
+        """Tell that the journal has got jobs for an account; the first starts its lane."""
+        if account not in self._lanes and account not in self._refused:
+            try:
+                lane = self._lane(await self._open_line(account))
+            except AccountError as error:
+                self._refused[account] = error
+                return
+            self._lanes[account] = lane
+            lanes.start_soon(lane.run)
+        if account in self._lanes:
+            self._lanes[account].more()
+
+    def list_ended(self) -> None:
+        """Tell that no more jobs will come: each lane ends with those it has."""
+        for lane in self._lanes.values():
+            lane.list_ended()
+
+    def stop(self) -> None:
+        """Start no more requests; what is in flight goes on."""
+        for lane in self._lanes.values():
+            lane.stop()
+
+    def no_more(self) -> None:
+        """Tell that all lanes have ended: the finishers end with what was delivered."""
+        self._deliveries.no_more()
+
+    def halt(self) -> None:
+        """Have threads under way end soon: what they were unpacking is dropped."""
+        self._finisher.halt()
+
+    async def aclose(self) -> None:
+        """Put what is in memory only into staging, for a later run. After all tasks have ended.
+
+        If cancelled: not all of it.
+        """
+        try:
+            await self._finisher.keep_held()
+        finally:
+            self._deliveries.close()
+
+    def _lane(self, line: Line) -> Lane:
+        async def take(limit: int) -> list[Work]:
+            entries = await self._journal.take(line.account, limit)
+            return [await self._work(entry) for entry in entries]
+
+        async def note(work: Work) -> None:
+            await self._journal.attempted(work.entry, work.attempts)
+
+        async def hand_over(work: Work) -> None:
+            self._finisher.hold(work)
+            await self._deliveries.send(Delivery(lane, work, salvaged=work.zip_bytes is None))
+
+        async def fail(work: Work, error: BulkfetchError) -> None:
+            await self._finisher.fail(lane, work, error)
+
+        ends = Ends(take, note, hand_over, fail)
+        lane = Lane(line, ends, self._places, self._room, self._emit)
+        return lane
+
+    async def _work(self, entry: Entry) -> Work:
+        recorded = entry.state == "downloaded"
+        on_disk = self._places.key(entry.job) in self._leftovers
+        held = await self._journal.held(entry) if recorded else None
+        if held is not None and on_disk:
+            # Put down when a run ended, perhaps not to its last byte; the journal's is whole.
+            self._places.part(entry.job).unlink(missing_ok=True)
+        return Work(
+            entry, staged=recorded or on_disk, recorded=recorded, body=held, attempts=entry.attempts
+        )
