@@ -6,7 +6,6 @@ signal handler or ends the process.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Awaitable, Callable
@@ -254,6 +253,8 @@ def account_key(account: AccountSettings, api_domain: str) -> str:
     refresh token share a window; those with a plain token or a token_command share it where data
     centre and account name are the same, since their tokens change while the account does not.
     """
+    import hashlib  # late: it loads OpenSSL's
+
     credentials = account.credentials
     if credentials.can_refresh and credentials.refresh_token and account.token_command is None:
         identity = credentials.refresh_token.reveal()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import shutil
 import sys
 from typing import TYPE_CHECKING
 
@@ -105,6 +103,9 @@ def _tell(printer: Printer, ending: Ending, status: int) -> None:
 
 def this_command() -> str:
     """Give the command line that this process was started by, fit for a shell."""
+    import shlex  # late, both: only a run with something left to do tells of a command
+    import shutil
+
     program = sys.argv[0]
     if os.path.basename(program) == "__main__.py":
         words = [os.path.basename(sys.executable), "-m", "bulkfetch"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
 from bulkfetch.config.tables import Misfit
@@ -25,6 +24,8 @@ def complaint(found: Misfit, file: str, lines: Mapping[Key, int]) -> ConfigError
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Give the known word most like `word`, None where none is like it."""
+    import difflib  # late: few starts have anything to complain of
+
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), None)
 
 
