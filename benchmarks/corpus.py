@@ -78,6 +78,13 @@ class Corpus:
         """Give a ZIP's path."""
         return self.folder / f"{code}.zip"
 
+    def load(self) -> None:
+        """Read all through once, so that the page cache has it."""
+        for path in self.folder.iterdir():
+            with path.open("rb", buffering=0) as file:
+                while file.read(1 << 20):
+                    pass
+
     def gzip_path(self, code: str) -> Path:
         """Give the path of the same deflated data as a gzip file."""
         return self.folder / f"{code}.gz"

@@ -54,6 +54,11 @@ class Stage:
         """The bodies of this size of run."""
         return corpus.prepare(DATA, quick=self.options.quick, tell=print)
 
+    def load_corpus(self) -> None:
+        """Have the bodies in the page cache; does nothing where no contest has any."""
+        if "corpus" in vars(self):
+            self.corpus.load()
+
     @functools.cached_property
     def server(self) -> nginx.Nginx:
         """nginx, running. To be asked for only where `server_missing` is None."""
