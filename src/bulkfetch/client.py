@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +21,8 @@ from bulkfetch.disk import disk_error
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Emit, Event, Kind, ignore
 from bulkfetch.journal import Journal, OutputLock
-from bulkfetch.models import Outcome, Report
+from bulkfetch.models import Report
+from bulkfetch.pipeline.outcomes import Conclude
 from bulkfetch.pipeline.places import STATE_DIR, Places
 from bulkfetch.pipeline.run import Jobs, Parts, Run
 from bulkfetch.secret import Secret
@@ -124,12 +124,7 @@ class Client:
         self._tasks.start_soon(self._run.work)
         return self._run
 
-    def _traffic(
-        self,
-        journal: Journal,
-        leftovers: frozenset[str],
-        conclude: Callable[[Outcome], Awaitable[None]],
-    ) -> Traffic:
+    def _traffic(self, journal: Journal, leftovers: frozenset[str], conclude: Conclude) -> Traffic:
         # Imported here and below: a run that has nothing to fetch needs none of it, and starts at
         # once.
         from bulkfetch.archive import Limits

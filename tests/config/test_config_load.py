@@ -390,9 +390,9 @@ def test_settings_work_as_frozen_dataclasses_do() -> None:
     with pytest.raises(FrozenInstanceError):
         del slow.requests
     with pytest.raises(TypeError, match="WindowSettings has no request"):
-        WindowSettings(request=3)  # type: ignore[call-arg]
+        WindowSettings(request=3)  # type: ignore[call-arg]  # who checks no types is told too
     with pytest.raises(TypeError, match="JobEntry needs id"):
-        JobEntry()  # type: ignore[call-arg]
+        JobEntry()  # type: ignore[call-arg]  # the same
 
 
 def test_the_example_holds_ten_jobs_for_the_sandbox() -> None:

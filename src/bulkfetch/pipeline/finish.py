@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -43,6 +43,7 @@ from bulkfetch.journal import Journal, Whole
 from bulkfetch.models import Failure, Outcome, PublishedFile
 from bulkfetch.pipeline.deliveries import Deliveries, Delivery
 from bulkfetch.pipeline.lane import Lane
+from bulkfetch.pipeline.outcomes import Conclude
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.staging import StagingRoom
 from bulkfetch.pipeline.work import Work
@@ -88,7 +89,7 @@ class Finisher:
         finishing: Finishing,
         room: StagingRoom,
         cores: int,
-        conclude: Callable[[Outcome], Awaitable[None]],
+        conclude: Conclude,
         emit: Emit,
     ) -> None:
         self._large_runs = 2 * cores + DISK_WAITS

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import anyio
 
 from bulkfetch.models import Outcome
+
+# Who is told of an outcome; may hold the teller up.
+Conclude = Callable[[Outcome], Awaitable[None]]
 
 # Outcomes that wait for their reader; more hold up those who end jobs.
 WAITING_OUTCOMES = 256

@@ -21,7 +21,7 @@ from bulkfetch.disk import disk_error
 from bulkfetch.errors import AccountError, InvalidJobId, RunError
 from bulkfetch.journal import Counts, Journal
 from bulkfetch.models import Failure, Job, Outcome, Report, is_job_id
-from bulkfetch.pipeline.outcomes import Outcomes
+from bulkfetch.pipeline.outcomes import Conclude, Outcomes
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.progress import Progress
 
@@ -49,7 +49,7 @@ class Parts(NamedTuple):
     """
 
     open_journal: Callable[[], Awaitable[Journal]]
-    open_traffic: Callable[[Journal, frozenset[str], Callable[[Outcome], Awaitable[None]]], Traffic]
+    open_traffic: Callable[[Journal, frozenset[str], Conclude], Traffic]
     as_job: Callable[[str], Job]
 
 

@@ -13,10 +13,10 @@ import anyio.abc
 from bulkfetch.errors import AccountError, BulkfetchError
 from bulkfetch.events import Emit
 from bulkfetch.journal import Entry, Journal
-from bulkfetch.models import Outcome
 from bulkfetch.pipeline.deliveries import Deliveries, Delivery
 from bulkfetch.pipeline.finish import Finisher, Finishing
 from bulkfetch.pipeline.lane import Lane
+from bulkfetch.pipeline.outcomes import Conclude
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.staging import StagingRoom
 from bulkfetch.pipeline.work import Ends, Line, Work
@@ -39,7 +39,7 @@ class Traffic:
         threads: int,
         staging_bytes: int,
         open_line: Callable[[str], Awaitable[Line]],
-        conclude: Callable[[Outcome], Awaitable[None]],
+        conclude: Conclude,
         emit: Emit,
     ) -> None:
         self._journal = journal
@@ -74,16 +74,17 @@ class Traffic:
 
     async def more(self, account: str, lanes: anyio.abc.TaskGroup) -> None:
         """Tell that the journal has got jobs for an account; the first starts its lane."""
-        if account not in self._lanes and account not in self._refused:
+        if account in self._refused:
+            return
+        if account not in self._lanes:
             try:
-                lane = self._lane(await self._open_line(account))
+                line = await self._open_line(account)
             except AccountError as error:
                 self._refused[account] = error
                 return
-            self._lanes[account] = lane
-            lanes.start_soon(lane.run)
-        if account in self._lanes:
-            self._lanes[account].more()
+            self._lanes[account] = self._lane(line)
+            lanes.start_soon(self._lanes[account].run)
+        self._lanes[account].more()
 
     def list_ended(self) -> None:
         """Tell that no more jobs will come: each lane ends with those it has."""

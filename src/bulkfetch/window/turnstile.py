@@ -154,6 +154,7 @@ class Turnstile(Generic[S]):
     def _hand_out(self, permits: list[Permit]) -> None:
         given = 0
         while given < len(permits) and self._line:
+            # Not by `_first`: found and removed in one step, for each of a hundred thousand.
             waiter, most = self._line.popitem(last=False)
             if not waiter.done():
                 waiter.set_result(permits[given : given + most])
