@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import random
@@ -10,6 +11,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from io import FileIO
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from bulkfetch.errors import Stalled, Truncated
 from bulkfetch.transfer.attempt import Attempt
 from bulkfetch.transfer.body import ParsedBody
 from bulkfetch.transfer.direct import WORTH_BYTES, DirectBody, take_over
+from bulkfetch.transfer.early_sync import EarlySync
 from bulkfetch.transfer.tls import client_context
 from bulkfetch.transfer.turn import BLOCK_BYTES, Turn
 from bulkfetch.transfer.watchdog import Watchdog
@@ -105,6 +108,30 @@ def test_every_byte_comes(tmp_path: Path, tls: bool) -> None:
         assert (tmp_path / "part").read_bytes() == BODY
 
     asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_a_sync_that_fails_on_the_way_fails_the_body(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the disk lost while the body arrived is told, although every write went well."""
+    synced: list[int] = []
+
+    def lose(fd: int) -> None:
+        os.fdatasync(fd)
+        synced.append(os.fstat(fd).st_size)
+        raise OSError(errno.EIO, "lost")
+
+    monkeypatch.setattr("bulkfetch.transfer.early_sync.EARLY_SYNC_BYTES", WORTH_BYTES)
+    monkeypatch.setattr("bulkfetch.transfer.direct.EarlySync", partial(EarlySync, sync=lose))
+
+    async def main() -> None:
+        async with answering(whole) as (session, url, _):
+            with pytest.raises(OSError, match="lost"):
+                await taken(session, url, tmp_path / "part")
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    assert len(synced) == 1
+    assert synced[0] >= WORTH_BYTES
 
 
 def test_the_connection_is_not_used_again(tmp_path: Path) -> None:

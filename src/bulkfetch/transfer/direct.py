@@ -27,8 +27,8 @@ import aiohttp
 import anyio
 import anyio.to_thread
 
-from bulkfetch.disk import begin_writeback
 from bulkfetch.errors import BulkfetchError, ConnectionLost, Truncated
+from bulkfetch.transfer.early_sync import EarlySync
 from bulkfetch.transfer.tls import BareTls
 from bulkfetch.transfer.turn import BLOCK_BYTES, TURN_BYTES, Bench, Turn
 from bulkfetch.transfer.watchdog import Watchdog
@@ -36,8 +36,6 @@ from bulkfetch.zoho.replies import printable
 
 # What is shorter is not worth its connection, which cannot be used for another request after this.
 WORTH_BYTES = 4 << 20
-# So often the disk is asked to begin writing: the fsync at the end then finds little left to do.
-WRITEBACK_BYTES = 8 << 20
 
 
 class DirectBody:
@@ -103,23 +101,24 @@ class DirectBody:
             if offset:
                 file.seek(offset)
                 file.truncate()
-            for piece in self._begun:
-                self._write(file, memoryview(piece))
-            begun_at = 0
-            while self._rest and self._failure is None and not self._stopped:
-                if self._dry:
-                    self._wait()
-                    self._carry(file, BLOCK_BYTES)  # what has come is little: not worth a turn
-                else:
-                    with self._turn.taken():
-                        self._carry(file, TURN_BYTES)
-                if self.bytes - begun_at >= WRITEBACK_BYTES:
-                    begin_writeback(file.fileno(), offset + begun_at, self.bytes - begun_at)
-                    begun_at = self.bytes
-            if self._bench is not None:  # stopped while a block was partly full
-                self._write(file, self._bench.block[: self._filled])
+            with EarlySync(file.fileno()) as early:
+                self._move_to(file, early)
         if self._failure is not None:
             raise self._failure
+
+    def _move_to(self, file: FileIO, early: EarlySync) -> None:
+        for piece in self._begun:
+            self._write(file, memoryview(piece))
+        while self._rest and self._failure is None and not self._stopped:
+            if self._dry:
+                self._wait()
+                self._carry(file, BLOCK_BYTES)  # what has come is little: not worth a turn
+            else:
+                with self._turn.taken():
+                    self._carry(file, TURN_BYTES)
+            early.grown(self.bytes)
+        if self._bench is not None:  # stopped while a block was partly full
+            self._write(file, self._bench.block[: self._filled])
 
     def _carry(self, file: FileIO, most: int) -> None:
         """Move what is at hand, `most` bytes or a little more; keep a block that is partly full."""
