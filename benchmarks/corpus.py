@@ -126,6 +126,14 @@ def prepare(data: Path, *, quick: bool, tell: Callable[[str], None]) -> Corpus:
     return Corpus(folder, {body.code: body for body in bodies})
 
 
+def zeros(megabytes: int) -> Contents:
+    """Say what one file of so many MiB of zeros leaves."""
+    crc32 = 0
+    for _ in range(megabytes):
+        crc32 = zlib.crc32(bytes(1 << 20), crc32)
+    return Counter({(megabytes << 20, crc32): 1})
+
+
 def noise(code: str, size: int) -> Iterator[bytes]:
     """Give bytes that do not compress."""
     dice = random.Random(f"{SEED} {code}")

@@ -28,6 +28,7 @@ PROGRAMS = {
     "bsdtar": "apt install libarchive-tools",
     "igzip": "apt install isal",
     "xargs": "apt install findutils",
+    "dd": "apt install coreutils",
 }
 MODULES = {"zohocrmsdk": "zohocrmsdk8_0"}
 
@@ -147,6 +148,12 @@ class Stage:
             return [os.fspath(built.path), *put]
 
         return Case(name, argv, missing=built.missing)
+
+    def disk(self, megabytes: int) -> Case:
+        """Make the case of the output's disk by itself: so much is written and synced."""
+        script = f"dd if=/dev/zero of=$1/zeros bs=1M count={megabytes} conv=fsync status=none"
+        case = self.shell(f"dd, {megabytes:,} MiB of zeros, synced", script, needs=["dd"])
+        return replace(case, leaves=corpus.zeros(megabytes))
 
     def behind(self, case: Case, statement: str) -> Case:
         """Make the case of a line of Python, and of another case's command when that has ended."""

@@ -36,6 +36,7 @@ def contests(stage: Stage) -> Sequence[Contest]:
     ]
     if stage.options.peers and stage.server_missing is None:
         cases += _peers(stage, ids)
+        cases.append(stage.disk(round((packed + size) / 2**20)))  # ours syncs both
     return [
         Contest(
             name="endtoend",
