@@ -3,7 +3,7 @@
 The sync at a body's end waits for all that is not on the device by then. To ask the system to begin
 writing is half of it: disks, and the hosts of virtual machines, have caches of their own, which a
 sync alone empties, in half a second for 500 MB. Whoever else syncs a few bytes meanwhile, as the
-window does in the event loop and the journal in its thread, waits for all of that, too.
+journal does all the time, waits for all of that, too.
 """
 
 from __future__ import annotations
