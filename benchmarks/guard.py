@@ -77,6 +77,7 @@ def of_stream(calls: Counter[str], megabytes: float) -> list[Bound]:
     return [
         Bound("writes per MB", _sum(calls, "write", "writev", "pwrite64") / megabytes, 4),
         Bound("receives per MB", _sum(calls, "recvfrom", "recvmsg", "read") / megabytes, 12),
+        Bound("syncs per MB", _sum(calls, "fsync", "fdatasync") / megabytes, 0.25),
         Bound("maps and unmaps per MB", _sum(calls, "mmap", "munmap", "mremap") / megabytes, 2),
         Bound("all calls but waiting per MB", _working(calls) / megabytes, 24),
     ]
