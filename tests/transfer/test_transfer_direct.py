@@ -117,7 +117,7 @@ def test_a_sync_that_fails_on_the_way_fails_the_body(
     synced: list[int] = []
 
     def lose(fd: int) -> None:
-        os.fdatasync(fd)
+        os.fsync(fd)
         synced.append(os.fstat(fd).st_size)
         raise OSError(errno.EIO, "lost")
 
