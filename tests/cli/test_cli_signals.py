@@ -2,11 +2,15 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from typing import Any
 
 import pytest
 from tests.support.programs import IDS, Program
+
+from bulkfetch.cli.app import _answered_for
+from bulkfetch.cli.printer import Printer
 
 # A body that never ends: only a signal ends a run that waits for it.
 STALLED = 'faults = { "%s" = ["stall_in_body"] }'
@@ -99,6 +103,24 @@ def test_signal_before_the_first_id(program: Program, number: signal.Signals) ->
     assert process.returncode == 130
     assert (out, err) == (b"", b"interrupted\n")
     assert not (program.folder / "exports").exists()
+
+
+def test_a_signal_between_two_steps_of_a_lock(capfd: pytest.CaptureFixture[str]) -> None:
+    """An interrupt that breaks a lock on its way out is an interrupt, not a mistake of ours."""
+    lock = threading.Lock()
+
+    def wait() -> None:
+        with lock:
+            lock.release()  # as threading.Condition does, to wait
+            raise KeyboardInterrupt
+
+    def fail() -> None:
+        with lock:
+            lock.release()
+
+    assert _answered_for(Printer(), wait) == 130
+    assert capfd.readouterr().err == "interrupted\n"
+    assert _answered_for(Printer(), fail) == 3
 
 
 def _is_blocked_on_a_lock(pid: int) -> bool:

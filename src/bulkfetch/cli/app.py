@@ -108,6 +108,10 @@ def _answered_for(printer: Printer, act: Callable[[], int | None]) -> int:
         printer.note("interrupted")
         return exits.INTERRUPTED
     except Exception as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            # It came between two steps of a lock, which Python's own threading does not stand.
+            printer.note("interrupted")
+            return exits.INTERRUPTED
         printer.bug(error)
         return exits.ABORTED
 
