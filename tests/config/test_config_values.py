@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkfetch.config.hosts import host_of, is_loopback, server_url
-from bulkfetch.config.names import same_file, unsafe_stem
 from bulkfetch.config.sizes import parse_size
 from bulkfetch.config.toml_lines import key_lines
+from bulkfetch.filenames import same_file, unsafe_stem
 from bulkfetch.secret import Secret
 
 ROOT = Path(__file__).parents[2]

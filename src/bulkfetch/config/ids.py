@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from bulkfetch.config.ids_csv import read_rows
-from bulkfetch.config.names import unsafe_stem
 from bulkfetch.config.settings import JobEntry, Settings
 from bulkfetch.errors import ConfigError
+from bulkfetch.filenames import unsafe_stem
 from bulkfetch.models import Job, is_job_id
 
 # Longer lines are cut: no honest line is, and one without an end must not fill the memory.

@@ -11,7 +11,6 @@ from typing import Any
 
 from bulkfetch.config.complaints import complaint, key_text, nearest
 from bulkfetch.config.environment import FromEnvironment, read_environment
-from bulkfetch.config.names import same_file
 from bulkfetch.config.proxies import Proxies, explicit, from_environment
 from bulkfetch.config.secrets_file import read_secrets
 from bulkfetch.config.settings import (
@@ -25,6 +24,7 @@ from bulkfetch.config.state_dir import state_dir
 from bulkfetch.config.tables import Misfit, build
 from bulkfetch.config.toml_lines import Key, key_lines
 from bulkfetch.errors import ConfigError
+from bulkfetch.filenames import same_file
 
 _MAX_TOML_BYTES = 64 * 1024**2  # some 700,000 [[jobs]]; longer lists belong into an ids_file
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from bulkfetch.config.hosts import is_loopback, server_url
-from bulkfetch.config.names import unsafe_stem
 from bulkfetch.config.proxies import Proxies
 from bulkfetch.config.tables import Checked, Misfit, each, free, setting, table, tables
 from bulkfetch.config.values import (
@@ -34,6 +33,7 @@ from bulkfetch.config.values import (
     whole,
 )
 from bulkfetch.errors import ConfigError
+from bulkfetch.filenames import unsafe_stem
 from bulkfetch.models import is_job_id
 from bulkfetch.secret import Secret
 
