@@ -190,22 +190,32 @@ def _csv(
     has_accounts, rows = read_rows(lines, label, column)
     if default is None and not has_accounts:
         _no_account(settings, label)
-    names = frozenset(account.name for account in settings.accounts)
+    known = frozenset(account.name for account in settings.accounts)
 
     def jobs() -> Iterator[Job]:
         for text, account, name, number in rows:
-            origin = f"{label}:{number}"
             entry = entries.get(text) if entries else None
             account = account or (entry and entry.account) or default or ""
-            if not is_job_id(text):
-                problem = text
-            elif account not in names:
-                problem = f"{text} of unknown account {account}"
-            elif name and (reason := unsafe_stem(name)) is not None:
-                problem = f"{text}, whose name {reason}"
-            else:
-                yield Job(text, account, name or (entry.name if entry else None), origin)
-                continue
-            yield Job(shown(problem), default or settings.accounts[0].name, None, origin)
+            yield Job(
+                text if is_job_id(text) else shown(text),
+                account if account in known or not account else shown(account),
+                name or (entry.name if entry else None),
+                f"{label}:{number}",
+            )
 
-    return jobs()
+    return _refused_by_id(settings, jobs())
+
+
+def _refused_by_id(settings: Settings, jobs: Iterator[Job]) -> Iterator[Job]:
+    """Give bad rows an id that no request can be made for, which says what is wrong with them."""
+    names = frozenset(account.name for account in settings.accounts)
+    somebody = settings.default_account or settings.accounts[0].name
+    for job in jobs:
+        if job.account not in names:
+            problem = f"{job.id} of unknown account {job.account}"
+        elif is_job_id(job.id) and job.name and (reason := unsafe_stem(job.name)) is not None:
+            problem = f"{job.id}, whose name {reason}"
+        else:
+            yield job
+            continue
+        yield Job(shown(problem), somebody, None, job.origin)
