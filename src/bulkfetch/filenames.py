@@ -11,6 +11,8 @@ _RESERVED = frozenset(
     + [f"{device}{digit}" for device in ("com", "lpt") for digit in "0123456789¹²³"]
 )
 _FORBIDDEN = frozenset('/\\<>:"|?*')
+# What is put behind a stem by itself: a name with it would get it twice.
+_ENDINGS = (".csv", ".ics", ".zip")
 
 
 def unsafe_stem(name: str) -> str | None:
@@ -36,7 +38,16 @@ def unsafe_stem(name: str) -> str | None:
         return f"is longer than {MAX_STEM_BYTES} bytes"
     if name.split(".")[0].rstrip().lower() in _RESERVED:
         return "is reserved for a device on some systems"
+    if (stem := without_ending(name)) != name:
+        return f"ends with {name[len(stem) :]!r}, which is added by itself: write {stem!a}"
     return None
+
+
+def without_ending(name: str) -> str:
+    """Return a name without the endings that files are published with, in any case of letters."""
+    while name.lower().endswith(_ENDINGS):
+        name = name[:-4].rstrip(". ")
+    return name
 
 
 def same_file(name: str) -> str:

@@ -64,6 +64,31 @@ def test_names_that_harm_some_file_system_are_refused(name: str) -> None:
     assert unsafe_stem(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("Leads.csv", "Leads"),
+        ("Leads.CSV", "Leads"),
+        ("Events.Ics", "Events"),
+        ("Leads.zip", "Leads"),
+        ("Leads.csv.zip", "Leads"),
+        ("2026.11 .csv", "2026.11"),
+    ],
+)
+def test_a_name_with_the_files_ending_is_refused_with_the_right_one(name: str, right: str) -> None:
+    """The ending is added by itself; a name that has it already would get it twice."""
+    reason = unsafe_stem(name)
+    assert reason is not None
+    assert reason.endswith(f"write {right!r}")
+    assert unsafe_stem(right) is None
+
+
+@pytest.mark.parametrize("name", ["csv", "Leads csv", "Leads.csv backup", "v1.5", "Leads.tar"])
+def test_a_name_that_only_looks_like_a_file_is_kept(name: str) -> None:
+    """Dots and words of file formats elsewhere in a name change nothing."""
+    assert unsafe_stem(name) is None
+
+
 @given(st.text(max_size=220))
 def test_a_safe_name_is_one_file_in_one_folder(name: str) -> None:
     """Whatever passes joins to a path directly in the folder, also with its ending."""
