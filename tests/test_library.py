@@ -145,7 +145,17 @@ def test_events(settings: bulkfetch.Settings) -> None:
     )
     report = asyncio.run(bulkfetch.fetch(IDS[:1], faulty, on_event=events.append))
     assert report.done == 1
-    assert [(event.kind, event.job_id) for event in events] == [("attempt_failed", IDS[0])]
+    assert [(event.kind, event.job_id) for event in events] == [
+        ("attempt_started", IDS[0]),
+        ("attempt_failed", IDS[0]),
+        ("attempt_started", IDS[0]),
+        ("done", IDS[0]),
+    ]
+    assert [event.data["attempt"] for event in events[:3]] == [1, 1, 2]
+    done = events[-1].data
+    assert str(done["path"]).endswith(f"{IDS[0]}.csv")
+    assert done["bytes"] == Path(str(done["path"])).stat().st_size
+    assert 0 < float(done["took_s"]) < 60
     assert "Zoho-oauthtoken" not in repr(events)
 
 

@@ -13,6 +13,7 @@ from click import Context, Group
 import bulkfetch
 from bulkfetch.cli import main
 from bulkfetch.cli.app import program
+from bulkfetch.cli.plan import in_a_day
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -55,6 +56,16 @@ def test_the_readme_and_the_help_agree_on_exit_statuses(
     assert main(["--help"]) == 0
     shown = capfd.readouterr().out
     assert told == set(re.findall(r"^\s+(\d+)  ", shown, re.MULTILINE))
+
+
+def test_the_readme_and_the_help_say_how_many_a_day(capfd: pytest.CaptureFixture[str]) -> None:
+    """The number of results a day is that of the default pace, in the README as in the help."""
+    said = f"{in_a_day():,}"
+    pace = bulkfetch.load_settings(env={}).accounts[0].window
+    assert re.findall(r"at most ([\d,]+)\s+results a day", README) == [said]
+    assert f"ten every {pace.period_s + pace.margin_s:.0f} s" in README
+    assert main(["plan", "--help"]) == 0
+    assert f"account can start {said}." in " ".join(capfd.readouterr().out.split())
 
 
 def test_json_and_toml_in_the_readme_are_what_they_claim(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal[
+    "attempt_started",  # a slot was taken and the request leaves; data: attempt, from 1
     "attempt_failed",  # data: code, next, delay_s, attempt
     "unconnected",  # the account's server cannot be reached; data: code, delay_s
     "resumed",  # a broken transfer goes on where it stopped; data: gained_bytes
@@ -20,9 +21,10 @@ Kind = Literal[
     "window_restored",  # the account is ours again
     "window_fallback",  # the machine's window cannot be used; data: for_s
     "token_renewed",
-    "account_ended",  # data: code
+    "account_ended",  # nothing more is asked for it in this run; data: code, hint
     "quarantined",  # a refused archive is kept; data: path
     "salvaged",  # a complete ZIP of an earlier run is used, nothing is asked; data: zip_bytes
+    "done",  # a file is published; data: path, bytes, took_s (0 where nothing was asked)
     "note",  # what a user should know and nothing else says
 ]
 
@@ -42,4 +44,4 @@ Emit = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """Take an event and do nothing with it."""
+    """Take an event and do nothing with it. Where it listens, those of each job are not made."""

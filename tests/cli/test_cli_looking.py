@@ -1,7 +1,11 @@
 """The commands that only look: status, plan, check."""
 
+import calendar
 import json
 import os
+import re
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -68,6 +72,40 @@ def test_after_a_run(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
     assert tree(here.folder) == before
 
 
+def test_status_check(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
+    """With --check the exit status says whether all is done; without, that it was told."""
+    settings = here.settings()
+    here.run("run", settings, IDS[0])
+    assert looked(capfd, "status", "exports", "--check")[0] == 0
+    here.run("run", settings, GONE)
+    assert looked(capfd, "status", "exports")[0] == 0
+    assert looked(capfd, "status", "exports", "--check", "--json")[0] == 1
+    here.run("run", here.settings(account='token_command = ["false"]'), IDS[0], "--out", "other")
+    (here.folder / "eu.toml").write_text('[account]\ndata_center = "eu"\n')
+    here.run("run", "eu.toml", IDS[1], "--out", "pending")
+    assert looked(capfd, "status", "pending", "--check")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "statuses"),
+    [
+        ("run", ["0", "1", "2", "3", "130"]),
+        ("plan", ["0", "2", "3", "130"]),
+        ("status", ["0", "1", "2", "3", "130"]),
+        ("check", ["0", "2", "3", "130"]),
+        ("sandbox", ["0", "2", "3"]),
+    ],
+)
+def test_each_help_has_its_own_exit_statuses(
+    command: str, statuses: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A help page lists the statuses that its command has, and what each means there."""
+    assert main([command, "--help"]) == 0
+    table = capfd.readouterr().out.partition("Exit status:")[2]
+    assert re.findall(r"^ +(\d+)  ", table, re.MULTILINE) == statuses
+    assert ("the run finished" in table) == (command == "run")
+
+
 def test_status_beside_a_run(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
     """Status is answered while a run works, and names it."""
     process = here.start("run", here.settings(), "--ids", "-")
@@ -131,6 +169,72 @@ def test_plan_shows_few_batches(here: Program, capfd: pytest.CaptureFixture[str]
     assert "  …" in out
     assert "19991-20000" in out
     assert "jobs will have expired by then" in out
+
+
+def test_plan_names_what_is_too_late(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
+    """It says which results will have expired: the first ones as text, all of them as JSON."""
+    (here.folder / "jobs.toml").write_text(
+        '[account]\ndata_center = "eu"\n[account.window]\nrequests = 1\nperiod_s = 43_199\n'
+    )
+    # One at once, one after 12 h and one after 24: the order is the list's, a second mention none.
+    (here.folder / "ids.txt").write_text("".join(f"{job}\n" for job in ("9", "8", "9", *"7654321")))
+    status, out, _ = looked(capfd, "plan", "jobs.toml", "--ids", "ids.txt", "--json")
+    late = [record for record in map(json.loads, out.splitlines()) if record["type"] == "expiring"]
+    assert status == 0
+    assert [record["id"] for record in late] == ["6", "5", "4", "3", "2", "1"]
+    assert late[0] == {
+        "type": "expiring",
+        "account": "default",
+        "id": "6",
+        "start_s": 129_600.0,
+        "start": late[0]["start"],
+    }
+    assert json.loads(out.splitlines()[-1])["expiring"] == 6
+    _, out, _ = looked(capfd, "plan", "jobs.toml", "--ids", "ids.txt")
+    assert out.endswith(
+        "; 6 jobs will have expired by then: 6, 5, 4, 3, 2 and 1 more, which --json names\n"
+    )
+
+
+# Summer time (UTC+1) ends at this hour of UTC on this day of the year, which a leap day does not
+# count; a rule begins it on the first day, or in July.
+@pytest.mark.parametrize("begins", ["J1/0", "J182/0"])
+@pytest.mark.parametrize("in_hours", [1, 2, 3])
+def test_plan_over_a_change_of_the_clocks(
+    here: Program, monkeypatch: pytest.MonkeyPatch, begins: str, in_hours: int
+) -> None:
+    """Each local time is what the clock will show then, whichever change lies between."""
+    change = datetime.now(UTC).replace(minute=0) + timedelta(hours=in_hours)
+    day = int(change.strftime("%j"))
+    leap = calendar.isleap(change.year) and day > 59
+    change_at = f"J{day - leap}/{change.hour + (begins == 'J1/0')}"
+    rule = (begins, change_at) if begins == "J1/0" else (change_at, begins)
+    here.env["TZ"] = f"STD0DST-1,{rule[0]},{rule[1]}"
+    (here.folder / "jobs.toml").write_text('[account]\ndata_center = "eu"\n')
+    (here.folder / "ids.txt").write_text("".join(f"{number}\n" for number in range(3000)))
+    ended = here.run("plan", "jobs.toml", "--ids", "ids.txt", "--json")
+    text = here.run("plan", "jobs.toml", "--ids", "ids.txt")
+    assert (ended.status, text.status) == (0, 0)
+    monkeypatch.setenv("TZ", here.env["TZ"])
+    time.tzset()
+    try:
+        starts = [datetime.fromisoformat(r["start"]) for r in ended.records if "start" in r]
+        assert len({start.utcoffset() for start in starts}) == 2, "the change lies within the plan"
+        for start in starts:
+            assert (
+                start.isoformat()
+                == datetime.fromtimestamp(start.timestamp()).astimezone().isoformat()
+            )
+        last = next(r for r in ended.records if r["type"] == "plan")["last_start"]
+        # Both were asked for within seconds of each other.
+        shown = re.search(r"at (?:\S+ )?(\d\d):(\d\d):\d\d; ", text.out)
+        assert shown is not None
+        said = int(shown[1]) * 60 + int(shown[2])
+        meant = datetime.fromisoformat(last)
+        assert (said - meant.hour * 60 - meant.minute) % 1440 in (0, 1)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_plan_reads_a_pipe(here: Program) -> None:

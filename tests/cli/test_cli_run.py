@@ -3,7 +3,12 @@ from collections.abc import Callable
 
 import pytest
 from tests.support.programs import IDS, Ended, Program
+from tests.support.terminals import Terminal
 
+from bulkfetch.cli.fetching import Fetching
+from bulkfetch.cli.printer import Printer
+from bulkfetch.config import Settings
+from bulkfetch.events import Event, Kind
 from bulkfetch.pipeline.places import Places
 
 Call = Callable[..., Ended]
@@ -77,6 +82,83 @@ def test_verbose(program: Program, call: Call) -> None:
     ended = call("run", program.settings(), flaky, "-v")
     assert ended.status == 0
     assert f"job {flaky}: " in ended.err
+
+
+def test_very_verbose(program: Program, call: Call) -> None:
+    """-vv follows healthy jobs too: each start with its number, each file with size and time."""
+    ended = call("run", program.settings(), *IDS[:2], "-vv")
+    assert ended.status == 0
+    for job in IDS[:2]:
+        assert f"attempt_started: job {job}: attempt 1 started" in ended.err
+        size = (program.folder / f"exports/{job}.csv").stat().st_size
+        published = f"done: job {job}: published as exports/{job}.csv, {size} bytes, "
+        assert published in ended.err
+    assert "attempt_started" not in call("run", program.settings(), IDS[2], "-v").err
+
+
+def test_quiet_keeps_warnings(program: Program, call: Call) -> None:
+    """-q hides progress and what is merely good to know; warnings and errors stay."""
+    (program.folder / "zoho.env").write_text("ZOHO_ACCESS_TOKEN=abc\n")
+    (program.folder / "zoho.env").chmod(0o644)
+    (program.folder / "jobs.toml").write_text(
+        '[account]\napi_domain = "http://127.0.0.1:1"\nsecrets_file = "zoho.env"\n'
+    )
+    (program.folder / "ids.txt").write_text("# none today\n")
+    ended = call("run", "jobs.toml", "--ids", "ids.txt", "-q")
+    assert ended.status == 0
+    assert ended.err.splitlines() == [
+        "warning: account default: secrets_file zoho.env can be read by other users (mode 644); "
+        "chmod 600 it",
+        "warning: the list is empty: nothing to do",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "line"),
+    [
+        ("window_shared", ["-q"], "warning: account eu: words"),
+        ("window_fallback", ["-q"], "warning: account eu: words"),
+        ("note", [], "warning: account eu: words"),
+        ("window_closed", ["-q"], None),
+        ("window_closed", [], "account eu: words"),
+        ("account_ended", ["-q"], "error: CODE: account eu: words\nhint: Do it."),
+    ],
+)
+def test_news_with_their_level(
+    kind: Kind, options: list[str], line: str | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A warning begins with that word and an error with its own, and -q hides neither."""
+    printer = Printer()
+    printer.verbosity = -1 if options else 0
+    with printer.screen({}) as screen:
+        fetching = Fetching(Settings(), printer, screen)
+        fetching.on_event(Event(kind, "words", "eu", data={"code": "CODE", "hint": "Do it."}))
+    assert capfd.readouterr().err == ("" if line is None else f"{line}\n")
+
+
+def test_no_progress(program: Program) -> None:
+    """--no-progress hides the progress alone: the summary, and the reader's notes, stay."""
+    program.env["TERM"] = "xterm"
+    terminal = Terminal(program, "run", program.settings(), IDS[0], "--no-progress")
+    assert terminal.read_all() == 0
+    terminal.close()
+    assert "\x1b" not in terminal.text
+    assert "1 done; " in terminal.text
+
+
+def test_the_end_of_an_account_is_told_once(program: Program, call: Call) -> None:
+    """An error is told when it happens, with its hint, and not once more at the end."""
+    one = '[accounts.eu]\ndata_center = "eu"\n[accounts.us]\ndata_center = "us"\n'
+    (program.folder / "two.toml").write_text(one)
+    (program.folder / "ids.csv").write_text("id,account\n1,eu\n2,us\n3,us\n")
+    ended = call("run", "two.toml", "--ids", "ids.csv", "--ids-column", "id")
+    assert ended.status == 3
+    errors = [line for line in ended.err.splitlines() if "no credentials" in line]
+    assert errors == [
+        "error: MISSING_CREDENTIALS: account eu: no credentials",
+        "error: MISSING_CREDENTIALS: account us: no credentials",
+    ]
+    assert ended.err.count("hint: ") == 2
 
 
 def test_malformed_line_fails_alone(program: Program, call: Call) -> None:

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkfetch.observe.outlook import Pace, start_s, time_left_s
+from bulkfetch.observe.outlook import Pace, end_left_s, start_s, starts_within, time_left_s
 
 
 def test_schedule() -> None:
@@ -47,3 +47,24 @@ def test_more_jobs_take_no_less(to_start: int, requests: int, free: int) -> None
     assert less is not None
     assert more is not None
     assert 0 <= less <= more
+
+
+def test_until_the_last_file() -> None:
+    """What is left ends with the last file, not with its request: the usual time is added."""
+    assert end_left_s(5, 43.0, 7.0, 2.0) == 50.0
+    assert end_left_s(5, None, 7.0, 2.0) is None
+
+
+def test_after_the_last_start() -> None:
+    """With nothing more to start, what is left of the usual time is left, and never less than 0."""
+    assert end_left_s(0, 0.0, 7.0, 2.0) == 5.0
+    assert end_left_s(0, 0.0, 7.0, 30.0) == 0.0
+    assert end_left_s(0, None, 7.0, 2.0) == 5.0
+
+
+def test_starts_within_a_day() -> None:
+    """Ten at once and ten with every period begun; the one at the very end still counts."""
+    assert starts_within(86_400.0, 10, 61.0) == 14_170
+    assert starts_within(86_400.0, 10, 60.0) == 14_410
+    assert starts_within(60.9, 10, 61.0) == 10
+    assert starts_within(61.0, 10, 61.0) == 20

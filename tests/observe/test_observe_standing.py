@@ -25,6 +25,36 @@ def test_list_still_read() -> None:
     assert "left" not in line
 
 
+def test_time_left_is_until_the_last_file() -> None:
+    """How long jobs take counts, or the bar would promise the end when the last one starts."""
+    line = standing(progress(job_s=20.0, since_start_s=4.0), 0, PERIODS).line
+    assert line.endswith("about 1 min 3 s left")
+
+
+def test_time_left_after_the_last_start() -> None:
+    """When all have been asked for, time is left as long as bodies are under way."""
+    last = {"counts": Counts(done=22, pending=3), "in_flight": 3, "job_s": 20.0}
+    line = standing(progress(**last, since_start_s=4.0), 0, PERIODS).line
+    assert line.endswith("about 16 s left")
+    late = standing(progress(**last, since_start_s=25.0), 0, PERIODS).line
+    assert late.endswith("slots free, next in 43 s, finishing")
+
+
+def test_time_left_while_the_last_are_unpacked() -> None:
+    """Jobs on their way to their file want no slot: they do not wait for the next one."""
+    last = {"counts": Counts(done=20, pending=5), "in_flight": 1, "finishing": 4, "job_s": 20.0}
+    line = standing(progress(**last, since_start_s=4.0), 0, PERIODS).line
+    assert line.endswith("about 16 s left")
+
+
+def test_nothing_left() -> None:
+    """A run at its end has no time left and nothing to finish."""
+    now = progress(counts=Counts(done=25), in_flight=0, job_s=20.0, since_start_s=1.0)
+    line = standing(now, 0, PERIODS).line
+    assert "left" not in line
+    assert "finishing" not in line
+
+
 def test_stopping() -> None:
     """A run that stops says so instead of what it would have done."""
     line = standing(progress(stopping=True), 0, PERIODS).line

@@ -4,29 +4,33 @@ import pytest
 
 from bulkfetch.events import Event, Kind
 from bulkfetch.models import Failure, Outcome, Report
-from bulkfetch.observe.wording import event_line, failure_lines, summary_line
+from bulkfetch.observe.wording import event_level, event_line, failure_lines, summary_line
 
-ALWAYS = {
-    "window_closed",
-    "unconnected",
-    "window_shared",
-    "window_crowded",
-    "window_restored",
-    "window_fallback",
-    "account_ended",
-    "quarantined",
-    "note",
+LEVELS = {
+    "window_shared": "warning",
+    "window_fallback": "warning",
+    "note": "warning",
+    "account_ended": "error",
 }
+UNLESS_QUIET = {"window_closed", "unconnected", "window_crowded", "window_restored"}
+OF_EACH_JOB = {"attempt_started", "done"}
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_verbosity(kind: Kind) -> None:
-    """What needs the user's eye is told unless -q is given, everything else with -v."""
+    """Warnings and errors are told always, what passes unless -q is given; more with -v, -vv."""
     event = Event(kind, "words")
-    assert event_line(event, -1) is None
-    assert (event_line(event, 0) is not None) == (kind in ALWAYS)
-    assert event_line(event, 1) == "words"
+    assert event_level(event) == LEVELS.get(kind, "note")
+    assert (event_line(event, -1) is not None) == (kind in LEVELS)
+    assert (event_line(event, 0) is not None) == (kind in UNLESS_QUIET | LEVELS.keys())
+    assert event_line(event, 1) == (None if kind in OF_EACH_JOB else "words")
     assert event_line(event, 2) == f"{kind}: words"
+
+
+def test_the_end_of_an_account_has_its_code() -> None:
+    """An account's end reads as every error does: code, whose, cause."""
+    event = Event("account_ended", "refused", "eu", data={"code": "INVALID_TOKEN", "hint": "Get."})
+    assert event_line(event, 0) == "INVALID_TOKEN: account eu: refused"
 
 
 def test_event_names_account_and_job() -> None:

@@ -204,7 +204,8 @@ def test_ended_account(tmp_path: Path) -> None:
     assert scene.lane.ended.code == "OAUTH_SCOPE_MISMATCH"
     assert [job for _, job in scene.door.asked] == ["1", "2"]
     assert scene.delivered == ["2"]
-    assert [event.kind for event in scene.events] == ["account_ended"]
+    kinds = [event.kind for event in scene.events]
+    assert kinds == ["attempt_started", "attempt_started", "account_ended"]
 
 
 def test_refused_token(tmp_path: Path) -> None:

@@ -82,7 +82,12 @@ def test_a_result_that_was_made_anew_is_fetched_anew(tmp_path: Path) -> None:
     _, second = run_whole(main())
     assert second.range is not None
     assert second.status == 200
-    assert [event.kind for event in events] == ["attempt_failed"]
+    assert [event.kind for event in events] == [
+        "attempt_started",
+        "attempt_failed",
+        "attempt_started",
+        "done",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,11 @@ whether the output and state folders can be used. Nothing is asked of the networ
 disk. The exit status is 3 where a run would not get far.
 """
 
-_EPILOG = exits.EPILOG.replace("all done", "a run can start").replace(
-    "the run finished, some jobs failed", "(not used)"
+_EPILOG = exits.epilog(
+    s0="a run can start; there may be warnings",
+    s2="usage or configuration; a run would start nothing",
+    s3="a run would be aborted (credentials, disk, journal)",
+    s130="interrupted, or stdout was closed",
 )
 
 Verdict = Literal["ok", "warning", "bad"]

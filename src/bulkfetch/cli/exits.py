@@ -10,14 +10,20 @@ USAGE = 2  # usage or configuration; nothing was started
 ABORTED = 3  # credentials, disk, lock; safe to run again
 INTERRUPTED = 130  # told to stop, or nobody reads stdout any more; safe to run again
 
-EPILOG = """\b
-Exit status:
-    0  all done
-    1  the run finished, some jobs failed
-    2  usage or configuration: nothing was started
-    3  aborted (credentials, disk, lock): safe to run again
-  130  interrupted, or stdout was closed: safe to run again
-"""
+
+def epilog(**meanings: str) -> str:
+    """Write the end of a help page: what each exit status of a command means, as `s0="…"`."""
+    lines = [f"  {name.removeprefix('s'):>3}  {meaning}" for name, meaning in meanings.items()]
+    return "\n".join(["\b", "Exit status:", *lines, ""])
+
+
+EPILOG = epilog(
+    s0="all done",
+    s1="the run finished, some jobs failed",
+    s2="usage or configuration: nothing was started",
+    s3="aborted (credentials, disk, lock): safe to run again",
+    s130="interrupted, or stdout was closed: safe to run again",
+)
 
 
 def exit_status(report: Report) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bulkfetch.cli import exits
 from bulkfetch.cli.asked import TerminalGone
@@ -21,9 +21,9 @@ from bulkfetch.client import Client
 from bulkfetch.config import Settings
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Event
-from bulkfetch.models import Job, Outcome, Report
+from bulkfetch.models import Failure, Job, Outcome, Report
 from bulkfetch.observe.records import job_record
-from bulkfetch.observe.wording import event_line
+from bulkfetch.observe.wording import event_level, event_line
 from bulkfetch.pipeline.run import Run
 
 # How often progress is looked at: often enough for a countdown in seconds.
@@ -34,13 +34,19 @@ _LOOK_S = 0.5
 class Ending:
     """How a run ended. `report` is None where it never began; `error` is what broke it off.
 
-    `at_once` says that a second signal did.
+    `at_once` says that a second signal did. `told` are codes and sentences of accounts' ends that
+    the user has read already.
     """
 
     report: Report | None = None
     error: Exception | None = None
     stdout_gone: bool = False
     at_once: bool = False
+    told: set[tuple[str, str]] = field(default_factory=set)
+
+    def has_told(self, failure: Failure) -> bool:
+        """Say whether the user has read of this already."""
+        return (failure.code, failure.message) in self.told
 
     @property
     def exit_status(self) -> int:
@@ -98,7 +104,7 @@ class Fetching:
         self._task = asyncio.current_task()
         with stop_on_signals(asyncio.get_running_loop(), self._on_signal, self._on_second_signal):
             try:
-                async with Client(self._settings, on_event=self._on_event) as client:
+                async with Client(self._settings, on_event=self.on_event) as client:
                     self._run = client.fetch(jobs, only_new=not self._printer.json)
                     if self._stop_asked:
                         self._run.stop()
@@ -153,9 +159,19 @@ class Fetching:
             self.ending.error = error
             run.stop()
 
-    def _on_event(self, event: Event) -> None:
-        if (line := event_line(event, self._printer.verbosity)) is not None:
-            self._printer.note(line)
+    def on_event(self, event: Event) -> None:
+        """Tell of an event as the printer's verbosity says."""
+        line = event_line(event, self._printer.verbosity)
+        if line is None:
+            return
+        match event_level(event):
+            case "error":
+                self._printer.error(line, str(event.data.get("hint", "")))
+                self.ending.told.add((str(event.data.get("code")), event.message))
+            case "warning":
+                self._printer.warn(line)
+            case "note":
+                self._printer.note(line)
 
     def _on_signal(self, name: str) -> None:
         self._stop_asked = True

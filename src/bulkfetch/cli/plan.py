@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -13,30 +15,48 @@ from bulkfetch.cli import exits
 from bulkfetch.cli.asked import Asked, list_options, open_list, settings_of
 from bulkfetch.cli.feed import Feed
 from bulkfetch.cli.printer import Printer
+from bulkfetch.config.settings import WindowSettings
 from bulkfetch.errors import ConfigError
 from bulkfetch.models import Job, is_job_id
-from bulkfetch.observe.outlook import start_s
+from bulkfetch.observe.outlook import KEPT_S, start_s, starts_within
 from bulkfetch.observe.text import duration, jobs
 
 if TYPE_CHECKING:
     from bulkfetch.config import Settings
 
-# Zoho keeps a result for one day after its job was completed.
-KEPT_S = 86_400.0
-
 # Batches that are listed one by one in the text form: the first ones, and the last.
 _SHOWN_BATCHES = 6
+# Jobs that would come too late and are named in the text form.
+_SHOWN_LATE = 5
 
-_ABOUT = """\b
+
+def in_a_day() -> int:
+    """Say how many results one account can ask for while Zoho keeps them, at the default pace."""
+    pace = WindowSettings()
+    return starts_within(KEPT_S, pace.requests, pace.period_s + pace.margin_s)
+
+
+_ABOUT = f"""\b
 Examples:
   bulkfetch plan jobs.toml
   bulkfetch plan jobs.toml --ids ids.txt --json
 
-Tell how many results a run would fetch, when each would start and when the last one does, and how
-many will have expired by then. Spends no request and changes nothing. Results are taken to have
-been completed now, and the window to be unused: Zoho keeps a result for one day, in which one
-account can start 14,400.
+Tell how many results a run would fetch, when each would start and when the last one does, and
+which will have expired by then (--json names all of these). Spends no request and changes nothing.
+Results are taken to have been completed now, and the window to be unused: Zoho keeps a result for
+one day, in which one account can start {in_a_day():,}.
 """
+
+_EPILOG = exits.epilog(
+    s0="the plan is told, whatever it says",
+    s2="usage or configuration; a run would start nothing",
+    s3="the list, or the journal of the output folder, cannot be read",
+    s130="interrupted, or stdout was closed",
+)
+
+
+# What need not be asked for: account and id -> "done" or "downloaded".
+States = dict[tuple[str, str], str]
 
 
 class AccountPlan(NamedTuple):
@@ -55,19 +75,23 @@ class AccountPlan(NamedTuple):
     last_start_s: float | None
     expiring: int
 
+    def start_of(self, position: int) -> float:
+        """When the request at a position (from 0) leaves."""
+        return start_s(position, self.requests, self.period_s)
+
     @property
     def batches(self) -> Iterator[tuple[int, int, float]]:
         """Numbers of the first and last request of each batch, from 1, and when it starts."""
         for first in range(0, self.to_fetch, self.requests):
             last = min(first + self.requests, self.to_fetch)
-            yield first + 1, last, start_s(first, self.requests, self.period_s)
+            yield first + 1, last, self.start_of(first)
 
 
 def account_plan(
     account: str, to_fetch: int, downloaded: int, done: int, requests: int, period_s: float
 ) -> AccountPlan:
     """Lay out the schedule of one account; `period_s` includes the window's margin."""
-    in_time = (int(KEPT_S // period_s) + 1) * requests
+    in_time = starts_within(KEPT_S, requests, period_s)
     return AccountPlan(
         account,
         to_fetch,
@@ -80,9 +104,7 @@ def account_plan(
     )
 
 
-@click.command(
-    help=_ABOUT, short_help="Tell when each result would be fetched.", epilog=exits.EPILOG
-)
+@click.command(help=_ABOUT, short_help="Tell when each result would be fetched.", epilog=_EPILOG)
 @list_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_obj
@@ -95,33 +117,40 @@ def plan(printer: Printer, asked: Asked, as_json: bool) -> None:
     with open_list(asked, settings) as listed:
         wanted, malformed = _read(listed)
     states = _states(settings, wanted)
-    now = datetime.now().astimezone()
+    now = time.time()
     plans = [_plan_of(settings, name, ids, states) for name, ids in sorted(wanted.items())]
     for account in plans:
         _tell(printer, account, now)
+    late = []
+    for account in plans:
+        ids = _to_fetch(wanted[account.account], account, states)
+        late += _tell_late(printer, account, ids, now)
     if malformed:
         printer.warn(f"{jobs(malformed)} with a malformed id would fail without a request")
-    _tell_all(printer, plans, malformed, now)
+    _tell_all(printer, plans, malformed, late[:_SHOWN_LATE], now)
 
 
-def _read(listed: Iterator[Job] | Feed | None) -> tuple[dict[str, set[str]], int]:
-    """Give the different ids of each account, in memory: some 100 bytes each; and the malformed."""
-    wanted: dict[str, set[str]] = {}
+def _read(listed: Iterator[Job] | Feed | None) -> tuple[dict[str, dict[str, None]], int]:
+    """Give the different ids of each account in the order of the list, and count the malformed.
+
+    They are held in memory, some 150 bytes each.
+    """
+    wanted: dict[str, dict[str, None]] = {}
     malformed = 0
     for job in listed.drain() if isinstance(listed, Feed) else listed or ():
         if is_job_id(job.id):
-            wanted.setdefault(job.account, set()).add(job.id)
+            wanted.setdefault(job.account, {})[job.id] = None
         else:
             malformed += 1
     return wanted, malformed
 
 
-def _states(settings: Settings, wanted: dict[str, set[str]]) -> dict[tuple[str, str], str]:
+def _states(settings: Settings, wanted: Mapping[str, Collection[str]]) -> States:
     """Say which of the wanted jobs are done or downloaded already."""
     from bulkfetch.journal import JournalReader
     from bulkfetch.pipeline.places import STATE_DIR
 
-    states: dict[tuple[str, str], str] = {}
+    states: States = {}
     with ExitStack() as stack:
         try:
             reader = stack.enter_context(JournalReader.open(settings.out / STATE_DIR))
@@ -136,9 +165,12 @@ def _states(settings: Settings, wanted: dict[str, set[str]]) -> dict[tuple[str, 
     return states
 
 
-def _plan_of(
-    settings: Settings, name: str, ids: set[str], states: dict[tuple[str, str], str]
-) -> AccountPlan:
+def _to_fetch(ids: Iterable[str], plan: AccountPlan, states: States) -> Iterator[str]:
+    """Give the ids that want a request, in the order in which they get one."""
+    return (job for job in ids if (plan.account, job) not in states)
+
+
+def _plan_of(settings: Settings, name: str, ids: Collection[str], states: States) -> AccountPlan:
     found = [state for (account, _), state in states.items() if account == name]
     done, downloaded = found.count("done"), found.count("downloaded")
     window = settings.account(name).window
@@ -152,7 +184,7 @@ def _plan_of(
     )
 
 
-def _tell(printer: Printer, account: AccountPlan, now: datetime) -> None:
+def _tell(printer: Printer, account: AccountPlan, now: float) -> None:
     parts = [f"{jobs(account.to_fetch)} to fetch"]
     if account.downloaded:
         parts.append(f"{account.downloaded} only to unpack")
@@ -175,12 +207,35 @@ def _tell(printer: Printer, account: AccountPlan, now: datetime) -> None:
             "first": first,
             "last": last,
             "start_s": at_s,
-            "start": (now + timedelta(seconds=at_s)).isoformat(timespec="seconds"),
+            "start": _iso(now + at_s),
         }
         printer.result(text, record)
 
 
-def _tell_all(printer: Printer, plans: list[AccountPlan], malformed: int, now: datetime) -> None:
+def _tell_late(printer: Printer, account: AccountPlan, ids: Iterable[str], now: float) -> list[str]:
+    """Tell of each job whose result will have expired, as JSON; give the first ones in words."""
+    first = account.to_fetch - account.expiring
+    shown: list[str] = []
+    for position, job in enumerate(islice(ids, first, None), start=first):
+        if len(shown) < _SHOWN_LATE:
+            shown.append(job if account.account == "default" else f"{job} of {account.account}")
+        elif not printer.json:
+            break
+        at_s = account.start_of(position)
+        record = {
+            "type": "expiring",
+            "account": account.account,
+            "id": job,
+            "start_s": at_s,
+            "start": _iso(now + at_s),
+        }
+        printer.result(None, record)
+    return shown
+
+
+def _tell_all(
+    printer: Printer, plans: list[AccountPlan], malformed: int, late: list[str], now: float
+) -> None:
     record: dict[str, Any] = {
         "type": "plan",
         "to_fetch": sum(plan.to_fetch for plan in plans),
@@ -195,13 +250,28 @@ def _tell_all(printer: Printer, plans: list[AccountPlan], malformed: int, now: d
     text = "nothing to fetch"
     if starts:
         record["last_start_s"] = max(starts)
-        record["last_start"] = (now + timedelta(seconds=max(starts))).isoformat(timespec="seconds")
+        record["last_start"] = _iso(now + max(starts))
         text = f"the last one starts in {duration(max(starts))}, at {_clock(now, max(starts))}; "
         expiring = record["expiring"]
         text += f"{jobs(expiring)} will have expired by then" if expiring else "none will expire"
+        if late:
+            rest = expiring - len(late)
+            text += f": {', '.join(late)}" + (
+                f" and {rest} more, which --json names" if rest else ""
+            )
     printer.result(text, record)
 
 
-def _clock(now: datetime, in_s: float) -> str:
-    then = now + timedelta(seconds=in_s)
-    return then.strftime("%H:%M:%S" if then.date() == now.date() else "%Y-%m-%d %H:%M:%S")
+def _clock(now: float, in_s: float) -> str:
+    """Write when something will be as the clocks here will show it; `now` in epoch seconds."""
+    today, then = _local(now), _local(now + in_s)
+    return then.strftime("%H:%M:%S" if then.date() == today.date() else "%Y-%m-%d %H:%M:%S")
+
+
+def _iso(at: float) -> str:
+    return _local(at).isoformat(timespec="seconds")
+
+
+def _local(at: float) -> datetime:
+    # Each instant by itself: the clocks may have been changed between two of them.
+    return datetime.fromtimestamp(at).astimezone()

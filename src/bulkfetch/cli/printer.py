@@ -44,11 +44,15 @@ class StdoutFailed(BulkfetchError):
 
 
 class Printer:
-    """Says everything the program says. `json` and `verbosity` are set by the command."""
+    """Says everything the program says.
+
+    `json`, `verbosity` and `shows_progress` are set by the command.
+    """
 
     def __init__(self) -> None:
         self.json = False
         self.verbosity = NORMAL
+        self.shows_progress = True
         self._outlet = Outlet(_STDOUT)
         self._screen: Screen | None = None
         self._shares_terminal = False
@@ -105,8 +109,8 @@ class Printer:
             self._say(text)
 
     def warn(self, text: str) -> None:
-        """Tell what the user should look at; not with -q."""
-        self.note(f"warning: {text}")
+        """Tell what the user should look at; always."""
+        self._say(f"warning: {text}")
 
     def error(self, text: str, hint: str = "") -> None:
         """Tell what went wrong and what to do; always."""
@@ -166,7 +170,7 @@ class Printer:
     def _face(self, periods_s: Mapping[str, float]) -> Face:
         from bulkfetch.observe.plain import PlainFace
 
-        shows = self.verbosity > QUIET
+        shows = self.shows_progress and self.verbosity > QUIET
         if not shows or not os.isatty(_STDERR) or os.environ.get("TERM", "dumb") == "dumb":
             return PlainFace(self._write_or_raise, periods_s, progress=shows)
         from bulkfetch.observe.live import LiveFace

@@ -46,17 +46,25 @@ The first Ctrl-C (or SIGTERM, SIGHUP) finishes what is under way, the second sto
 @list_options
 @click.option("--keep-zip", is_flag=True, help="Keep the ZIP archives beside their files.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per job on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")
-@click.option("-v", "--verbose", count=True, help="Tell of every failed attempt; -vv of all.")
+@click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors on stderr.")
+@click.option("--no-progress", is_flag=True, help="No progress on stderr.")
+@click.option("-v", "--verbose", count=True, help="Tell of failed attempts; -vv of all.")
 @click.pass_obj
 def run(
-    printer: Printer, asked: Asked, keep_zip: bool, as_json: bool, quiet: bool, verbose: int
+    printer: Printer,
+    asked: Asked,
+    keep_zip: bool,
+    as_json: bool,
+    quiet: bool,
+    no_progress: bool,
+    verbose: int,
 ) -> int:
     """Bring a list home, and give the exit status."""
     if quiet and verbose:
         raise click.UsageError("-q and -v exclude each other")
     printer.json = as_json
     printer.verbosity = QUIET if quiet else verbose
+    printer.shows_progress = not no_progress
     settings = settings_of(asked, keep_zip=keep_zip)
     for warning in settings.warnings:
         printer.warn(warning)
@@ -91,8 +99,8 @@ def _tell(printer: Printer, ending: Ending, status: int) -> None:
         printer.failure(error)
     elif error is not None:
         printer.bug(error)
-    elif report is not None and report.aborted is not None:
-        printer.failure(report.aborted)
+    elif (aborted := report.aborted if report else None) and not ending.has_told(aborted):
+        printer.failure(aborted)
     if report is not None:
         printer.note(summary_line(report))
     if status == exits.FAILED:

@@ -23,18 +23,25 @@ Examples:
   bulkfetch status exports --json | jq 'select(.status == "failed") | .id'
 
 Tell what is done in an output folder, over all runs, who works there now, and which jobs failed
-and why. Changes nothing, and is never held up by a run.
+and why (--json names every one of them). Changes nothing, and is never held up by a run.
 """
 
-
-@click.command(
-    help=_ABOUT, short_help="Tell what is done in an output folder.", epilog=exits.EPILOG
+_EPILOG = exits.epilog(
+    s0="told, whatever it is; with --check: all is done",
+    s1="only with --check: jobs have failed or are pending",
+    s2="usage, or no run has written there",
+    s3="the journal cannot be read",
+    s130="interrupted, or stdout was closed",
 )
+
+
+@click.command(help=_ABOUT, short_help="Tell what is done in an output folder.", epilog=_EPILOG)
 @click.argument("out", metavar="OUT")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, failed jobs too.")
+@click.option("--check", is_flag=True, help="Exit with 1 where jobs have failed or are pending.")
 @click.pass_obj
-def status(printer: Printer, out: str, as_json: bool) -> None:
-    """Look into an output folder."""
+def status(printer: Printer, out: str, as_json: bool, check: bool) -> int:
+    """Look into an output folder, and give the exit status."""
     from bulkfetch.journal import JournalReader, OutputLock
     from bulkfetch.pipeline.places import STATE_DIR
 
@@ -52,6 +59,8 @@ def status(printer: Printer, out: str, as_json: bool) -> None:
             {"type": "lock", "held": holder is not None, **(holder._asdict() if holder else {})},
         )
         _tell_failed(printer, reader, sum(account.failed for account in counts))
+    unfinished = any(each.failed or each.pending or each.downloaded for each in counts)
+    return exits.FAILED if check and unfinished else exits.DONE
 
 
 def _account_line(counts: AccountCounts) -> str:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+# Zoho keeps a result for one day after its job was completed.
+KEPT_S = 86_400.0
+
 
 class Pace(NamedTuple):
     """An account's window as it stands: slots in all and free now, seconds.
@@ -24,6 +27,28 @@ class Pace(NamedTuple):
 def start_s(position: int, requests: int, period_s: float) -> float:
     """Say when the request at `position` (from 0) of an account with a fresh window leaves."""
     return position // requests * period_s
+
+
+def starts_within(seconds: float, requests: int, period_s: float) -> int:
+    """Say how many requests of an account with a fresh window leave within so many seconds.
+
+    The one at the very end of them is still asked for.
+    """
+    return (int(seconds // period_s) + 1) * requests
+
+
+def end_left_s(
+    to_start: int, start_left_s: float | None, job_s: float, since_start_s: float
+) -> float | None:
+    """Estimate the seconds until the last file is there, not only its request; None: no telling.
+
+    `start_left_s` is how long until the last of `to_start` jobs has its request, and `job_s` how
+    long a job takes from there to its file. With nothing more to start, the last one began
+    `since_start_s` ago: 0 then means that it takes longer than jobs do.
+    """
+    if to_start <= 0:
+        return max(job_s - since_start_s, 0.0)
+    return None if start_left_s is None else start_left_s + job_s
 
 
 def time_left_s(to_start: int, ended: int, elapsed_s: float, paces: list[Pace]) -> float | None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from bulkfetch.observe.outlook import Pace, time_left_s
+from bulkfetch.observe.outlook import Pace, end_left_s, time_left_s
 from bulkfetch.observe.text import duration, jobs, size
 
 if TYPE_CHECKING:
@@ -94,15 +94,21 @@ def window_words(windows: Mapping[str, WindowState]) -> list[str]:
 
 
 def _left(progress: Progress, ended: int, periods_s: Mapping[str, float]) -> list[str]:
-    to_start = progress.counts.pending - progress.in_flight
+    if not progress.list_read or not progress.counts.pending:
+        return []
+    to_start = progress.counts.pending - progress.in_flight - progress.finishing
     paces = [
         _pace(state, periods_s[account])
         for account, state in progress.windows.items()
         if account in periods_s
     ]
-    left_s = time_left_s(to_start, ended, progress.elapsed_s, paces)
-    if not left_s or not progress.list_read:
+    start_left_s = time_left_s(to_start, ended, progress.elapsed_s, paces)
+    left_s = end_left_s(to_start, start_left_s, progress.job_s, progress.since_start_s)
+    if left_s is None:
         return []
+    if not left_s:
+        # All have been asked for, longer ago than jobs take: there is no telling how much longer.
+        return ["finishing"] if to_start <= 0 else []
     return [f"about {duration(max(1.0, round(left_s)))} left"]
 
 

@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from bulkfetch.events import Event, Kind
 from bulkfetch.models import Outcome, Report
 from bulkfetch.observe.text import duration, jobs, printable, size
 
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 
-# From which verbosity on a kind of event is told. Those that are not here: with -v.
+Level = Literal["note", "warning", "error"]
+
+# What a user should look at or act on is told with -q too. The rest are notes.
+_LEVELS: dict[Kind, Level] = {
+    "window_shared": "warning",
+    "window_fallback": "warning",
+    "note": "warning",
+    "account_ended": "error",
+}
+# From which verbosity on a note is told. Those that are not here: with -v.
 _TOLD_FROM: dict[Kind, int] = {
     "window_closed": NORMAL,
     "unconnected": NORMAL,
-    "window_shared": NORMAL,
     "window_crowded": NORMAL,
     "window_restored": NORMAL,
-    "account_ended": NORMAL,
-    "window_fallback": NORMAL,
-    "quarantined": NORMAL,
-    "note": NORMAL,
+    # There are two for each job that goes well.
+    "attempt_started": DEBUG,
+    "done": DEBUG,
 }
 
 # How many failed jobs are told of in the end; all of them are in --json and in `status`.
 SHOWN_FAILURES = 20
 
 
+def event_level(event: Event) -> Level:
+    """Say how much an event matters."""
+    return _LEVELS.get(event.kind, "note")
+
+
 def event_line(event: Event, verbosity: int) -> str | None:
-    """Give the line for an event, None where it is not told at this verbosity."""
-    if verbosity < _TOLD_FROM.get(event.kind, VERBOSE):
+    """Give the line for an event, without its level; None where this verbosity does not tell it."""
+    if event_level(event) == "note" and verbosity < _TOLD_FROM.get(event.kind, VERBOSE):
         return None
-    about = [f"account {event.account}"] if event.account not in (None, "default") else []
+    whose = "" if event.account in (None, "default") else f"account {event.account}"
+    about = [whose] if whose and not event.message.startswith(f"{whose}:") else []
     about += [f"job {event.job_id}"] if event.job_id else []
     words = [", ".join(about)] if about else []
+    if event_level(event) == "error" and "code" in event.data:
+        words.insert(0, str(event.data["code"]))
     if verbosity >= DEBUG:
         words.insert(0, event.kind)
     return printable(": ".join([*words, event.message]))
@@ -69,4 +86,4 @@ def summary_line(report: Report) -> str:
 
 def more_failures_line(count: int) -> str:
     """Say that there are failed jobs beyond those that were told."""
-    return f"and {jobs(count)} more failed; --json and `bulkfetch status` name every one"
+    return f"and {jobs(count)} more failed; `bulkfetch status --json` names every one"

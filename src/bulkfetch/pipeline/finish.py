@@ -38,7 +38,7 @@ from bulkfetch.errors import (
     RunError,
     ZipCorrupt,
 )
-from bulkfetch.events import Emit, Event, Kind
+from bulkfetch.events import Emit, Event, Kind, ignore
 from bulkfetch.journal import Journal, Whole
 from bulkfetch.models import Failure, Outcome, PublishedFile
 from bulkfetch.pipeline.deliveries import Deliveries, Delivery
@@ -101,6 +101,7 @@ class Finisher:
         self._cores = threading.Semaphore(cores)
         self._conclude = conclude
         self._emit = emit
+        self._is_followed = emit is not ignore
         self._halted = threading.Event()
         self._sorting_out = threading.Lock()
         # ZIPs of done jobs. The next step in a thread removes them on its way; what a kill leaves
@@ -231,8 +232,21 @@ class Finisher:
                 self._spent.append(self._places.zip(delivery.work.job))
             self._room.remove(delivery.work.zip_bytes or 0)
             delivery.lane.concluded()
-        for _, outcome in done:
+        for delivery, outcome in done:
+            self._tell_done(delivery, outcome)
             await self._conclude(outcome)
+
+    def _tell_done(self, delivery: Delivery, outcome: Outcome) -> None:
+        work, file = delivery.work, outcome.files[0]
+        took_s = 0.0
+        if work.started is not None:
+            now = anyio.current_time()
+            took_s = now - work.started
+            delivery.lane.times.ended(work.started, now)
+        if self._is_followed:
+            text = f"published as {file.path}, {file.bytes} bytes"
+            text += f", {took_s:.1f} s from its request" if work.started is not None else ""
+            self._say("done", work, text, path=file.path, bytes=file.bytes, took_s=took_s)
 
     async def _unusable(self, delivery: Delivery, error: Exception | None) -> None:
         lane, work = delivery.lane, delivery.work

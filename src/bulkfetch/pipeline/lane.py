@@ -26,10 +26,11 @@ from bulkfetch.errors import (
     TooManyRequests,
     Unreachable,
 )
-from bulkfetch.events import Emit, Event, Kind
+from bulkfetch.events import Emit, Event, Kind, ignore
 from bulkfetch.pipeline.crew import Crew
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.staging import StagingRoom
+from bulkfetch.pipeline.timing import JobTimes
 from bulkfetch.pipeline.waiting import Waiting
 from bulkfetch.pipeline.work import Ends, Line, Work
 from bulkfetch.secret import Secret
@@ -55,7 +56,7 @@ class Lane:
     """Fetches the results of one account until its list is done, it is stopped, or it ended.
 
     `ended` is why nothing more can be fetched for this account, None as long as something can.
-    `requests` and `received_bytes` count this run.
+    `requests` and `received_bytes` count this run; `times` is what its jobs took.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Lane:
     ) -> None:
         self.ended: AccountError | None = None
         self.requests = 0
+        self.times = JobTimes()
         self._received_bytes = 0
         self._in_flight: set[Attempt] = set()
         self._line = line
@@ -77,6 +79,7 @@ class Lane:
         self._places = places
         self._room = room
         self._emit = emit
+        self._is_followed = emit is not ignore
         self._dice = dice
         self._waiting = Waiting()
         self._live = 0
@@ -111,6 +114,11 @@ class Lane:
     def waiting_retries(self) -> int:
         """Jobs that wait to be tried again."""
         return self._waiting.retries
+
+    @property
+    def finishing(self) -> int:
+        """Jobs that are neither in flight nor waiting, nor ended: on their way to their file."""
+        return max(self._live - len(self._in_flight) - self._waiting.jobs, 0)
 
     @property
     def received_bytes(self) -> int:
@@ -224,7 +232,11 @@ class Lane:
     async def _attempt(self, work: Work, attempt: Attempt) -> None:
         attempt.partial = work.partial
         part = self._places.part(work.job)
-        started = anyio.current_time()
+        started = work.started = anyio.current_time()
+        self.times.started(started)
+        if self._is_followed:
+            number = work.attempts + 1
+            self._say("attempt_started", work, f"attempt {number} started", attempt=number)
         try:
             try:
                 fetched = await self._line.door.fetch(work.job.id, part, attempt)
@@ -344,7 +356,12 @@ class Lane:
             )
         )
         self._emit(
-            Event("account_ended", self.ended.message, self.account, data={"code": self.ended.code})
+            Event(
+                "account_ended",
+                self.ended.message,
+                self.account,
+                data={"code": self.ended.code, "hint": self.ended.hint},
+            )
         )
         self.stop()
 

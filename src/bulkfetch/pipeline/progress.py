@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 
 class Progress(NamedTuple):
-    """Where a run stands. `list_read` says whether `counts` covers the whole list."""
+    """Where a run stands. `list_read` says whether `counts` covers the whole list.
+
+    `finishing` jobs have come whole and are on their way to their file. `job_s` is how long a job
+    takes from its request to its file, in seconds: the mean of those seen, before the first one how
+    long the oldest under way has taken. `since_start_s` is how long ago the last request began.
+    """
 
     counts: Counts
     list_read: bool
@@ -24,3 +29,6 @@ class Progress(NamedTuple):
     file_bytes: int
     elapsed_s: float
     windows: dict[str, WindowState]
+    finishing: int = 0
+    job_s: float = 0.0
+    since_start_s: float = 0.0

@@ -24,6 +24,7 @@ from bulkfetch.models import Failure, Job, Outcome, Report, is_job_id
 from bulkfetch.pipeline.outcomes import Conclude, Outcomes
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.progress import Progress
+from bulkfetch.pipeline.timing import typical
 
 if TYPE_CHECKING:
     from bulkfetch.pipeline.traffic import Traffic
@@ -127,6 +128,7 @@ class Run(AsyncIterator[Outcome]):
         traffic = self._traffic
         lanes = traffic.lanes.values() if traffic else ()
         counts = self._opened.counts() if self._opened else Counts()
+        usual = typical((lane.times for lane in lanes), anyio.current_time())
         return Progress(
             counts=Counts(
                 counts.done, counts.failed + self._unasked, counts.pending, counts.skipped
@@ -141,6 +143,9 @@ class Run(AsyncIterator[Outcome]):
             file_bytes=self._outcomes.file_bytes,
             elapsed_s=anyio.current_time() - self._started,
             windows={lane.account: lane.window.state() for lane in lanes},
+            finishing=sum(lane.finishing for lane in lanes),
+            job_s=usual.job_s,
+            since_start_s=usual.since_start_s,
         )
 
     @property

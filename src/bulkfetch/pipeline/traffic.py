@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import anyio.abc
 
 from bulkfetch.errors import AccountError, BulkfetchError
-from bulkfetch.events import Emit
+from bulkfetch.events import Emit, Event
 from bulkfetch.journal import Entry, Journal
 from bulkfetch.pipeline.deliveries import Deliveries, Delivery
 from bulkfetch.pipeline.finish import Finisher, Finishing
@@ -81,6 +81,8 @@ class Traffic:
                 line = await self._open_line(account)
             except AccountError as error:
                 self._refused[account] = error
+                data = {"code": error.code, "hint": error.hint}
+                self._emit(Event("account_ended", error.message, account, data=data))
                 return
             self._lanes[account] = self._lane(line)
             lanes.start_soon(self._lanes[account].run)

@@ -30,6 +30,11 @@ class Waiting:
         return bool(self._fresh)
 
     @property
+    def jobs(self) -> int:
+        """How many jobs wait, retries included."""
+        return len(self._fresh) + self.retries
+
+    @property
     def retries(self) -> int:
         """How many jobs wait to be tried again."""
         return len(self._due) + len(self._later)

@@ -27,6 +27,7 @@ class Work:
     in the journal: it has no file. `attempts` counts result requests over all runs. `tries`,
     `repeated` and `refetched` as in `transfer.decide.Standing`; `partial` is what a broken attempt
     left, `furthest` the most bytes that any has left, `zip_bytes` the complete ZIP's size.
+    `started` is when its last request began, on the loop's clock; None before there was one.
     """
 
     entry: Entry
@@ -40,6 +41,7 @@ class Work:
     partial: Partial | None = None
     furthest: int = 0
     zip_bytes: int | None = None
+    started: float | None = None
 
     @property
     def job(self) -> Job:

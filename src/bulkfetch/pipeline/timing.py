@@ -1,0 +1,49 @@
+"""How long jobs take from their request to their file, for who tells how much time is left. Pure.
+
+Times are seconds on one clock, the event loop's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class JobTimes:
+    """What one lane has seen: the sum over jobs that ended, and when requests began."""
+
+    def __init__(self) -> None:
+        self.jobs = 0
+        self.total_s = 0.0
+        self.first_start: float | None = None
+        self.last_start: float | None = None
+
+    def started(self, now: float) -> None:
+        """Count a request that begins."""
+        if self.first_start is None:
+            self.first_start = now
+        self.last_start = now
+
+    def ended(self, started: float, now: float) -> None:
+        """Count a job whose file is there, and whose last request began at `started`."""
+        self.jobs += 1
+        self.total_s += now - started
+
+
+class Typical(NamedTuple):
+    """Over all lanes: seconds from a request to its file, and since the last request began."""
+
+    job_s: float = 0.0
+    since_start_s: float = 0.0
+
+
+def typical(lanes: Iterable[JobTimes], now: float) -> Typical:
+    """Sum up what the lanes have seen: the mean, or how long the oldest took where none ended."""
+    seen = [times for times in lanes if times.first_start is not None]
+    if not seen:
+        return Typical()
+    ended = sum(times.jobs for times in seen)
+    first = min(times.first_start for times in seen if times.first_start is not None)
+    last = max(times.last_start for times in seen if times.last_start is not None)
+    mean_s = sum(times.total_s for times in seen) / ended if ended else now - first
+    return Typical(mean_s, now - last)
