@@ -24,6 +24,7 @@ from bulkfetch.journal import Journal, OutputLock
 from bulkfetch.models import Report
 from bulkfetch.pipeline.outcomes import Conclude
 from bulkfetch.pipeline.places import STATE_DIR, Places
+from bulkfetch.pipeline.preflight import lacking_room, require_writable
 from bulkfetch.pipeline.run import Jobs, Parts, Run
 from bulkfetch.secret import Secret
 from bulkfetch.transfer.turn import Turn
@@ -62,6 +63,8 @@ class Client:
         """Take settings as they are; `on_event` is called in the loop, and must not block."""
         self._settings = settings
         self._emit = on_event
+        # As the user gave it, for what is told before anything is asked.
+        self._out = settings.out
         self._places = Places(settings.out.absolute(), os.fspath(settings.out))
         self._stack = AsyncExitStack()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -72,11 +75,12 @@ class Client:
         self._sandbox_url: str | None = None
 
     async def __aenter__(self) -> Self:
+        require_writable(self._out)
         try:
             self._places.prepare()
         except OSError as error:
-            raise disk_error(error) from error
-        self._stack.enter_context(OutputLock.take(self._places.state))
+            raise self._places.as_given(disk_error(error)) from error
+        self._stack.enter_context(OutputLock.take(self._out / STATE_DIR))
         self._tasks = await anyio.create_task_group().__aenter__()
         return self
 
@@ -115,14 +119,20 @@ class Client:
         if self._run is not None and not self._run.ended:
             raise RuntimeError("the client is fetching another list")
         parts = Parts(
-            # Named as the user named it, so that reported paths are.
-            open_journal=lambda: Journal.open(Path(self._places.shown) / STATE_DIR),
+            open_journal=self._journal,
             open_traffic=self._traffic,
             as_job=lambda job_id: job_of(self._settings, job_id),
         )
         self._run = Run(jobs, self._places, parts, only_new=only_new)
         self._tasks.start_soon(self._run.work)
         return self._run
+
+    async def _journal(self) -> Journal:
+        # Named as the user named it, so that reported paths are.
+        journal = await Journal.open(self._out / STATE_DIR)
+        if journal.afresh is not None:
+            self._emit(Event("note", journal.afresh))
+        return journal
 
     def _traffic(self, journal: Journal, leftovers: frozenset[str], conclude: Conclude) -> Traffic:
         # Imported here and below: a run that has nothing to fetch needs none of it, and starts at
@@ -137,13 +147,14 @@ class Client:
             self._places,
             leftovers,
             Finishing(
-                Limits(file_bytes=limits.file_bytes),
+                Limits(file_bytes=limits.file_bytes, reserve_bytes=limits.free_bytes),
                 keep_zip=self._settings.keep_zip,
                 sha256=self._settings.sha256,
                 quarantine_bytes=limits.quarantine_bytes,
             ),
             threads=limits.threads or os.cpu_count() or 1,
             staging_bytes=limits.staging_bytes,
+            lacking_room=lambda: lacking_room(self._out, limits.free_bytes),
             open_line=self._line,
             conclude=conclude,
             emit=self._emit,
@@ -212,6 +223,7 @@ class Client:
             limits.connect_s,
             pace.headers_timeout_s,
             held_bytes=HELD_BYTES,
+            free_bytes=limits.free_bytes,
         )
         door = Door(session, remote, window, tokens, guards, turn=self._turn)
         return Line(name, door, window, tokens, account.window.concurrency, limits.tries)

@@ -16,6 +16,25 @@ from bulkfetch.errors import DiskFull, NotWritable, PublishConflict, RunError
 
 # A user's quota is a full disk to that user: permanent until somebody makes room.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+# Of these a file that is not there is not to blame, but the folder that it was to be made in.
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_FAILING_HINT = "The disk or its connection fails: look at the system's log; then run again."
+# What file systems answer that cannot open or sync a folder: SMB, 9P, FUSE without an fsyncdir, a
+# folder that may be written and not read. The device's own errors are not among them.
+_NOT_FOR_FOLDERS = frozenset(
+    {
+        errno.EINVAL,
+        errno.ENOTSUP,
+        errno.EOPNOTSUPP,
+        errno.ENOSYS,
+        errno.ENOTTY,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.EBADF,
+        errno.EISDIR,
+    }
+)
 
 
 def disk_error(error: OSError) -> RunError:
@@ -23,12 +42,66 @@ def disk_error(error: OSError) -> RunError:
 
     DiskFull for no space or no quota; NotWritable for everything else (permissions, a read-only
     file system, the process's file-size or descriptor limit, a failing device): all of these are
-    permanent until somebody acts, so a retry would only waste requests.
+    permanent until somebody acts, so a retry would only waste requests. Where a file may not be
+    made its folder is named.
     """
     reason = error.strerror or str(error) or type(error).__name__
     where = error.filename
-    message = f"{reason}: {os.fsdecode(where)}" if isinstance(where, str | bytes) else reason
-    return DiskFull(message) if error.errno in _FULL else NotWritable(message)
+    path = os.fsdecode(where) if isinstance(where, str | bytes) else None
+    if path is not None and error.errno in _FORBIDDEN and not os.path.lexists(path):
+        folder = os.path.dirname(path)
+        path = folder if os.path.isdir(folder) else path
+    kind = DiskFull if error.errno in _FULL else NotWritable
+    hint = _FAILING_HINT if error.errno == errno.EIO else None
+    told = kind(reason if path is None else f"{reason}: {path}", hint=hint)
+    told.path = path
+    return told
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Return how many bytes this user may still write below a folder, None where nobody knows.
+
+    A file system that cannot say it gives no error but nonsense: most of FUSE 0 of 0, others more
+    free than there is. Whoever goes on then meets the end of the disk when it comes.
+    """
+    try:
+        room = os.statvfs(folder)
+    except OSError:
+        return None
+    unit = room.f_frsize or room.f_bsize
+    if not unit or not room.f_blocks or room.f_bavail > room.f_blocks:
+        return None
+    return room.f_bavail * unit
+
+
+def has_no_files_left(folder: Path) -> bool:
+    """Return whether the file system below a folder says that it can hold no more files."""
+    try:
+        room = os.statvfs(folder)
+    except OSError:
+        return False
+    return bool(room.f_blocks) and room.f_files > 0 == room.f_favail
+
+
+def disk_full(problem: str, reserve: int) -> DiskFull:
+    """Return the error for a disk that has less free than what is due beside `reserve` bytes."""
+    if not reserve:
+        return DiskFull(problem)
+    return DiskFull(
+        f"{problem}, of which {reserve} are kept free (limits.free_bytes)",
+        hint="Free some room, or lower free_bytes in [limits]; then run the same command again: "
+        "what is complete is not asked again.",
+    )
+
+
+def require_room(folder: Path, size: int, done: str, reserve: int) -> None:
+    """Raise DiskFull where `size` bytes, to be `done`, do not fit below a folder.
+
+    `reserve` bytes are left free. Where nobody knows what is free, everything is taken to fit.
+    """
+    free = free_bytes(folder)
+    if free is not None and size + reserve > free:
+        raise disk_full(f"{size} bytes are to be {done}, {free} are free", reserve)
 
 
 class disk_errors:
@@ -77,9 +150,17 @@ def write_file(path: Path, data: bytes, *, sync: bool) -> None:
 
 
 def fsync_dir(path: Path) -> None:
-    """Have the folder's names on the device before returning. Raises DiskFull, NotWritable."""
+    """Have the folder's names on the device before returning, as far as the file system knows how.
+
+    Where folders cannot be synced, the file system's own order of writes has to do: nothing else
+    is lost by it than a power cut may take. Raises DiskFull, NotWritable.
+    """
     with disk_errors(path):
-        _fsync(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _fsync(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno not in _NOT_FOR_FOLDERS:
+                raise
 
 
 def begin_writeback(fd: int, offset: int, size: int) -> None:
@@ -148,6 +229,15 @@ def place(staged: Path, final: Path) -> None:
             os.rename(staged, final)
         except IsADirectoryError as foreign:
             raise PublishConflict(f"{final} is a folder") from foreign
+        except OSError as error:
+            if error.errno in _FORBIDDEN:
+                error.filename = os.fspath(_unwritable(final.parent, staged.parent))
+            raise
+
+
+def _unwritable(*folders: Path) -> Path:
+    """Give the folder that forbids a rename between them; the first where none looks like it."""
+    return next((each for each in folders if not os.access(each, os.W_OK | os.X_OK)), folders[0])
 
 
 def _replaceable(final: Path) -> bool:

@@ -13,7 +13,7 @@ returned to callers as they are.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class BulkfetchError(Exception):
@@ -335,7 +335,20 @@ class Unreachable(AccountError):
 
 
 class RunError(BulkfetchError):
-    """The run stops; what is done stays done and the same command goes on later."""
+    """The run stops; what is done stays done and the same command goes on later.
+
+    `path` is the file or folder that the message names, None where it names none.
+    """
+
+    path: str | None = None
+
+    def renamed(self, path: str) -> Self:
+        """Return this error with its file or folder named otherwise. Does nothing without one."""
+        if self.path is not None:
+            self.message = self.message.replace(self.path, path)
+            self.args = (self.message,)
+            self.path = path
+        return self
 
 
 class DiskFull(RunError):

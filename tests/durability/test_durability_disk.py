@@ -3,6 +3,7 @@ with room goes on without asking again."""
 
 from __future__ import annotations
 
+import json
 import resource
 import subprocess
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ def test_full_disk_stops_the_run_and_room_lets_it_go_on(tmp_path: Path, server: 
     with disk(tmp_path / "disk", mebibytes=2) as small:
         if small is None:
             pytest.skip("mounting a small disk takes root")
-        scene = scene_in(small.folder / "a", server, LARGE)
+        scene = scene_in(small.folder / "a", server, LARGE, "free_bytes = 0\n")
         ended = end_of(scene)
         assert ended.status == 3
         assert "error: DISK_FULL: " in ended.err
@@ -117,11 +118,16 @@ def test_folder_that_becomes_read_only_keeps_what_it_has(tmp_path: Path, server:
     first = scene_in(tmp_path, server, SMALL[:2])
     first.check_finished(first.run())
     scene = scene_in(tmp_path, server, SMALL)
+    # In mid-run: when the token is wanted, before the first request.
+    command = ["sh", "-c", f"chmod 555 out; echo {TOKEN}"]
+    toml = (scene.folder / "jobs.toml").read_text()
+    text = toml.replace("[account]\n", f"[account]\ntoken_command = {json.dumps(command)}\n")
+    (scene.folder / "jobs.toml").write_text(text)
     scene.check_after_death()
-    scene.out.chmod(0o555)
     ended = end_of(scene, bound_by_permissions)
     assert ended.status == 3
-    assert "error: NOT_WRITABLE: Permission denied: " in ended.err
+    assert "error: NOT_WRITABLE: Permission denied: out\n" in ended.err
+    (scene.folder / "jobs.toml").write_text(toml)
     scene.out.chmod(0o755)
     remains = scene.check_after_death()
     assert remains.published == set(SMALL[:2])

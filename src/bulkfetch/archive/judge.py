@@ -42,11 +42,11 @@ class Limits(NamedTuple):
     """Guards on what one archive may do.
 
     `file_bytes` is the most that it may unpack to. `reserve_bytes` of the disk are left free, so
-    that the journal can still say what happened.
+    that the journal can still say what happened: `free_bytes` of the settings.
     """
 
     file_bytes: int
-    reserve_bytes: int = 64 << 20
+    reserve_bytes: int = 0
 
 
 def the_export(entries: tuple[Entry, ...], limits: Limits) -> tuple[Entry, Suffix]:

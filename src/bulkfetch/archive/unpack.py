@@ -19,7 +19,7 @@ from bulkfetch.archive import structure
 from bulkfetch.archive.inflate import ISAL, Buffer, Engine
 from bulkfetch.archive.judge import Limits, Suffix, the_export
 from bulkfetch.archive.source import opened
-from bulkfetch.disk import Unsynced, begin_writeback, disk_errors
+from bulkfetch.disk import Unsynced, begin_writeback, disk_errors, require_room
 from bulkfetch.errors import DiskFull, NotAZip, ZipCorrupt, ZipTooLarge
 
 # One read of compressed bytes.
@@ -129,7 +129,7 @@ def extract(
     """
     if member.bytes > limits.file_bytes:
         raise ZipTooLarge(f"it unpacks to {member.bytes} bytes, the limit is {limits.file_bytes}")
-    _refuse_without_room(member, _free_bytes(target.parent), limits)
+    _refuse_without_room(member, target.parent, limits)
     if cancelled():
         raise ExtractionCancelled
     data = (member.start, member.compressed_bytes)
@@ -158,8 +158,9 @@ def extract(
             if written >= check_at:
                 begin_writeback(sink, check_at - DISK_CHECK_BYTES, DISK_CHECK_BYTES)
                 check_at += DISK_CHECK_BYTES
-                if _free_bytes(target.parent) < limits.reserve_bytes:
-                    raise DiskFull(f"less than {limits.reserve_bytes} bytes are free: {target}")
+                require_room(
+                    target.parent, member.bytes - written, "unpacked", limits.reserve_bytes
+                )
         if written != member.bytes:
             raise ZipCorrupt("it unpacks to fewer bytes than it says")
         if crc32 != member.crc32:
@@ -207,19 +208,14 @@ def _refuse_foreign(magic: bytes) -> None:
         raise ZipCorrupt("the first entry's header is damaged")
 
 
-def _refuse_without_room(member: Member, free_bytes: int, limits: Limits) -> None:
+def _refuse_without_room(member: Member, folder: Path, limits: Limits) -> None:
     """A full disk stops the run; a bomb only fails its job. Raises DiskFull, ZipTooLarge."""
-    if member.bytes + limits.reserve_bytes <= free_bytes:
-        return
-    if member.bytes > member.compressed_bytes * HONEST_RATIO:
-        raise ZipTooLarge(f"it unpacks to {member.bytes} bytes, {free_bytes} are free")
-    raise DiskFull(f"{member.bytes} bytes are to be unpacked, {free_bytes} are free")
-
-
-def _free_bytes(folder: Path) -> int:
-    with disk_errors(folder):
-        room = os.statvfs(folder)
-    return room.f_bavail * room.f_frsize
+    try:
+        require_room(folder, member.bytes, "unpacked", limits.reserve_bytes)
+    except DiskFull as error:
+        if member.bytes > member.compressed_bytes * HONEST_RATIO:
+            raise ZipTooLarge(error.message) from None
+        raise
 
 
 def _write(fd: int, pieces: Sequence[Buffer]) -> None:

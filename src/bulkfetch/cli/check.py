@@ -110,25 +110,32 @@ def _limit(name: str, value: float | None) -> str:
         return f"{size(value)}/s" if value else "no limit"
     if name.endswith("_s"):
         return duration(value)
-    gib, rest = divmod(value, 1024**3)
-    return f"{gib:.0f} GiB" if gib and not rest else str(value)
+    for power, unit in ((3, "GiB"), (2, "MiB")):
+        count, rest = divmod(value, 1024**power)
+        if count and not rest:
+            return f"{count:.0f} {unit}"
+    return str(value)
 
 
 def _out(settings: Settings) -> Finding:
+    from bulkfetch.disk import free_bytes
     from bulkfetch.errors import RunError
     from bulkfetch.journal import OutputLock
     from bulkfetch.pipeline.places import STATE_DIR
+    from bulkfetch.pipeline.preflight import lacking_room, require_writable
 
     origin = settings.origin("out")
-    problem = _unusable(settings.out)
-    if problem is not None:
-        return Finding("out", f"{settings.out}: {problem}", origin, "bad")
-    free = shutil.disk_usage(_existing(settings.out)).free
-    value = f"{settings.out}, {size(free)} free"
     try:
+        require_writable(settings.out)
+        if (error := lacking_room(settings.out, settings.limits.free_bytes)) is not None:
+            raise error
         holder = OutputLock.holder(settings.out / STATE_DIR)
     except RunError as error:
-        return Finding("out", f"{settings.out}: {error.message}", origin, "bad", error.hint)
+        named = str(settings.out) in error.message
+        value = error.message if named else f"{settings.out}: {error.message}"
+        return Finding("out", value, origin, "bad", error.hint)
+    free = free_bytes(_existing(settings.out))
+    value = f"{settings.out}, {'free room unknown' if free is None else f'{size(free)} free'}"
     if holder is not None:
         return Finding("out", f"{value}, held by {holder}", origin, "warning")
     return Finding("out", value, origin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ _EPILOG = """\b
 Exit status:
   0  stopped
   2  usage: nothing was started
-  3  the port cannot be had
+  3  the port or the log file cannot be had
 """
 
 
@@ -94,6 +95,12 @@ def sandbox(
     except ValueError as error:
         raise ConfigError(str(error)) from None
     except OSError as error:
+        log_file = options.get("log_file")
+        if log_file is not None and error.filename == os.fspath(log_file):
+            raise NotWritable(
+                f"cannot write the log {log_file}: {error.strerror or error}",
+                hint="Give --log a file in a folder that is there and can be written.",
+            ) from None
         raise NotWritable(
             f"cannot serve at port {port}: {error.strerror or error}", hint="Give another --port."
         ) from None

@@ -29,6 +29,7 @@ from bulkfetch.config.values import (
     seconds,
     secret,
     size,
+    size_or_zero,
     text,
     whole,
 )
@@ -144,6 +145,8 @@ class Limits(Checked):
     staging_bytes: int = setting(size, 64 * 1024**3)
     # Refused archives kept for inspection; the oldest go first.
     quarantine_bytes: int = setting(size, 1024**3)
+    # Of the disk, left free for the journal and for others; nothing is asked where there is less.
+    free_bytes: int = setting(size_or_zero, 64 * 1024**2)
     # To a connection, TLS included.
     connect_s: float = setting(seconds, 30.0)
     # From the request's last byte to the head of its answer.

@@ -75,6 +75,12 @@ def size(value: object) -> int:
     return whole(1, 2**62 - 1)(found)
 
 
+def size_or_zero(value: object) -> int:
+    """Take a number of bytes as `size` does, and 0."""
+    found = parse_size(value)
+    return found if found == 0 else size(found)
+
+
 def path(value: object) -> Path:
     """Take a path as text or as it is."""
     if not isinstance(value, str | Path):

@@ -6,6 +6,7 @@
 * `writer`  the one thread that owns the writing connection, and its group commit
 * `schema`  tables, versions, how the file is opened
 * `rows`    outcomes to columns and back
+* `traces`  what earlier runs left, where the journal knows of none
 * `faults`  SQLite's errors in bulkfetch's words
 """
 

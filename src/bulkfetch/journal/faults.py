@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from pathlib import Path
 
+from bulkfetch.disk import free_bytes, has_no_files_left
 from bulkfetch.errors import DiskFull, JournalDamaged, NotWritable, OutputLocked, RunError
 
 # Below this much free room an I/O error while writing is a full disk: SQLite reports a full quota
@@ -19,6 +19,15 @@ _READING = frozenset(
         sqlite3.SQLITE_IOERR_CORRUPTFS,
     }
 )
+
+# Of SQLite's index to its log, which is memory that processes share by mapping a file: 9P and some
+# CIFS cannot.
+_SHARED_MEMORY = frozenset({sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMLOCK})
+
+
+def lacks_shared_memory(error: sqlite3.Error) -> bool:
+    """Return whether the file system cannot give processes memory to share."""
+    return getattr(error, "sqlite_errorcode", None) in _SHARED_MEMORY
 
 
 def journal_error(error: sqlite3.Error, path: Path) -> RunError | None:
@@ -37,6 +46,12 @@ def journal_error(error: sqlite3.Error, path: Path) -> RunError | None:
             return NotWritable(f"the journal {path} cannot be written: {error}")
         case sqlite3.SQLITE_IOERR if extended in _READING:
             return JournalDamaged(f"the journal {path} cannot be read: {error}")
+        case sqlite3.SQLITE_IOERR if extended in _SHARED_MEMORY:
+            return NotWritable(
+                f"the journal {path} cannot be read: its file system cannot share memory (mmap)",
+                hint="The next run that ends there leaves it readable; a copy of .bulkfetch on a "
+                "local disk is, too.",
+            )
         case sqlite3.SQLITE_IOERR if _is_full(path):
             return DiskFull(f"no room left for the journal {path}")
         case sqlite3.SQLITE_IOERR:
@@ -47,15 +62,13 @@ def journal_error(error: sqlite3.Error, path: Path) -> RunError | None:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
             return OutputLocked(
                 f"another program holds the journal {path}",
-                hint="Close the program that has the file open, then run the same command again.",
+                hint="Close the program that has the file open, then run the same command again; "
+                "on some network file systems a run holds it to its end.",
             )
         case _:
             return None
 
 
 def _is_full(path: Path) -> bool:
-    try:
-        room = os.statvfs(path.parent)
-    except OSError:
-        return False
-    return room.f_bavail * room.f_frsize < _NO_ROOM_BYTES or room.f_files > 0 == room.f_favail
+    free = free_bytes(path.parent)
+    return (free is not None and free < _NO_ROOM_BYTES) or has_no_files_left(path.parent)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from bulkfetch.disk import disk_errors, fsync_dir
+from bulkfetch.journal import traces
 from bulkfetch.journal.rows import COLUMNS, Outcomes
 from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FILE_NAME, KEPT, PENDING
 from bulkfetch.journal.writer import Writer
@@ -132,8 +133,12 @@ class _Tally:
 class Journal:
     """One run's view of a journal. Used in the event loop in which it was opened."""
 
-    def __init__(self, writer: Writer, outcomes: Outcomes, first_position: int) -> None:
+    def __init__(
+        self, writer: Writer, outcomes: Outcomes, first_position: int, afresh: str | None = None
+    ) -> None:
         """Use `open`."""
+        # Why nothing is known of earlier runs although there seem to have been some; else None.
+        self.afresh = afresh
         self._writer = writer
         self._outcomes = outcomes
         self._first_position = first_position
@@ -154,13 +159,16 @@ class Journal:
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         fsync_dir(folder.parent)  # SQLite syncs the names in the folder, nobody else the folder's
+        before = traces.found(folder)
         writer = await Writer.start(folder / FILE_NAME)
         try:
             first_position = await writer.read(_next_position)
+            empty = await writer.read(_is_empty)
         except BaseException:
             await writer.aclose()
             raise
-        return cls(writer, Outcomes(folder.parent), first_position)
+        afresh = traces.afresh(folder, before) if empty else None
+        return cls(writer, Outcomes(folder.parent), first_position, afresh)
 
     async def admit(self, jobs: Sequence[Job]) -> dict[str, Admitted]:
         """Put a batch at the end of this run's list; tell what came of it, by account.
@@ -386,6 +394,10 @@ def _to_do(
 def _next_position(connection: sqlite3.Connection) -> int:
     (position,) = connection.execute("SELECT next_position FROM list").fetchone()
     return int(position)
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM job LIMIT 1").fetchone() is None
 
 
 def _account_key(connection: sqlite3.Connection, name: str) -> int:

@@ -7,6 +7,7 @@ page was read.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from bulkfetch.errors import ConfigError, JournalDamaged
+from bulkfetch.disk import disk_errors
+from bulkfetch.errors import ConfigError
 from bulkfetch.journal.faults import journal_error
 from bulkfetch.journal.rows import COLUMNS, Outcomes
 from bulkfetch.journal.schema import (
@@ -26,6 +28,7 @@ from bulkfetch.journal.schema import (
     PENDING,
     STEPS,
     check_version,
+    open_copy_to_read,
     open_to_read,
 )
 from bulkfetch.models import Outcome
@@ -72,8 +75,8 @@ class JournalReader:
     Blocking, for one thread: from an event loop call it in a worker thread.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        """Use `open`."""
+    def __init__(self, connection: sqlite3.Connection | None, path: Path) -> None:
+        """Use `open`. None: there is nothing in the journal yet."""
         self._connection = connection
         self._path = path
         self._outcomes = Outcomes(path.parent.parent)
@@ -82,29 +85,23 @@ class JournalReader:
     def open(cls, folder: Path) -> JournalReader:
         """Open `folder`/journal.db, `folder` being OUT/.bulkfetch with OUT as the user named it.
 
+        One that is not made yet, or has nothing in it, has no jobs. One of an older format is read
+        from a copy, which the next run's changes do not reach.
         Raises ConfigError where no run has been, JournalTooNew, JournalDamaged, NotWritable.
         """
         path = folder / FILE_NAME
-        if not path.is_file():
-            raise ConfigError(
-                f"{folder.parent} holds no journal: no run has written there",
-                hint="Give the folder that `out` or --out names.",
-            )
+        with disk_errors(path):
+            if not folder.is_dir():
+                raise ConfigError(
+                    f"{folder.parent} holds no journal: no run has written there",
+                    hint="Give the folder that `out` or --out names.",
+                )
+            if not os.path.lexists(path):
+                return cls(None, path)
         try:
-            connection = open_to_read(path)
-            try:
-                version = check_version(connection, path)
-                if version != len(STEPS):
-                    raise JournalDamaged(
-                        f"the journal {path} has the older format {version}",
-                        hint="The next `bulkfetch run` into this folder brings it up to date.",
-                    )
-            except BaseException:
-                connection.close()
-                raise
+            return cls(_connect(path), path)
         except sqlite3.Error as error:
             raise journal_error(error, path) or error from error
-        return cls(connection, path)
 
     def counts(self) -> list[AccountCounts]:
         """Count the jobs of each account by state; walks the whole table once."""
@@ -126,7 +123,8 @@ class JournalReader:
 
     def close(self) -> None:
         """Close the file; more calls do no harm."""
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -147,8 +145,24 @@ class JournalReader:
                 yield self._outcomes.read(row[:-1])
 
     def _query(self, statement: str, values: tuple[object, ...]) -> list[Any]:
+        if self._connection is None:
+            return []
         try:
             with closing(self._connection.execute(statement, values)) as cursor:
                 return cursor.fetchall()
         except sqlite3.Error as error:
             raise journal_error(error, self._path) or error from error
+
+
+def _connect(path: Path) -> sqlite3.Connection | None:
+    """Open a journal of any format up to the newest; None where nothing was made in it yet."""
+    connection = open_to_read(path)
+    try:
+        version = check_version(connection, path)
+        if version == len(STEPS):
+            return connection
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+    return open_copy_to_read(path) if version else None

@@ -30,6 +30,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from bulkfetch.errors import JournalDamaged, JournalTooNew
+from bulkfetch.journal.faults import lacks_shared_memory
 
 FILE_NAME = "journal.db"
 
@@ -96,11 +97,9 @@ def open_to_write(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connectio
     if path.exists():
         # Looked at through a read-only connection first: a writing one would fold a log that a
         # newer version left behind into the file merely by being closed.
-        with closing(open_to_read(path)) as glance:
-            check_version(glance, path, len(steps))
-    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+        _glance(path, len(steps))
+    connection = _connect_to_write(path)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
@@ -112,12 +111,51 @@ def open_to_write(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connectio
     return connection
 
 
+def _glance(path: Path, newest: int) -> None:
+    """Look at the version of an existing journal. Raises as `check_version`, sqlite3.Error."""
+    try:
+        with closing(open_to_read(path)) as glance:
+            check_version(glance, path, newest)
+    except sqlite3.OperationalError as error:
+        if not lacks_shared_memory(error):
+            raise
+        # A killed run's log is out of reach, but no run changes the version after its first write.
+        with closing(_connect_to_read(f"{_address(path)}&immutable=1")) as glance:
+            check_version(glance, path, newest)
+
+
+def _connect_to_write(path: Path) -> sqlite3.Connection:
+    """Open the journal in WAL mode, for this connection alone where no memory can be shared.
+
+    Readers are then shut out for as long as the run works. A rollback journal would let them in,
+    but one that dies leaves what no reader may look at.
+    """
+    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA schema_version").fetchone()  # what first looks into the log
+    except sqlite3.Error as error:
+        connection.close()
+        if not lacks_shared_memory(error):
+            raise
+    else:
+        return connection
+    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def open_to_read(path: Path) -> sqlite3.Connection:
     """Open an existing journal for questions only: no file is created, no byte changed.
 
     Raises sqlite3.OperationalError where there is none.
     """
-    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    address = _address(path)
     if _rests_in_wal_mode(path):
         # A copy taken without its log: nobody writes it, and an ordinary read-only connection
         # would create a log beside it.
@@ -132,6 +170,28 @@ def open_to_read(path: Path) -> sqlite3.Connection:
             connection.close()
             return _connect_to_read(f"{address}&immutable=1")
     return connection  # any other error comes again with the first question
+
+
+def open_copy_to_read(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
+    """Open a copy of an existing journal, taken to the newest version, which goes when closed.
+
+    For one of an older format, which a look must not change. SQLite keeps the copy in a file of its
+    own among the system's temporary ones, of which no more than a cache is in memory.
+    Raises JournalTooNew, JournalDamaged, sqlite3.Error as it comes.
+    """
+    copy = sqlite3.connect("", isolation_level=None)
+    try:
+        with closing(open_to_read(path)) as original:
+            original.backup(copy)
+        _migrate(copy, path, steps)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
+
+
+def _address(path: Path) -> str:
+    return f"file:{quote(str(path.absolute()))}?mode=ro"
 
 
 def _connect_to_read(address: str) -> sqlite3.Connection:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bulkfetch.errors import RunError
 from bulkfetch.models import Job
 
 STATE_DIR = ".bulkfetch"
@@ -53,6 +54,16 @@ class Places:
     def report(self, path: Path) -> str:
         """Give a path below the output folder as the user would write it."""
         return os.path.join(self.shown, os.fspath(path).removeprefix(self._prefix))
+
+    def as_given(self, error: RunError) -> RunError:
+        """Give an error with the file or folder that it names as the user would write it."""
+        if error.path is not None:
+            path = os.path.abspath(error.path)
+            if path == os.fspath(self.out):
+                return error.renamed(self.shown)
+            if path.startswith(self._prefix):
+                return error.renamed(self.report(Path(path)))
+        return error
 
     def prepare(self) -> None:
         """Make the folders. Raises OSError."""

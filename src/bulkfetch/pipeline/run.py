@@ -178,9 +178,9 @@ class Run(AsyncIterator[Outcome]):
             await self._clear_away()
             await self._bring_home()
         except* RunError as group:
-            self._aborted = _first(group)
+            self._aborted = self._places.as_given(_first(group))
         except* OSError as group:
-            self._aborted = disk_error(_first(group))
+            self._aborted = self._places.as_given(disk_error(_first(group)))
         except* Exception as group:
             # A mistake in here or in the caller's iterable: told where the run is iterated.
             self._crash = _first(group)

@@ -1,19 +1,27 @@
-"""How much complete ZIPs in staging may hold before no more requests are started."""
+"""What room there must be before one more request is started: in staging, and on the disk."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import anyio
+
+from bulkfetch.errors import DiskFull
 
 
 class StagingRoom:
     """Counts the bytes of complete ZIPs in staging against a limit.
 
     Only what is complete counts: bodies on their way in are bounded by the requests in flight.
+    `lacking` says why the disk has no room for another one, None where it has.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(
+        self, limit_bytes: int, lacking: Callable[[], DiskFull | None] = lambda: None
+    ) -> None:
         self.bytes = 0
         self._limit_bytes = limit_bytes
+        self._lacking = lacking
         self._freed = anyio.Event()
 
     def add(self, size: int) -> None:
@@ -26,8 +34,13 @@ class StagingRoom:
         self._freed.set()
 
     async def wait(self) -> None:
-        """Wait until there is room for another one. If cancelled: nothing has changed."""
-        while self.bytes >= self._limit_bytes:
+        """Wait until there is room for another one. If cancelled: nothing has changed.
+
+        Raises DiskFull where the disk has none and no ZIP waits here whose end may make some.
+        """
+        while (error := self._lacking()) is not None or self.bytes >= self._limit_bytes:
+            if error is not None and self.bytes <= 0:
+                raise error
             if self._freed.is_set():  # else others wait for this one already
                 self._freed = anyio.Event()
             await self._freed.wait()

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import anyio.abc
 
-from bulkfetch.errors import AccountError, BulkfetchError
+from bulkfetch.errors import AccountError, BulkfetchError, DiskFull
 from bulkfetch.events import Emit, Event
 from bulkfetch.journal import Entry, Journal
 from bulkfetch.pipeline.deliveries import Deliveries, Delivery
@@ -26,7 +26,8 @@ class Traffic:
     """The lanes and finishers of one run, in task groups of the run.
 
     `leftovers` are the keys of jobs with a body in staging from a dead run. `threads` unpack,
-    `staging_bytes` may complete ZIPs hold in staging.
+    `staging_bytes` may complete ZIPs hold in staging, and `lacking_room` says why the disk has no
+    room for more.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Traffic:
         *,
         threads: int,
         staging_bytes: int,
+        lacking_room: Callable[[], DiskFull | None],
         open_line: Callable[[str], Awaitable[Line]],
         conclude: Conclude,
         emit: Emit,
@@ -49,7 +51,7 @@ class Traffic:
         self._emit = emit
         self._lanes: dict[str, Lane] = {}
         self._refused: dict[str, AccountError] = {}
-        self._room = StagingRoom(staging_bytes)
+        self._room = StagingRoom(staging_bytes, lacking_room)
         self._deliveries = Deliveries()
         self._finisher = Finisher(journal, places, finishing, self._room, threads, conclude, emit)
 

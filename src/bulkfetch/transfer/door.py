@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
 
-from bulkfetch.disk import disk_error
+from bulkfetch.disk import disk_error, require_room
 from bulkfetch.errors import (
     BadResponse,
     BulkfetchError,
@@ -57,7 +57,8 @@ class Remote:
 class Guards(NamedTuple):
     """Bounds of one attempt; bytes and seconds as in [limits] of jobs.toml.
 
-    Bodies of `held_bytes` or less are held in memory: their caller sees to the disk.
+    Bodies of `held_bytes` or less are held in memory: their caller sees to the disk, of which
+    `free_bytes` are left free.
     """
 
     zip_bytes: int
@@ -66,6 +67,7 @@ class Guards(NamedTuple):
     connect_s: float
     headers_s: float
     held_bytes: int = 0
+    free_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,8 @@ class Door:
         part: Path,
         attempt: Attempt,
     ) -> Fetched:
-        cap, partial = self._guards.zip_bytes, attempt.partial
+        guards, partial = self._guards, attempt.partial
+        cap = guards.zip_bytes
         validator: str | None
         if head.status == 206 and partial is not None:
             refused = range_refusal(head, partial.bytes, partial.total)
@@ -194,6 +197,8 @@ class Door:
             validator = head.validator if head.resumable else None
         if head.length is not None and offset + head.length > cap:
             raise TooLarge(f"{offset + head.length} bytes announced, {cap} allowed")
+        if head.length is not None and head.length > guards.held_bytes:
+            require_room(part.parent, head.length, "downloaded", guards.free_bytes)
         # From here on the file holds this reply's bytes, and no earlier one's.
         attempt.partial = Partial(offset, total, validator) if validator is not None else None
         rest = None if head.length is None else head.length - len(first)
@@ -203,8 +208,8 @@ class Door:
             body = await take_over(response, watchdog, first, rest, self._turn)
         if body is None:
             body = ParsedBody(response.content, watchdog, first, cap - offset)
-            if not offset and self._guards.held_bytes:
-                held = await body.whole(self._guards.held_bytes)
+            if not offset and guards.held_bytes:
+                held = await body.whole(guards.held_bytes)
         size = await body.save(part, offset=offset) if held is None else len(held)
         if total is not None and size != total:
             raise Truncated(f"{size} of {total} bytes")
