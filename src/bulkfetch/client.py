@@ -17,6 +17,8 @@ import anyio
 import anyio.abc
 
 from bulkfetch.config import AccountSettings, Credentials, Settings, job_of
+from bulkfetch.config.hosts import server_key
+from bulkfetch.config.same_credentials import refuse_same_credentials
 from bulkfetch.disk import disk_error
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Emit, Event, Kind, ignore
@@ -44,8 +46,6 @@ _WINDOW_NEWS: dict[str, Kind] = {
     "restored": "window_restored",
     "fallback": "window_fallback",
 }
-# The stand-in takes any token.
-_ANY_TOKEN = Secret("sandbox")
 
 
 class Client:
@@ -60,7 +60,11 @@ class Client:
     """
 
     def __init__(self, settings: Settings, *, on_event: Emit = ignore) -> None:
-        """Take settings as they are; `on_event` is called in the loop, and must not block."""
+        """Take settings as they are; `on_event` is called in the loop, and must not block.
+
+        Raises ConfigError where two accounts have the same credentials.
+        """
+        refuse_same_credentials(settings.accounts)
         self._settings = settings
         self._emit = on_event
         # As the user gave it, for what is told before anything is asked.
@@ -166,7 +170,9 @@ class Client:
             account = self._settings.account(name)
             own = account.is_sandbox
             if own:
-                account = account.at(await self._sandbox(), Credentials(access_token=_ANY_TOKEN))
+                # The stand-in takes any token, and counts each one for an account of its own.
+                token = Secret("sandbox" if name == "default" else f"sandbox-{name}")
+                account = account.at(await self._sandbox(), Credentials(access_token=token))
             self._lines[name] = await self._connect(account, own)
         return self._lines[name]
 
@@ -257,8 +263,8 @@ def account_key(account: AccountSettings, api_domain: str) -> str:
     """Name an account for the window of this machine, without telling anything of it.
 
     Zoho counts per account, and an account cannot be told from a token. Processes with the same
-    refresh token share a window; those with a plain token or a token_command share it where data
-    centre and account name are the same, since their tokens change while the account does not.
+    refresh token share a window; those with a plain token or a token_command share it where server
+    and account name are the same, since their tokens change while the account does not.
     """
     import hashlib  # late: it loads OpenSSL's
 
@@ -267,7 +273,7 @@ def account_key(account: AccountSettings, api_domain: str) -> str:
         identity = credentials.refresh_token.reveal()
     else:
         identity = f"account {account.name}"
-    return hashlib.sha256(f"{api_domain}\0{identity}".encode()).hexdigest()
+    return hashlib.sha256(f"{server_key(api_domain)}\0{identity}".encode()).hexdigest()
 
 
 async def fetch(jobs: Jobs, settings: Settings, *, on_event: Emit = ignore) -> Report:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkfetch.config.hosts import host_of, is_loopback, server_url
+from bulkfetch.config.hosts import host_of, is_loopback, server_key, server_url
 from bulkfetch.config.sizes import parse_size
 from bulkfetch.config.toml_lines import key_lines
 from bulkfetch.filenames import same_file, unsafe_stem
@@ -117,6 +117,16 @@ def test_names_that_some_file_system_takes_for_one_are_equal() -> None:
         ("https://www.zohoapis.com", "www.zohoapis.com", False),
         ("http://0.0.0.0", "0.0.0.0", False),
         ("nonsense", "", False),
+        ("http://localhost.:80/", "localhost.", True),
+        ("http://127.9.8.7", "127.9.8.7", True),
+        ("http://[::ffff:127.0.0.1]", "::ffff:127.0.0.1", True),
+        ("http://[::ffff:8.8.8.8]", "::ffff:8.8.8.8", False),
+        ("http://[::127.0.0.1]", "::127.0.0.1", False),
+        ("http://127.1", "127.1", False),
+        ("http://0x7f.1", "0x7f.1", False),
+        ("http://2130706433", "2130706433", False),
+        ("http://127.0.0.1.evil.example", "127.0.0.1.evil.example", False),
+        ("http://localhost.evil.example", "localhost.evil.example", False),
     ],
 )
 def test_hosts_are_found_and_loopback_told(url: str, host: str, loopback: bool) -> None:
@@ -130,6 +140,12 @@ def test_hosts_are_found_and_loopback_told(url: str, host: str, loopback: bool) 
         *("http://www.zohoapis.com", "ftp://x", "https://", "https://a b", "https://a/b", "//a"),
         *("https://a?x", "https://a#x", "https://u@a", "https://a\n", "https://a:0", "https://é"),
         *("https://a:99999", "http://localhost.evil.example", "https://a\\b", "https://-a"),
+        # Other spellings of IPv4 addresses, which lead to this machine without looking so.
+        *("https://127.1", "https://0x7f.1", "https://2130706433", "https://0x7f000001"),
+        *("https://0177.0.0.1", "https://127.0.0.01", "https://1.2.3.4.5", "http://127.1"),
+        *("https://0.0.0.0", "https://[::]", "http://0.0.0.0:80", "https://[::ffff:0.0.0.0]"),
+        *("https://a..b", "https://a-.b", "https://[1::2::3]", "https://.", "https://a.."),
+        "https://www.zoho\u212aapis.com",
     ],
 )
 def test_addresses_that_could_lead_a_token_astray_are_refused(url: str) -> None:
@@ -142,6 +158,54 @@ def test_addresses_are_given_in_one_form() -> None:
     """Case and a trailing slash make no difference."""
     assert server_url("HTTPS://WWW.ZohoAPIs.EU/") == "https://www.zohoapis.eu"
     assert server_url("http://[::1]:80/") == "http://[::1]:80"
+    assert server_url("https://www.zohoapis.com./") == "https://www.zohoapis.com"
+    assert server_url("https://[2001:DB8:0:0:0:0:0:1]:0443") == "https://[2001:db8::1]:443"
+    assert server_url("http://[::ffff:127.0.0.1]:8080") == "http://127.0.0.1:8080"
+    assert server_url("http://LocalHost.:80") == "http://localhost:80"
+    assert server_url("https://xn--bcher-kva.example") == "https://xn--bcher-kva.example"
+
+
+SERVERS = [
+    [
+        "https://www.zohoapis.com",
+        "HTTPS://WWW.zohoapis.com:443/",
+        "https://www.zohoapis.com.",
+        "https://www.zohoapis.com:0443",
+    ],
+    [
+        *("http://localhost:8080", "http://127.0.0.1:8080/", "http://[::1]:8080"),
+        *("http://LOCALHOST.:8080", "http://[0:0::0:1]:8080", "http://[::ffff:7f00:1]:8080"),
+        "http://127.0.0.2:08080",
+    ],
+    ["http://127.0.0.1", "http://localhost:80", "http://[::1]:80/"],
+    ["https://127.0.0.1", "https://localhost:443"],
+    ["https://127.0.0.1:80", "https://localhost:80"],
+    ["https://www.zohoapis.com:80"],
+    ["https://www.zohoapis.eu"],
+    ["https://sandbox.zohoapis.com"],
+    ["https://[2001:db8::1]", "https://[2001:DB8::0:1]:443"],
+    ["https://192.0.2.1", "https://[::ffff:192.0.2.1]"],
+]
+
+
+def test_a_server_is_what_its_address_leads_to() -> None:
+    """Scheme, host and port tell a server apart, in whatever way they are spelt."""
+    keys = [{server_key(server_url(each)) for each in spellings} for spellings in SERVERS]
+    assert [len(found) for found in keys] == [1] * len(SERVERS)
+    assert len(set().union(*keys)) == len(SERVERS)
+
+
+@given(st.text(alphabet="htps:/[]0123456789abcdefx.%@-", max_size=40))
+def test_an_address_once_taken_is_taken_as_it_is(rest: str) -> None:
+    """What `server_url` gives passes it unchanged, and stays on this machine or not as before."""
+    for text in (rest, f"https://{rest}", f"http://{rest}"):
+        try:
+            url = server_url(text)
+        except ValueError:
+            continue
+        assert server_url(url) == url
+        assert is_loopback(url) == is_loopback(text)
+        assert server_key(server_key(url)) == server_key(url)
 
 
 def test_lines_of_keys_are_found() -> None:

@@ -219,7 +219,8 @@ def _credentials(settings: Settings, account: AccountSettings, key: str) -> Find
 def _existing(path: Path) -> Path:
     """Give the path, or the nearest folder above it that there is."""
     path = path.absolute()
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+    # Not Path.exists: it raises where a folder above may not be searched by this user.
+    return next(folder for folder in (path, *path.parents) if os.path.exists(folder))
 
 
 def _unusable(path: Path) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 from bulkfetch.config.complaints import complaint, key_text, nearest
 from bulkfetch.config.environment import FromEnvironment, read_environment
 from bulkfetch.config.proxies import Proxies, explicit, from_environment
+from bulkfetch.config.same_credentials import refuse_same_credentials
 from bulkfetch.config.secrets_file import read_secrets
 from bulkfetch.config.settings import (
     AccountSettings,
@@ -20,7 +21,7 @@ from bulkfetch.config.settings import (
     Settings,
     Tables,
 )
-from bulkfetch.config.state_dir import state_dir
+from bulkfetch.config.state_dir import expand_home, state_dir
 from bulkfetch.config.tables import Misfit, build
 from bulkfetch.config.toml_lines import Key, key_lines
 from bulkfetch.errors import ConfigError
@@ -62,6 +63,7 @@ def load_settings(
         warnings += [f"account {name}: {warning}" for warning in found.warnings]
         origins |= {f"{key_text(key)}.{setting}": said for setting, said in found.origins.items()}
         accounts.append(account)
+    refuse_same_credentials(accounts, str(source))
     _check_jobs(tables, accounts, str(source), lines)
     if out is not None:
         origins["out"] = "--out"
@@ -174,9 +176,12 @@ def _proxies(table: AccountTable, env: Mapping[str, str]) -> Proxies:
 def _under(folder: Path, path: Path) -> Path:
     """Give a path of the file as seen from the working directory; `~` is the user's home."""
     try:
-        return folder / path.expanduser()
+        return folder / expand_home(path)
     except RuntimeError:
-        raise ConfigError(f"{path}: no such home") from None
+        raise ConfigError(
+            f"{path}: no such home",
+            hint="Write the path without `~`, or set HOME.",
+        ) from None
 
 
 def _check_jobs(

@@ -2,11 +2,13 @@
 
 Each `…Table` is what one table of jobs.toml may hold; the settings made of it add what comes from
 the environment, so that no secret has a key in the file. Nothing here reads a file, a variable or
-the clock. Every value pickles, for settings may cross a process boundary.
+the clock, but for where the state directory is by default. Every value pickles, for settings may
+cross a process boundary.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import string
 from collections.abc import Mapping
@@ -17,6 +19,7 @@ from typing import Any, Literal, cast, get_args
 
 from bulkfetch.config.hosts import is_loopback, server_url
 from bulkfetch.config.proxies import Proxies
+from bulkfetch.config.state_dir import state_dir as default_state_dir
 from bulkfetch.config.tables import Checked, Misfit, each, free, setting, table, tables
 from bulkfetch.config.values import (
     Check,
@@ -262,9 +265,10 @@ class Settings(Checked):
 
     `out`, `ids_file` are as the user gave them: relative to the working directory where the
     settings file was named so. `fallback_account` is the one of ids that name none, None where
-    that goes by the accounts' names (`default_account`). `state_dir` is None where this user has
-    none. `sandbox` are options for the built-in stand-in, `dict(settings.sandbox)`. `warnings` are
-    sentences to be told once.
+    that goes by the accounts' names (`default_account`). `state_dir` is this user's by default,
+    see `config.state_dir`; None where there is none, or in order to share nothing with other
+    processes. `sandbox` are options for the built-in stand-in, `dict(settings.sandbox)`.
+    `warnings` are sentences to be told once.
 
     Raises ConfigError where a value is right by itself but not beside the others.
     """
@@ -281,7 +285,9 @@ class Settings(Checked):
     jobs: tuple[JobEntry, ...] = setting(each(table(JobEntry)), ())
     sandbox: tuple[tuple[str, Any], ...] = ()
     fallback_account: str | None = setting(optional(_account_name), None)
-    state_dir: Path | None = setting(optional(path), None)
+    state_dir: Path | None = field(
+        default_factory=lambda: default_state_dir(os.environ), metadata={"check": optional(path)}
+    )
     source: Path | None = setting(optional(path), None)
     origins: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()

@@ -62,8 +62,11 @@ class Checked:
 
     def __init__(self, **given: Any) -> None:
         for field_ in fields(self):
-            value = given.pop(field_.name, field_.default)
-            if value is MISSING:
+            if field_.name in given:
+                value = given.pop(field_.name)
+            elif field_.default_factory is not MISSING:
+                value = field_.default_factory()
+            elif (value := field_.default) is MISSING:
                 raise TypeError(f"{type(self).__name__} needs {field_.name}")
             if (check := field_.metadata.get("check")) is not None:
                 value = checked(check, value, field_.name)

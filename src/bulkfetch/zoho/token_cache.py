@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Protocol
 import anyio
 import anyio.to_thread
 
+from bulkfetch.config.hosts import server_key
 from bulkfetch.errors import ConfigError
 from bulkfetch.secret import Secret
 from bulkfetch.zoho.token_reply import MAX_LIFETIME_S, is_token
@@ -48,7 +49,7 @@ class CachedToken(NamedTuple):
 
 def cache_key(accounts_url: str, client_id: Secret, refresh_token: Secret) -> str:
     """Give the name under which the token of these credentials is kept; tells nothing of them."""
-    parts = (accounts_url, client_id.reveal(), refresh_token.reveal())
+    parts = (server_key(accounts_url), client_id.reveal(), refresh_token.reveal())
     return hashlib.sha256("\0".join(("bulkfetch token 1", *parts)).encode()).hexdigest()[:40]
 
 
