@@ -1,15 +1,17 @@
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from tests.support.programs import IDS, Program
+from tests.support.programs import IDS, Ended, Program
 
 from bulkfetch.cli.feed import Feed
 from bulkfetch.errors import ConfigError
 from bulkfetch.models import Job
+
+Call = Callable[..., Ended]
 
 
 @contextmanager
@@ -157,3 +159,82 @@ def test_closed_stdin(program: Program) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert err.startswith(b"error: stdin: ")
+
+
+def test_every_list_counts(program: Program, call: Call) -> None:
+    """--ids may be given several times, beside arguments and stdin; plan sees the same jobs."""
+    for name, job in (("a", IDS[0]), ("b", IDS[1])):
+        (program.folder / name).write_text(f"{job}\n")
+    lists = ["--ids", "a", "--ids", "b", "--ids", "-"]
+    ended = program.run("run", program.settings(), IDS[3], *lists, stdin=f"{IDS[2]}\n")
+    assert ended.status == 0
+    assert sorted(ended.out.splitlines()) == [f"exports/{job}.csv" for job in IDS[:4]]
+    ended = call("plan", "jobs.toml", IDS[5], *lists[:4], "--json")
+    assert ended.status == 0
+    assert (ended.records[-1]["to_fetch"], ended.records[-1]["done"]) == (1, 2)
+
+
+def test_one_column_for_all_lists(program: Program, call: Call) -> None:
+    """--ids-column holds for each list, whose columns may stand in another order."""
+    (program.folder / "a.csv").write_text(f"id,name\n{IDS[0]},Leads\n")
+    (program.folder / "b.csv").write_text(f"name;id\nDeals;{IDS[1]}\n")
+    lists = ["--ids", "a.csv", "--ids", "b.csv", "--ids-column", "id"]
+    ended = call("run", program.settings(), *lists)
+    assert ended.status == 0
+    assert sorted(ended.out.splitlines()) == ["exports/Deals.csv", "exports/Leads.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--ids", "-", "--ids", "-"], "stdin ('-') can be read only once"),
+        (["--ids", ""], "the name of the list is empty"),
+        (["--ids", "a", "--ids", " "], "the name of the list is empty"),
+        (["--ids", "a", "--ids", "none"], "ids file none: No such file"),
+        (["--ids", "a", "--ids-column", "00"], "columns count from 1"),
+        (["--ids", "a", "--ids-column", "²"], "no column '\\xb2' among its 1 column"),
+        (["--ids", "a", "--ids-column", "9" * 5000], "no column '999"),
+        (["--ids", "a", "--ids", "b.csv"], "b.csv is a CSV (line 1)"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_lists_that_cannot_be_meant(
+    program: Program, call: Call, command: str, arguments: list[str], message: str
+) -> None:
+    """A slip in one of several lists starts nothing."""
+    (program.folder / "a").write_text(f"{IDS[0]}\n")
+    (program.folder / "b.csv").write_text(f"Job ID;Name\n{IDS[0]};Leads\n")
+    ended = call(command, program.settings(), *arguments)
+    assert (ended.status, ended.out) == (2, "")
+    assert message in ended.err
+    assert ended.err.startswith("error: ")
+    assert not (program.folder / "exports").exists()
+
+
+def test_a_later_pipe_that_is_no_list(program: Program) -> None:
+    """What is wrong with a pipe that is opened in its turn ends the run as aborted, in words."""
+    (program.folder / "a").write_text(f"{IDS[0]}\n")
+    os.mkfifo(program.folder / "b")
+    process = program.start("run", program.settings(), "--ids", "a", "--ids", "b")
+    (program.folder / "b").write_bytes("1\n".encode("utf-16"))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert b"error: LIST_UNREADABLE: b is UTF-16\nhint: Save the list as UTF-8.\n" in err
+
+
+def test_an_open_quote_is_told(program: Program, call: Call) -> None:
+    """Lines that a quote has swallowed are told with the first of them, and the status says it."""
+    (program.folder / "c.csv").write_text(f'id,name\n{IDS[0]},a\n{IDS[1]},"b\n{IDS[2]},c\n')
+    ended = call("run", program.settings(), "--ids", "c.csv", "--ids-column", "1")
+    assert (ended.status, ended.out) == (1, "exports/a.csv\n")
+    assert "c.csv:3: 'lines 3 to 4 not read: a quote is never closed'" in ended.err
+
+
+def test_several_accounts_and_an_id_of_none(program: Program, call: Call) -> None:
+    """The hint names the option that says whose an id is."""
+    accounts = "".join(f'[accounts.{name}]\ndata_center = "sandbox"\n' for name in "ab")
+    (program.folder / "jobs.toml").write_text(accounts)
+    ended = call("run", "jobs.toml", IDS[0])
+    assert ended.status == 2
+    assert "which account?" in ended.err
+    assert "--account NAME" in ended.err

@@ -7,6 +7,7 @@ import os
 import threading
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkfetch.config import Settings, job_of, load_settings, open_jobs
-from bulkfetch.config.ids import LINE_BYTES
+from bulkfetch.config.list_lines import LINE_BYTES
 from bulkfetch.errors import ConfigError
 from bulkfetch.models import Job, is_job_id
 
@@ -257,3 +258,70 @@ def test_every_line_is_answered_for(lines: list[str]) -> None:
     jobs = from_bytes("\n".join(lines).encode())
     assert [job.id for job in jobs] == lines
     assert [job.origin for job in jobs] == [f"stdin:{n + 1}" for n in range(len(lines))]
+
+
+def test_several_lists_all_count_in_order(tmp_path: Path) -> None:
+    """Each list is read after the one before it, each line named by its own list."""
+    (tmp_path / "a.txt").write_text(f"{ONE}\n")
+    (tmp_path / "b.txt").write_text(f"\n{THREE}\n")
+    files = [tmp_path / "a.txt", "-", tmp_path / "b.txt"]
+    jobs = read(Settings(), [THREE], file=files, stdin=io.BytesIO(TWO.encode()))
+    assert [(job.id, job.origin) for job in jobs] == [
+        (THREE, None),
+        (ONE, f"{tmp_path / 'a.txt'}:1"),
+        (TWO, "stdin:1"),
+        (THREE, f"{tmp_path / 'b.txt'}:2"),
+    ]
+
+
+def test_one_bad_list_of_several_is_told_before_the_first_job(tmp_path: Path) -> None:
+    """A missing file or column in the last list starts nothing of the first."""
+    (tmp_path / "a.csv").write_text(f"id\n{ONE}\n")
+    (tmp_path / "b.csv").write_text(f"key\n{TWO}\n")
+    for other, message in (("b.csv", "no column 'id'"), ("c.csv", "No such file")):
+        with pytest.raises(ConfigError, match=message):
+            read(Settings(), file=[tmp_path / "a.csv", tmp_path / other], column="id")
+
+
+def test_a_pipe_is_opened_in_its_turn(tmp_path: Path) -> None:
+    """Who writes one pipe after the other is not waited for at the second before the first."""
+    for name in "ab":
+        os.mkfifo(tmp_path / name)
+    ids = [str(554023000000000000 + number) for number in range(20_000)]
+
+    def produce() -> None:
+        (tmp_path / "a").write_text("\n".join(ids[:10_000]))
+        (tmp_path / "b").write_text("\n".join(ids[10_000:]))
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    jobs = read(Settings(), file=[tmp_path / "a", tmp_path / "b"])
+    producer.join()
+    assert [job.id for job in jobs] == ids
+
+
+def test_a_pipe_cannot_be_given_twice(tmp_path: Path) -> None:
+    """The second reading would find nothing, and nobody would know."""
+    os.mkfifo(tmp_path / "a")
+    with pytest.raises(ConfigError, match="given twice"):
+        read(Settings(), file=[tmp_path / "a", tmp_path / "." / "a"])
+    with pytest.raises(ConfigError, match="given twice"):
+        read(Settings(), file=["-", "-"], stdin=io.BytesIO(b""))
+
+
+def test_one_id_of_two_accounts_keeps_each_its_name(tmp_path: Path) -> None:
+    """[[jobs]] may have an id for two accounts; a list says whose it means."""
+    text = (
+        f"{TWO_ACCOUNTS}[[jobs]]\nid='{ONE}'\naccount='a'\nname='A'\n"
+        f"[[jobs]]\nid='{ONE}'\naccount='b'\nname='B'\n"
+    )
+    settings = settings_of(tmp_path, text)
+    assert [(job.account, job.name) for job in read(settings)] == [("a", "A"), ("b", "B")]
+    raw = io.BytesIO(f"id,account\n{ONE},b\n{ONE},a\n".encode())
+    jobs = read(settings, file="-", stdin=raw, column="id")
+    assert [(job.account, job.name) for job in jobs] == [("b", "B"), ("a", "A")]
+    with pytest.raises(ConfigError, match="which account") as caught:
+        read(settings, [ONE])
+    assert "--account NAME" in caught.value.hint
+    jobs = read(replace(settings, fallback_account="b"), [ONE])
+    assert [(job.account, job.name) for job in jobs] == [("b", "B")]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import click
@@ -44,7 +42,7 @@ class Asked(NamedTuple):
 
     settings_file: str
     ids: tuple[str, ...]
-    ids_file: str | None
+    lists: tuple[str, ...]
     ids_column: str | None
     account: str | None
     out: str | None
@@ -57,14 +55,15 @@ def list_options(command: F) -> F:
     @click.argument("ids", nargs=-1, metavar="[ID]...")
     @click.option(
         "--ids",
-        "ids_file",
+        "lists",
+        multiple=True,
         metavar="FILE|-",
-        help="Read ids from a file or stdin: one per line, '#' comments.",
+        help="Read ids from a file or stdin: one per line, '#' comments; repeatable.",
     )
     @click.option(
         "--ids-column",
         metavar="NAME|N",
-        help="The list is a CSV: take this column, by its name or number from 1.",
+        help="The lists are CSVs: take this column, by its title or number from 1.",
     )
     @click.option("--account", metavar="NAME", help="The account of ids that name none.")
     @click.option("--out", metavar="DIR", help="Where files go, instead of `out` in JOBS.toml.")
@@ -72,15 +71,19 @@ def list_options(command: F) -> F:
     def with_options(
         settings_file: str,
         ids: tuple[str, ...],
-        ids_file: str | None,
+        lists: tuple[str, ...],
         ids_column: str | None,
         account: str | None,
         out: str | None,
         **others: Any,
     ) -> Any:
-        if ids_column is not None and ids_column.isdigit() and int(ids_column) < 1:
+        if ids_column is not None and ids_column.strip("0") == "":
             raise click.BadParameter("columns count from 1", param_hint="'--ids-column'")
-        asked = Asked(settings_file, ids, ids_file, ids_column, account, out)
+        if not all(map(str.strip, lists)):
+            raise click.BadParameter("the name of the list is empty", param_hint="'--ids'")
+        if lists.count("-") > 1:
+            raise click.BadParameter("stdin ('-') can be read only once", param_hint="'--ids'")
+        asked = Asked(settings_file, ids, lists, ids_column, account, out)
         return command(asked=asked, **others)
 
     # It takes other arguments than the command itself, and that is the point.
@@ -108,23 +111,25 @@ def open_list(asked: Asked, settings: Settings) -> Iterator[Iterator[Job] | Feed
     """
     from bulkfetch.config import open_jobs
 
-    listed = asked.ids_file if asked.ids or asked.ids_file else _text(settings.ids_file)
-    if not asked.ids and listed is None and not settings.jobs:
+    lists = asked.lists
+    if not asked.ids and not lists and settings.ids_file is not None:
+        lists = (str(settings.ids_file),)
+    if not asked.ids and not lists and not settings.jobs:
         raise ConfigError(
             "no job ids given",
             hint="Give ids as arguments, --ids FILE, or ids_file or [[jobs]] in "
             f"{asked.settings_file}.",
         )
 
-    at_terminal = listed == "-" and os.isatty(0)
+    at_terminal = "-" in lists and os.isatty(0)
 
     @contextmanager
     def opened() -> Iterator[Iterator[Job]]:
-        stdin = _stdin() if listed == "-" else None
-        with open_jobs(settings, asked.ids, asked.ids_file, asked.ids_column, stdin) as jobs:
-            yield _read(jobs, listed or "", at_terminal)
+        stdin = _stdin() if "-" in lists else None
+        with open_jobs(settings, asked.ids, asked.lists, asked.ids_column, stdin) as jobs:
+            yield _read(jobs, at_terminal)
 
-    if not _may_block(listed):
+    if not any(map(_may_block, lists)):
         with opened() as jobs:
             first = next(jobs, None)
             yield None if first is None else chain([first], jobs)
@@ -136,29 +141,22 @@ def open_list(asked: Asked, settings: Settings) -> Iterator[Iterator[Job] | Feed
         feed.stop()
 
 
-def _read(jobs: Iterator[Job], listed: str, at_terminal: bool) -> Iterator[Job]:
+def _read(jobs: Iterator[Job], at_terminal: bool) -> Iterator[Job]:
     try:
         yield from jobs
     except OSError as error:
         if at_terminal and error.errno == errno.EIO:
             raise TerminalGone from None
-        raise ListUnreadable(f"the list {listed}: {error.strerror}") from None
+        raise ListUnreadable(f"the list {error.filename}: {error.strerror}") from None
+    except ConfigError as error:
+        # Of a pipe that was opened in its turn: the lists before it are being fetched.
+        raise ListUnreadable(error.message, hint=error.hint) from None
 
 
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+def _may_block(listed: str) -> bool:
+    from bulkfetch.config.list_lines import waits
 
-
-def _may_block(listed: str | None) -> bool:
-    if listed is None:
-        return False
-    try:
-        mode = os.fstat(0).st_mode if listed == "-" else os.stat(listed).st_mode
-    except OSError as error:
-        if listed == "-":
-            raise ConfigError(f"stdin: {error.strerror}") from None
-        return False  # to be complained about by who opens it
-    return not stat.S_ISREG(mode)
+    return waits(listed)
 
 
 def _stdin() -> BinaryIO:

@@ -29,8 +29,8 @@ _ABOUT = """\b
 Examples:
   bulkfetch run jobs.toml
   bulkfetch run jobs.toml 554023000000568002 554023000000568003
-  bulkfetch run jobs.toml --ids ids.txt --out exports
-  sort ids.csv | bulkfetch run jobs.toml --ids - --ids-column "Job ID"
+  bulkfetch run jobs.toml --ids ids.txt --ids more.txt --out exports
+  gunzip -c ids.csv.gz | bulkfetch run jobs.toml --ids - --ids-column "Job ID"
   bulkfetch run jobs.toml --json -q > results.jsonl
 
 Fetch every result of a list, verify it, extract it and publish it in the output folder. What is
@@ -68,7 +68,7 @@ def run(
     settings = settings_of(asked, keep_zip=keep_zip)
     for warning in settings.warnings:
         printer.warn(warning)
-    if asked.ids_file == "-" and os.isatty(0):
+    if "-" in asked.lists and os.isatty(0):
         printer.note("reading ids from the terminal; Ctrl-D ends the list")
     with open_list(asked, settings) as jobs:
         if jobs is None:

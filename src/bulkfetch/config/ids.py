@@ -7,21 +7,21 @@ slip in a list of a million neither stops the others nor goes unseen. What is gi
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from bulkfetch.config.ids_csv import read_rows
-from bulkfetch.config.settings import JobEntry, Settings
+from bulkfetch.config.ids_csv import looks_like_csv, read_rows
+from bulkfetch.config.list_lines import label_of, open_lines, unreadable, waits
+from bulkfetch.config.settings import Settings
 from bulkfetch.errors import ConfigError
 from bulkfetch.filenames import unsafe_stem
 from bulkfetch.models import Job, is_job_id
 
-# Longer lines are cut: no honest line is, and one without an end must not fill the memory.
-LINE_BYTES = 64 * 1024
 _SHOWN_CHARS = 60
 
 
@@ -29,7 +29,7 @@ _SHOWN_CHARS = 60
 def open_jobs(
     settings: Settings,
     ids: Sequence[str] = (),
-    file: str | Path | None = None,
+    file: str | Path | Sequence[str | Path] | None = None,
     column: str | int | None = None,
     stdin: BinaryIO | None = None,
 ) -> Iterator[Iterator[Job]]:
@@ -40,45 +40,54 @@ def open_jobs(
 
     Args:
         ids: given as arguments.
-        file: a list to read, "-" for stdin; relative to the working directory.
-        column: of a CSV, by the name in its first line or as a number from 1; None: one id per
-            line, '#' comments. With a name, columns `account` and `name` are read where there are
-            any. With a number, a first line without a digit in that column is its heading.
+        file: a list to read, or several, one after the other; "-" for stdin; relative to the
+            working directory.
+        column: of CSVs, by its title or as a number from 1; None: one id per line, '#' comments.
+            Where a CSV has a heading, its columns `account` and `name` are read too; see
+            `ids_csv.is_heading`.
         stdin: what "-" reads; None: the process's own. It is not closed.
 
     Reading may block on the disk or on stdin: iterate in a thread where that matters.
 
     Raises:
-        ConfigError: a malformed argument, a missing file or column, UTF-16 text, or ids that
-            belong to none of several accounts. All of it before the first job is given.
+        ConfigError: a malformed argument, a missing file or column, no text, a CSV without a
+            column, or ids that belong to none of several accounts. All of it before the first job
+            is given; only a pipe that is not the first list is opened in its turn.
     """
+    lists = (file,) if isinstance(file, str | Path) else tuple(file or ())
     with ExitStack() as stack:
-        entries = settings.entries
-        if file is None and not ids:
-            listed = settings.ids_file
-            column = settings.ids_column if column is None else column
-            parts: list[Iterable[Job]] = [job_entries(settings)]
+        if lists or ids:
+            parts: list[Iterable[Job]] = [[_argument(settings, text) for text in ids]]
         else:
-            listed = None if file is None else Path(file)
-            parts = [[_argument(settings, entries, text) for text in ids]]
-        if listed is not None:
-            parts.append(_open_list(stack, settings, entries, listed, column, stdin))
+            lists = () if settings.ids_file is None else (settings.ids_file,)
+            column = settings.ids_column if column is None else column
+            parts = [job_entries(settings)]
+        _each_once(lists)
+        for number, path in enumerate(lists):
+            jobs = partial(_open_list, stack, settings, path, column, stdin)
+            # A pipe is opened in its turn: its producer may be busy with the one before.
+            parts.append(_later(jobs) if number and waits(path) else jobs())
         yield (job for part in parts for job in part)
 
 
 def job_entries(settings: Settings) -> Iterator[Job]:
     """Give the jobs of `[[jobs]]`."""
     for entry in settings.jobs:
-        yield _job(settings, entry, entry.id, None)
+        account = entry.account or settings.default_account
+        if account is None:
+            _no_account(settings, f"job {entry.id}")
+        yield Job(entry.id, account, entry.name)
 
 
 def job_of(settings: Settings, job_id: str) -> Job:
     """Give the job of an id that a program passes in; malformed ones as from a list.
 
-    Raises ConfigError where the id belongs to none of several accounts.
+    Raises ConfigError where the id belongs to none of several accounts, or to several.
     """
-    entry = settings.entries.get(job_id)
-    return _job(settings, entry, job_id if is_job_id(job_id) else shown(job_id), None)
+    account, name = _claimed(settings, job_id, "")
+    if account is None:
+        _no_account(settings, f"job {shown(job_id)}")
+    return Job(job_id if is_job_id(job_id) else shown(job_id), account, name)
 
 
 def shown(text: str) -> str:
@@ -88,80 +97,76 @@ def shown(text: str) -> str:
     return clean if len(clean) <= _SHOWN_CHARS else clean[: _SHOWN_CHARS - 1] + "…"
 
 
-def _argument(settings: Settings, entries: Mapping[str, JobEntry], text: str) -> Job:
+def _each_once(lists: Sequence[str | Path]) -> None:
+    """Refuse a list that could be read only once and is given twice. Raises ConfigError."""
+    seen: set[tuple[int, int]] = set()
+    for path in lists if len(lists) > 1 else ():
+        if not waits(path) and str(path) != "-":
+            continue
+        found = os.fstat(0) if str(path) == "-" else os.stat(path)
+        if (found.st_dev, found.st_ino) in seen:
+            raise ConfigError(
+                f"{label_of(path)} is given twice as a list", hint="It can be read only once."
+            )
+        seen.add((found.st_dev, found.st_ino))
+
+
+def _later(jobs: Callable[[], Iterator[Job]]) -> Iterator[Job]:
+    yield from jobs()
+
+
+def _argument(settings: Settings, text: str) -> Job:
     if not is_job_id(text):
         raise ConfigError(
             f"not a job id: {shown(text)}",
             hint="A job id is 1 to 20 digits such as 554023000000568002; a list goes to --ids.",
         )
-    return _job(settings, entries.get(text), text, None)
-
-
-def _job(settings: Settings, entry: JobEntry | None, job_id: str, origin: str | None) -> Job:
-    account = (entry.account if entry else None) or settings.default_account
+    account, name = _claimed(settings, text, "")
     if account is None:
-        _no_account(settings, f"job {job_id}")
-    return Job(job_id, account, entry.name if entry else None, origin)
+        _no_account(settings, f"job {text}")
+    return Job(text, account, name)
 
 
 def _no_account(settings: Settings, what: str) -> NoReturn:
     names = ", ".join(account.name for account in settings.accounts)
     raise ConfigError(
         f"{what}: which account? there is {names}",
-        hint="Call one of them [accounts.default], give the id a [[jobs]] table with an account, "
-        "or list ids as CSV with a column named account.",
+        hint="Say --account NAME, call one of them [accounts.default], give the id a [[jobs]] "
+        "table with an account, or list ids as CSV with a column named account.",
     )
 
 
 def _open_list(
     stack: ExitStack,
     settings: Settings,
-    entries: Mapping[str, JobEntry],
-    path: Path,
+    path: str | Path,
     column: str | int | None,
     stdin: BinaryIO | None,
 ) -> Iterator[Job]:
-    if str(path) == "-":
-        label, source = "stdin", stdin or sys.stdin.buffer
-    else:
-        label = str(path)
-        try:
-            source = stack.enter_context(path.open("rb", buffering=256 * 1024))
-        except OSError as error:
-            raise ConfigError(f"ids file {path}: {error.strerror}") from None
-    lines: Iterator[bytes] = _lines(source)
+    label = label_of(path)
+    lines = open_lines(stack, path, stdin)
     try:
-        first = next(lines, b"")
+        if column is None:
+            return _plain(settings, lines, label)
+        return _csv(settings, lines, label, column)
     except OSError as error:
-        raise ConfigError(f"ids file {label}: {error.strerror}") from None
-    if first[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise ConfigError(f"{label} is UTF-16", hint="Save the list as UTF-8.")
-    lines = chain([first.removeprefix(b"\xef\xbb\xbf")] if first else [], lines)
-    if column is None:
-        return _plain(settings, entries, lines, label)
-    return _csv(settings, entries, lines, label, column)
+        raise unreadable(label, error) from None
 
 
-def _lines(source: BinaryIO) -> Iterator[bytes]:
-    """Give lines with their end, cut at LINE_BYTES, however long they are."""
-    for line in iter(lambda: source.readline(LINE_BYTES), b""):
-        yield line
-        if len(line) == LINE_BYTES and line[-1:] != b"\n":
-            while (more := source.readline(LINE_BYTES)) and more[-1:] != b"\n":
-                pass
-
-
-def _plain(
-    settings: Settings, entries: Mapping[str, JobEntry], lines: Iterator[bytes], label: str
-) -> Iterator[Job]:
+def _plain(settings: Settings, lines: Iterator[bytes], label: str) -> Iterator[Job]:
+    number, line = _first_line(lines)
+    text = line.partition(b"#")[0].decode("utf-8", "backslashreplace").strip()
+    if (hint := looks_like_csv(text)) is not None:
+        raise ConfigError(f"{label} is a CSV (line {number})", hint=hint)
     default = settings.default_account
     if default is None:
         _no_account(settings, label)
+    entries = settings.entries
 
     # The loop that a million lines pass: bytes.isdigit() takes ASCII digits only.
     def jobs() -> Iterator[Job]:
-        for number, line in enumerate(lines, start=1):
-            raw = line.strip()
+        for at, line_ in enumerate(chain([line], lines), start=number):
+            raw = line_.strip()
             if raw.isdigit() and len(raw) <= 20:
                 text = raw.decode("ascii")
             else:
@@ -170,40 +175,69 @@ def _plain(
                     continue
                 text = raw.decode("utf-8", "backslashreplace")
                 text = text if is_job_id(text) else shown(text)
-            origin = f"{label}:{number}"
-            if entries and (entry := entries.get(text)) is not None:
-                yield _job(settings, entry, text, origin)
+            origin = f"{label}:{at}"
+            if entries and text in entries:
+                yield _listed(settings, text, "", "", origin)
             else:
                 yield Job(text, default, None, origin)
 
     return jobs()
 
 
+def _first_line(lines: Iterator[bytes]) -> tuple[int, bytes]:
+    """Return the first line with more than a comment and its number from 1; else the last line."""
+    number, line = 0, b""
+    while not line.partition(b"#")[0].strip() and (following := next(lines, b"")):
+        number, line = number + 1, following
+    return number, line
+
+
 def _csv(
-    settings: Settings,
-    entries: Mapping[str, JobEntry],
-    lines: Iterator[bytes],
-    label: str,
-    column: str | int,
+    settings: Settings, lines: Iterator[bytes], label: str, column: str | int
 ) -> Iterator[Job]:
-    default = settings.default_account
     has_accounts, rows = read_rows(lines, label, column)
+    default, entries = settings.default_account, settings.entries
     if default is None and not has_accounts:
         _no_account(settings, label)
     known = frozenset(account.name for account in settings.accounts)
 
     def jobs() -> Iterator[Job]:
-        for text, account, name, number in rows:
-            entry = entries.get(text) if entries else None
-            account = account or (entry and entry.account) or default or ""
-            yield Job(
-                text if is_job_id(text) else shown(text),
-                account if account in known or not account else shown(account),
-                name or (entry.name if entry else None),
-                f"{label}:{number}",
-            )
+        for text, account, name, place in rows:
+            if not is_job_id(text):
+                text = shown(text)
+            if account and account not in known:
+                account = shown(account)
+            origin = f"{label}:{place}"
+            if text in entries:
+                yield _listed(settings, text, account, name, origin)
+            else:
+                yield Job(text, account or default or "", name or None, origin)
 
     return _refused_by_id(settings, jobs())
+
+
+def _listed(settings: Settings, job_id: str, account: str, name: str, origin: str) -> Job:
+    """Make a job of a line; what it does not say, "", is taken from [[jobs]]."""
+    whose, lent = _claimed(settings, job_id, account)
+    return Job(job_id, whose or "", name or lent, origin)
+
+
+def _claimed(settings: Settings, job_id: str, account: str) -> tuple[str | None, str | None]:
+    """Say whose an id is and what [[jobs]] calls it; None and None where neither is known.
+
+    `account` is what the list says, "" for nothing: then [[jobs]], then the default account.
+    """
+    default = settings.default_account
+    only = settings.entries.get(job_id)
+    if only is None:
+        return account or default, None
+    several = settings.shared_entries.get(job_id)
+    if not account and several is None:
+        return only.account or default, only.name
+    for entry in several or (only,):
+        if (entry.account or default) == (account or default):
+            return account or default, entry.name
+    return account or None, None
 
 
 def _refused_by_id(settings: Settings, jobs: Iterator[Job]) -> Iterator[Job]:

@@ -326,6 +326,14 @@ class Settings(Checked):
         """`jobs` by id; of several with one id, the first."""
         return {entry.id: entry for entry in reversed(self.jobs)}
 
+    @cached_property
+    def shared_entries(self) -> Mapping[str, tuple[JobEntry, ...]]:
+        """Those of `jobs` whose id stands under several accounts, by id."""
+        found: dict[str, dict[str | None, JobEntry]] = {}
+        for entry in self.jobs:
+            found.setdefault(entry.id, {}).setdefault(entry.account or self.default_account, entry)
+        return {key: tuple(group.values()) for key, group in found.items() if len(group) > 1}
+
     def origin(self, key: str) -> str:
         """Say where a setting came from: `jobs.toml:12`, an environment variable, `default`."""
         return dict(self.origins).get(key, "default")
