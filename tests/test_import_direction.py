@@ -22,6 +22,7 @@ ROOMS = [
     {"archive"},
     {"journal"},
     {"pipeline"},
+    {"readiness"},
     {"client"},
     {"observe"},
     {"__init__"},

@@ -6,7 +6,6 @@ signal handler or ends the process.
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -28,6 +27,7 @@ from bulkfetch.pipeline.outcomes import Conclude
 from bulkfetch.pipeline.places import STATE_DIR, Places
 from bulkfetch.pipeline.preflight import lacking_room, require_writable
 from bulkfetch.pipeline.run import Jobs, Parts, Run
+from bulkfetch.readiness import require_usable, sandbox_options
 from bulkfetch.secret import Secret
 from bulkfetch.transfer.turn import Turn
 
@@ -54,7 +54,8 @@ class Client:
     Several clients may live side by side in one event loop, each with its own output folder; those
     that share an account share its window. Entering takes the folder's lock.
 
-    Raises on entering: OutputLocked, NotWritable, DiskFull.
+    Raises on entering: ConfigError (settings that cannot work; nothing was made or started),
+    OutputLocked, NotWritable, DiskFull.
     If cancelled: requests under way are dropped and their slots settled; what was complete stays in
     staging; nothing half-done is ever under a final name; the same list goes on later.
     """
@@ -79,6 +80,7 @@ class Client:
         self._sandbox_url: str | None = None
 
     async def __aenter__(self) -> Self:
+        require_usable(self._settings)
         require_writable(self._out)
         try:
             self._places.prepare()
@@ -247,13 +249,10 @@ class Client:
 
     async def _sandbox(self) -> str:
         """Start the stand-in for Zoho, in a thread of its own; once. Gives its address."""
-        from bulkfetch.sandbox import SandboxOptions, SandboxThread
+        from bulkfetch.sandbox import SandboxThread
 
         if self._sandbox_url is None:
-            try:
-                options = SandboxOptions.from_json(json.dumps(dict(self._settings.sandbox)))
-            except ValueError as error:
-                raise ConfigError(f"[sandbox] in jobs.toml: {error}") from None
+            options = sandbox_options(self._settings)
             server = await self._stack.enter_async_context(SandboxThread(options))
             self._sandbox_url = server.sandbox.url
         return self._sandbox_url

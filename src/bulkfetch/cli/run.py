@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from bulkfetch.cli import exits
 from bulkfetch.cli.asked import Asked, list_options, open_list, settings_of
+from bulkfetch.cli.endings import next_step, this_command
 from bulkfetch.cli.printer import Printer
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.models import Report
@@ -83,11 +83,11 @@ def run(
     status = ending.exit_status
     if ending.report is not None and not ending.stdout_gone:
         printer.result(None, summary_record(ending.report, status))
-    _tell(printer, ending, status)
+    _tell(printer, asked, ending, status)
     return status
 
 
-def _tell(printer: Printer, ending: Ending, status: int) -> None:
+def _tell(printer: Printer, asked: Asked, ending: Ending, status: int) -> None:
     report, error = ending.report, ending.error
     if report is not None:
         shown = report.failures[:SHOWN_FAILURES]
@@ -103,22 +103,6 @@ def _tell(printer: Printer, ending: Ending, status: int) -> None:
         printer.failure(aborted)
     if report is not None:
         printer.note(summary_line(report))
-    if status == exits.FAILED:
-        printer.note(f"to try the failed ones again: {this_command()}")
-    elif status != exits.DONE:
-        printer.note(f"to go on: {this_command()}")
-
-
-def this_command() -> str:
-    """Give the command line that this process was started by, fit for a shell."""
-    import shlex  # late, both: only a run with something left to do tells of a command
-    import shutil
-
-    program = sys.argv[0]
-    if os.path.basename(program) == "__main__.py":
-        words = [os.path.basename(sys.executable), "-m", "bulkfetch"]
-    else:
-        found = shutil.which(os.path.basename(program))
-        same = found is not None and os.path.realpath(found) == os.path.realpath(program)
-        words = [os.path.basename(program) if same else program]
-    return shlex.join([*words, *sys.argv[1:]])
+    command = this_command(asked.ids)
+    if step := next_step(status, report, command, stdin_list=asked.ids_file == "-"):
+        printer.note(step)

@@ -14,6 +14,7 @@ from bulkfetch.secret import Secret
 # What may stand in a header or a form without being quoted; everything else is a slip of the hand
 # (a newline from `$(cat …)`, the header's own "Zoho-oauthtoken " in front).
 _SECRET = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
+_QUOTES = "\"'`"
 
 
 class FromEnvironment(NamedTuple):
@@ -47,9 +48,9 @@ def read_environment(
 
     def secret(setting: str) -> Secret | None:
         value = look(setting)
-        if value is not None and _SECRET.fullmatch(value) is None:
+        if value is not None and (slip := _slip(value)) is not None:
             raise ConfigError(
-                f"{origins[setting]} holds spaces or unprintable characters",
+                f"{origins[setting]} {slip}",
                 hint="It must be the bare value: no quotes, no header name, one line.",
             )
         return None if value is None else Secret(value)
@@ -74,6 +75,14 @@ def read_environment(
         origins=origins,
         warnings=_half_set(credentials, prefix, other_source),
     )
+
+
+def _slip(value: str) -> str | None:
+    """Say what is wrong with a secret, None where it may be one; never what it is."""
+    if _SECRET.fullmatch(value) is None:
+        return "holds spaces or unprintable characters"
+    # A shell takes them away, a file of KEY=VALUE lines for docker or systemd may not.
+    return "is in quotes" if value[0] in _QUOTES or value[-1] in _QUOTES else None
 
 
 def _half_set(credentials: Credentials, prefix: str, other_source: bool) -> tuple[str, ...]:

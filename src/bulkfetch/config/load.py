@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 from bulkfetch.config.complaints import complaint, key_text, nearest
 from bulkfetch.config.environment import FromEnvironment, read_environment
 from bulkfetch.config.proxies import Proxies, explicit, from_environment
+from bulkfetch.config.proxies import variables as proxy_variables
+from bulkfetch.config.regions import REGIONS
 from bulkfetch.config.same_credentials import refuse_same_credentials
 from bulkfetch.config.secrets_file import read_secrets
 from bulkfetch.config.settings import (
@@ -61,7 +63,13 @@ def load_settings(
         where = f"{source}: {key_text(key)}"
         account, found = _account(name, table, folder, env, where)
         warnings += [f"account {name}: {warning}" for warning in found.warnings]
+        warnings += _overruled(name, table, found, key_text(key), origins)
         origins |= {f"{key_text(key)}.{setting}": said for setting, said in found.origins.items()}
+        if table.proxy is None and not account.is_sandbox:
+            named = proxy_variables(env).items()
+            origins |= {
+                f"{key_text(key)}.proxy.{scheme}": f"environment {v}" for scheme, v in named
+            }
         accounts.append(account)
     refuse_same_credentials(accounts, str(source))
     _check_jobs(tables, accounts, str(source), lines)
@@ -165,6 +173,23 @@ def _account(
     except ValueError as error:
         raise ConfigError(f"{where}.proxy {error}") from None
     return account, found
+
+
+def _overruled(
+    name: str, table: AccountTable, found: FromEnvironment, key: str, origins: Mapping[str, str]
+) -> Iterator[str]:
+    """Tell where a variable sends tokens and requests elsewhere than the file says."""
+    region = None if table.data_center is None else REGIONS.get(table.data_center)
+    for setting, won, own, usual in (
+        ("api_domain", found.api_domain, table.api_domain, region and region.api_domain),
+        ("accounts_url", found.accounts_url, table.accounts_url, region and region.accounts_url),
+    ):
+        lost = setting if own is not None else "data_center"
+        if won is not None and (own or usual) not in (None, won):
+            yield (
+                f"account {name}: {found.origins[setting]} wins over {lost} "
+                f"({origins.get(f'{key}.{lost}', 'jobs.toml')}): {setting} is {won}"
+            )
 
 
 def _proxies(table: AccountTable, env: Mapping[str, str]) -> Proxies:

@@ -55,13 +55,7 @@ def from_environment(env: Mapping[str, str]) -> Proxies:
     going round it in silence would be worse.
     """
     found: dict[str, Secret] = {}
-    for scheme, names in (
-        ("https", ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")),
-        ("http", ("http_proxy", "all_proxy", "ALL_PROXY")),
-    ):
-        name = next((name for name in names if env.get(name, "").strip()), None)
-        if name is None:
-            continue
+    for scheme, name in variables(env).items():
         address = env[name].strip()
         if "://" not in address:
             address = f"http://{address}"
@@ -79,6 +73,19 @@ def from_environment(env: Mapping[str, str]) -> Proxies:
         http=found.get("http"),
         bypass=tuple(host.strip().lower() for host in bypass.split(",") if host.strip()),
     )
+
+
+def variables(env: Mapping[str, str]) -> dict[str, str]:
+    """Say which variable names the proxy for https and for http addresses, where there is one."""
+    found = {}
+    for scheme, names in (
+        ("https", ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")),
+        ("http", ("http_proxy", "all_proxy", "ALL_PROXY")),
+    ):
+        name = next((name for name in names if env.get(name, "").strip()), None)
+        if name is not None:
+            found[scheme] = name
+    return found
 
 
 def _check(address: str) -> None:

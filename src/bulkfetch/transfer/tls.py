@@ -48,6 +48,11 @@ def client_context(ca_file: Path | None = None) -> ssl.SSLContext:
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
     context.load_default_certs()
     if ca_file is not None:
-        context.load_verify_locations(cafile=ca_file)
+        add_authorities(context, ca_file)
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def add_authorities(context: ssl.SSLContext, ca_file: Path) -> None:
+    """Have a context trust the authorities in a PEM file too. Raises OSError, ssl.SSLError."""
+    context.load_verify_locations(cafile=ca_file)

@@ -127,13 +127,7 @@ class KeyringCache:
 
     def __init__(self, folder: Path | None, key: str, note: Callable[[str], None]) -> None:
         self._folder, self._key, self._note = folder, key, note
-        try:
-            self._keyring: Any = importlib.import_module("keyring")
-        except ImportError:
-            raise ConfigError(
-                'token_cache = "keyring" needs the package keyring',
-                hint="Install bulkfetch[keyring], or set token_cache = true or false.",
-            ) from None
+        self._keyring: Any = import_keyring()
 
     async def load(self) -> CachedToken | None:
         try:
@@ -154,6 +148,33 @@ class KeyringCache:
         if self._folder is None:
             return contextlib.nullcontext()
         return _locked(self._folder, self._key, self._note)
+
+
+class AskedAnew:
+    """Keeps what it is given in another cache, and gives nothing kept: a token is asked for."""
+
+    def __init__(self, cache: TokenCache) -> None:
+        self._cache = cache
+
+    async def load(self) -> CachedToken | None:
+        return None
+
+    async def store(self, token: CachedToken) -> None:
+        await self._cache.store(token)
+
+    def exclusive(self) -> contextlib.AbstractAsyncContextManager[None]:
+        return self._cache.exclusive()
+
+
+def import_keyring() -> Any:
+    """Return the module keyring. Raises ConfigError where the extra is not installed."""
+    try:
+        return importlib.import_module("keyring")
+    except ImportError:
+        raise ConfigError(
+            'token_cache = "keyring" needs the package keyring',
+            hint="Install bulkfetch[keyring], or set token_cache = true or false.",
+        ) from None
 
 
 @contextlib.asynccontextmanager

@@ -77,6 +77,8 @@ def _token_in(output: bytes, name: str) -> Secret:
         raise TokenCommandFailed(f"token_command {name!a} printed nothing")
     if len(text.splitlines()) > 1:
         raise TokenCommandFailed(f"token_command {name!a} printed more than one line")
+    if text[0] in "\"'" or text[-1] in "\"'":
+        raise TokenCommandFailed(f"token_command {name!a} printed a token in quotes")
     if not is_token(text):
         raise TokenCommandFailed(f"token_command {name!a} printed something that is no token")
     return Secret(text)

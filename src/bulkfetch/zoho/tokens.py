@@ -21,15 +21,14 @@ from bulkfetch.config.hosts import host_of, is_loopback
 from bulkfetch.config.settings import AccountSettings, Credentials
 from bulkfetch.errors import (
     AccountError,
-    ConfigError,
     InvalidToken,
-    MissingCredentials,
     TokenThrottled,
     TokenUnavailable,
 )
 from bulkfetch.secret import Secret
 from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.token_cache import (
+    AskedAnew,
     CachedToken,
     FileCache,
     KeyringCache,
@@ -37,6 +36,7 @@ from bulkfetch.zoho.token_cache import (
     TokenCache,
     cache_key,
 )
+from bulkfetch.zoho.token_choice import accounts_server, token_way
 from bulkfetch.zoho.token_command import TIMEOUT_S, run_token_command
 from bulkfetch.zoho.token_reply import Grant, read_token_reply
 
@@ -76,6 +76,8 @@ def token_source(
     session: Callable[[], aiohttp.ClientSession],
     state_dir: Path | None,
     note: Callable[[str], None] = lambda _: None,
+    *,
+    anew: bool = False,
 ) -> TokenSource:
     """Choose an account's source: its token_command, else its refresh token, else its token.
 
@@ -84,32 +86,23 @@ def token_source(
             the account's ca_file; proxies, redirects and middlewares are settled here. Not closed.
         state_dir: where processes share tokens; None: not shared.
         note: is told, in one sentence without secrets, what a user should know and nobody raises.
+        anew: the token that processes share is replaced, not taken, to see that there is one.
 
     Raises:
         MissingCredentials: there is nothing to get a token with.
         ConfigError: the accounts server is not known, or the keyring is not installed.
     """
     credentials = account.credentials
+    way = token_way(account)
     if account.token_command is not None:
         return CommandToken(account.token_command)
-    if credentials.can_refresh:
-        where = servers(account)
-        if where.accounts_url is None:
-            raise ConfigError(
-                f"account {account.name}: no accounts server is known for {where.api_domain}",
-                hint="Set accounts_url, or ZOHO_ACCOUNTS_URL, beside api_domain.",
-            )
-        refresh = Refresh(
-            where.accounts_url,
-            credentials,
-            session,
-            account.proxies.url_for(where.accounts_url),
-        )
-        watched = _Watch(refresh, where.api_domain, note)
-        return RefreshedToken(watched, _cache(account, where.accounts_url, state_dir, note))
-    if credentials.access_token is not None:
+    if credentials.access_token is not None and way == "token":
         return StaticToken(credentials.access_token)
-    raise MissingCredentials(f"account {account.name}: no credentials", hint=_missing_hint(account))
+    url = accounts_server(account)
+    refresh = Refresh(url, credentials, session, account.proxies.url_for(url))
+    cache = _cache(account, url, state_dir, note)
+    watched = _Watch(refresh, servers(account).api_domain, note)
+    return RefreshedToken(watched, AskedAnew(cache) if anew else cache)
 
 
 class _Turn:
@@ -352,11 +345,3 @@ def _cache(
     if not account.token_cache or folder is None:
         return NoCache()
     return FileCache(folder, key, note)
-
-
-def _missing_hint(account: AccountSettings) -> str:
-    prefix = account.env_prefix
-    return (
-        f"Set {prefix}ZOHO_ACCESS_TOKEN, or {prefix}ZOHO_CLIENT_ID, {prefix}ZOHO_CLIENT_SECRET "
-        f"and {prefix}ZOHO_REFRESH_TOKEN, or token_command in jobs.toml."
-    )

@@ -1,0 +1,84 @@
+"""What to do next, as the last line of a run says it. Pure, but for the look for the program."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Sequence
+
+from bulkfetch.cli import exits
+from bulkfetch.errors import BulkfetchError, JobError
+from bulkfetch.models import Report
+from bulkfetch.observe.text import jobs
+
+# Ids given as arguments that a hint repeats; more of them are only counted.
+_REPEATED_IDS = 10
+# No request was made, and none will be, until somebody changes the list or the folder.
+_WANTS_AN_EDIT = frozenset(
+    {"INVALID_JOB_ID", "INVALID_NAME", "UNKNOWN_ACCOUNT", "PUBLISH_CONFLICT"}
+)
+
+
+def next_step(status: int, report: Report | None, command: str, *, stdin_list: bool) -> str | None:
+    """Say how to go on after a run that ended so; None where the same command is not the way.
+
+    `command` is the one that was run, `stdin_list` says that it read its list from stdin, which
+    is gone.
+    """
+    if status in (exits.DONE, exits.USAGE):  # nothing is left, or an edit is due
+        return None
+    again = f"{command}  (give the list again on stdin)" if stdin_list else command
+    if status != exits.FAILED or report is None:
+        return f"to go on: {again}"
+    codes = [failure.error.code for failure in report.failures if failure.error]
+    passing = [code for code in codes if may_pass(code)]
+    if passing or report.failed > len(codes):  # of those that are not in the report who knows
+        return f"to try the failed ones again: {again}"
+    whose = "it" if report.failed == 1 else "each of them"
+    return (
+        f"{jobs(report.failed)} would fail the same way again: do first what the hint for {whose} "
+        "says"
+    )
+
+
+def may_pass(code: str) -> bool:
+    """Say whether a job that failed so may do better when the same is asked for later."""
+    if code in _WANTS_AN_EDIT:
+        return False
+    return not any(
+        getattr(kind, "permanent", False) for kind in _kinds(JobError) if kind.code == code
+    )
+
+
+def _kinds(root: type[BulkfetchError]) -> list[type[BulkfetchError]]:
+    return [root, *(kind for child in root.__subclasses__() for kind in _kinds(child))]
+
+
+def this_command(ids: Collection[str] = ()) -> str:
+    """Return the command line that this process was started by, fit for a shell.
+
+    Of many `ids` among its words only the number is given.
+    """
+    import shutil  # late: only a run with something left to do tells of a command
+
+    program = sys.argv[0]
+    if os.path.basename(program) == "__main__.py":
+        words = [os.path.basename(sys.executable), "-m", "bulkfetch"]
+    else:
+        found = shutil.which(os.path.basename(program))
+        same = found is not None and os.path.realpath(found) == os.path.realpath(program)
+        words = [os.path.basename(program) if same else program]
+    return command_line([*words, *sys.argv[1:]], ids)
+
+
+def command_line(words: Sequence[str], ids: Collection[str]) -> str:
+    """Write a command with its words; where there are many ids, their number in their place."""
+    import shlex
+
+    if len(ids) <= _REPEATED_IDS:
+        return shlex.join(words)
+    others = set(ids)
+    first = next((place for place, word in enumerate(words) if word in others), len(words))
+    before = shlex.join(words[:first])
+    after = shlex.join(word for word in words[first:] if word not in others)
+    return " ".join(filter(None, [before, f"… (the same {len(ids)} ids)", after]))

@@ -1,0 +1,269 @@
+"""Every setting with its value and where it came from, as `bulkfetch check` tells them. Pure.
+
+The fields of the settings' classes are gone through, so that a new setting is told without a word
+here. What cannot work is told in the setting's place. No secret is ever in a finding, nor what may
+hold one: the arguments of a command, the address of a proxy but for its host.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from bulkfetch.cli import exits
+from bulkfetch.config.hosts import host_of
+from bulkfetch.errors import BulkfetchError, ConfigError
+from bulkfetch.observe.text import duration, size
+from bulkfetch.secret import Secret
+
+if TYPE_CHECKING:
+    from bulkfetch.config import AccountSettings, Settings
+    from bulkfetch.readiness import Problem
+
+Verdict = Literal["ok", "warning", "bad"]
+# What is wrong, by the part of the settings and the account (None: nobody's own).
+Wrong = Mapping[tuple[str, str | None], BulkfetchError]
+
+# Fields of Settings that are looked at elsewhere (`looks`), told below one by one, or no settings.
+_OWN_WAY = frozenset(
+    {"out", "state_dir", "ids_file", "accounts", "limits", "jobs", "sandbox"}
+    | {"fallback_account", "source", "origins", "warnings"}
+)
+# The same of AccountSettings.
+_ACCOUNTS_OWN_WAY = frozenset(
+    {"name", "data_center", "api_domain", "accounts_url", "credentials", "proxy", "proxies"}
+    | {"window"}
+)
+
+
+class Finding(NamedTuple):
+    """One thing looked at: what was found, where the setting came from (None: not a setting).
+
+    `code` is that of the error that a run would end with, None where it would not.
+    """
+
+    name: str
+    value: str
+    origin: str | None = None
+    verdict: Verdict = "ok"
+    hint: str = ""
+    code: str | None = None
+
+    @classmethod
+    def of(cls, name: str, error: BulkfetchError, origin: str | None = None) -> Finding:
+        """Make the finding of an error that a run would end with."""
+        return cls(name, error.message, origin, "bad", error.hint, error.code)
+
+    @property
+    def line(self) -> str:
+        """The finding as text."""
+        origin = f"  ({self.origin})" if self.origin else ""
+        code = "" if self.code in (None, ConfigError.code) else f"{self.code}: "
+        return f"{self.verdict:<7}  {self.name}: {code}{self.value}{origin}"
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The finding as JSON."""
+        return {
+            "type": "check",
+            "name": self.name,
+            "value": self.value,
+            "origin": self.origin,
+            "verdict": self.verdict,
+            "hint": self.hint,
+            "code": self.code,
+        }
+
+    @property
+    def exit_status(self) -> int:
+        """What a run would end with because of this."""
+        if self.verdict != "bad":
+            return exits.DONE
+        return exits.USAGE if self.code == ConfigError.code else exits.ABORTED
+
+
+def exit_status(statuses: set[int]) -> int:
+    """Say what a run would end with: mistakes in the configuration are found before all else."""
+    return exits.USAGE if exits.USAGE in statuses else max(statuses, default=exits.DONE)
+
+
+def wrong_parts(problems: Iterator[Problem]) -> Wrong:
+    """Put what is wrong where it is looked up."""
+    return {(problem.part, problem.account): problem.error for problem in problems}
+
+
+def of_settings(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
+    """Tell every setting but those that `looks` looks at."""
+    for field in fields(settings):
+        if field.name not in _OWN_WAY:
+            value = getattr(settings, field.name)
+            yield Finding(field.name, shown(field.name, value), settings.origin(field.name))
+    if settings.fallback_account is not None:
+        yield Finding("account", settings.fallback_account, "--account")
+    yield _jobs(settings)
+    for field in fields(settings.limits):
+        name = f"limits.{field.name}"
+        value = getattr(settings.limits, field.name)
+        yield Finding(name, shown(field.name, value), settings.origin(name))
+    yield from _sandbox(settings, wrong)
+    for account in settings.accounts:
+        yield from _account(settings, account, wrong)
+    for warning in settings.warnings:
+        yield Finding("settings", warning, verdict="warning")
+
+
+def table_of(settings: Settings, account: AccountSettings) -> str:
+    """Return the name of an account's table in jobs.toml: `account`, or `accounts.NAME`."""
+    own = f"accounts.{account.name}"
+    names = (name for name, _ in settings.origins)
+    return own if any(f"{name}.".startswith(f"{own}.") for name in names) else "account"
+
+
+def shown(name: str, value: object) -> str:
+    """Write the value of a setting for people."""
+    match value:
+        case None if name == "threads":
+            return f"{os.cpu_count() or 1}, as many as cores"
+        case None:
+            return "none"
+        case bool():
+            return str(value).lower()
+        case Secret():
+            return "set"
+        case tuple():  # a command: its arguments may be secret
+            return Path(str(value[0])).name
+        case int() | float() if name.endswith("bytes_per_s"):
+            return f"{size(value)}/s" if value else "no limit"
+        case int() | float() if name.endswith("_s"):
+            return duration(value)
+        case int() if name.endswith("_bytes"):
+            return _size(value)
+        case str() if not value:
+            return '""'
+    return str(value)
+
+
+def _size(value: int) -> str:
+    for power, unit in ((3, "GiB"), (2, "MiB")):
+        count, rest = divmod(value, 1024**power)
+        if count and not rest:
+            return f"{count} {unit}"
+    return str(value)
+
+
+def _jobs(settings: Settings) -> Finding:
+    count = len(settings.jobs)
+    if not count:
+        if settings.ids_file is not None:
+            return Finding("jobs", "none in [[jobs]]")
+        return Finding("jobs", "none listed: a run wants ids as arguments or --ids")
+    first, last = (settings.origin(f"jobs[{number}]") for number in (1, count))
+    origin = first if count == 1 else f"{first} to {last.rpartition(':')[2]}"
+    return Finding("jobs", f"{count} in [[jobs]]", origin)
+
+
+def _sandbox(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
+    if (error := wrong.get(("sandbox", None))) is not None:
+        yield Finding.of("sandbox", error, settings.origin("sandbox"))
+    for name, value in settings.sandbox:
+        plain = isinstance(value, bool | int | float | str)
+        key = f"sandbox.{name}"
+        yield Finding(key, shown("", value) if plain else "set", settings.origin(key))
+
+
+def _account(settings: Settings, account: AccountSettings, wrong: Wrong) -> Iterator[Finding]:
+    key = table_of(settings, account)
+    yield from _servers(settings, account, key)
+    yield _credentials(settings, account, key, wrong)
+    for field in fields(account.credentials):
+        if getattr(account.credentials, field.name) is not None:
+            name = f"{key}.{field.name}"
+            yield Finding(name, "set", settings.origin(name))
+    for field in fields(account):
+        if field.name in _ACCOUNTS_OWN_WAY:
+            continue
+        name, value = f"{key}.{field.name}", getattr(account, field.name)
+        if (error := wrong.get((field.name, account.name))) is not None:
+            yield Finding.of(name, error, settings.origin(name))
+        else:
+            yield Finding(name, shown(field.name, value), settings.origin(name))
+    for field in fields(account.window):
+        name, value = f"{key}.window.{field.name}", getattr(account.window, field.name)
+        yield Finding(name, shown(field.name, value), settings.origin(name))
+    yield from _proxies(settings, account, key)
+
+
+def _servers(settings: Settings, account: AccountSettings, key: str) -> Iterator[Finding]:
+    from bulkfetch.config.regions import DEFAULT_REGION
+    from bulkfetch.zoho.regions import servers
+
+    center = f"{key}.data_center"
+    if account.is_sandbox:
+        yield Finding(center, "sandbox, started inside the run", settings.origin(center))
+        return
+    chosen = account.data_center or ("none" if account.api_domain else DEFAULT_REGION)
+    yield Finding(center, chosen, settings.origin(center))
+    where = servers(account)
+    api_from = f"{key}.api_domain" if account.api_domain else center
+    yield Finding(f"{key}.api_domain", where.api_domain, settings.origin(api_from))
+    if account.accounts_url is not None:
+        accounts_from = f"{key}.accounts_url"
+    else:
+        accounts_from = center if account.data_center else api_from
+    name, url = f"{key}.accounts_url", where.accounts_url
+    yield Finding(name, url or "not known", settings.origin(accounts_from))
+
+
+def _credentials(settings: Settings, account: AccountSettings, key: str, wrong: Wrong) -> Finding:
+    from bulkfetch.zoho.token_choice import token_way
+
+    name = f"{key}.credentials"
+    if account.is_sandbox:
+        return Finding(name, "the sandbox's own")
+    if (error := wrong.get(("credentials", account.name))) is not None:
+        origin = settings.origin(f"{key}.token_command") if account.token_command else None
+        return Finding.of(name, error, origin)
+    match token_way(account):
+        case "command":
+            assert account.token_command is not None, "as token_way says"
+            program = shown("token_command", account.token_command)
+            return Finding(
+                name, f"token_command: {program}", settings.origin(f"{key}.token_command")
+            )
+        case "refresh":
+            origin = settings.origin(f"{key}.refresh_token")
+            return Finding(name, "client id, client secret and refresh token are set", origin)
+        case "token":
+            origin = settings.origin(f"{key}.access_token")
+            hint = "An access token lives an hour; a refresh token is better for longer runs."
+            return Finding(name, "an access token is set", origin, "ok", hint)
+
+
+def _proxies(settings: Settings, account: AccountSettings, key: str) -> Iterator[Finding]:
+    """Tell each proxy by its host; the whole address may hold a password."""
+    if account.proxy is not None:
+        told = _proxy_host(account.proxies.https) or "none, whatever the environment says"
+        yield Finding(f"{key}.proxy", told, settings.origin(f"{key}.proxy"))
+        return
+    if account.proxies.https is None and account.proxies.http is None:
+        yield Finding(f"{key}.proxy", "none", settings.origin(f"{key}.proxy"))
+    for scheme, proxy in (("https", account.proxies.https), ("http", account.proxies.http)):
+        if (host := _proxy_host(proxy)) is not None:
+            origin = settings.origin(f"{key}.proxy.{scheme}")
+            yield Finding(f"{key}.proxy", f"{host} for {scheme}", origin)
+    if account.proxies.bypass:
+        hosts = ", ".join(account.proxies.bypass)
+        yield Finding(f"{key}.proxy", f"not for {hosts}", "environment NO_PROXY")
+
+
+def _proxy_host(proxy: Secret | None) -> str | None:
+    from urllib.parse import urlsplit
+
+    if proxy is None:
+        return None
+    address = proxy.reveal()
+    port = urlsplit(address).port
+    return host_of(address) + (f":{port}" if port else "")

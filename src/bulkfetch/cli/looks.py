@@ -1,0 +1,116 @@
+"""What `bulkfetch check` looks at on the disk: the output folder, the state folder, the list.
+
+Nothing is made or changed. Where a run uses something, the same is used here.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bulkfetch.cli.findings import Finding
+from bulkfetch.errors import ConfigError, RunError
+from bulkfetch.observe.text import size
+
+if TYPE_CHECKING:
+    from bulkfetch.config import Settings
+
+
+def at_disk(settings: Settings) -> Iterator[Finding]:
+    """Look at everything on the disk that a run would use."""
+    yield _out(settings)
+    yield from _journal(settings)
+    yield _state_dir(settings)
+    yield _ids_file(settings)
+
+
+def _out(settings: Settings) -> Finding:
+    from bulkfetch.disk import free_bytes
+    from bulkfetch.journal import OutputLock
+    from bulkfetch.pipeline.places import STATE_DIR
+    from bulkfetch.pipeline.preflight import lacking_room, require_writable
+
+    origin = settings.origin("out")
+    try:
+        require_writable(settings.out)
+        if (error := lacking_room(settings.out, settings.limits.free_bytes)) is not None:
+            raise error
+        holder = OutputLock.holder(settings.out / STATE_DIR)
+    except RunError as error:
+        return Finding.of("out", error, origin)
+    free = free_bytes(_existing(settings.out))
+    value = f"{settings.out}, {'free room unknown' if free is None else f'{size(free)} free'}"
+    if holder is not None:
+        hint = "A run that is started now ends with LOCKED."
+        return Finding("out", f"{value}, held by {holder}", origin, "warning", hint)
+    return Finding("out", value, origin)
+
+
+def _journal(settings: Settings) -> Iterator[Finding]:
+    """Open the journal as `status` does: a run would end at the same errors."""
+    from bulkfetch.journal import JournalReader
+    from bulkfetch.pipeline.places import STATE_DIR
+
+    folder = settings.out / STATE_DIR
+    try:
+        with JournalReader.open(folder):
+            yield Finding("journal", str(folder / "journal.db"))
+    except ConfigError:
+        return  # no run has written there yet
+    except RunError as error:
+        yield Finding.of("journal", error)
+
+
+def _state_dir(settings: Settings) -> Finding:
+    origin = "environment BULKFETCH_STATE_DIR" if "BULKFETCH_STATE_DIR" in os.environ else "default"
+    hint = "Runs will not see one another's requests; BULKFETCH_STATE_DIR names another folder."
+    if settings.state_dir is None:
+        return Finding("state", "this user has no state folder", origin, "warning", hint)
+    problem = _unusable(settings.state_dir)
+    if problem is not None:
+        return Finding("state", f"{settings.state_dir}: {problem}", origin, "warning", hint)
+    return Finding("state", str(settings.state_dir), origin)
+
+
+def _ids_file(settings: Settings) -> Finding:
+    from bulkfetch.config import open_jobs
+
+    path, origin = settings.ids_file, settings.origin("ids_file")
+    if path is None:
+        return Finding("ids_file", "none", origin)
+    try:
+        if _may_block(path):
+            return Finding("ids_file", f"{path}, not opened: no regular file", origin)
+        with open_jobs(settings):
+            return Finding("ids_file", str(path), origin)
+    except ConfigError as error:
+        return Finding.of("ids_file", error, origin)
+
+
+def _may_block(path: Path) -> bool:
+    """Whether opening or reading could wait for somebody, as with a pipe."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False  # to be complained about by who opens it
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _existing(path: Path) -> Path:
+    """Give the path, or the nearest folder above it that there is."""
+    path = path.absolute()
+    # Not Path.exists: it raises where a folder above may not be searched by this user.
+    return next(folder for folder in (path, *path.parents) if os.path.exists(folder))
+
+
+def _unusable(path: Path) -> str | None:
+    """Say why files cannot be made in a folder that is or will be made at `path`."""
+    existing = _existing(path)
+    if not existing.is_dir():
+        return f"{existing} is not a folder"
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return f"{existing} cannot be written"
+    return None

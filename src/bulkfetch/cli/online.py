@@ -1,0 +1,70 @@
+"""What `bulkfetch check --online` sees: one token and one connection for each account.
+
+No result is asked for and no window opened: nothing is counted anywhere. A token is asked for anew,
+since that is what is to be seen, and shared as a run would share it, since it cost one of ten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from bulkfetch.cli.findings import Finding, Wrong, shown, table_of
+from bulkfetch.config import AccountSettings, Settings
+from bulkfetch.config.hosts import host_of
+from bulkfetch.errors import BulkfetchError
+from bulkfetch.transfer.knock import knock
+from bulkfetch.transfer.session import open_session
+from bulkfetch.zoho.regions import servers
+from bulkfetch.zoho.token_choice import accounts_server, token_way
+from bulkfetch.zoho.tokens import token_source
+
+
+def seen_online(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
+    """Look at one account after the other, but for what is `wrong` with it already."""
+    for account in settings.accounts:
+        key = table_of(settings, account)
+        if account.is_sandbox:
+            yield Finding(f"{key}.connection", "the sandbox is started inside a run")
+            continue
+        if ("ca_file", account.name) in wrong:
+            continue
+        yield asyncio.run(_connection(settings, account, f"{key}.connection"))
+        if ("credentials", account.name) not in wrong:
+            yield from asyncio.run(_token(settings, account, f"{key}.token"))
+
+
+async def _connection(settings: Settings, account: AccountSettings, name: str) -> Finding:
+    url = servers(account).api_domain
+    try:
+        seen = await knock(
+            url, account.proxies.url_for(url), account.ca_file, settings.limits.connect_s
+        )
+    except BulkfetchError as error:
+        return Finding.of(name, error)
+    words = f"connected to {host_of(url)}"
+    if seen.proxy is not None:
+        words += f" through {seen.proxy}"
+    return Finding(name, f"{words}, {seen.tls}, verified" if seen.tls else f"{words}, without TLS")
+
+
+async def _token(settings: Settings, account: AccountSettings, name: str) -> list[Finding]:
+    way = token_way(account)
+    if way == "token":
+        return [Finding(name, "the access token that is set; only a request shows if it is good")]
+    notes: list[str] = []
+    async with open_session(account.ca_file) as session:
+        try:
+            tokens = token_source(
+                account, lambda: session, settings.state_dir, notes.append, anew=True
+            )
+            await tokens.token()
+        except BulkfetchError as error:
+            found = Finding.of(name, error)
+        else:
+            if way == "command":
+                where = f"token_command {shown('token_command', account.token_command)}"
+            else:
+                where = host_of(accounts_server(account))
+            found = Finding(name, f"got one from {where}")
+    return [found, *(Finding(name, note, verdict="warning") for note in notes)]

@@ -1,0 +1,101 @@
+"""What of the settings cannot work, as far as it shows without the network.
+
+A client looks at it before it makes a folder or starts anything, and `bulkfetch check` tells of it:
+one place for both, so that they say the same. Nothing here asks, makes or changes anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bulkfetch.config import AccountSettings, Settings
+from bulkfetch.errors import AccountError, BulkfetchError, ConfigError
+from bulkfetch.zoho.token_choice import accounts_server, require_program, token_way
+
+if TYPE_CHECKING:
+    from bulkfetch.sandbox import SandboxOptions
+
+
+class Problem(NamedTuple):
+    """What is wrong with one part of the settings; `account` None where it is nobody's own.
+
+    A ConfigError keeps a run from starting, an AccountError keeps one account from being asked.
+    """
+
+    part: str
+    account: str | None
+    error: BulkfetchError
+
+
+def problems(settings: Settings) -> Iterator[Problem]:
+    """Look at everything; give what cannot work."""
+    for account in settings.accounts:
+        if not account.is_sandbox:
+            yield from _problems_of(account)
+    if any(account.is_sandbox for account in settings.accounts) and settings.sandbox:
+        try:
+            sandbox_options(settings)
+        except ConfigError as error:
+            yield Problem("sandbox", None, error)
+
+
+def require_usable(settings: Settings) -> None:
+    """Raise the first ConfigError of `problems`, if there is one."""
+    for problem in problems(settings):
+        if isinstance(problem.error, ConfigError):
+            raise problem.error
+
+
+def require_authorities(ca_file: Path) -> None:
+    """Raise ConfigError where a ca_file cannot be used."""
+    import ssl  # late, both: few have one
+
+    from bulkfetch.transfer.tls import add_authorities
+
+    try:
+        add_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_file)
+    except OSError as error:
+        # OpenSSL's own words name a line of its source.
+        foreign = isinstance(error, ssl.SSLError)
+        reason = "it holds no certificate in PEM form" if foreign else error.strerror
+        raise ConfigError(
+            f"ca_file {ca_file} cannot be used: {reason}",
+            hint="It should hold the certificates of authorities: BEGIN CERTIFICATE and so on.",
+        ) from None
+
+
+def sandbox_options(settings: Settings) -> SandboxOptions:
+    """Make the options of the stand-in out of [sandbox]. Raises ConfigError."""
+    from bulkfetch.sandbox import SandboxOptions  # late: it takes a server to import it
+
+    try:
+        return SandboxOptions.from_json(json.dumps(dict(settings.sandbox)))
+    except (TypeError, ValueError) as error:  # TypeError: a date of TOML, say
+        raise ConfigError(f"[sandbox] in {settings.source or 'settings'}: {error}") from None
+
+
+def _problems_of(account: AccountSettings) -> Iterator[Problem]:
+    if account.ca_file is not None:
+        try:
+            require_authorities(account.ca_file)
+        except ConfigError as error:
+            yield Problem("ca_file", account.name, error)
+    try:
+        way = token_way(account)
+        if account.token_command is not None:
+            require_program(account.token_command)
+        if way == "refresh":
+            accounts_server(account)
+            _require_token_cache(account)
+    except (AccountError, ConfigError) as error:
+        yield Problem("credentials", account.name, error)
+
+
+def _require_token_cache(account: AccountSettings) -> None:
+    if account.token_cache == "keyring":
+        from bulkfetch.zoho.token_cache import import_keyring
+
+        import_keyring()
