@@ -104,5 +104,5 @@ def _tell(printer: Printer, asked: Asked, ending: Ending, status: int) -> None:
     if report is not None:
         printer.note(summary_line(report))
     command = this_command(asked.ids)
-    if step := next_step(status, report, command, stdin_list=asked.ids_file == "-"):
+    if step := next_step(status, report, command, stdin_list="-" in asked.lists):
         printer.note(step)
