@@ -21,8 +21,8 @@ from bulkfetch.config.same_credentials import refuse_same_credentials
 from bulkfetch.disk import disk_error
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Emit, Event, Kind, ignore
-from bulkfetch.journal import Journal, OutputLock
-from bulkfetch.models import Report
+from bulkfetch.journal import Journal, OutputLock, published_stem
+from bulkfetch.models import Job, Report
 from bulkfetch.pipeline.outcomes import Conclude
 from bulkfetch.pipeline.places import STATE_DIR, Places
 from bulkfetch.pipeline.preflight import lacking_room, require_writable
@@ -128,6 +128,8 @@ class Client:
             open_journal=self._journal,
             open_traffic=self._traffic,
             as_job=lambda job_id: job_of(self._settings, job_id),
+            accounts=frozenset(account.name for account in self._settings.accounts),
+            names=_names_with_zip if self._settings.keep_zip else published_stem,
         )
         self._run = Run(jobs, self._places, parts, only_new=only_new)
         self._tasks.start_soon(self._run.work)
@@ -157,6 +159,7 @@ class Client:
                 keep_zip=self._settings.keep_zip,
                 sha256=self._settings.sha256,
                 quarantine_bytes=limits.quarantine_bytes,
+                overwrite=self._settings.overwrite,
             ),
             threads=limits.threads or os.cpu_count() or 1,
             staging_bytes=limits.staging_bytes,
@@ -256,6 +259,10 @@ class Client:
             server = await self._stack.enter_async_context(SandboxThread(options))
             self._sandbox_url = server.sandbox.url
         return self._sandbox_url
+
+
+def _names_with_zip(job: Job) -> tuple[str, ...]:
+    return job.stem, f"{job.id}.zip"
 
 
 def account_key(account: AccountSettings, api_domain: str) -> str:

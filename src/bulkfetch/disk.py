@@ -6,6 +6,7 @@ Every room that writes converts its OSErrors here, once, with `disk_error`.
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 import stat
 from contextlib import suppress
@@ -200,29 +201,38 @@ class Unsynced:
             os.close(self._files.pop()[0])
 
 
-def publish(staged: Path, final: Path) -> None:
+def publish(staged: Path, final: Path, *, replace: bool) -> None:
     """Give a complete staged file its final name, durably and in one step.
 
     The order is the promise: the bytes are on the device before the name exists, and the name is
-    on the device before this returns. A regular file under the final name is replaced; anything
-    else there (link, folder, device) is left alone. Both paths must be on one file system.
+    on the device before this returns. A regular file under the final name is replaced where
+    `replace` says so or it holds the very same bytes; anything else there is left alone. Both
+    paths must be on one file system.
 
     Raises PublishConflict, DiskFull, NotWritable; the staged file then still stands, except where
     only the last step, the folder's fsync, failed.
     """
     fsync_file(staged)
-    place(staged, final)
+    place(staged, final, replace=replace)
     fsync_dir(final.parent)
 
 
-def place(staged: Path, final: Path) -> None:
+def place(staged: Path, final: Path, *, replace: bool) -> None:
     """Do the middle step of `publish`, for who syncs several files together, before and after.
 
     Raises PublishConflict, DiskFull, NotWritable; the staged file then still stands.
     """
     with disk_errors(final):
-        if not _replaceable(final):
+        found = _mode(final)
+        if found is not None and not stat.S_ISREG(found):
             raise PublishConflict(f"{final} is not a regular file")
+        # The same bytes: a run was killed between publishing and recording it, or nothing is lost.
+        if found is not None and not replace and not filecmp.cmp(staged, final, shallow=False):
+            raise PublishConflict(
+                f"{final} was not published by bulkfetch, or was changed since",
+                hint="Move it away, give the job another name, or have it replaced: --overwrite, "
+                "or overwrite = true in jobs.toml. The result is kept and not asked for again.",
+            )
         try:
             # rename() never follows a link under the new name, so the look above is for the
             # user's sake (a link there was put there for a reason), not for safety's.
@@ -240,11 +250,11 @@ def _unwritable(*folders: Path) -> Path:
     return next((each for each in folders if not os.access(each, os.W_OK | os.X_OK)), folders[0])
 
 
-def _replaceable(final: Path) -> bool:
+def _mode(path: Path) -> int | None:
     try:
-        return stat.S_ISREG(os.lstat(final).st_mode)
+        return os.lstat(path).st_mode
     except FileNotFoundError:
-        return True
+        return None
 
 
 def _fsync(path: Path, flags: int) -> None:

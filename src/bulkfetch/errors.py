@@ -13,6 +13,7 @@ returned to callers as they are.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, Self
 
 
@@ -20,11 +21,14 @@ class BulkfetchError(Exception):
     """Root of everything bulkfetch raises on purpose.
 
     `code` is stable and made for programs; `message` and `hint` are made for people and may change.
-    `http` is the status of the reply that caused it, None where there was no reply.
+    `http` is the status of the reply that caused it, None where there was no reply. `retryable`
+    failures are tried again in the same run; `permanent` ones are not tried again by a later run
+    either, unless it is asked to.
     """
 
     code: ClassVar[str] = "ERROR"
     retryable: ClassVar[bool] = False
+    permanent: ClassVar[bool] = False
     default_hint: ClassVar[str] = ""
 
     def __init__(
@@ -34,6 +38,17 @@ class BulkfetchError(Exception):
         self.hint = self.default_hint if hint is None else hint
         self.http = http
         super().__init__(self.message)
+
+
+def is_permanent(code: str) -> bool:
+    """Return whether a job that failed with this code is not asked for again by a plain run."""
+    return any(error.permanent for error in _all_errors(JobError) if error.code == code)
+
+
+def _all_errors(root: type[BulkfetchError]) -> Iterator[type[BulkfetchError]]:
+    yield root
+    for error in root.__subclasses__():
+        yield from _all_errors(error)
 
 
 class ConfigError(BulkfetchError):
@@ -53,7 +68,23 @@ class InvalidJobId(JobError):
     """The job id is not 1 to 20 ASCII digits."""
 
     code = "INVALID_JOB_ID"
-    default_hint = "A Zoho bulk job id is a number such as 554023000000568002; mend the list."
+    default_hint = "A Zoho bulk job id is a number such as 554023000000568002; fix the list."
+
+
+class InvalidName(JobError):
+    """The job's name cannot be a file's name."""
+
+    code = "INVALID_NAME"
+    default_hint = (
+        "A name is the file's name without folder and ending, such as Leads; fix the list."
+    )
+
+
+class UnknownAccount(JobError):
+    """The job names an account that the settings do not have."""
+
+    code = "UNKNOWN_ACCOUNT"
+    default_hint = "Add [accounts.NAME] to the settings, or fix the account in the list."
 
 
 class ConnectFailed(JobError):
@@ -136,6 +167,7 @@ class ResourceNotFound(JobError):
     """The server knows no such result."""
 
     code = "RESOURCE_NOT_FOUND"
+    permanent = True
     default_hint = (
         "The id is wrong, belongs to another account or data centre, or its result is older than "
         "the one day it is kept: create the export again."
@@ -146,6 +178,7 @@ class NoPermission(JobError):
     """The user behind the token may not read this result."""
 
     code = "NO_PERMISSION"
+    permanent = True
     default_hint = "Use the token of a user who may read this module, or the one who made the job."
 
 
@@ -153,6 +186,7 @@ class AuthorizationFailed(JobError):
     """The user behind the token lacks a privilege."""
 
     code = "AUTHORIZATION_FAILED"
+    permanent = True
     default_hint = "Ask the CRM administrator for the bulk-export privilege for this user."
 
 
@@ -199,10 +233,10 @@ class TooLarge(JobError):
 
 
 class PublishConflict(JobError):
-    """Something that is not this job's file stands under the name it would be published as."""
+    """Another job or a file of the user's has the name that this job would be published under."""
 
     code = "PUBLISH_CONFLICT"
-    default_hint = "Move what stands there out of the way, or give the job another name."
+    default_hint = "Move what has the name out of the way, or give the job another name."
 
 
 class ArchiveError(JobError):
@@ -220,6 +254,7 @@ class ZipEncrypted(ArchiveError):
     """The archive is encrypted."""
 
     code = "ZIP_ENCRYPTED"
+    permanent = True
     default_hint = "Bulk exports are not encrypted; look at the file in quarantine."
 
 
@@ -227,6 +262,7 @@ class ZipUnsupported(ArchiveError):
     """The archive uses a feature that bulk exports do not use."""
 
     code = "ZIP_UNSUPPORTED"
+    permanent = True
     default_hint = "Look at the file in quarantine; a common unzip tool may open it."
 
 
@@ -234,6 +270,7 @@ class ZipTooLarge(ArchiveError):
     """The archive would unpack to more than the limit or the free disk allows."""
 
     code = "ZIP_TOO_LARGE"
+    permanent = True
     default_hint = "Raise file_bytes in [limits], or free disk, if a file of this size is expected."
 
 
@@ -241,6 +278,7 @@ class ZipUnsafe(ArchiveError):
     """The archive holds names, links or overlaps that no honest export has."""
 
     code = "ZIP_UNSAFE"
+    permanent = True
     default_hint = "Do not unpack the file in quarantine with other tools before looking into it."
 
 
@@ -248,6 +286,7 @@ class ZipContent(ArchiveError):
     """The archive does not hold exactly one CSV or ICS file."""
 
     code = "ZIP_CONTENT"
+    permanent = True
     default_hint = "Look at the file in quarantine; the id may belong to another kind of job."
 
 

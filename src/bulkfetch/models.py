@@ -23,15 +23,19 @@ def is_job_id(text: str) -> bool:
 class Job:
     """One result to bring home.
 
-    `id` may be malformed when it comes from a list (`is_job_id` tells); such a job is failed
-    without a request. `name` is the published file's stem, None means the id. `origin` says where
-    the id was read, as `ids.txt:17`, None where that says nothing.
+    `name` is the published file's stem, None means the id. `origin` says where the id was read, as
+    `ids.txt:17`, None where that says nothing. `again` asks for it even if it was done before or
+    has failed for good.
+
+    Nothing is checked here: a job with a malformed id, a name that cannot be a file's, or an
+    unknown account becomes a failed outcome without a request.
     """
 
     id: str
     account: str = "default"
     name: str | None = None
     origin: str | None = None
+    again: bool = False
 
     @property
     def stem(self) -> str:
@@ -69,7 +73,10 @@ class Outcome:
     """How one job ended.
 
     `files` is empty unless done. `zip_bytes` and `records` are None where they are not known.
-    `attempts` counts result requests over all runs. `skipped` marks what was done before this run.
+    `attempts` counts result requests over all runs. `skipped` marks what an earlier run brought to
+    its end and this one did not ask for: what is done, and what failed for good. `missing` marks a
+    skipped job whose file is gone or has another size by now, `superseded_by` is the id of the
+    newer job that was published under this one's name (`files` is then empty).
     `quarantine` is the path of a refused archive kept for inspection. `error` is set for failed
     jobs, and for pending ones where a cause is known.
     """
@@ -84,13 +91,17 @@ class Outcome:
     skipped: bool = False
     quarantine: str | None = None
     error: Failure | None = None
+    missing: bool = False
+    superseded_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a run came to: counts of jobs, of result requests, of bytes; seconds of wall time.
 
-    `skipped` jobs were done before this run and are not counted in `done`. `aborted` is why the
+    `skipped` jobs were done before this run and are not counted in `done`; `missing` of them have
+    lost their file since, `superseded` have given their name to a newer job. `failed_before` of
+    the failed ones failed for good in an earlier run and were not asked for. `aborted` is why the
     run or an account stopped early, None when it ran to its end. `interrupted` means that it was
     asked to stop. `list_read` is False when the run ended before its list was read to the end, so
     that there are more ids than counted here. `failures` are the first hundred.
@@ -108,6 +119,9 @@ class Report:
     interrupted: bool = False
     list_read: bool = True
     failures: tuple[Outcome, ...] = ()
+    failed_before: int = 0
+    missing: int = 0
+    superseded: int = 0
 
     @property
     def ok(self) -> bool:

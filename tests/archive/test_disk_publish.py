@@ -43,7 +43,7 @@ def test_publishing_moves_the_file(tmp_path: Path) -> None:
     """The staged file gets its final name and is gone from the old one."""
     staged, final = tmp_path / "staged", tmp_path / "final.csv"
     staged.write_bytes(b"new")
-    disk.publish(staged, final)
+    disk.publish(staged, final, replace=False)
     assert final.read_bytes() == b"new"
     assert not staged.exists()
 
@@ -53,8 +53,21 @@ def test_publishing_replaces_a_regular_file(tmp_path: Path) -> None:
     staged, final = tmp_path / "staged", tmp_path / "final.csv"
     staged.write_bytes(b"new")
     final.write_bytes(b"old")
-    disk.publish(staged, final)
+    disk.publish(staged, final, replace=True)
     assert final.read_bytes() == b"new"
+
+
+def test_a_file_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
+    """Without leave to replace, a file with other bytes stays, one with the same is no conflict."""
+    staged, final = tmp_path / "staged", tmp_path / "final.csv"
+    staged.write_bytes(b"new")
+    final.write_bytes(b"old")
+    with pytest.raises(errors.PublishConflict, match="was not published by bulkfetch"):
+        disk.publish(staged, final, replace=False)
+    assert (staged.read_bytes(), final.read_bytes()) == (b"new", b"old")
+    final.write_bytes(b"new")
+    disk.publish(staged, final, replace=False)
+    assert not staged.exists()
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "dangling link", "pipe"])
@@ -74,7 +87,7 @@ def test_publishing_leaves_what_is_not_a_file_alone(kind: str, tmp_path: Path) -
             os.mkfifo(final)
     mode = final.lstat().st_mode
     with pytest.raises(errors.PublishConflict):
-        disk.publish(staged, final)
+        disk.publish(staged, final, replace=True)
     assert final.lstat().st_mode == mode
     assert staged.read_bytes() == b"new"
     if kind == "link":
@@ -86,7 +99,7 @@ def test_a_staged_link_is_not_published(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"secret")
     (tmp_path / "staged").symlink_to(tmp_path / "secret")
     with pytest.raises(errors.NotWritable):
-        disk.publish(tmp_path / "staged", tmp_path / "final.csv")
+        disk.publish(tmp_path / "staged", tmp_path / "final.csv", replace=False)
     assert not (tmp_path / "final.csv").exists()
 
 
@@ -108,5 +121,5 @@ def test_the_bytes_are_on_the_device_before_the_name(
     monkeypatch.setattr(os, "fsync", seen_fsync)
     monkeypatch.setattr(os, "rename", seen_rename)
     (tmp_path / "staged").write_bytes(b"new")
-    disk.publish(tmp_path / "staged", tmp_path / "final.csv")
+    disk.publish(tmp_path / "staged", tmp_path / "final.csv", replace=False)
     assert steps == ["fsync staged", "rename staged final.csv", f"fsync {tmp_path.name}"]

@@ -9,6 +9,7 @@ import asyncio
 import os
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import HealthCheck, event, given, note
@@ -41,6 +42,9 @@ class Story:
         self.done: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
         self.last: dict[str, Outcome] = {}
+
+    def has_failed(self, job_id: str) -> bool:
+        return job_id in self.last and self.last[job_id].status == "failed"
 
     def take(self, outcome: Outcome, seen: set[str]) -> None:
         assert outcome.job_id not in seen, "answered for twice in one run"
@@ -108,7 +112,9 @@ async def tell(
         # Scripts are used up in the end, and then everything is brought home.
         while runs < 20:
             runs += 1
-            if await one_run(Client(told), jobs, story, None) and all(
+            # What failed for good is asked for again only where that is said.
+            wanted = [replace(job, again=story.has_failed(job.id)) for job in jobs]
+            if await one_run(Client(told), wanted, story, None) and all(
                 outcome.status == "done" for outcome in story.last.values()
             ):
                 break

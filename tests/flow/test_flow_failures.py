@@ -17,7 +17,7 @@ from tests.support.flows import (
     watch,
 )
 
-from bulkfetch import Client, Outcome
+from bulkfetch import Client, Job, Outcome
 from bulkfetch.sandbox import Sandbox
 
 GOOD = ids(6)
@@ -27,7 +27,7 @@ GONE, FORBIDDEN, DAMAGED, BUSY = (f"554023000000990{end}" for end in ("404", "40
 def test_some_fail(tmp_path: Path) -> None:
     """Good, unknown, forbidden, damaged, one 429: each ends as it should, and is told as such.
 
-    The same list again asks only for what is not done.
+    The same list again asks only for what is neither done nor failed for good.
     """
     out = tmp_path / "out"
     jobs = [*GOOD, GONE, FORBIDDEN, DAMAGED, BUSY]
@@ -57,23 +57,26 @@ def test_some_fail(tmp_path: Path) -> None:
     assert not first.report.ok
     assert staged(out) == []
 
-    assert {arrival.job_id for arrival in second.arrivals} == {GONE, FORBIDDEN, DAMAGED}
+    assert {arrival.job_id for arrival in second.arrivals} == {DAMAGED}
     again = second.by_id()
     assert {again[job].skipped for job in [*GOOD, BUSY]} == {True}
     assert again[GOOD[0]].files == told[GOOD[0]].files
-    assert again[GONE].attempts == 2
+    assert (again[GONE].attempts, again[GONE].skipped) == (1, True)
+    assert again[GONE].error == told[GONE].error
+    assert second.report.failed_before == 2
     assert (second.report.done, second.report.skipped, second.report.failed) == (0, 7, 3)
 
 
 def test_mended_at_the_server(tmp_path: Path) -> None:
-    """What failed is asked for again by the next run, and may come home then."""
+    """What failed for good comes home when it is asked for again."""
     options = small(jobs={GOOD[0]: csv_job(error="NO_PERMISSION")})
 
     async def both() -> tuple[Seen, Seen]:
         async with Sandbox(options) as sandbox:
             first = await watch(sandbox, GOOD[:2], tmp_path / "out")
             sandbox.put_job(GOOD[0], csv_job())
-            return first, await watch(sandbox, GOOD[:2], tmp_path / "out")
+            again: list[str | Job] = [Job(GOOD[0], again=True), GOOD[1]]
+            return first, await watch(sandbox, again, tmp_path / "out")
 
     first, second = run_flow(both())
     assert first.by_id()[GOOD[0]].status == "failed"
@@ -121,7 +124,8 @@ def test_quarantine(tmp_path: Path) -> None:
     left = sorted(path.name for path in (out / ".bulkfetch" / "quarantine").iterdir())
     assert left == [f"default.{job}.zip" for job in jobs[2:]]
 
-    tight = run_flow(watch(options, jobs[:1], out, limits={"quarantine_bytes": size // 2}))
+    once_more = [Job(jobs[0], again=True)]
+    tight = run_flow(watch(options, once_more, out, limits={"quarantine_bytes": size // 2}))
     assert tight.outcomes[0].quarantine is None
     assert left == sorted(path.name for path in (out / ".bulkfetch" / "quarantine").iterdir())
     assert staged(out) == []

@@ -19,11 +19,14 @@ from bulkfetch.models import Job
 
 T = TypeVar("T")
 _ACCOUNTS = st.sampled_from(["default", "eu"])
-_JOBS = st.builds(Job, st.integers(0, 12).map(str), _ACCOUNTS)
+# Other ids in each account: two jobs with one id would be published as one file.
+_JOBS = st.builds(
+    lambda number, account: Job(f"{number}{len(account)}", account), st.integers(0, 12), _ACCOUNTS
+)
 
 
 class JournalModel(RuleBasedStateMachine):
-    """`state` is what every job came to; `listed` and `handed` are this run's."""
+    """`state` is what every job came to, `second` are to be tried again; the rest is this run's."""
 
     entries = Bundle("entries")
 
@@ -32,6 +35,7 @@ class JournalModel(RuleBasedStateMachine):
         self.out = Path(tempfile.mkdtemp())
         self.runner = asyncio.Runner()
         self.state: dict[Job, str] = {}
+        self.second: set[Job] = set()
         self.begin()
 
     def begin(self) -> None:
@@ -40,7 +44,7 @@ class JournalModel(RuleBasedStateMachine):
         self.listed: list[Job] = []
         self.to_do: list[Job] = []
         self.skipped: list[Job] = []
-        self.handed: dict[str, int] = {"default": 0, "eu": 0}
+        self.handed: set[Job] = set()
         self.ended = {"done": 0, "failed": 0}
         self.run = getattr(self, "run", 0) + 1
 
@@ -58,7 +62,7 @@ class JournalModel(RuleBasedStateMachine):
     def admit(self, batch: list[Job]) -> None:
         """A batch of the list goes in."""
         new = [job for job in dict.fromkeys(batch) if job not in self.listed]
-        admitted = self.await_(self.journal.admit(batch))
+        admitted = self.await_(self.journal.admit(batch)).accounts
         kept = [job for job in new if self.state.get(job) == "done"]
         fresh = [job for job in new if job not in kept]
         assert sum(each.already_done for each in admitted.values()) == len(kept)
@@ -67,6 +71,7 @@ class JournalModel(RuleBasedStateMachine):
         self.listed += new
         self.skipped += kept
         self.to_do += fresh
+        self.second |= {job for job in fresh if self.state.get(job) == "failed"}
         for job in fresh:
             if self.state.get(job) != "downloaded":
                 self.state[job] = "pending"
@@ -75,10 +80,12 @@ class JournalModel(RuleBasedStateMachine):
     def take(self, account: str, limit: int) -> object:
         """A lane pulls its next jobs."""
         taken = self.await_(self.journal.take(account, limit))
-        due = [job for job in self.to_do if job.account == account][self.handed[account] :][:limit]
+        mine = [job for job in self.to_do if job.account == account and job not in self.handed]
+        first_tries = [job for job in mine if job not in self.second]
+        due = (first_tries or mine)[:limit]
         assert [entry.job for entry in taken] == due
         assert [entry.state for entry in taken] == [self.state[job] for job in due]
-        self.handed[account] += len(taken)
+        self.handed.update(due)
         return multiple(*((self.run, entry) for entry in taken))
 
     @rule(held=entries, back=st.booleans())
@@ -103,6 +110,7 @@ class JournalModel(RuleBasedStateMachine):
             self.await_(self.journal.done(entry, done(entry, self.out)))
         else:
             self.await_(self.journal.failed(entry, failed(entry, self.out)))
+        self.second.discard(entry.job)
         self.state[entry.job] = "done" if well else "failed"
         self.ended[self.state[entry.job]] += 1
 

@@ -42,7 +42,7 @@ async def _end(journal: Journal, out: Path) -> list[Outcome]:
 async def test_answers_at_rest(tmp_path: Path) -> None:
     """At rest the reader counts and gives every outcome, and neither makes nor touches a file."""
     async with opened(tmp_path) as journal:
-        await journal.admit([*jobs("1", "2", "3", "4"), *jobs("1", account="eu")])
+        await journal.admit([*jobs("1", "2", "3", "4"), *jobs("11", account="eu")])
         outcomes = await _end(journal, tmp_path)
     before = _files(tmp_path / ".bulkfetch")
     with JournalReader.open(tmp_path / ".bulkfetch") as reader:
@@ -50,7 +50,7 @@ async def test_answers_at_rest(tmp_path: Path) -> None:
             AccountCounts("default", done=2, failed=1, downloaded=1),
             AccountCounts("eu", pending=1),
         ]
-        assert list(reader.outcomes()) == [*outcomes, Outcome("1", "eu", "pending")]
+        assert list(reader.outcomes()) == [*outcomes, Outcome("11", "eu", "pending")]
         assert list(reader.failed()) == [outcomes[1]]
     assert _files(tmp_path / ".bulkfetch") == before
 

@@ -34,20 +34,21 @@ async def test_admit_tells_by_account(tmp_path: Path) -> None:
         for entry in await drain(journal):
             await journal.done(entry, done(entry, tmp_path))
     async with opened(tmp_path) as journal:
-        batch = [*jobs("4", "2", "4", "1", "2"), *jobs("2", "9", account="eu")]
-        assert await journal.admit(batch) == {
+        batch = [*jobs("4", "2", "4", "1", "2"), *jobs("12", "9", account="eu")]
+        assert (await journal.admit(batch)).accounts == {
             "default": Admitted(to_do=1, already_done=2, duplicates=2),
             "eu": Admitted(to_do=2, already_done=0, duplicates=0),
         }
-        assert await journal.admit(jobs("1", "4")) == {"default": Admitted(duplicates=2)}
+        again = await journal.admit(jobs("1", "4"))
+        assert again.accounts == {"default": Admitted(duplicates=2)}
         assert journal.counts() == Counts(pending=3, skipped=2)
-        assert [entry.job.id for entry in await journal.take("eu", 10)] == ["2", "9"]
+        assert [entry.job.id for entry in await journal.take("eu", 10)] == ["12", "9"]
 
 
 async def test_an_empty_batch_is_no_matter(tmp_path: Path) -> None:
     """An empty batch changes nothing and an account nobody named has nothing to do."""
     async with opened(tmp_path) as journal:
-        assert await journal.admit([]) == {}
+        assert (await journal.admit([])).accounts == {}
         assert await journal.take("default", 10) == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,15 +132,19 @@ async def watch(
     *,
     reading: Callable[[Outcome], Any] | None = None,
     prepare: Callable[[Sandbox], Any] | None = None,
+    foreign: Set[str] = frozenset(),
     **settings: Any,
 ) -> Seen:
     """Run a list against a sandbox in this loop, one of its own or one that serves already.
 
     `prepare` is called with the sandbox, `reading` with each outcome; it may be a coroutine.
+    `foreign` are names of files in `out` that the run did not publish.
     """
     if isinstance(options, SandboxOptions):
         async with Sandbox(options) as sandbox:
-            return await watch(sandbox, jobs, out, reading=reading, prepare=prepare, **settings)
+            return await watch(
+                sandbox, jobs, out, reading=reading, prepare=prepare, foreign=foreign, **settings
+            )
     sandbox, seen = options, Seen()
     if prepare is not None:
         prepare(sandbox)
@@ -157,7 +161,7 @@ async def watch(
             assert all(not window.state().in_flight for window in seen.windows)
     seen.arrivals = sandbox.results()[before:]
     seen.worst = sandbox.worst_in()
-    check_published(sandbox, seen.outcomes, out)
+    check_published(sandbox, seen.outcomes, out, foreign)
     return seen
 
 
@@ -167,7 +171,9 @@ async def read(run: Run, outcomes: list[Outcome]) -> None:
         outcomes.append(outcome)
 
 
-def check_published(sandbox: Sandbox, outcomes: list[Outcome], out: Path) -> None:
+def check_published(
+    sandbox: Sandbox, outcomes: list[Outcome], out: Path, foreign: Set[str] = frozenset()
+) -> None:
     """See that what lies in `out` is what was told as done, byte for byte, and nothing else."""
     told = {}
     for outcome in outcomes:
@@ -177,7 +183,7 @@ def check_published(sandbox: Sandbox, outcomes: list[Outcome], out: Path) -> Non
             content = Path(file.path).read_bytes()
             assert content == sandbox.file_of(outcome.job_id)
             assert len(content) == file.bytes
-    lying = {path for path in out.iterdir() if path.name != ".bulkfetch"}
+    lying = {path for path in out.iterdir() if path.name not in {".bulkfetch", *foreign}}
     assert {path for path in lying if path.suffix in (".csv", ".ics")} == set(told)
 
 

@@ -19,7 +19,6 @@ from bulkfetch.config.ids_csv import looks_like_csv, read_rows
 from bulkfetch.config.list_lines import label_of, open_lines, unreadable, waits
 from bulkfetch.config.settings import Settings
 from bulkfetch.errors import ConfigError
-from bulkfetch.filenames import unsafe_stem
 from bulkfetch.models import Job, is_job_id
 
 _SHOWN_CHARS = 60
@@ -80,14 +79,11 @@ def job_entries(settings: Settings) -> Iterator[Job]:
 
 
 def job_of(settings: Settings, job_id: str) -> Job:
-    """Give the job of an id that a program passes in; malformed ones as from a list.
-
-    Raises ConfigError where the id belongs to none of several accounts, or to several.
-    """
+    """Return the job of an id that a program passes in, as it is: the run checks it."""
+    if not isinstance(job_id, str):
+        return Job(job_id, settings.default_account or "")
     account, name = _claimed(settings, job_id, "")
-    if account is None:
-        _no_account(settings, f"job {shown(job_id)}")
-    return Job(job_id if is_job_id(job_id) else shown(job_id), account, name)
+    return Job(job_id, account or "", name)
 
 
 def shown(text: str) -> str:
@@ -213,7 +209,7 @@ def _csv(
             else:
                 yield Job(text, account or default or "", name or None, origin)
 
-    return _refused_by_id(settings, jobs())
+    return jobs()
 
 
 def _listed(settings: Settings, job_id: str, account: str, name: str, origin: str) -> Job:
@@ -238,18 +234,3 @@ def _claimed(settings: Settings, job_id: str, account: str) -> tuple[str | None,
         if (entry.account or default) == (account or default):
             return account or default, entry.name
     return account or None, None
-
-
-def _refused_by_id(settings: Settings, jobs: Iterator[Job]) -> Iterator[Job]:
-    """Give bad rows an id that no request can be made for, which says what is wrong with them."""
-    names = frozenset(account.name for account in settings.accounts)
-    somebody = settings.default_account or settings.accounts[0].name
-    for job in jobs:
-        if job.account not in names:
-            problem = f"{job.id} of unknown account {job.account}"
-        elif is_job_id(job.id) and job.name and (reason := unsafe_stem(job.name)) is not None:
-            problem = f"{job.id}, whose name {reason}"
-        else:
-            yield job
-            continue
-        yield Job(shown(problem), somebody, None, job.origin)

@@ -38,14 +38,15 @@ def load_settings(
     *,
     out: str | os.PathLike[str] | None = None,
     keep_zip: bool | None = None,
+    overwrite: bool | None = None,
 ) -> Settings:
     """Read jobs.toml and the environment, check everything that can be checked without asking.
 
     Args:
         path: the settings file; None for the environment and defaults alone.
         env: the environment; None for the process's own. Proxies and ZOHO_* come from here.
-        out, keep_zip: win over the file where they are not None. `out` is relative to the working
-            directory, paths in the file to the file's folder.
+        out, keep_zip, overwrite: win over the file where they are not None. `out` is relative to
+            the working directory, paths in the file to the file's folder.
 
     Raises:
         ConfigError: file, key, line and the nearest right name; never a value.
@@ -82,6 +83,7 @@ def load_settings(
         ids_file=None if tables.ids_file is None else _under(folder, tables.ids_file),
         ids_column=tables.ids_column,
         keep_zip=tables.keep_zip if keep_zip is None else keep_zip,
+        overwrite=tables.overwrite if overwrite is None else overwrite,
         sha256=tables.sha256,
         jobs=tables.jobs,
         sandbox=tuple((tables.sandbox or {}).items()),

@@ -249,6 +249,8 @@ class Tables(Checked):
     ids_file: Path | None = setting(optional(path), None)
     ids_column: str | int | None = setting(optional(_column), None)
     keep_zip: bool = setting(flag, False)
+    # A file that bulkfetch did not publish may be replaced.
+    overwrite: bool = setting(flag, False)
     # Of each published file, in the report; a third of the time to unpack.
     sha256: bool = setting(flag, True)
     account: AccountTable | None = setting(optional(table(AccountTable)), None)
@@ -281,6 +283,8 @@ class Settings(Checked):
     ids_file: Path | None = setting(optional(path), None)
     ids_column: str | int | None = setting(optional(_column), None)
     keep_zip: bool = setting(flag, False)
+    # A file that bulkfetch did not publish may be replaced.
+    overwrite: bool = setting(flag, False)
     sha256: bool = setting(flag, True)
     jobs: tuple[JobEntry, ...] = setting(each(table(JobEntry)), ())
     sandbox: tuple[tuple[str, Any], ...] = ()

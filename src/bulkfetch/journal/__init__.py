@@ -2,6 +2,8 @@
 
 * `lock`    one run at a time per output folder
 * `journal` the run's queue and memory: `Journal`
+* `admission` what becomes of a list's jobs, and which of them a name belongs to
+* `entries` the values
 * `reader`  the same file for questions only, beside a running writer: `JournalReader`
 * `writer`  the one thread that owns the writing connection, and its group commit
 * `schema`  tables, versions, how the file is opened
@@ -10,18 +12,26 @@
 * `faults`  SQLite's errors in bulkfetch's words
 """
 
-from bulkfetch.journal.journal import Admitted, Counts, Entry, Journal, Whole
+from bulkfetch.journal.admission import Admission, Admitted, ClaimedNames, Refused, published_stem
+from bulkfetch.journal.entries import Counts, Ended, Entry, Owner, Whole
+from bulkfetch.journal.journal import Journal
 from bulkfetch.journal.lock import Holder, OutputLock
 from bulkfetch.journal.reader import AccountCounts, JournalReader
 
 __all__ = [
     "AccountCounts",
+    "Admission",
     "Admitted",
+    "ClaimedNames",
     "Counts",
+    "Ended",
     "Entry",
     "Holder",
     "Journal",
     "JournalReader",
     "OutputLock",
+    "Owner",
+    "Refused",
     "Whole",
+    "published_stem",
 ]

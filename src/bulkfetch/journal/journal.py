@@ -1,64 +1,64 @@
 """The run's queue and memory.
 
-The whole list goes in first (`admit`), then each account's lane pulls from it (`take`): the list
-lives on the disk, and a million ids cost no memory. What a job came to is written here before
-anybody is told (`downloaded`, `done`, `failed` are on the disk when they return).
+The whole list goes in first (`admit`, which says what becomes of each job), then each account's
+lane pulls from it (`take`): the list lives on the disk, and a million ids cost no memory. What a
+job came to is written here before anybody is told (`downloaded`, `done`, `failed` are on the disk
+when they return).
 
 One `Journal` is one run. A job done in an earlier run stays done and is this run's "skipped", under
 the name and path that it was published as: another `name` in the list does not bring it again,
-since that would cost a request. A job that failed is to do again. The name of a job that is not
-done yet is always the newest list's.
+since that would cost a request. A job that failed for a passing cause is to do again, after all
+fresh ones; one that failed for good is not. The name of a job that is not done yet is always the
+newest list's.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 from bulkfetch.disk import disk_errors, fsync_dir
+from bulkfetch.filenames import same_file
 from bulkfetch.journal import traces
+from bulkfetch.journal.admission import (
+    Admission,
+    ClaimedNames,
+    admit,
+    is_empty,
+    next_position,
+    published_stem,
+    record_refused,
+)
+from bulkfetch.journal.entries import Counts, Ended, Entry, Owner, Whole
 from bulkfetch.journal.rows import COLUMNS, Outcomes
 from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FILE_NAME, KEPT, PENDING
 from bulkfetch.journal.writer import Writer
-from bulkfetch.models import Job, Outcome
+from bulkfetch.models import Failure, Job, Outcome
 
-# `position < ?`: not yet in this run's list; else the row stays as it is and counts as a duplicate.
-_ADMIT = f"""
-    INSERT INTO job (account, id, name, position) VALUES (?, ?, ?, ?)
-    ON CONFLICT (account, id) DO UPDATE SET
-        position = excluded.position,
-        name = CASE WHEN state < {DONE} THEN excluded.name ELSE name END,
-        state = CASE state WHEN {FAILED} THEN {PENDING} WHEN {DONE} THEN {KEPT} ELSE state END
-    WHERE position < ?
-"""
+# Second tries handed out at a time: as many as may be in flight by default.
+SECOND_TRIES = 10
 
 # INDEXED BY makes a statement that would walk the whole table an error instead of a slow success.
-_COUNT_TO_DO = f"""
-    SELECT count(*) FROM job INDEXED BY job_todo
-    WHERE account = ? AND position >= ? AND state <= {DOWNLOADED}
-"""
-_COUNT_KEPT = f"""
-    SELECT account, count(*) FROM job INDEXED BY job_kept
-    WHERE position >= ? AND state = {KEPT} GROUP BY account
-"""
-_TAKE = f"""
+_TO_DO = f"""
     SELECT job.key, id, job.name, state, attempts, zip_bytes, position
     FROM account CROSS JOIN job INDEXED BY job_todo ON job.account = account.key
-    WHERE account.name = ? AND position >= ? AND state <= {DOWNLOADED}
+    WHERE account.name = ? AND position >= ? AND state <= {DOWNLOADED} AND {{which}}
     ORDER BY position LIMIT ?
 """
+# A job that failed in an earlier run keeps that error until it ends again.
+_FRESH = _TO_DO.format(which="error IS NULL")
+_SECOND_TRIES = _TO_DO.format(which="error IS NOT NULL")
+_ANY = _TO_DO.format(which="TRUE")
 _IS_DONE = f"""
     SELECT count(*) FROM job JOIN account ON account.key = job.account
-    WHERE account.name = ? AND job.id = ? AND state >= {DONE}
+    WHERE account.name = ? AND job.id = ? AND state IN ({DONE}, {KEPT})
 """
 _SKIPPED = f"""
     SELECT {COLUMNS}, position
     FROM job INDEXED BY job_kept CROSS JOIN account ON account.key = job.account
-    WHERE position > ? AND state = {KEPT}
+    WHERE position > ? AND state >= {KEPT}
     ORDER BY position LIMIT ?
 """
 _DOWNLOADED = f"""
@@ -70,56 +70,20 @@ _HELD = "SELECT zip FROM held WHERE job = ?"
 _BACK_TO_PENDING = f"""
     UPDATE job SET state = {PENDING}, zip_bytes = NULL WHERE key = ? AND state <= {DOWNLOADED}
 """
+# A failure leaves what an earlier run published: that file still stands.
 _END = f"""
     UPDATE job SET
-        state = ?, files = ?, zip_bytes = ?, records = ?, attempts = ?, quarantine = ?, error = ?
+        state = ?, files = coalesce(?, files), zip_bytes = ?, records = ?, attempts = ?,
+        quarantine = ?, error = ?
     WHERE key = ? AND state <= {DOWNLOADED}
 """
+_SUPERSEDE = """
+    UPDATE job SET superseded = nullif(?, key)
+    WHERE key IN (?, (SELECT job FROM published WHERE folded = ?))
+"""
+_PUBLISHED = "INSERT OR REPLACE INTO published (folded, job, bytes) VALUES (?, ?, ?)"
+_OWNER = "SELECT job, bytes FROM published WHERE folded = ?"
 _ATTEMPTED = "UPDATE job SET attempts = ? WHERE key = ?"
-
-
-class Admitted(NamedTuple):
-    """What became of one account's share of an admitted batch, in jobs."""
-
-    to_do: int = 0
-    already_done: int = 0
-    duplicates: int = 0
-
-
-class Counts(NamedTuple):
-    """Where the jobs of this run's list stand. `pending` are all that have not ended."""
-
-    done: int = 0
-    failed: int = 0
-    pending: int = 0
-    skipped: int = 0
-
-
-class Entry(NamedTuple):
-    """A job to do, as `take` hands it out.
-
-    `key` is the job's number in this journal, the same in every run. "downloaded" means that its
-    whole ZIP is in staging or held here, `zip_bytes` long (None while pending). `attempts` counts
-    result requests over all earlier runs. `job.origin` is not kept.
-    """
-
-    key: int
-    job: Job
-    state: Literal["pending", "downloaded"]
-    attempts: int = 0
-    zip_bytes: int | None = None
-
-
-class Whole(NamedTuple):
-    """A job whose ZIP is complete: its size in bytes, and the requests that it took.
-
-    `zip` is all of it where the journal is to hold it, None where it is a file in staging.
-    """
-
-    entry: Entry
-    zip_bytes: int
-    attempts: int
-    zip: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -128,6 +92,7 @@ class _Tally:
     failed: int = 0
     pending: int = 0
     skipped: int = 0
+    failed_before: int = 0
 
 
 class Journal:
@@ -142,7 +107,8 @@ class Journal:
         self._writer = writer
         self._outcomes = outcomes
         self._first_position = first_position
-        self._next_positions: dict[str, int] = {}  # what `take` has not handed out; in the thread
+        # What `take` has not handed out, by account and statement; in the thread.
+        self._next_positions: dict[tuple[str, str], int] = {}
         self._attempts: dict[int, int] = {}  # heard of, not yet written; in the loop
         self._tally = _Tally()
         self._closed = False
@@ -162,61 +128,66 @@ class Journal:
         before = traces.found(folder)
         writer = await Writer.start(folder / FILE_NAME)
         try:
-            first_position = await writer.read(_next_position)
-            empty = await writer.read(_is_empty)
+            first_position = await writer.read(next_position)
+            empty = await writer.read(is_empty)
         except BaseException:
             await writer.aclose()
             raise
         afresh = traces.afresh(folder, before) if empty else None
         return cls(writer, Outcomes(folder.parent), first_position, afresh)
 
-    async def admit(self, jobs: Sequence[Job]) -> dict[str, Admitted]:
-        """Put a batch at the end of this run's list; tell what came of it, by account.
+    async def admit(self, jobs: Sequence[Job], names: ClaimedNames = published_stem) -> Admission:
+        """Put a batch at the end of this run's list; return what became of it.
 
-        Some thousands at a time: the batch is one transaction, and other writes wait for it. A job
-        that this run's list holds already is dropped as a duplicate; its first mention counts. Ids
-        are well-formed (`is_job_id`). If cancelled: all of the batch is in the list, or none.
+        `names` gives what a job may be published under. Some thousands at a time: the batch is one
+        transaction, and other writes wait for it. A job that this run's list holds already is
+        dropped as a duplicate; its first mention counts. Jobs are sound (`pipeline.admission`).
+        If cancelled: all of the batch is in the list, or none.
         """
 
-        def work(connection: sqlite3.Connection) -> dict[str, Admitted]:
-            offered = Counter(job.account for job in jobs)
-            keys = {name: _account_key(connection, name) for name in offered}
-            start = _next_position(connection)
-            first = self._first_position
-            connection.executemany(
-                _ADMIT,
-                (
-                    (keys[job.account], job.id, job.name, position, first)
-                    for position, job in enumerate(jobs, start)
-                ),
-            )
-            connection.execute("UPDATE list SET next_position = ?", (start + len(jobs),))
-            kept = dict(connection.execute(_COUNT_KEPT, (start,)))
-            admitted = {}
-            for name, count in offered.items():
-                (to_do,) = connection.execute(_COUNT_TO_DO, (keys[name], start)).fetchone()
-                done = kept.get(keys[name], 0)
-                admitted[name] = Admitted(to_do, done, count - to_do - done)
-            return admitted
+        def work(connection: sqlite3.Connection) -> Admission:
+            return admit(connection, jobs, self._first_position, names)
 
-        def after(admitted: dict[str, Admitted]) -> None:
-            self._tally.pending += sum(each.to_do for each in admitted.values())
-            self._tally.skipped += sum(each.already_done for each in admitted.values())
+        def after(admission: Admission) -> None:
+            for admitted in admission.accounts.values():
+                self._tally.pending += admitted.to_do
+                self._tally.skipped += admitted.already_done
+                self._tally.failed += admitted.failed_before
+                self._tally.failed_before += admitted.failed_before
 
         return await self._writer.write(work, after)
 
-    async def take(self, account: str, limit: int) -> list[Entry]:
-        """Hand out the account's next jobs to do, at most `limit`, in list order, each once a run.
+    async def refused(self, refused: Sequence[tuple[Job, Failure]]) -> None:
+        """Record jobs of this run's list that are not fit to be admitted, with their failures.
 
-        An empty list means that none is there now; what is admitted later comes in later calls.
+        They are not in `counts`. If cancelled: all recorded, or none.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            record_refused(connection, refused, self._first_position)
+
+        await self._writer.write(work)
+
+    async def take(self, account: str, limit: int) -> list[Entry]:
+        """Hand out the account's next jobs to do, at most `limit`, each once a run.
+
+        In list order, those that failed in an earlier run after all fresh ones, and few at a time,
+        since fresh ones may come. An empty list means that none is there now; what is admitted
+        later comes in later calls.
         If cancelled: jobs may have been handed out to nobody; they are pending for the next run.
         """
 
         def work(connection: sqlite3.Connection) -> list[Entry]:
-            start = self._next_positions.get(account, self._first_position)
-            entries, end = _to_do(connection, account, start, limit)
-            self._next_positions[account] = end
-            return entries
+            for statement, most in ((_FRESH, limit), (_SECOND_TRIES, min(limit, SECOND_TRIES))):
+                start = self._next_positions.get((account, statement), self._first_position)
+                entries, end = _to_do(connection, account, start, most, statement)
+                # Nothing found up to the list's end: what is there now need not be looked at again.
+                self._next_positions[account, statement] = (
+                    end if entries else next_position(connection)
+                )
+                if entries:
+                    return entries
+            return []
 
         return await self._writer.read(work)
 
@@ -230,7 +201,7 @@ class Journal:
         """
 
         def work(connection: sqlite3.Connection) -> tuple[list[Entry], int]:
-            return _to_do(connection, account, max(after, self._first_position), limit)
+            return _to_do(connection, account, max(after, self._first_position), limit, _ANY)
 
         self._write_attempts()
         return await self._writer.read(work)
@@ -244,9 +215,10 @@ class Journal:
         return await self._writer.read(work)
 
     async def skipped(self, after: int = 0, limit: int = 500) -> tuple[list[Outcome], int]:
-        """Give a page of what this run's list had done already, in list order, and a bookmark.
+        """Give a page of what ended before this run and is not asked for again, and a bookmark.
 
-        Begin with `after` = 0 and go on with the bookmark until a page is empty.
+        In list order: what was done, and what failed for good. Begin with `after` = 0 and go on
+        with the bookmark until a page is empty.
         If cancelled: nothing happens.
         """
 
@@ -296,26 +268,55 @@ class Journal:
         """
         await self._update(_BACK_TO_PENDING, [(entry, (entry.key,))])
 
+    async def owners(self, paths: Sequence[str]) -> dict[str, Owner]:
+        """Return who published what stands at these paths, in any run; the others are left out.
+
+        If cancelled: nothing happens.
+        """
+
+        def work(connection: sqlite3.Connection) -> dict[str, Owner]:
+            found = {}
+            for path in paths:
+                row = connection.execute(_OWNER, (self._folded(path),)).fetchone()
+                if row is not None:
+                    found[path] = Owner(*row)
+            return found
+
+        return await self._writer.read(work)
+
     async def done(self, entry: Entry, outcome: Outcome) -> None:
         """Record that the job's files are published and synced; durable on return.
 
         If cancelled: recorded or not, never half.
         """
-        await self.all_done([(entry, outcome)])
+        await self.all_done([Ended(entry, outcome)])
 
-    async def all_done(self, ended: Sequence[tuple[Entry, Outcome]]) -> None:
-        """Record as `done`, in one transaction. If cancelled: all recorded, or none."""
+    async def all_done(self, ended: Sequence[Ended]) -> None:
+        """Record as `done`, in one transaction; the jobs whose files are replaced are superseded.
+
+        If cancelled: all recorded, or none.
+        """
 
         def after(_: None) -> None:
             self._tally.pending -= len(ended)
             self._tally.done += len(ended)
 
+        def publish(connection: sqlite3.Connection) -> None:
+            for entry, outcome, kept in ended:
+                for file in outcome.files:
+                    path = self._folded(file.path)
+                    connection.execute(_SUPERSEDE, (entry.key, entry.key, path))
+                    connection.execute(_PUBLISHED, (path, entry.key, file.bytes))
+                if kept is not None:
+                    row = (self._folded(kept.path), entry.key, kept.bytes)
+                    connection.execute(_PUBLISHED, row)
+
         write = self._outcomes.write
-        rows = [(entry, (DONE, *write(outcome), entry.key)) for entry, outcome in ended]
-        await self._update(_END, rows, after)
+        rows = [(entry, (DONE, *write(outcome), entry.key)) for entry, outcome, _ in ended]
+        await self._update(_END, rows, after, along=publish)
 
     async def failed(self, entry: Entry, outcome: Outcome) -> None:
-        """Record that the job failed in this run; the next one tries it again. Durable on return.
+        """Record that the job failed in this run; durable on return.
 
         If cancelled: recorded or not, never half.
         """
@@ -337,7 +338,7 @@ class Journal:
     def counts(self) -> Counts:
         """Say where this run's jobs stand, as of what callers have been told; costs nothing."""
         tally = self._tally
-        return Counts(tally.done, tally.failed, tally.pending, tally.skipped)
+        return Counts(tally.done, tally.failed, tally.pending, tally.skipped, tally.failed_before)
 
     async def aclose(self) -> None:
         """Write what is left, put the file to rest, end the thread; more calls do no harm.
@@ -355,9 +356,12 @@ class Journal:
         rows: Sequence[tuple[Entry, tuple[object, ...]]],
         after: Callable[[None], None] | None = None,
         held: Sequence[tuple[int, bytes]] = (),
+        along: Callable[[sqlite3.Connection], None] | None = None,
     ) -> None:
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany(_HOLD, held)
+            if along is not None:
+                along(connection)
             for entry, values in rows:
                 if connection.execute(statement, values).rowcount != 1:
                     text = f"job {entry.job.id} has ended already, or is of another journal"
@@ -365,6 +369,9 @@ class Journal:
 
         self._write_attempts()
         await self._writer.write(work, after)
+
+    def _folded(self, path: str) -> str:
+        return same_file(self._outcomes.inside(path))
 
     def _write_attempts(self) -> None:
         if self._attempts:
@@ -374,10 +381,10 @@ class Journal:
 
 
 def _to_do(
-    connection: sqlite3.Connection, account: str, start: int, limit: int
+    connection: sqlite3.Connection, account: str, start: int, limit: int, statement: str
 ) -> tuple[list[Entry], int]:
     """Give an account's jobs to do from position `start` on, and where the next page starts."""
-    rows = connection.execute(_TAKE, (account, start, limit)).fetchall()
+    rows = connection.execute(statement, (account, start, limit)).fetchall()
     entries = [
         Entry(
             key,
@@ -389,18 +396,3 @@ def _to_do(
         for key, job_id, name, state, attempts, zip_bytes, _ in rows
     ]
     return entries, rows[-1][-1] + 1 if rows else start
-
-
-def _next_position(connection: sqlite3.Connection) -> int:
-    (position,) = connection.execute("SELECT next_position FROM list").fetchone()
-    return int(position)
-
-
-def _is_empty(connection: sqlite3.Connection) -> bool:
-    return connection.execute("SELECT 1 FROM job LIMIT 1").fetchone() is None
-
-
-def _account_key(connection: sqlite3.Connection, name: str) -> int:
-    connection.execute("INSERT OR IGNORE INTO account (name) VALUES (?)", (name,))
-    (key,) = connection.execute("SELECT key FROM account WHERE name = ?", (name,)).fetchone()
-    return int(key)

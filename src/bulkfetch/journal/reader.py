@@ -23,6 +23,7 @@ from bulkfetch.journal.schema import (
     DONE,
     DOWNLOADED,
     FAILED,
+    FAILED_BEFORE,
     FILE_NAME,
     KEPT,
     PENDING,
@@ -39,9 +40,11 @@ _PAGE = 500
 # NOT INDEXED: walking the index on ids, which is in the order of groups, fetches each row from
 # elsewhere; one pass over the table and a sort is ten times faster for a million shuffled ids.
 _COUNTS = """
-    SELECT account.name, state, number
-    FROM (SELECT account, state, count(*) AS number FROM job NOT INDEXED GROUP BY account, state)
-        AS counted
+    SELECT account.name, state, number, replaced
+    FROM (
+        SELECT account, state, count(*) AS number, count(superseded) AS replaced
+        FROM job NOT INDEXED GROUP BY account, state
+    ) AS counted
     JOIN account ON account.key = counted.account
     ORDER BY account.key, state
 """
@@ -52,7 +55,7 @@ _ALL = f"""
 _FAILED = f"""
     SELECT {COLUMNS}, position
     FROM job INDEXED BY job_failed CROSS JOIN account ON account.key = job.account
-    WHERE position > ? AND state = {FAILED} ORDER BY position LIMIT {_PAGE}
+    WHERE position > ? AND state IN ({FAILED}, {FAILED_BEFORE}) ORDER BY position LIMIT {_PAGE}
 """
 
 
@@ -60,6 +63,7 @@ class AccountCounts(NamedTuple):
     """Where all jobs that one account ever had here stand, over all runs.
 
     `pending` counts those whose ZIP is not whole in staging yet, `downloaded` those whose is.
+    `superseded` of the done ones have given their name to a newer job.
     """
 
     account: str
@@ -67,6 +71,7 @@ class AccountCounts(NamedTuple):
     downloaded: int = 0
     failed: int = 0
     done: int = 0
+    superseded: int = 0
 
 
 class JournalReader:
@@ -106,11 +111,12 @@ class JournalReader:
     def counts(self) -> list[AccountCounts]:
         """Count the jobs of each account by state; walks the whole table once."""
         names = {PENDING: "pending", DOWNLOADED: "downloaded", FAILED: "failed"}
-        names |= {DONE: "done", KEPT: "done"}
+        names |= {DONE: "done", KEPT: "done", FAILED_BEFORE: "failed"}
         by_account: dict[str, dict[str, int]] = {}
-        for account, state, count in self._query(_COUNTS, ()):
+        for account, state, count, superseded in self._query(_COUNTS, ()):
             numbers = by_account.setdefault(account, {})
             numbers[names[state]] = numbers.get(names[state], 0) + count
+            numbers["superseded"] = numbers.get("superseded", 0) + superseded
         return [AccountCounts(account, **numbers) for account, numbers in by_account.items()]
 
     def failed(self) -> Iterator[Outcome]:

@@ -10,7 +10,7 @@ import json
 import os
 from pathlib import Path
 
-from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, KEPT, PENDING
+from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FAILED_BEFORE, KEPT, PENDING
 from bulkfetch.models import Failure, Outcome, PublishedFile, Status
 
 STATUS: dict[int, Status] = {
@@ -19,13 +19,17 @@ STATUS: dict[int, Status] = {
     FAILED: "failed",
     DONE: "done",
     KEPT: "done",
+    FAILED_BEFORE: "failed",
 }
 
 # What `Outcomes.read` expects, from job and account.
-COLUMNS = "job.id, account.name, state, files, zip_bytes, records, attempts, quarantine, error"
+COLUMNS = (
+    "job.id, account.name, state, files, zip_bytes, records, attempts, quarantine, error, "
+    "(SELECT newer.id FROM job AS newer WHERE newer.key = job.superseded)"
+)
 
 OutcomeRow = tuple[
-    str, str, int, str | None, int | None, int | None, int, str | None, str | None
+    str, str, int, str | None, int | None, int | None, int, str | None, str | None, str | None
 ]  # in the order of COLUMNS
 
 OutcomeColumns = tuple[str | None, int | None, int | None, int, str | None, str | None]
@@ -41,48 +45,59 @@ class Outcomes:
     def write(self, outcome: Outcome) -> OutcomeColumns:
         """Give files, zip_bytes, records, attempts, quarantine, error as a row holds them."""
         files = [
-            {"path": self._inside(file.path), "bytes": file.bytes, "sha256": file.sha256}
+            {"path": self.inside(file.path), "bytes": file.bytes, "sha256": file.sha256}
             for file in outcome.files
         ]
-        failure = outcome.error
-        error = failure and {
-            "code": failure.code,
-            "message": failure.message,
-            "hint": failure.hint,
-            "http": failure.http,
-        }
+        error = None if outcome.error is None else failure_record(outcome.error)
         return (
             json.dumps(files) if files else None,
             outcome.zip_bytes,
             outcome.records,
             outcome.attempts,
-            None if outcome.quarantine is None else self._inside(outcome.quarantine),
+            None if outcome.quarantine is None else self.inside(outcome.quarantine),
             json.dumps(error) if error else None,
         )
 
     def read(self, row: OutcomeRow, *, skipped: bool = False) -> Outcome:
-        """Make the outcome of a row of COLUMNS; `error` of a pending job is its last cause."""
-        job_id, account, state, files, zip_bytes, records, attempts, quarantine, error = row
+        """Return the outcome of a row of COLUMNS; `error` of a pending job is its last cause.
+
+        A job that is fetched again, or was superseded, has no file to tell of.
+        """
+        job_id, account, state, files, zip_bytes, records, attempts, quarantine, error, newer = row
+        status = STATUS[state]
+        shown = json.loads(files) if files and status == "done" and newer is None else ()
         return Outcome(
             job_id=job_id,
             account=account,
-            status=STATUS[state],
-            files=tuple(self._file(**file) for file in json.loads(files)) if files else (),
+            status=status,
+            files=tuple(self._file(**file) for file in shown),
             zip_bytes=zip_bytes,
             records=records,
             attempts=attempts,
             skipped=skipped,
             quarantine=None if quarantine is None else self._outside(quarantine),
             error=Failure(**json.loads(error)) if error else None,
+            superseded_by=newer,
         )
 
     def _file(self, path: str, bytes: int, sha256: str | None) -> PublishedFile:
         return PublishedFile(path=self._outside(path), bytes=bytes, sha256=sha256)
 
-    def _inside(self, path: str) -> str:
+    def inside(self, path: str) -> str:
+        """Return a path below the output folder as the journal keeps it."""
         if path.startswith(self._prefix) and not (self._prefix == "" and os.path.isabs(path)):
             return path[len(self._prefix) :]
         return os.path.abspath(path)
 
     def _outside(self, path: str) -> str:
         return path if os.path.isabs(path) else self._prefix + path
+
+
+def failure_record(failure: Failure) -> dict[str, object]:
+    """Return a failure as the journal keeps it."""
+    return {
+        "code": failure.code,
+        "message": failure.message,
+        "hint": failure.hint,
+        "http": failure.http,
+    }

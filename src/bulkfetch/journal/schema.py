@@ -6,6 +6,10 @@ that named it last; positions only ever grow, over all runs, so that "listed by 
 rows that a question asks for: what is to do, what failed, what was done before and listed again.
 Each costs nothing for the rows outside it, which keeps a pending job within some 80 bytes.
 
+**Names** are compared folded (`filenames.same_file`). `claim` has the job that may publish under a
+name, `published` the one whose file stands there and how many bytes it has, `job.superseded` the
+newer job that was published over this one.
+
 **Small ZIPs are kept here** between "downloaded" and the job's end (`held`): recorded and durable
 in one step, where a file of its own would be made, synced, renamed and removed for each. A trigger
 lets them go, so that none outlives its state. **secure_delete** overwrites what is let go: exports
@@ -30,12 +34,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from bulkfetch.errors import JournalDamaged, JournalTooNew
+from bulkfetch.filenames import same_file
 from bulkfetch.journal.faults import lacks_shared_memory
 
 FILE_NAME = "journal.db"
 
-# job.state. A done job that a later run lists again becomes KEPT: that run's "skipped".
-PENDING, DOWNLOADED, FAILED, DONE, KEPT = range(5)
+# job.state. A done job that a later run lists again becomes KEPT: that run's "skipped"; one that
+# failed for good becomes FAILED_BEFORE.
+PENDING, DOWNLOADED, FAILED, DONE, KEPT, FAILED_BEFORE = range(6)
 
 # Marks the file as ours in its header (bytes 68-71): "bulk" in ASCII.
 _APPLICATION_ID = 0x62756C6B
@@ -85,6 +91,29 @@ STEPS: tuple[str, ...] = (
     BEGIN
         DELETE FROM held WHERE job = old.key;
     END;
+    """,
+    # Of two old jobs with one path the newer one (by key) is taken to have published it last.
+    f"""
+    ALTER TABLE job ADD COLUMN superseded INTEGER REFERENCES job;
+    CREATE TABLE claim (
+        folded TEXT PRIMARY KEY, job INTEGER NOT NULL REFERENCES job
+    ) WITHOUT ROWID;
+    CREATE TABLE published (
+        folded TEXT PRIMARY KEY, job INTEGER NOT NULL REFERENCES job, bytes INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    INSERT OR REPLACE INTO published
+        SELECT same_file(json_extract(file.value, '$.path')), job.key,
+            json_extract(file.value, '$.bytes')
+        FROM job, json_each(job.files) AS file WHERE job.files IS NOT NULL ORDER BY job.key;
+    UPDATE job SET superseded = (
+        SELECT published.job FROM json_each(job.files) AS file
+        JOIN published ON published.folded = same_file(json_extract(file.value, '$.path'))
+        WHERE published.job <> job.key
+    ) WHERE files IS NOT NULL;
+    DROP INDEX job_failed;
+    DROP INDEX job_kept;
+    CREATE INDEX job_failed ON job (position) WHERE state IN ({FAILED}, {FAILED_BEFORE});
+    CREATE INDEX job_kept ON job (position, account) WHERE state >= {KEPT};
     """,
 )
 
@@ -229,6 +258,7 @@ def rest(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str]) -> None:
+    connection.create_function("same_file", 1, same_file, deterministic=True)
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = check_version(connection, path, len(steps))

@@ -39,7 +39,7 @@ from bulkfetch.errors import (
     ZipCorrupt,
 )
 from bulkfetch.events import Emit, Event, Kind, ignore
-from bulkfetch.journal import Journal, Whole
+from bulkfetch.journal import Ended, Journal, Owner, Whole
 from bulkfetch.models import Failure, Outcome, PublishedFile
 from bulkfetch.pipeline.deliveries import Deliveries, Delivery
 from bulkfetch.pipeline.lane import Lane
@@ -64,16 +64,25 @@ class Staged(NamedTuple):
     zip_bytes: int
 
 
+class Published(NamedTuple):
+    """What stands under its final name: the file, and the ZIP where it is kept."""
+
+    file: PublishedFile
+    zip: PublishedFile | None = None
+
+
 class Finishing(NamedTuple):
     """How to finish: guards of the archive, whether the ZIP is kept, how much of refused ones.
 
-    `sha256` says whether published files are given their digest.
+    `sha256` says whether published files are given their digest, `overwrite` whether a file that
+    the journal did not publish may be replaced.
     """
 
     limits: Limits
     keep_zip: bool
     sha256: bool
     quarantine_bytes: int
+    overwrite: bool = False
 
 
 class Finisher:
@@ -184,14 +193,15 @@ class Finisher:
                     self._held.pop(delivery.work.entry.key, None)
                     unusable.append((delivery, staged))
             await self._record([each.work for each, _ in whole if not each.work.recorded])
+            owners = await self._owners(whole)
             while whole:
-                ends = await self._in_thread(partial(self._unpack, whole))
+                ends = await self._in_thread(partial(self._unpack, whole, owners))
                 done = []
                 for (delivery, _), end in zip(whole, ends, strict=False):
                     if isinstance(end, Exception):
                         unusable.append((delivery, end))
                     else:
-                        done.append((delivery, self._done(delivery.work, *end)))
+                        done.append((delivery, self._ended(delivery.work, end)))
                 await self._conclude_done(done)
                 whole = whole[len(ends) :]
             for delivery, error in unusable:
@@ -214,27 +224,36 @@ class Finisher:
         text = "its ZIP is here already; nothing is asked"
         self._say("salvaged", work, text, zip_bytes=staged.zip_bytes)
 
-    def _done(self, work: Work, path: Path, extracted: Extracted) -> Outcome:
-        return Outcome(
+    async def _owners(self, whole: list[tuple[Delivery, Member]]) -> dict[str, Owner]:
+        """Return who published what stands in the way; most often nothing does."""
+        paths = [self._places.published(each.work.job, member.suffix) for each, member in whole]
+        if self._finishing.keep_zip:
+            paths += [self._places.kept_zip(each.work.job) for each, _ in whole]
+        standing = [self._places.report(path) for path in paths if os.path.lexists(path)]
+        return await self._journal.owners(standing) if standing else {}
+
+    def _ended(self, work: Work, published: Published) -> Ended:
+        outcome = Outcome(
             job_id=work.job.id,
             account=work.job.account,
             status="done",
-            files=(PublishedFile(self._places.report(path), extracted.bytes, extracted.sha256),),
+            files=(published.file,),
             zip_bytes=work.zip_bytes,
             attempts=work.attempts,
         )
+        return Ended(work.entry, outcome, published.zip)
 
-    async def _conclude_done(self, done: list[tuple[Delivery, Outcome]]) -> None:
+    async def _conclude_done(self, done: list[tuple[Delivery, Ended]]) -> None:
         if done:
-            await self._journal.all_done([(each.work.entry, outcome) for each, outcome in done])
+            await self._journal.all_done([ended for _, ended in done])
         for delivery, _ in done:
             if delivery.work.body is None:
                 self._spent.append(self._places.zip(delivery.work.job))
             self._room.remove(delivery.work.zip_bytes or 0)
             delivery.lane.concluded()
-        for delivery, outcome in done:
-            self._tell_done(delivery, outcome)
-            await self._conclude(outcome)
+        for delivery, ended in done:
+            self._tell_done(delivery, ended.outcome)
+            await self._conclude(ended.outcome)
 
     def _tell_done(self, delivery: Delivery, outcome: Outcome) -> None:
         work, file = delivery.work, outcome.files[0]
@@ -354,8 +373,8 @@ class Finisher:
                 fsync_dir(self._places.staging)
 
     def _unpack(
-        self, whole: list[tuple[Delivery, Member]]
-    ) -> list[tuple[Path, Extracted] | BulkfetchError | ExtractionCancelled]:
+        self, whole: list[tuple[Delivery, Member]], owners: dict[str, Owner]
+    ) -> list[Published | BulkfetchError | ExtractionCancelled]:
         """Publish the files of the first ones, until UNPACK_BYTES are written, one at least."""
         extracted: list[Extracted | BulkfetchError | ExtractionCancelled] = []
         written = 0
@@ -373,7 +392,9 @@ class Finisher:
                         break
                 unsynced.sync()
             ends = [
-                one if isinstance(one, Exception) else self._publish(delivery.work, member, one)
+                one
+                if isinstance(one, Exception)
+                else self._publish(delivery.work, member, one, owners)
                 for (delivery, member), one in zip(whole, extracted, strict=False)
             ]
         except BaseException:
@@ -406,20 +427,33 @@ class Finisher:
             raise
 
     def _publish(
-        self, work: Work, member: Member, extracted: Extracted
-    ) -> tuple[Path, Extracted] | PublishConflict:
+        self, work: Work, member: Member, extracted: Extracted, owners: dict[str, Owner]
+    ) -> Published | PublishConflict:
         target = self._places.unpacked(work.job)
         final = self._places.published(work.job, member.suffix)
+        kept: PublishedFile | None = None
         try:
             if self._finishing.keep_zip:
-                self._keep_zip(work)
-            place(target, final)
+                kept = self._keep_zip(work, owners)
+            place(target, final, replace=self._may_replace(work, final, owners))
         except PublishConflict as error:
             target.unlink()
             return error
-        return final, extracted
+        shown = self._places.report(final)
+        return Published(PublishedFile(shown, extracted.bytes, extracted.sha256), kept)
 
-    def _keep_zip(self, work: Work) -> None:
+    def _may_replace(self, work: Work, final: Path, owners: dict[str, Owner]) -> bool:
+        """Return whether a file under the final name may go: this job's, or as once published.
+
+        A file of an older job that has another size by now was changed by somebody, who may need
+        it.
+        """
+        owner = owners.get(self._places.report(final))
+        if self._finishing.overwrite or owner is None:
+            return self._finishing.overwrite
+        return owner.key == work.entry.key or final.lstat().st_size == owner.bytes
+
+    def _keep_zip(self, work: Work, owners: dict[str, Owner]) -> PublishedFile:
         """Publish a second name of a staged ZIP, or a copy where links are not to be had."""
         staged = self._places.zip(work.job)
         copy = staged.with_suffix(".keep")
@@ -431,7 +465,13 @@ class Finisher:
                 os.link(staged, copy)
             except OSError:
                 shutil.copyfile(staged, copy)
-        publish(copy, self._places.out / f"{work.job.id}.zip")
+        final = self._places.kept_zip(work.job)
+        try:
+            publish(copy, final, replace=self._may_replace(work, final, owners))
+        except PublishConflict:
+            copy.unlink()
+            raise
+        return PublishedFile(self._places.report(final), work.zip_bytes or 0, None)
 
     def _discard(self, work: Work) -> None:
         self._places.zip(work.job).unlink(missing_ok=True)

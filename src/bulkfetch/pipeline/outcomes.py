@@ -43,7 +43,11 @@ class Outcomes:
         if outcome.status == "done" and not outcome.skipped:
             self.zip_bytes += outcome.zip_bytes or 0
             self.file_bytes += sum(file.bytes for file in outcome.files)
-        if outcome.status == "failed" and len(self.failures) < REPORTED_FAILURES:
+        if (
+            outcome.status == "failed"
+            and not outcome.skipped
+            and len(self.failures) < REPORTED_FAILURES
+        ):
             self.failures.append(outcome)
         try:
             self._put.send_nowait(outcome)  # a turn of the loop for each would be dear

@@ -51,6 +51,10 @@ class Places:
         """The final name; the stem is the job's, only `suffix` comes from the archive."""
         return self.out / f"{job.stem}{suffix}"
 
+    def kept_zip(self, job: Job) -> Path:
+        """The final name of a job's archive, where it is kept."""
+        return self.out / f"{job.id}.zip"
+
     def report(self, path: Path) -> str:
         """Give a path below the output folder as the user would write it."""
         return os.path.join(self.shown, os.fspath(path).removeprefix(self._prefix))
@@ -64,6 +68,10 @@ class Places:
             if path.startswith(self._prefix):
                 return error.renamed(self.report(Path(path)))
         return error
+
+    def absolute(self, reported: str) -> str:
+        """Return where a path of a report is, whatever the working directory is by now."""
+        return os.path.join(self.out, reported.removeprefix(os.path.join(self.shown, "")))
 
     def prepare(self) -> None:
         """Make the folders. Raises OSError."""

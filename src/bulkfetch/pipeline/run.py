@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from bulkfetch.disk import disk_error
-from bulkfetch.errors import AccountError, InvalidJobId, RunError
-from bulkfetch.journal import Counts, Journal
-from bulkfetch.models import Failure, Job, Outcome, Report, is_job_id
+from bulkfetch.errors import AccountError, RunError
+from bulkfetch.journal import ClaimedNames, Counts, Journal, Refused
+from bulkfetch.models import Failure, Job, Outcome, Report
 from bulkfetch.pipeline.outcomes import Conclude, Outcomes
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.progress import Progress
+from bulkfetch.pipeline.refusal import refusal
+from bulkfetch.pipeline.skipped import looked_at
 from bulkfetch.pipeline.timing import typical
 
 if TYPE_CHECKING:
@@ -46,12 +49,15 @@ class Parts(NamedTuple):
 
     `open_journal` opens its queue. `open_traffic` makes what fetches and finishes, once there is
     something to fetch: of the journal, the keys of bodies in staging, and who is to be told of
-    outcomes. `as_job` makes a job of an id given as plain text.
+    outcomes. `as_job` makes a job of an id given as plain text. `accounts` are those that a job may
+    be of, `names` gives what it may be published under.
     """
 
     open_journal: Callable[[], Awaitable[Journal]]
     open_traffic: Callable[[Journal, frozenset[str], Conclude], Traffic]
     as_job: Callable[[str], Job]
+    accounts: frozenset[str]
+    names: ClaimedNames
 
 
 class Run(AsyncIterator[Outcome]):
@@ -78,6 +84,8 @@ class Run(AsyncIterator[Outcome]):
         self._aborted: RunError | None = None
         self._crash: Exception | None = None
         self._unasked = 0
+        self._missing = 0
+        self._superseded = 0
         self._skipped: deque[Outcome] = deque()  # read from the journal and not yet told
         self._skipped_read = 0  # the journal's bookmark
         self._leftovers: frozenset[str] = frozenset()
@@ -130,9 +138,7 @@ class Run(AsyncIterator[Outcome]):
         counts = self._opened.counts() if self._opened else Counts()
         usual = typical((lane.times for lane in lanes), anyio.current_time())
         return Progress(
-            counts=Counts(
-                counts.done, counts.failed + self._unasked, counts.pending, counts.skipped
-            ),
+            counts=counts._replace(failed=counts.failed + self._unasked),
             list_read=self._list_read,
             stopping=self._stopping.is_set(),
             requests=sum(lane.requests for lane in lanes),
@@ -185,9 +191,10 @@ class Run(AsyncIterator[Outcome]):
             # A mistake in here or in the caller's iterable: told where the run is iterated.
             self._crash = _first(group)
         try:
-            if self._opened is not None and not self._only_new:
+            if self._opened is not None:
                 await self._tell_skipped()
-                await self._answer_for_the_rest()
+                if not self._only_new:
+                    await self._answer_for_the_rest()
         except RunError as error:
             self._aborted = self._aborted or error
 
@@ -250,14 +257,17 @@ class Run(AsyncIterator[Outcome]):
 
         async def admit(batch: list[str | Job]) -> None:
             asked = [job if isinstance(job, Job) else self._parts.as_job(job) for job in batch]
-            for job in asked:
-                if not is_job_id(job.id):
-                    await self._fail_unasked(job)
-            jobs = [job for job in asked if is_job_id(job.id)]
+            found = [refusal(job, self._parts.accounts) for job in asked]
+            refused = [each for each in found if each is not None]
+            jobs = [job for job, each in zip(asked, found, strict=True) if each is None]
             # Before the await: what is admitted is answered for, even if this is cut short.
             self._accounts.update((job.account, None) for job in jobs)
-            admitted = await self._journal.admit(jobs)
-            for account, share in admitted.items():
+            if refused:
+                failures = [(job, Failure.of(error)) for job, error in refused]
+                await self._journal.refused(failures)
+            admission = await self._journal.admit(jobs, self._parts.names)
+            await self._tell_refused(refused + admission.refused)
+            for account, share in admission.accounts.items():
                 if share.to_do:
                     await self._moving(finishing).more(account, lanes)
 
@@ -272,8 +282,7 @@ class Run(AsyncIterator[Outcome]):
             while batch := list(itertools.islice(source, BATCH_JOBS)):
                 await admit(batch)
         self._list_read = True
-        if not self._only_new:
-            await self._tell_skipped()
+        await self._tell_skipped()
 
     def _moving(self, finishing: anyio.abc.TaskGroup) -> Traffic:
         """Give the traffic, set going if nothing was to be fetched up to now."""
@@ -291,14 +300,13 @@ class Run(AsyncIterator[Outcome]):
             # Nobody reads any more; the journal has it.
             self.stop()
 
-    async def _fail_unasked(self, job: Job) -> None:
-        self._unasked += 1
-        where = f"{job.origin}: " if job.origin else ""
-        error = InvalidJobId(f"{where}{job.id!r} is not a job id")
-        await self._conclude(Outcome(job.id, job.account, "failed", error=Failure.of(error)))
+    async def _tell_refused(self, refused: Iterable[Refused]) -> None:
+        for job, error in refused:
+            self._unasked += 1
+            await self._conclude(Outcome(job.id, job.account, "failed", error=Failure.of(error)))
 
     async def _tell_skipped(self) -> None:
-        """Tell of what was done before, and go on where an earlier call was cut short."""
+        """Look at what ended before and tell of it; goes on where a call was cut short."""
         while True:
             while self._skipped:
                 await self._conclude(self._skipped[0])
@@ -306,7 +314,11 @@ class Run(AsyncIterator[Outcome]):
             page, self._skipped_read = await self._journal.skipped(self._skipped_read, PAGE_JOBS)
             if not page:
                 return
-            self._skipped.extend(page)
+            page = await anyio.to_thread.run_sync(looked_at, page, self._places)
+            self._missing += sum(outcome.missing for outcome in page)
+            self._superseded += sum(outcome.superseded_by is not None for outcome in page)
+            if not self._only_new:
+                self._skipped.extend(page)
 
     async def _answer_for_the_rest(self) -> None:
         # Whatever the counts say: a batch whose admission was cut short may not be counted yet.
@@ -348,6 +360,9 @@ class Run(AsyncIterator[Outcome]):
             interrupted=now.stopping,
             list_read=self._list_read,
             failures=tuple(self._outcomes.failures),
+            failed_before=now.counts.failed_before,
+            missing=self._missing,
+            superseded=self._superseded,
         )
 
 

@@ -1,0 +1,218 @@
+"""Putting a list into the journal: what is to do, what has ended before, who gets which name.
+
+**A name has one owner.** Each job claims the names that it may be published under, compared as the
+most forgiving file system would. Within one list the first mention keeps a name and a second job
+with it is refused, whatever the order in which they would come home. A later list may give the
+name to a newer job: that one takes the claim over, and once it is published the older job is
+superseded.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from bulkfetch.errors import InvalidName, JobError, PublishConflict, is_permanent
+from bulkfetch.filenames import same_file
+from bulkfetch.journal.rows import failure_record
+from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FAILED_BEFORE, KEPT, PENDING
+from bulkfetch.models import Failure, Job
+
+# Gives what a job may be published under, below the output folder.
+ClaimedNames = Callable[[Job], Sequence[str]]
+
+_FIND = "SELECT key, position, state, name, error FROM job WHERE account = ? AND id = ?"
+_INSERT = "INSERT INTO job (account, id, name, position) VALUES (?, ?, ?, ?)"
+_LIST_AGAIN = "UPDATE job SET position = ?, state = ?, name = ?, error = ? WHERE key = ?"
+_REFUSE = f"UPDATE job SET position = ?, name = ?, state = {FAILED}, error = ? WHERE key = ?"
+_CLAIMANT = """
+    SELECT job.key, job.position, job.id FROM claim JOIN job ON job.key = claim.job
+    WHERE claim.folded = ?
+"""
+_CLAIM = """
+    INSERT INTO claim (folded, job) VALUES (?, ?)
+    ON CONFLICT (folded) DO UPDATE SET job = excluded.job
+"""
+
+
+class Admitted(NamedTuple):
+    """What became of one account's share of an admitted batch, in jobs.
+
+    `failed_before` failed for good in an earlier run. Refused jobs are not counted here.
+    """
+
+    to_do: int = 0
+    already_done: int = 0
+    duplicates: int = 0
+    failed_before: int = 0
+
+
+class Refused(NamedTuple):
+    """A job that this list cannot have fetched beside the jobs before it, and why."""
+
+    job: Job
+    error: JobError
+
+
+@dataclass(slots=True)
+class Admission:
+    """What became of a batch: counts by account, and the jobs that were refused."""
+
+    accounts: dict[str, Admitted] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+
+
+class _Row(NamedTuple):
+    """What the journal knows of a job that is listed again."""
+
+    key: int
+    position: int
+    state: int
+    name: str | None
+    error: str | None
+
+
+def published_stem(job: Job) -> tuple[str, ...]:
+    """Return what a job claims where only its file is published."""
+    return (job.stem,)
+
+
+def state_when_listed(state: int, code: str | None, *, again: bool) -> int:
+    """Return the state of a known job that a new list names.
+
+    `code` is that of its last failure, None where it never failed. `again` asks for it even if it
+    is done or failed for good; a ZIP that is complete on disk is never asked for again.
+    """
+    if state in (PENDING, DOWNLOADED):
+        return state
+    if again:
+        return PENDING
+    if state in (DONE, KEPT):
+        return KEPT
+    return FAILED_BEFORE if code is not None and is_permanent(code) else PENDING
+
+
+def admit(
+    connection: sqlite3.Connection, jobs: Sequence[Job], first_position: int, names: ClaimedNames
+) -> Admission:
+    """Put a batch at the end of the list that began at `first_position`; within a transaction."""
+    admission = Admission()
+    counts: dict[str, Counter[str]] = {}
+    accounts: dict[str, int] = {}
+    start = next_position(connection)
+    for position, job in enumerate(jobs, start):
+        if job.account not in accounts:
+            accounts[job.account] = account_key(connection, job.account)
+            counts[job.account] = Counter()
+        try:
+            became = _admit(connection, job, accounts[job.account], position, first_position, names)
+        except JobError as error:
+            admission.refused.append(Refused(job, error))
+        else:
+            counts[job.account][became] += 1
+    connection.execute("UPDATE list SET next_position = ?", (start + len(jobs),))
+    admission.accounts = {name: Admitted(**counted) for name, counted in counts.items()}
+    return admission
+
+
+def _admit(
+    connection: sqlite3.Connection,
+    job: Job,
+    account: int,
+    position: int,
+    first_position: int,
+    names: ClaimedNames,
+) -> str:
+    """Admit one job and return the field of `Admitted` that counts it; raise why it is refused."""
+    found = connection.execute(_FIND, (account, job.id)).fetchone()
+    if found is None:
+        key = connection.execute(_INSERT, (account, job.id, job.name, position)).lastrowid
+        assert key is not None, "an insert gives a row its key"
+        row = _Row(key, position, PENDING, job.name, None)
+        state = PENDING
+    else:
+        row = _Row(*found)
+        if row.position >= first_position:
+            return _mentioned_again(job, row)
+        code = json.loads(row.error)["code"] if row.error else None
+        state = state_when_listed(row.state, code, again=job.again)
+        name = row.name if state == KEPT else job.name
+        connection.execute(_LIST_AGAIN, (position, state, name, row.error, row.key))
+    if state == KEPT:
+        job = Job(job.id, job.account, row.name)  # the name that its file has
+    conflict = _claim(connection, names(job), row.key, first_position)
+    if state == KEPT:
+        return "already_done"
+    if state == FAILED_BEFORE:
+        return "failed_before"
+    if conflict is not None:
+        text = json.dumps(failure_record(Failure.of(conflict)))
+        connection.execute(_REFUSE, (position, job.name, text, row.key))
+        raise conflict
+    return "to_do"
+
+
+def _mentioned_again(job: Job, row: _Row) -> str:
+    if job.name is not None and job.name != row.name and row.state not in (KEPT, DONE):
+        raise InvalidName(
+            f"the list has job {job.id} a second time, under another name: {job.name!a}",
+            hint="Give the job one name; its first mention is the one that counts.",
+        )
+    return "duplicates"
+
+
+def _claim(
+    connection: sqlite3.Connection, names: Sequence[str], key: int, first_position: int
+) -> PublishConflict | None:
+    """Claim names for a job, all or none; return the conflict with a job of the same list."""
+    folded = [same_file(name) for name in names]
+    for name in folded:
+        claimant = connection.execute(_CLAIMANT, (name,)).fetchone()
+        if claimant is not None and claimant[0] != key and claimant[1] >= first_position:
+            return PublishConflict(
+                f"job {claimant[2]} of the same list would be published under the same name",
+                hint="Give one of them another name.",
+            )
+    connection.executemany(_CLAIM, ((name, key) for name in folded))
+    return None
+
+
+def record_refused(
+    connection: sqlite3.Connection, refused: Sequence[tuple[Job, Failure]], first_position: int
+) -> None:
+    """Record jobs that cannot be asked for at all; what is done or in this list stays as it is."""
+    start = next_position(connection)
+    for position, (job, failure) in enumerate(refused, start):
+        account = account_key(connection, job.account)
+        found = connection.execute(_FIND, (account, job.id)).fetchone()
+        if found is None:
+            key = connection.execute(_INSERT, (account, job.id, job.name, position)).lastrowid
+        elif _Row(*found).state in (DONE, KEPT) or _Row(*found).position >= first_position:
+            continue
+        else:
+            key = _Row(*found).key
+        text = json.dumps(failure_record(failure))
+        connection.execute(_REFUSE, (position, job.name, text, key))
+    connection.execute("UPDATE list SET next_position = ?", (start + len(refused),))
+
+
+def next_position(connection: sqlite3.Connection) -> int:
+    """Return the position of the next job that is listed."""
+    (position,) = connection.execute("SELECT next_position FROM list").fetchone()
+    return int(position)
+
+
+def account_key(connection: sqlite3.Connection, name: str) -> int:
+    """Return the key of an account, known or new."""
+    connection.execute("INSERT OR IGNORE INTO account (name) VALUES (?)", (name,))
+    (key,) = connection.execute("SELECT key FROM account WHERE name = ?", (name,)).fetchone()
+    return int(key)
+
+
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """Return whether the journal has never heard of a job."""
+    return connection.execute("SELECT 1 FROM job LIMIT 1").fetchone() is None

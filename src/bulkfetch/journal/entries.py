@@ -1,0 +1,62 @@
+"""What goes into the journal and comes out of it: values only."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from bulkfetch.models import Job, Outcome, PublishedFile
+
+
+class Counts(NamedTuple):
+    """Where the jobs of this run's list stand. `pending` are all that have not ended.
+
+    `failed_before` failed for good in an earlier run; they are among the `failed`.
+    """
+
+    done: int = 0
+    failed: int = 0
+    pending: int = 0
+    skipped: int = 0
+    failed_before: int = 0
+
+
+class Entry(NamedTuple):
+    """A job to do, as `take` hands it out.
+
+    `key` is the job's number in this journal, the same in every run. "downloaded" means that its
+    whole ZIP is in staging or held here, `zip_bytes` long (None while pending). `attempts` counts
+    result requests over all earlier runs. `job.origin` is not kept.
+    """
+
+    key: int
+    job: Job
+    state: Literal["pending", "downloaded"]
+    attempts: int = 0
+    zip_bytes: int | None = None
+
+
+class Whole(NamedTuple):
+    """A job whose ZIP is complete: its size in bytes, and the requests that it took.
+
+    `zip` is all of it where the journal is to hold it, None where it is a file in staging.
+    """
+
+    entry: Entry
+    zip_bytes: int
+    attempts: int
+    zip: bytes | None = None
+
+
+class Ended(NamedTuple):
+    """A job that is done. `zip` is its archive where that was published beside its files."""
+
+    entry: Entry
+    outcome: Outcome
+    zip: PublishedFile | None = None
+
+
+class Owner(NamedTuple):
+    """The job that a published file is of: its key in this journal; and the file's size."""
+
+    key: int
+    bytes: int

@@ -1,0 +1,57 @@
+"""Which jobs cannot be asked for at all: the one check for every way in."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from bulkfetch.config.ids import shown
+from bulkfetch.errors import InvalidJobId, InvalidName, JobError, UnknownAccount
+from bulkfetch.filenames import unsafe_stem
+from bulkfetch.journal import Refused
+from bulkfetch.models import Job, is_job_id
+
+# What stands in an outcome for an account that was not named at all.
+NO_ACCOUNT = "(none)"
+
+
+def refusal(job: Job, accounts: Container[str]) -> Refused | None:
+    """Return why a job must not be asked for, None where it may be.
+
+    The job that comes with it is fit to be printed and recorded: what is malformed about it is
+    escaped and cut. `accounts` are the names that the settings know.
+    """
+    error = _problem(job, accounts)
+    if error is None:
+        return None
+    fit = Job(
+        job.id if _is_id(job.id) else _shown(job.id),
+        job.account if job.account in accounts else _shown(job.account or NO_ACCOUNT),
+        None,
+        job.origin,
+    )
+    return Refused(fit, error)
+
+
+def _problem(job: Job, accounts: Container[str]) -> JobError | None:
+    where = f"{job.origin}: " if job.origin else ""
+    if not _is_id(job.id):
+        return InvalidJobId(f"{where}{_shown(job.id)!r} is not a job id")
+    if not isinstance(job.account, str) or job.account not in accounts:
+        if not job.account:
+            return UnknownAccount(f"{where}the job names none of several accounts")
+        return UnknownAccount(f"{where}there is no account {_shown(job.account)!r}")
+    if job.name is None:
+        return None
+    if not isinstance(job.name, str):
+        return InvalidName(f"{where}the name is no text")
+    if (reason := unsafe_stem(job.name)) is not None:
+        return InvalidName(f"{where}the name {_shown(job.name)!r} {reason}")
+    return None
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and is_job_id(value)
+
+
+def _shown(value: object) -> str:
+    return shown(value if isinstance(value, str) else f"{type(value).__name__} {value!r}")

@@ -1,0 +1,176 @@
+"""Who gets a name: one owner for each published path, and no file of anybody else is replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.support.flow_clock import run_flow
+from tests.support.flows import Seen, ids, small, staged, watch
+
+from bulkfetch import Job
+from bulkfetch.sandbox import Sandbox
+
+ONE, TWO, THREE = ids(3)
+
+
+def _code(seen: Seen, job_id: str) -> str | None:
+    error = seen.by_id()[job_id].error
+    return error.code if error else None
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (Job(ONE, name="Leads"), Job(TWO, name="Leads")),
+        (Job(ONE, name="Leads"), Job(TWO, name="LEADS")),
+        (Job(ONE, name="Stra\u00dfe"), Job(TWO, name="STRASSE")),
+        (Job(ONE, name="caf\u00e9"), Job(TWO, name="cafe\u0301")),
+        (Job(ONE, name=TWO), Job(TWO)),
+        (Job(ONE), Job(TWO, name=ONE)),
+    ],
+    ids=["same", "case", "fold", "normal form", "name is an id", "id is a name"],
+)
+def test_the_second_job_of_a_name_fails(tmp_path: Path, first: Job, second: Job) -> None:
+    """Of two jobs in one list that would be one file, the second fails and costs no request.
+
+    It does so in each later run of the same list, too.
+    """
+    out = tmp_path / "out"
+
+    async def twice() -> list[Seen]:
+        async with Sandbox(small()) as sandbox:
+            return [await watch(sandbox, [first, second, THREE], out) for _ in range(2)]
+
+    for seen in run_flow(twice()):
+        told = seen.by_id()
+        assert told[ONE].status == told[THREE].status == "done"
+        assert (told[TWO].status, _code(seen, TWO)) == ("failed", "PUBLISH_CONFLICT")
+        assert TWO not in {arrival.job_id for arrival in seen.arrivals}
+        assert ONE in str(told[TWO].error)
+        assert (seen.report.failed, seen.report.ok) == (1, False)
+
+
+def test_the_first_mention_keeps_a_name_whoever_is_sooner(tmp_path: Path) -> None:
+    """It is the list's order that decides, not the order in which bodies come home."""
+    options = small(faults={ONE: ("INTERNAL_ERROR", "INTERNAL_ERROR")})
+    jobs = [Job(ONE, name="Leads"), Job(TWO, name="Leads")]
+    seen = run_flow(watch(options, jobs, tmp_path / "out"))
+    assert (seen.by_id()[ONE].status, _code(seen, TWO)) == ("done", "PUBLISH_CONFLICT")
+
+
+def test_one_id_in_two_accounts_is_one_file(tmp_path: Path) -> None:
+    """Two accounts with a job of the same id would publish one file: the second fails."""
+    jobs = [Job(ONE, "a"), Job(ONE, "b"), Job(TWO, "b", "Deals")]
+    seen = run_flow(watch(small(), jobs, tmp_path / "out", accounts={"a": {}, "b": {}}))
+    ends = [(each.job_id, each.account, each.status) for each in seen.outcomes]
+    assert sorted(ends) == [(ONE, "a", "done"), (ONE, "b", "failed"), (TWO, "b", "done")]
+
+
+def test_kept_zips_are_owned_too(tmp_path: Path) -> None:
+    """With keep_zip two jobs of one id under two names would leave one archive: refused."""
+    jobs = [Job(ONE, "a", "Leads"), Job(ONE, "b", "Deals")]
+    seen = run_flow(
+        watch(small(), jobs, tmp_path / "out", accounts={"a": {}, "b": {}}, keep_zip=True)
+    )
+    assert sorted(each.status for each in seen.outcomes) == ["done", "failed"]
+
+
+def test_one_id_under_two_names_is_refused(tmp_path: Path) -> None:
+    """The first name counts; the contradiction is a failure of its own, with the id."""
+    jobs: list[str | Job] = [
+        Job(ONE, name="Leads"),
+        TWO,
+        Job(ONE, name="Other", origin="a.csv:4"),
+    ]
+    seen = run_flow(watch(small(), jobs, tmp_path / "out"))
+    ends = [(each.job_id, each.status, each.error and each.error.code) for each in seen.outcomes]
+    assert sorted(ends, key=str) == sorted(
+        [(ONE, "done", None), (TWO, "done", None), (ONE, "failed", "INVALID_NAME")], key=str
+    )
+    assert (seen.report.done, seen.report.failed) == (2, 1)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        ".bulkfetch",
+        "Leads.csv",
+        f"{TWO}.csv",
+    }
+
+
+def test_a_later_list_takes_a_name_over(tmp_path: Path) -> None:
+    """A new id under an old name replaces the file; the older job says who superseded it."""
+    out = tmp_path / "out"
+
+    async def nights() -> list[Seen]:
+        async with Sandbox(small()) as sandbox:
+            first, second = [Job(ONE, name="Leads")], [Job(TWO, name="Leads")]
+            nights = [(first, set()), (second, set()), (first, {"Leads.csv"}), (second, set())]
+            return [await watch(sandbox, jobs, out, foreign=not_told) for jobs, not_told in nights]
+
+    seen = run_flow(nights())
+    old, new = seen[2].by_id()[ONE], seen[3].by_id()[TWO]
+    assert (old.status, old.skipped, old.superseded_by, old.files) == ("done", True, TWO, ())
+    assert (old.missing, seen[2].report.superseded, seen[2].report.missing) == (False, 1, 0)
+    assert (new.status, new.skipped, new.superseded_by) == ("done", True, None)
+    assert new.files == seen[1].by_id()[TWO].files
+    assert not seen[2].arrivals
+    assert not seen[3].arrivals
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_of_the_users_is_not_replaced(tmp_path: Path, overwrite: bool) -> None:
+    """A regular file that was there before is a conflict, unless it may be overwritten.
+
+    The archive is kept: once the way is free, the next run needs no request.
+    """
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "Deals.csv").write_bytes(b"mine\n")
+
+    async def runs() -> list[Seen]:
+        async with Sandbox(small()) as sandbox:
+            jobs = [Job(ONE, name="Deals")]
+            (out / "spare").mkdir()
+            foreign = set() if overwrite else {"Deals.csv"}
+            first = await watch(sandbox, jobs, out, foreign=foreign, overwrite=overwrite)
+            if overwrite:
+                return [first]
+            assert (out / "Deals.csv").read_bytes() == b"mine\n"
+            (out / "Deals.csv").rename(out / "spare" / "Deals.csv")
+            return [first, await watch(sandbox, jobs, out)]
+
+    seen = run_flow(runs())
+    if overwrite:
+        assert seen[0].by_id()[ONE].status == "done"
+        assert (out / "Deals.csv").read_bytes() != b"mine\n"
+        return
+    assert _code(seen[0], ONE) == "PUBLISH_CONFLICT"
+    assert (out / "spare" / "Deals.csv").read_bytes() == b"mine\n"
+    assert seen[1].by_id()[ONE].status == "done"
+    assert not seen[1].arrivals
+    assert staged(out) == []
+
+
+def test_a_published_file_that_was_changed_is_the_users(tmp_path: Path) -> None:
+    """A newer job does not replace what somebody has put in a published file's place."""
+    out = tmp_path / "out"
+
+    async def runs() -> Seen:
+        async with Sandbox(small()) as sandbox:
+            await watch(sandbox, [Job(ONE, name="Deals")], out)
+            (out / "Deals.csv").write_bytes(b"edited by hand\n")
+            return await watch(sandbox, [Job(TWO, name="Deals")], out, foreign={"Deals.csv"})
+
+    seen = run_flow(runs())
+    assert _code(seen, TWO) == "PUBLISH_CONFLICT"
+    assert (out / "Deals.csv").read_bytes() == b"edited by hand\n"
+
+
+def test_a_kept_zip_does_not_replace_a_file(tmp_path: Path) -> None:
+    """Neither does a kept archive replace one that bulkfetch did not publish."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / f"{ONE}.zip").write_bytes(b"mine")
+    seen = run_flow(watch(small(), [ONE], out, keep_zip=True))
+    assert _code(seen, ONE) == "PUBLISH_CONFLICT"
+    assert (out / f"{ONE}.zip").read_bytes() == b"mine"
+    assert sorted(path.name for path in out.iterdir()) == [".bulkfetch", f"{ONE}.zip"]
