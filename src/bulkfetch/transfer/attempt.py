@@ -30,6 +30,7 @@ class Attempt:
     suspend; it is spent on the first request. `partial` is what to resume,
     and after a failure what may be resumed next. `requests` counts what the server may have
     counted, `received` body bytes. `token` is what was sent, for redaction and renewal.
+    `connected` says whether the last request got a connection: without one nothing was sent.
     """
 
     permit: Permit | None = None
@@ -38,3 +39,4 @@ class Attempt:
     requests: int = 0
     received: int = 0
     token: Secret | None = None
+    connected: bool = False

@@ -154,6 +154,7 @@ class Door:
             read_bufsize=READ_BUFFER_BYTES,
             proxy=remote.proxy,
             timeout=self._timeout,
+            trace_request_ctx=attempt,
             middlewares=(gate(self._window, self._tokens, attempt, guards.headers_s),),
         )
         try:

@@ -46,7 +46,8 @@ def gate(
     `headers_s` bounds the time from the slot to the response head; the window's lease is longer.
     Raises ConnectFailed and TlsFailed (nothing was sent, the slot is free again), ConnectionLost,
     Stalled and BadResponse (the server may have counted the request), AccountError from `tokens`.
-    If cancelled: a slot that was taken is settled as an unknown outcome.
+    If cancelled: a slot that was taken is settled as an unknown outcome, as unused where there is
+    no connection yet.
     """
 
     async def middleware(
@@ -66,13 +67,20 @@ def gate(
         # Never in a variable: tools that report errors show those of every frame.
         request.headers[hdrs.AUTHORIZATION] = f"Zoho-oauthtoken {attempt.token.reveal()}"
         attempt.requests += 1
+        attempt.connected = False
         try:
             async with asyncio.timeout(headers_s - (boottime() - taken_at)):
                 response = await handler(request)
         except (aiohttp.ClientError, OSError, ValueError) as foreign:
             error, sent = _own(foreign, headers_s)
+            if sent and not attempt.connected and not isinstance(error, BadResponse):
+                error, sent = _unconnected(foreign, headers_s), False
         except BaseException:
-            permit.lost()
+            if attempt.connected:
+                permit.lost()
+            else:
+                attempt.requests -= 1
+                permit.unused()
             raise
         else:
             settle(permit, response)
@@ -124,6 +132,12 @@ def _own(foreign: Exception, headers_s: float) -> tuple[BulkfetchError, bool]:
             return ConnectionLost("the server closed the connection without an answer"), True
         case _:
             return ConnectionLost(_reason(foreign)), True
+
+
+def _unconnected(foreign: Exception, headers_s: float) -> ConnectFailed:
+    if isinstance(foreign, TimeoutError):
+        return ConnectFailed(f"no connection within {headers_s:g} s")
+    return ConnectFailed(_reason(foreign))
 
 
 def _reason(foreign: Exception) -> str:

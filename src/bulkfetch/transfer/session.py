@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
+from types import SimpleNamespace
 
 import aiohttp
 
-from bulkfetch.transfer.tls import client_context
+from bulkfetch.transfer.attempt import Attempt
+from bulkfetch.transfer.resolver import Resolver
+from bulkfetch.transfer.tls import shared_context
 
 # Servers commonly drop idle connections after 15 to 60 s. Ours go first: a request sent into a
 # connection that is just being closed is a lost request, and costs a slot.
 KEEP_ALIVE_S = 10.0
+# For who has no limits of his own.
+LOOKUP_S = 30.0
 
 
-def open_session(ca_file: Path | None = None) -> aiohttp.ClientSession:
+def open_session(
+    ca_file: Path | None = None, *, lookup_s: float = LOOKUP_S, secure: bool = True
+) -> aiohttp.ClientSession:
     """Make a session for result requests and token refreshes; to be closed by its user.
 
     The sockets' receive buffers are left to the kernel: set by hand, they would no longer grow with
     the distance of the server. `ca_file` adds authorities to the system's. Nothing is taken from
     the environment (`trust_env` would also send `.netrc` credentials), no cookie is kept, no time
-    limit holds for whole requests: bodies may be large.
+    limit holds for whole requests: bodies may be large. A name is looked up within `lookup_s`. The
+    authorities are read when they are first wanted, which takes tens of milliseconds: have
+    `shared_context` called in a thread before. Not `secure`: for http alone, they are not read.
 
     Raises OSError, ssl.SSLError for an unusable `ca_file`.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            ssl=client_context(ca_file),
+            ssl=shared_context(ca_file) if secure else _no_context(),
+            resolver=Resolver(lookup_s),
             limit=0,  # the lanes count the requests in flight
             keepalive_timeout=KEEP_ALIVE_S,
         ),
@@ -35,4 +46,25 @@ def open_session(ca_file: Path | None = None) -> aiohttp.ClientSession:
         timeout=aiohttp.ClientTimeout(total=None),
         trust_env=False,
         auto_decompress=False,
+        trace_configs=[_connections()],
     )
+
+
+def _connections() -> aiohttp.TraceConfig:
+    """Have each attempt know when it has got its connection: from then on it may be sent."""
+
+    async def connected(
+        session: aiohttp.ClientSession, context: SimpleNamespace, parameters: object
+    ) -> None:
+        if isinstance(context.trace_request_ctx, Attempt):
+            context.trace_request_ctx.connected = True
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_create_end.append(connected)
+    config.on_connection_reuseconn.append(connected)
+    return config
+
+
+def _no_context() -> ssl.SSLContext:
+    """Make a context that trusts nobody, for a session that is not to speak TLS."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -7,8 +7,10 @@ theirs. Everything else, checking of certificates and host names first, is the s
 
 from __future__ import annotations
 
+import os
 import ssl
 import sys
+import threading
 from pathlib import Path
 
 
@@ -34,6 +36,29 @@ class _BaringContext(ssl.SSLContext):
         assert isinstance(tls, BareTls)
         tls.incoming, tls.outgoing = incoming, outgoing
         return tls
+
+
+# What was read is kept for the process: tens of milliseconds, and the same each time.
+_contexts: dict[Path | None, tuple[object, ssl.SSLContext]] = {}
+_reading = threading.Lock()
+
+
+def shared_context(ca_file: Path | None = None) -> ssl.SSLContext:
+    """Return the process's `client_context`, made when it is first asked for; not to be changed.
+
+    A `ca_file` that has been replaced is read anew. Blocks for tens of milliseconds the first time:
+    call it in a thread. Raises OSError, ssl.SSLError for an unusable `ca_file`.
+    """
+    identity: list[object] = [os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")]
+    if ca_file is not None:
+        about = ca_file.stat()
+        identity += [about.st_ino, about.st_mtime_ns, about.st_size]
+    with _reading:
+        read, context = _contexts.get(ca_file, (None, None))
+        if context is None or read != identity:
+            context = client_context(ca_file)
+            _contexts[ca_file] = (identity, context)
+        return context
 
 
 def client_context(ca_file: Path | None = None) -> ssl.SSLContext:
