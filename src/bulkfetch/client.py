@@ -6,27 +6,33 @@ signal handler or ends the process.
 
 from __future__ import annotations
 
+import asyncio
 import os
+import warnings
+from collections import UserString
+from collections.abc import AsyncIterable, Coroutine, Iterable
 from contextlib import AsyncExitStack
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
-import anyio.abc
+import anyio.to_thread
 
 from bulkfetch.config import AccountSettings, Credentials, Settings, job_of
 from bulkfetch.config.hosts import server_key
 from bulkfetch.config.same_credentials import refuse_same_credentials
 from bulkfetch.disk import disk_error
 from bulkfetch.errors import ConfigError
-from bulkfetch.events import Emit, Event, Kind, ignore
+from bulkfetch.events import Emit, Event, Kind, harmless, ignore
 from bulkfetch.journal import Journal, OutputLock, published_stem
 from bulkfetch.models import Job, Report
+from bulkfetch.pipeline.handle import Run
 from bulkfetch.pipeline.outcomes import Conclude
 from bulkfetch.pipeline.places import STATE_DIR, Places
 from bulkfetch.pipeline.preflight import lacking_room, require_writable
-from bulkfetch.pipeline.run import Jobs, Parts, Run
+from bulkfetch.pipeline.run import Engine, Jobs, Parts
 from bulkfetch.readiness import require_usable, sandbox_options
 from bulkfetch.secret import Secret
 from bulkfetch.transfer.turn import Turn
@@ -52,42 +58,55 @@ class Client:
     """Brings results home into one output folder. An async context manager.
 
     Several clients may live side by side in one event loop, each with its own output folder; those
-    that share an account share its window. Entering takes the folder's lock.
+    that share an account share its window. Entering takes the folder's lock. A client may be
+    entered in one task and left in another, and used again after it was left; leaving it twice does
+    no harm. What it has under way is its own: cancelling the task that entered it ends nothing.
 
     Raises on entering: ConfigError (settings that cannot work; nothing was made or started),
-    OutputLocked, NotWritable, DiskFull.
+    OutputLocked, NotWritable, DiskFull; RuntimeError where it is open already.
     If cancelled: requests under way are dropped and their slots settled; what was complete stays in
     staging; nothing half-done is ever under a final name; the same list goes on later.
     """
 
+    # None: not open. Here, for one that could not be made.
+    _lock: OutputLock | None = None
+
     def __init__(self, settings: Settings, *, on_event: Emit = ignore) -> None:
         """Take settings as they are; `on_event` is called in the loop, and must not block.
+
+        An Exception that `on_event` raises is told once, to the logger `bulkfetch`, and changes
+        nothing; it is called again for the next event. Any other BaseException breaks the run off
+        and is raised where the run is iterated.
 
         Raises ConfigError where two accounts have the same credentials.
         """
         refuse_same_credentials(settings.accounts)
         self._settings = settings
-        self._emit = on_event
+        self._emit = harmless(on_event, self._break_off)
         # As the user gave it, for what is told before anything is asked.
         self._out = settings.out
         self._places = Places(settings.out.absolute(), os.fspath(settings.out))
         self._stack = AsyncExitStack()
-        self._tasks: anyio.abc.TaskGroup | None = None
-        self._run: Run | None = None
+        # The newest run's, and the tasks that do it and what is left of earlier ones. They are
+        # children of no task group, whose scope would tie the client to the task that entered it.
+        self._engine: Engine | None = None
+        self._working: set[asyncio.Task[None]] = set()
         self._lines: dict[str, Line] = {}
-        self._sessions: dict[Path | None, aiohttp.ClientSession] = {}
+        self._sessions: dict[tuple[Path | None, bool], aiohttp.ClientSession] = {}
         self._turn = Turn()
         self._sandbox_url: str | None = None
 
     async def __aenter__(self) -> Self:
+        if self._lock is not None:
+            raise RuntimeError("the client is open already")
         require_usable(self._settings)
         require_writable(self._out)
         try:
             self._places.prepare()
         except OSError as error:
             raise self._places.as_given(disk_error(error)) from error
-        self._stack.enter_context(OutputLock.take(self._out / STATE_DIR))
-        self._tasks = await anyio.create_task_group().__aenter__()
+        lock = await OutputLock.take_in_loop(self._out / STATE_DIR)
+        self._lock = self._stack.enter_context(lock)
         return self
 
     async def __aexit__(
@@ -96,34 +115,55 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        tasks, self._tasks = self._tasks, None
-        assert tasks is not None, "entered before it is left"
-        tasks.cancel_scope.cancel()
-        try:
-            # Not told of the caller's exception, which goes its way by itself: the group would
-            # wrap it into an ExceptionGroup.
-            await tasks.__aexit__(None, None, None)
-        finally:
-            if self._run is not None:
-                self._run.leave()
-            # After the tasks, whose resources these are, and to the end even if cancelled.
-            with anyio.CancelScope(shield=True):
-                await self._stack.aclose()
+        self._lock = None
+        if self._engine is not None:
+            self._engine.cancel()
+        # To the end even if cancelled, and the resources after the tasks that use them.
+        cut_short = None
+        with anyio.CancelScope(shield=True):
+            while self._working:
+                try:
+                    await asyncio.wait(self._working)
+                except asyncio.CancelledError as cancelled:
+                    cut_short = cancelled
+            self._lines.clear()
+            self._sessions.clear()
+            self._engine = self._sandbox_url = None
+            await self._stack.aclose()
+        if cut_short is not None:
+            raise cut_short
+
+    def __del__(self) -> None:
+        if self._lock is not None:
+            warnings.warn(f"{self!r} was never left", ResourceWarning, source=self, stacklevel=2)
+            self._lock.release()
+            for session in self._sessions.values():
+                session.detach()  # it would tell of itself as an error
 
     def fetch(self, jobs: Jobs, *, only_new: bool = False) -> Run:
         """Start to fetch a list, and give the run: iterate it for the outcomes.
 
-        `jobs` are ids or `Job`s, in any iterable or async iterable; a plain iterable is read in the
-        event loop. `only_new`: jobs that were done before, and those left pending at a stop, are in
-        the report's counts but not among the outcomes.
+        `jobs` are ids or `Job`s, in any iterable or async iterable; of a dict its keys count. A
+        plain iterable is read in the event loop, and what it raises is raised where the run is
+        iterated. `only_new`: jobs that were done before, and those left pending at a stop, are in
+        the report's counts but not among the outcomes. Keep the run for as long as it is wanted:
+        nobody can read one that nobody holds, so it ends (`Run`).
 
         Ids without an account belong to the only one, or the one named `default`.
-        Raises RuntimeError outside `async with`, or while another list is being fetched.
+        Raises TypeError for a text or one Job in place of a list; RuntimeError outside
+        `async with`, or while another list is being fetched by a run that somebody holds. After a
+        run that was left early the next list is taken at once, and begun when the rest of that run
+        has ended.
         """
-        if self._tasks is None:
+        _check_list(jobs)
+        if self._lock is None:
             raise RuntimeError("the client is not open: use `async with`")
-        if self._run is not None and not self._run.ended:
-            raise RuntimeError("the client is fetching another list")
+        previous = self._engine
+        if previous is not None and not (previous.ended or previous.abandoned):
+            raise RuntimeError(
+                "the client is fetching another list: iterate that run to its end, "
+                "or `await run.aclose()`"
+            )
         parts = Parts(
             open_journal=self._journal,
             open_traffic=self._traffic,
@@ -131,9 +171,23 @@ class Client:
             accounts=frozenset(account.name for account in self._settings.accounts),
             names=_names_with_zip if self._settings.keep_zip else published_stem,
         )
-        self._run = Run(jobs, self._places, parts, only_new=only_new)
-        self._tasks.start_soon(self._run.work)
-        return self._run
+        engine = Engine(jobs, self._places, parts, only_new=only_new, previous=previous)
+        self._engine = engine
+        working = asyncio.create_task(engine.work(), name="bulkfetch run")
+        self._working.add(working)
+        working.add_done_callback(self._worked)
+        # Also where it was cancelled before it could begin.
+        working.add_done_callback(lambda _: engine.leave())
+        return Run(engine)
+
+    def _worked(self, working: asyncio.Task[None]) -> None:
+        self._working.discard(working)
+        if not working.cancelled():
+            working.exception()  # told where the run is iterated
+
+    def _break_off(self, error: BaseException) -> None:
+        if self._engine is not None:
+            self._engine.break_off(error)
 
     async def _journal(self) -> Journal:
         # Named as the user named it, so that reported paths are.
@@ -142,9 +196,12 @@ class Client:
             self._emit(Event("note", journal.afresh))
         return journal
 
-    def _traffic(self, journal: Journal, leftovers: frozenset[str], conclude: Conclude) -> Traffic:
+    async def _traffic(
+        self, journal: Journal, leftovers: frozenset[str], conclude: Conclude
+    ) -> Traffic:
         # Imported here and below: a run that has nothing to fetch needs none of it, and starts at
-        # once.
+        # once. In a thread, since it takes tenths of a second.
+        await anyio.to_thread.run_sync(_import_rooms)
         from bulkfetch.archive import Limits
         from bulkfetch.pipeline.finish import Finishing
         from bulkfetch.pipeline.traffic import Traffic
@@ -191,7 +248,7 @@ class Client:
         from bulkfetch.zoho.tokens import token_source
 
         limits, name = self._settings.limits, account.name
-        session = await self._session(account.ca_file)
+        session = await self._session(account)
 
         def note(message: str) -> None:
             self._emit(Event("note", message, name))
@@ -239,16 +296,24 @@ class Client:
         door = Door(session, remote, window, tokens, guards, turn=self._turn)
         return Line(name, door, window, tokens, account.window.concurrency, limits.tries)
 
-    async def _session(self, ca_file: Path | None) -> aiohttp.ClientSession:
+    async def _session(self, account: AccountSettings) -> aiohttp.ClientSession:
         from bulkfetch.transfer.session import open_session
+        from bulkfetch.transfer.tls import shared_context
 
-        if ca_file not in self._sessions:
+        ca_file = account.ca_file
+        secure = ca_file is not None or _speaks_tls(account)
+        key = (ca_file, secure)
+        if key not in self._sessions:
             try:
-                session = open_session(ca_file)
+                if secure:
+                    await anyio.to_thread.run_sync(shared_context, ca_file)
+                session = open_session(
+                    ca_file, lookup_s=self._settings.limits.connect_s, secure=secure
+                )
             except OSError as error:
                 raise ConfigError(f"ca_file {ca_file} cannot be used: {error}") from None
-            self._sessions[ca_file] = await self._stack.enter_async_context(session)
-        return self._sessions[ca_file]
+            self._sessions[key] = await self._stack.enter_async_context(session)
+        return self._sessions[key]
 
     async def _sandbox(self) -> str:
         """Start the stand-in for Zoho, in a thread of its own; once. Gives its address."""
@@ -282,14 +347,53 @@ def account_key(account: AccountSettings, api_domain: str) -> str:
     return hashlib.sha256(f"{server_key(api_domain)}\0{identity}".encode()).hexdigest()
 
 
-async def fetch(jobs: Jobs, settings: Settings, *, on_event: Emit = ignore) -> Report:
-    """Fetch a list and report: the one-shot form of `Client`.
+def fetch(
+    jobs: Jobs, settings: Settings, *, on_event: Emit = ignore
+) -> Coroutine[Any, Any, Report]:
+    """Fetch a list and report, when awaited: the one-shot form of `Client`.
 
     Failures of jobs and accounts are in the report. Raises RunError where the whole run had to be
-    aborted. If cancelled: as `Client`.
+    aborted; TypeError, at the call, for a text or one Job in place of a list. If cancelled:
+    as `Client`.
     """
+    _check_list(jobs)
+    return _fetch(jobs, settings, on_event)
+
+
+async def _fetch(jobs: Jobs, settings: Settings, on_event: Emit) -> Report:
     async with Client(settings, on_event=on_event) as client:
         run = client.fetch(jobs, only_new=True)
         async for _ in run:
             pass
         return run.report
+
+
+def _check_list(jobs: object) -> None:
+    """Raise TypeError for what is no list of ids, or would be taken apart into something else."""
+    if isinstance(jobs, str | bytes | bytearray | memoryview | UserString):
+        advice = "put one id into a list, split a text of several"
+    elif isinstance(jobs, Job):
+        advice = "put it into a list"
+    elif isinstance(jobs, AsyncIterable | Iterable) or hasattr(jobs, "__getitem__"):
+        return
+    else:
+        advice = "give ids or Jobs in any iterable or async iterable"
+    # Not its value, which may be anything.
+    raise TypeError(f"a list of job ids is wanted, not {type(jobs).__name__}: {advice}")
+
+
+def _speaks_tls(account: AccountSettings) -> bool:
+    """Say whether any server that the account's requests may go to is spoken to over TLS."""
+    from bulkfetch.zoho.regions import servers
+
+    where = servers(account)
+    urls = [where.api_domain, where.accounts_url]
+    urls += [account.proxies.url_for(url) for url in urls if url is not None]
+    return any(url is not None and url.lower().startswith("https:") for url in urls)
+
+
+def _import_rooms() -> None:
+    """Import what only requests need."""
+    for room in ("archive", "pipeline.traffic", "transfer.door", "transfer.session", "window"):
+        import_module(f"bulkfetch.{room}")
+    import_module("bulkfetch.zoho.tokens")

@@ -5,6 +5,7 @@ Events are made for people and metrics. None of them ever holds a token, a heade
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -41,6 +42,53 @@ class Event:
 
 
 Emit = Callable[[Event], None]
+
+
+def harmless(emit: Emit, through: Callable[[BaseException], None]) -> Emit:
+    """Return `emit` made so that an Exception it raises costs nobody but itself.
+
+    The first one is told to the logger `bulkfetch`, with its traceback; `emit` goes on being
+    called. Any other BaseException is told to `through` and goes its way.
+    """
+    told = False
+
+    def call(event: Event) -> None:
+        nonlocal told
+        outer = sys.exception()
+        try:
+            emit(event)
+        except Exception as error:
+            if not told:
+                told = True
+                _cut(error, outer)
+                _tell(error)
+        except BaseException as error:
+            through(error)
+            raise
+
+    return call
+
+
+def _cut(error: BaseException, outer: BaseException | None) -> None:
+    """Take what was being handled when the callback was called off the end of its error's chain.
+
+    That is none of its business, and its frames are ours.
+    """
+    while error.__context__ is not None:
+        if error.__context__ is outer:
+            error.__context__ = None
+            return
+        error = error.__context__
+
+
+def _tell(error: Exception) -> None:
+    import logging  # late: a run in which nothing goes wrong needs none
+
+    logging.getLogger("bulkfetch").error(
+        "on_event raised %s; the run goes on, and this is said only once",
+        type(error).__name__,
+        exc_info=error,
+    )
 
 
 def ignore(event: Event) -> None:

@@ -10,6 +10,7 @@ from importlib import import_module
 import click
 
 from bulkfetch.cli import exits
+from bulkfetch.cli.memory import end_now
 from bulkfetch.cli.printer import Printer, StdoutGone
 from bulkfetch.cli.signals import raise_on_signals
 from bulkfetch.errors import BulkfetchError, ConfigError
@@ -68,6 +69,8 @@ def execute(arguments: Sequence[str] | None) -> int:
         status = _answered_for(printer, lambda: _command(printer, arguments))
         # The results still have to go out, and the last of them may fail to.
         flushed = _answered_for(printer, printer.close)
+    if printer.leaves_threads and arguments is None:
+        end_now(status or flushed)
     return status or flushed
 
 

@@ -28,13 +28,18 @@ from bulkfetch.pipeline.run import Run
 
 # How often progress is looked at: often enough for a countdown in seconds.
 _LOOK_S = 0.5
+# A run ends within eight seconds of the first signal, and at once after the second, unless the
+# system holds one of its threads: a disk that hangs does. So long after it no thread is waited for.
+_PATIENCE_S = 9.0
+_LAST_PATIENCE_S = 1.0
 
 
 @dataclass(slots=True)
 class Ending:
     """How a run ended. `report` is None where it never began; `error` is what broke it off.
 
-    `at_once` says that a second signal did. `told` are codes and sentences of accounts' ends that
+    `at_once` says that a second signal did; `hangs`, that threads were left at work which the
+    process must not wait for. `told` are codes and sentences of accounts' ends that
     the user has read already.
     """
 
@@ -42,6 +47,7 @@ class Ending:
     error: Exception | None = None
     stdout_gone: bool = False
     at_once: bool = False
+    hangs: bool = False
     told: set[tuple[str, str]] = field(default_factory=set)
 
     def has_told(self, failure: Failure) -> bool:
@@ -57,7 +63,7 @@ class Ending:
             return exits.INTERRUPTED
         if self.error is not None:
             return exits.ABORTED
-        if self.at_once or self.report is None:
+        if self.at_once or self.hangs or self.report is None:
             return exits.INTERRUPTED
         return exits.exit_status(self.report)
 
@@ -65,7 +71,7 @@ class Ending:
 def fetch_all(settings: Settings, jobs: Iterator[Job] | Feed, printer: Printer) -> Ending:
     """Fetch the list and say how it ended. Outcomes and news are told, the ending is not.
 
-    Errors are in the ending. Leaves no event loop and no thread at work behind.
+    Errors are in the ending. Leaves no event loop and no thread at work behind, unless `hangs`.
     """
     periods_s = {
         account.name: account.window.period_s + account.window.margin_s
@@ -74,12 +80,16 @@ def fetch_all(settings: Settings, jobs: Iterator[Job] | Feed, printer: Printer) 
     keep_big_blocks()
     with printer.screen(periods_s) as screen:
         fetching = Fetching(settings, printer, screen)
+        runner = asyncio.Runner()
         try:
-            asyncio.run(fetching.work(jobs))
+            runner.run(fetching.work(jobs))
         except asyncio.CancelledError:
             fetching.ending.at_once = True
         except Exception as error:
             fetching.ending.error = _inner(error)
+        finally:
+            if not fetching.ending.hangs:  # else its end would be waited for
+                runner.close()
     return fetching.ending
 
 
@@ -93,6 +103,7 @@ class Fetching:
         self._screen = screen
         self._run: Run | None = None
         self._task: asyncio.Task[None] | None = None
+        self._out_of_patience = asyncio.Event()
         self._stop_asked = False
         self._writes = True
 
@@ -101,17 +112,29 @@ class Fetching:
 
         If cancelled: as the client; the ending has the report all the same.
         """
-        self._task = asyncio.current_task()
+        self._task = asyncio.create_task(self._fetch(jobs))
+        waiting = asyncio.create_task(self._out_of_patience.wait())
         with stop_on_signals(asyncio.get_running_loop(), self._on_signal, self._on_second_signal):
-            try:
-                async with Client(self._settings, on_event=self.on_event) as client:
-                    self._run = client.fetch(jobs, only_new=not self._printer.json)
-                    if self._stop_asked:
-                        self._run.stop()
-                    await self._through(self._run)
-            finally:
-                if self._run is not None and self._run.ended:
-                    self.ending.report = self._run.report
+            await asyncio.wait([self._task, waiting], return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            if self._task.done():
+                await self._task
+                return
+        self.ending.hangs = True
+        if self._run is not None:
+            self.ending.report = self._run.so_far()
+        self._printer.warn("something does not end, perhaps the disk: stopped without it")
+
+    async def _fetch(self, jobs: Iterator[Job] | Feed) -> None:
+        try:
+            async with Client(self._settings, on_event=self.on_event) as client:
+                self._run = client.fetch(jobs, only_new=not self._printer.json)
+                if self._stop_asked:
+                    self._run.stop()
+                await self._through(self._run)
+        finally:
+            if self._run is not None and self._run.ended:
+                self.ending.report = self._run.report
 
     async def _through(self, run: Run) -> None:
         looking = asyncio.create_task(self._look(run))
@@ -175,11 +198,13 @@ class Fetching:
 
     def _on_signal(self, name: str) -> None:
         self._stop_asked = True
+        asyncio.get_running_loop().call_later(_PATIENCE_S, self._out_of_patience.set)
         self._printer.note(f"{name}: finishing what is under way; once more stops at once")
         if self._run is not None:
             self._run.stop()
 
     def _on_second_signal(self) -> None:
+        asyncio.get_running_loop().call_later(_LAST_PATIENCE_S, self._out_of_patience.set)
         if self._task is not None:
             self._task.cancel()
 

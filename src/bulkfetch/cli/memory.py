@@ -1,9 +1,11 @@
-"""How this process keeps memory: a matter of the program, not of the library."""
+"""How this process keeps memory, and how it ends: matters of the program, not of the library."""
 
 from __future__ import annotations
 
 import gc
+import os
 import sys
+from typing import NoReturn
 
 # glibc gives blocks of 128 KiB and more back to the system at once and maps them anew: pieces of
 # archives and bodies in such blocks cost a page fault for each 4 KiB (benchmarks/README.md). Blocks
@@ -30,6 +32,11 @@ def collect_rarely() -> None:
 def end_quickly() -> None:
     """Spare Python its last looks for cycles: an eighth of a short run. For a process that ends."""
     gc.freeze()
+
+
+def end_now(status: int) -> NoReturn:
+    """End the process without a look at its threads, which Python would wait for."""
+    os._exit(status)
 
 
 def keep_big_blocks() -> None:

@@ -53,6 +53,8 @@ class Printer:
         self.json = False
         self.verbosity = NORMAL
         self.shows_progress = True
+        # The process is to end without waiting for threads that hang.
+        self.leaves_threads = False
         self._outlet = Outlet(_STDOUT)
         self._screen: Screen | None = None
         self._shares_terminal = False

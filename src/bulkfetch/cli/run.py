@@ -78,8 +78,9 @@ def run(
         from bulkfetch.cli.fetching import fetch_all
 
         ending = fetch_all(settings, jobs, printer)
-    if ending.at_once:
+    if ending.at_once or ending.hangs:
         printer.hurry()
+    printer.leaves_threads = ending.hangs
     status = ending.exit_status
     if ending.report is not None and not ending.stdout_gone:
         printer.result(None, summary_record(ending.report, status))

@@ -122,10 +122,16 @@ class Journal:
         Raises JournalTooNew (nothing changed), JournalDamaged, NotWritable, DiskFull, OutputLocked
         (another program is in the file). If cancelled: what was opened is closed.
         """
-        with disk_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        fsync_dir(folder.parent)  # SQLite syncs the names in the folder, nobody else the folder's
-        before = traces.found(folder)
+
+        def make_folder() -> traces.Traces:
+            with disk_errors(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            fsync_dir(folder.parent)  # SQLite syncs the names in the folder, nobody the folder's
+            return traces.found(folder)
+
+        import anyio.to_thread  # late: who only reads a journal has no loop
+
+        before = await anyio.to_thread.run_sync(make_folder)
         writer = await Writer.start(folder / FILE_NAME)
         try:
             first_position = await writer.read(next_position)

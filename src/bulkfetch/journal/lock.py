@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -55,12 +56,30 @@ class OutputLock:
         Raises OutputLocked, naming the holder, having changed nothing; NotWritable or DiskFull
         where the folder or its file system gives no lock. Waits 0.06 s at most.
         """
+        return cls._take(folder, _TRIES)
+
+    @classmethod
+    async def take_in_loop(cls, folder: Path) -> OutputLock:
+        """Take the lock as `take` does, without holding up the event loop.
+
+        If cancelled: nothing is held.
+        """
+        import asyncio  # late: only a run has a loop
+
+        for _ in range(_TRIES - 1):
+            with suppress(OutputLocked):
+                return cls._take(folder, 1)
+            await asyncio.sleep(_PAUSE_S)
+        return cls._take(folder, 1)
+
+    @classmethod
+    def _take(cls, folder: Path, tries: int) -> OutputLock:
         path = folder / FILE_NAME
         with disk_errors(path):
             folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
             try:
-                if not _lock(descriptor, fcntl.LOCK_EX, tries=_TRIES):
+                if not _lock(descriptor, fcntl.LOCK_EX, tries=tries):
                     raise OutputLocked(f"{folder.parent} is held by {_read_holder(descriptor)}")
                 _write_holder(descriptor)
             except BaseException:

@@ -38,6 +38,7 @@ class Outcomes:
     async def put(self, outcome: Outcome) -> None:
         """Tell of an outcome; waits for the reader when too many wait already.
 
+        Raises anyio.BrokenResourceError where nobody will read it, also while it waits.
         If cancelled: it may not be told; the journal has it.
         """
         if outcome.status == "done" and not outcome.skipped:
@@ -63,11 +64,18 @@ class Outcomes:
         while True:
             try:
                 return self._reader.receive_nowait()
+            except anyio.ClosedResourceError:
+                raise anyio.EndOfStream from None
             except anyio.WouldBlock:
                 # Not receive(): it loses what it is given in the instant of a cancellation.
                 if self._news.is_set():
                     self._news = anyio.Event()
                 await self._news.wait()
+
+    def leave_unread(self) -> None:
+        """Say that nobody reads any more: who waits to tell waits no longer."""
+        self._reader.close()
+        self._news.set()
 
     def end(self) -> None:
         """There will be no more."""

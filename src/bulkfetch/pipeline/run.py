@@ -22,6 +22,7 @@ from bulkfetch.disk import disk_error
 from bulkfetch.errors import AccountError, RunError
 from bulkfetch.journal import ClaimedNames, Counts, Journal, Refused
 from bulkfetch.models import Failure, Job, Outcome, Report
+from bulkfetch.pipeline.handle import Run as Run  # a run's two sides are had from one place
 from bulkfetch.pipeline.outcomes import Conclude, Outcomes
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.progress import Progress
@@ -42,6 +43,8 @@ PAGE_JOBS = 2000
 # After a stop, what is under way has this long to end by itself. With two seconds to tidy up it
 # keeps the promise of ten.
 DRAIN_S = 8.0
+# After the reader has left: what came whole is kept, and the client is free within a second.
+ABANDONED_S = 0.5
 
 
 class Parts(NamedTuple):
@@ -54,22 +57,29 @@ class Parts(NamedTuple):
     """
 
     open_journal: Callable[[], Awaitable[Journal]]
-    open_traffic: Callable[[Journal, frozenset[str], Conclude], Traffic]
+    open_traffic: Callable[[Journal, frozenset[str], Conclude], Awaitable[Traffic]]
     as_job: Callable[[str], Job]
     accounts: frozenset[str]
     names: ClaimedNames
 
 
-class Run(AsyncIterator[Outcome]):
-    """A run under way: iterate it for the outcomes, in the order in which jobs end.
+class Engine:
+    """Does a run: gets one list of jobs into the journal, fetched, finished and told.
 
-    Every id of the list is answered for: done, failed, or, at the end of a run that was stopped or
-    could not go on, pending. `only_new`: those done before and those left pending are counted, but
-    not told one by one. `report` is there when the iteration has ended. A run that had to be
-    aborted as a whole ends the iteration with its RunError, after all that could be told.
+    `Run` is the caller's handle on it, and nothing in here refers to that: when the caller drops
+    it, nobody can read any more, and the engine is told to end (`abandon`). `previous` is the
+    engine that has to end first, None where there is none.
     """
 
-    def __init__(self, jobs: Jobs, places: Places, parts: Parts, *, only_new: bool = False) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        places: Places,
+        parts: Parts,
+        *,
+        only_new: bool = False,
+        previous: Engine | None = None,
+    ) -> None:
         self._jobs = jobs
         self._places = places
         self._parts = parts
@@ -82,7 +92,7 @@ class Run(AsyncIterator[Outcome]):
         self._list_read = False
         self._stopping = anyio.Event()
         self._aborted: RunError | None = None
-        self._crash: Exception | None = None
+        self._crash: BaseException | None = None
         self._unasked = 0
         self._missing = 0
         self._superseded = 0
@@ -91,20 +101,21 @@ class Run(AsyncIterator[Outcome]):
         self._leftovers: frozenset[str] = frozenset()
         self._outcomes = Outcomes()
         self._loading = anyio.CancelScope()
+        self._previous = previous
+        self._everything = anyio.CancelScope()
+        self._abandoned = anyio.Event()
+        self._over = anyio.Event()
 
     # --- for the reader --------------------------------------------------------------------------
 
-    def __aiter__(self) -> Run:
-        return self
-
-    async def __anext__(self) -> Outcome:
-        """Give the next outcome. If cancelled: nothing is lost, the run goes on."""
+    async def next(self) -> Outcome:
+        """Return the next outcome. If cancelled: nothing is lost, the run goes on."""
         try:
             return await self._outcomes.next()
         except anyio.EndOfStream:
-            if self._crash is not None:
+            if self._crash is not None and not self.abandoned:
                 raise self._crash from None
-            if self._aborted is not None:
+            if self._aborted is not None and not self.abandoned:
                 raise self._aborted from None
             raise StopAsyncIteration from None
 
@@ -127,9 +138,41 @@ class Run(AsyncIterator[Outcome]):
         """
         self._stopping.set()
 
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody reads any more."""
+        return self._abandoned.is_set()
+
+    def abandon(self) -> None:
+        """Ask for nothing more and end within a second: nobody reads any more."""
+        if not self._over.is_set():
+            self._abandoned.set()
+            self._outcomes.leave_unread()
+            self.stop()
+
+    def cancel(self) -> None:
+        """Drop everything under way; `wait_ended` says when that is done."""
+        self._everything.cancel()
+        if self._previous is not None:
+            self._previous.cancel()
+
+    def break_off(self, error: BaseException) -> None:
+        """Drop everything under way, and raise `error` where the run is iterated."""
+        self._crash = self._crash or error
+        self.cancel()
+
     def leave(self) -> None:
         """Have the iteration end, also of a run whose `work` was cancelled before it began."""
         self._outcomes.end()
+        self._over.set()
+
+    async def wait_ended(self) -> None:
+        """Return when nothing is under way any more. If cancelled: it ends all the same."""
+        await self._over.wait()
+
+    def so_far(self) -> Report:
+        """Return what the run has come to up to now."""
+        return self._report or self._sum_up()
 
     def progress(self) -> Progress:
         """Say where the run stands now; cheap, for a display."""
@@ -168,7 +211,21 @@ class Run(AsyncIterator[Outcome]):
         If cancelled: everything under way is dropped; the journal is right all the same.
         """
         try:
-            await self._all()
+            with self._everything:
+                if self._previous is not None:
+                    await self._previous.wait_ended()
+                    self._previous = None
+                await self._all()
+        except anyio.get_cancelled_exc_class():
+            # Not by `cancel`: somebody ends tasks that are not his. It must not look like the end.
+            self._crash = self._crash or RuntimeError("the run was cancelled from outside")
+            raise
+        except BaseException as error:
+            # Of the caller's iterable or callback; whoever iterates is told.
+            first = _first(error) if isinstance(error, BaseExceptionGroup) else error
+            self._crash = self._crash or first
+            if isinstance(first, KeyboardInterrupt | SystemExit):
+                raise
         finally:
             try:
                 # Cancelled or not: what the journal has been told is written down.
@@ -179,6 +236,8 @@ class Run(AsyncIterator[Outcome]):
                 self.leave()
 
     async def _all(self) -> None:
+        if self.abandoned:
+            return
         try:
             self._opened = await self._parts.open_journal()
             await self._clear_away()
@@ -191,7 +250,7 @@ class Run(AsyncIterator[Outcome]):
             # A mistake in here or in the caller's iterable: told where the run is iterated.
             self._crash = _first(group)
         try:
-            if self._opened is not None:
+            if self._opened is not None and not self.abandoned:
                 await self._tell_skipped()
                 if not self._only_new:
                     await self._answer_for_the_rest()
@@ -208,7 +267,7 @@ class Run(AsyncIterator[Outcome]):
     async def _clear_away(self) -> None:
         """Look at what dead runs left in staging, and remove what nobody needs any more."""
         needed = set()
-        for key in self._places.leftovers():
+        for key in await anyio.to_thread.run_sync(self._places.leftovers):
             account, _, job_id = key.rpartition(".")
             job = Job(job_id, account)
             if await self._journal.is_done(account, job_id):
@@ -249,7 +308,9 @@ class Run(AsyncIterator[Outcome]):
         self._loading.cancel()
         if self._traffic is not None:
             self._traffic.stop()
-        await anyio.sleep(DRAIN_S)
+        with anyio.move_on_after(DRAIN_S):
+            await self._abandoned.wait()
+            await anyio.sleep(ABANDONED_S)
         everything.cancel()
 
     async def _load(self, lanes: anyio.abc.TaskGroup, finishing: anyio.abc.TaskGroup) -> None:
@@ -269,7 +330,7 @@ class Run(AsyncIterator[Outcome]):
             await self._tell_refused(refused + admission.refused)
             for account, share in admission.accounts.items():
                 if share.to_do:
-                    await self._moving(finishing).more(account, lanes)
+                    await (await self._moving(finishing)).more(account, lanes)
 
         if isinstance(self._jobs, AsyncIterable):
             put, ready = anyio.create_memory_object_stream[str | Job](BATCH_JOBS)
@@ -284,10 +345,12 @@ class Run(AsyncIterator[Outcome]):
         self._list_read = True
         await self._tell_skipped()
 
-    def _moving(self, finishing: anyio.abc.TaskGroup) -> Traffic:
+    async def _moving(self, finishing: anyio.abc.TaskGroup) -> Traffic:
         """Give the traffic, set going if nothing was to be fetched up to now."""
         if self._traffic is None:
-            self._traffic = self._parts.open_traffic(self._journal, self._leftovers, self._conclude)
+            self._traffic = await self._parts.open_traffic(
+                self._journal, self._leftovers, self._conclude
+            )
             self._traffic.start(finishing)
         return self._traffic
 
@@ -307,7 +370,7 @@ class Run(AsyncIterator[Outcome]):
 
     async def _tell_skipped(self) -> None:
         """Look at what ended before and tell of it; goes on where a call was cut short."""
-        while True:
+        while not self.abandoned:
             while self._skipped:
                 await self._conclude(self._skipped[0])
                 self._skipped.popleft()
@@ -327,7 +390,7 @@ class Run(AsyncIterator[Outcome]):
             cause = self._aborted or self._ended(account)
             while True:
                 page, bookmark = await self._journal.pending(account, bookmark, PAGE_JOBS)
-                if not page:
+                if not page or self.abandoned:
                     break
                 for entry in page:
                     await self._conclude(

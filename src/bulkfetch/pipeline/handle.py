@@ -1,0 +1,96 @@
+"""The caller's handle on a run: what is iterated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from bulkfetch.models import Outcome, Report
+
+if TYPE_CHECKING:
+    from bulkfetch.pipeline.progress import Progress
+    from bulkfetch.pipeline.run import Engine
+
+
+class Run(AsyncIterator[Outcome]):
+    """A run under way: iterate it for the outcomes, in the order in which jobs end.
+
+    Every id of the list is answered for: done, failed, or, at the end of a run that was stopped or
+    could not go on, pending. `only_new`: those done before and those left pending are counted, but
+    not told one by one. `report` is there when the iteration has ended. A run that had to be
+    aborted as a whole ends the iteration with its RunError, after all that could be told.
+
+    A run lives as long as somebody holds it. Who leaves its loop early and keeps it may read on
+    later; meanwhile it goes on until 256 outcomes are unread, and the client takes no other list.
+    `aclose`, the end of `async with run`, or dropping it (as a loop does that is left early by
+    `break`, an exception or a cancellation, where nothing else refers to the run) ends it: nothing
+    more is asked, and the client is free within a second. Outcomes that were not read are in the
+    journal; the same list goes on later.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        """Use `Client.fetch`."""
+        self._engine = engine
+        self._loop = asyncio.get_running_loop()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        """Return the next outcome. If cancelled: nothing is lost, the run goes on."""
+        return await self._engine.next()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        # Perhaps in another thread: the collector runs where it likes.
+        if not self._engine.ended:
+            with suppress(RuntimeError):  # the loop is closed, and nothing is under way
+                self._loop.call_soon_threadsafe(self._engine.abandon)
+
+    @property
+    def report(self) -> Report:
+        """What the run came to. Raises RuntimeError before its end."""
+        return self._engine.report
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is a report."""
+        return self._engine.ended
+
+    def stop(self) -> None:
+        """Start no more requests, finish what is under way within some seconds, then end.
+
+        Outcomes are told as before, up to the last. May be called more than once, from the run's
+        event loop.
+        """
+        self._engine.stop()
+
+    async def aclose(self) -> None:
+        """End the run, and return when nothing of it is under way any more.
+
+        What can be finished in half a second is. May be called more than once; does nothing to a
+        run that has ended. If cancelled: the run ends all the same.
+        """
+        self._engine.abandon()
+        await self._engine.wait_ended()
+
+    def progress(self) -> Progress:
+        """Say where the run stands now; cheap, for a display."""
+        return self._engine.progress()
+
+    def so_far(self) -> Report:
+        """Return what the run has come to up to now: its report, once it has ended."""
+        return self._engine.so_far()
