@@ -73,8 +73,8 @@ def gate(
                 response = await handler(request)
         except (aiohttp.ClientError, OSError, ValueError) as foreign:
             error, sent = _own(foreign, headers_s)
-            if sent and not attempt.connected and not isinstance(error, BadResponse):
-                error, sent = _unconnected(foreign, headers_s), False
+            if isinstance(error, Stalled) and not attempt.connected:
+                error, sent = ConnectFailed(f"no connection within {headers_s:g} s"), False
         except BaseException:
             if attempt.connected:
                 permit.lost()
@@ -132,12 +132,6 @@ def _own(foreign: Exception, headers_s: float) -> tuple[BulkfetchError, bool]:
             return ConnectionLost("the server closed the connection without an answer"), True
         case _:
             return ConnectionLost(_reason(foreign)), True
-
-
-def _unconnected(foreign: Exception, headers_s: float) -> ConnectFailed:
-    if isinstance(foreign, TimeoutError):
-        return ConnectFailed(f"no connection within {headers_s:g} s")
-    return ConnectFailed(_reason(foreign))
 
 
 def _reason(foreign: Exception) -> str:
