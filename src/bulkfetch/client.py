@@ -99,12 +99,7 @@ class Client:
     async def __aenter__(self) -> Self:
         if self._lock is not None:
             raise RuntimeError("the client is open already")
-        require_usable(self._settings)
-        require_writable(self._out)
-        try:
-            self._places.prepare()
-        except OSError as error:
-            raise self._places.as_given(disk_error(error)) from error
+        await anyio.to_thread.run_sync(self._prepare)
         lock = await OutputLock.take_in_loop(self._out / STATE_DIR)
         self._lock = self._stack.enter_context(lock)
         return self
@@ -139,6 +134,15 @@ class Client:
             self._lock.release()
             for session in self._sessions.values():
                 session.detach()  # it would tell of itself as an error
+
+    def _prepare(self) -> None:
+        """Look at what shows before a run, and make its folders. In a thread: it may block."""
+        require_usable(self._settings)
+        require_writable(self._out)
+        try:
+            self._places.prepare()
+        except OSError as error:
+            raise self._places.as_given(disk_error(error)) from error
 
     def fetch(self, jobs: Jobs, *, only_new: bool = False) -> Run:
         """Start to fetch a list, and give the run: iterate it for the outcomes.
