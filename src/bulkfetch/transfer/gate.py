@@ -73,8 +73,8 @@ def gate(
                 response = await handler(request)
         except (aiohttp.ClientError, OSError, ValueError) as foreign:
             error, sent = _own(foreign, headers_s)
-            if isinstance(error, Stalled) and not attempt.connected:
-                error, sent = ConnectFailed(f"no connection within {headers_s:g} s"), False
+            if sent and not attempt.connected:
+                error, sent = _unconnected(error, headers_s), False
         except BaseException:
             if attempt.connected:
                 permit.lost()
@@ -132,6 +132,13 @@ def _own(foreign: Exception, headers_s: float) -> tuple[BulkfetchError, bool]:
             return ConnectionLost("the server closed the connection without an answer"), True
         case _:
             return ConnectionLost(_reason(foreign)), True
+
+
+def _unconnected(error: BulkfetchError, headers_s: float) -> ConnectFailed:
+    """Make the error for a request that got no connection; a proxy that is none gives none."""
+    if isinstance(error, Stalled):
+        return ConnectFailed(f"no connection within {headers_s:g} s")
+    return ConnectFailed(error.message)
 
 
 def _reason(foreign: Exception) -> str:
