@@ -67,8 +67,9 @@ def test_after_a_run(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
     status, out, _ = looked(capfd, "plan", settings, IDS[0], IDS[1], GONE, IDS[1], "--json")
     assert status == 0
     batch, plan = (json.loads(line) for line in out.splitlines())
-    assert (batch["first"], batch["last"], batch["start_s"]) == (1, 2, 0.0)
-    assert (plan["to_fetch"], plan["done"], plan["expiring"]) == (2, 1, 0)
+    assert (batch["first"], batch["last"], batch["start_s"]) == (1, 1, 0.0)
+    assert (plan["to_fetch"], plan["done"], plan["expiring"]) == (1, 1, 0)
+    assert plan["failed_before"] == 1
     assert tree(here.folder) == before
 
 
@@ -145,7 +146,7 @@ def test_plan_of_a_fresh_list(here: Program, capfd: pytest.CaptureFixture[str]) 
     assert lines[3].endswith("in 2 min 2 s")
     assert lines[4].startswith("the last one starts in 2 min 2 s, at ")
     assert lines[4].endswith("none will expire")
-    assert err == "warning: 1 job with a malformed id would fail without a request\n"
+    assert err == "warning: 1 job with a bad id, name or account would fail without a request\n"
     assert sorted(path.name for path in here.folder.iterdir()) == ["ids.txt", "jobs.toml"]
 
 

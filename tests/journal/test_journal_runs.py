@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from tests.support.journals import done, drain, failed, jobs, opened, skipped
 
-from bulkfetch.journal import Admitted, Counts, Journal, JournalReader, Whole
+from bulkfetch.journal import AccountCounts, Admitted, Counts, Journal, JournalReader, Whole
+from bulkfetch.journal.schema import STEPS, open_to_write
 from bulkfetch.models import Job
 
 pytestmark = pytest.mark.anyio
@@ -249,3 +250,25 @@ async def test_rest_leaves_one_file(tmp_path: Path) -> None:
         await journal.admit(jobs("1"))
         assert (tmp_path / ".bulkfetch/journal.db-wal").exists()
     assert [path.name for path in (tmp_path / ".bulkfetch").iterdir()] == ["journal.db"]
+
+
+async def test_a_journal_of_before_owners_learns_them(tmp_path: Path) -> None:
+    """Of two old jobs with one path the newer is its owner, the older is superseded by it."""
+    folder = tmp_path / ".bulkfetch"
+    folder.mkdir()
+    old = open_to_write(folder / "journal.db", STEPS[:2])
+    old.execute("INSERT INTO account VALUES (1, 'default')")
+    for key, path in ((1, "Leads.csv"), (2, "leads.csv"), (3, "3.csv")):
+        files = f'[{{"path": "{path}", "bytes": {key}, "sha256": null}}]'
+        old.execute(
+            "INSERT INTO job (key, account, id, position, state, files) VALUES (?, 1, ?, ?, 3, ?)",
+            (key, str(key), key, files),
+        )
+    old.close()
+    with JournalReader.open(folder) as reader:
+        assert [each.superseded_by for each in reader.outcomes()] == ["2", None, None]
+    async with opened(tmp_path) as journal:
+        owners = await journal.owners([str(tmp_path / name) for name in ("LEADS.csv", "3.csv")])
+        assert [tuple(owner) for owner in owners.values()] == [(2, 2), (3, 3)]
+    with JournalReader.open(folder) as reader:
+        assert reader.counts() == [AccountCounts("default", done=3, superseded=1)]

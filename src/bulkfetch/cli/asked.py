@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 import click
 
 from bulkfetch.cli.feed import Feed
+from bulkfetch.cli.recalled import recalled
 from bulkfetch.errors import ConfigError, RunError
 from bulkfetch.models import Job
 
@@ -38,7 +39,11 @@ _READ_BYTES = 256 * 1024
 
 
 class Asked(NamedTuple):
-    """The arguments that say what is to be fetched; None and () where not given."""
+    """The arguments that say what is to be fetched; None and () where not given.
+
+    `again` are ids, or "missing", that are fetched even if they were done; `failed` asks for all
+    jobs of the output folder that failed.
+    """
 
     settings_file: str
     ids: tuple[str, ...]
@@ -46,6 +51,13 @@ class Asked(NamedTuple):
     ids_column: str | None
     account: str | None
     out: str | None
+    again: tuple[str, ...] = ()
+    failed: bool = False
+
+    @property
+    def recalls(self) -> bool:
+        """Whether the journal is to say what is fetched, or part of it."""
+        return bool(self.again) or self.failed
 
 
 def list_options(command: F) -> F:
@@ -90,11 +102,16 @@ def list_options(command: F) -> F:
     return with_options  # type: ignore[return-value]
 
 
-def settings_of(asked: Asked, *, keep_zip: bool = False) -> Settings:
+def settings_of(asked: Asked, *, keep_zip: bool = False, overwrite: bool = False) -> Settings:
     """Load the settings that are asked for. Raises ConfigError."""
     from bulkfetch.config import load_settings
 
-    settings = load_settings(asked.settings_file, out=asked.out, keep_zip=keep_zip or None)
+    settings = load_settings(
+        asked.settings_file,
+        out=asked.out,
+        keep_zip=keep_zip or None,
+        overwrite=overwrite or None,
+    )
     if asked.account is None:
         return settings
     settings.account(asked.account)  # or there is no such account
@@ -111,6 +128,11 @@ def open_list(asked: Asked, settings: Settings) -> Iterator[Iterator[Job] | Feed
     """
     from bulkfetch.config import open_jobs
 
+    if asked.recalls and not asked.ids and not asked.lists:
+        with recalled(asked, settings) as jobs:
+            first = next(jobs, None)
+            yield None if first is None else chain([first], jobs)
+        return
     lists = asked.lists
     if not asked.ids and not lists and settings.ids_file is not None:
         lists = (str(settings.ids_file),)
@@ -126,8 +148,11 @@ def open_list(asked: Asked, settings: Settings) -> Iterator[Iterator[Job] | Feed
     @contextmanager
     def opened() -> Iterator[Iterator[Job]]:
         stdin = _stdin() if "-" in lists else None
-        with open_jobs(settings, asked.ids, asked.lists, asked.ids_column, stdin) as jobs:
-            yield _read(jobs, at_terminal)
+        with (
+            recalled(asked, settings) as before,
+            open_jobs(settings, asked.ids, asked.lists, asked.ids_column, stdin) as jobs,
+        ):
+            yield chain(before, _read(jobs, at_terminal))
 
     if not any(map(_may_block, lists)):
         with opened() as jobs:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection, Sequence
 
 from bulkfetch.cli import exits
-from bulkfetch.errors import BulkfetchError, JobError
+from bulkfetch.errors import is_permanent
 from bulkfetch.models import Report
 from bulkfetch.observe.text import jobs
 
@@ -32,26 +32,20 @@ def next_step(status: int, report: Report | None, command: str, *, stdin_list: b
         return f"to go on: {again}"
     codes = [failure.error.code for failure in report.failures if failure.error]
     passing = [code for code in codes if may_pass(code)]
-    if passing or report.failed > len(codes):  # of those that are not in the report who knows
+    failed = report.failed - report.failed_before
+    if passing or failed > len(codes):  # of those that are not in the report who knows
         return f"to try the failed ones again: {again}"
-    whose = "it" if report.failed == 1 else "each of them"
-    return (
-        f"{jobs(report.failed)} would fail the same way again: do first what the hint for {whose} "
-        "says"
-    )
+    if not failed:
+        return None
+    whose = "it" if failed == 1 else "each of them"
+    return f"{jobs(failed)} would fail the same way again: do first what the hint for {whose} says"
 
 
 def may_pass(code: str) -> bool:
     """Say whether a job that failed so may do better when the same is asked for later."""
     if code in _WANTS_AN_EDIT:
         return False
-    return not any(
-        getattr(kind, "permanent", False) for kind in _kinds(JobError) if kind.code == code
-    )
-
-
-def _kinds(root: type[BulkfetchError]) -> list[type[BulkfetchError]]:
-    return [root, *(kind for child in root.__subclasses__() for kind in _kinds(child))]
+    return not is_permanent(code)
 
 
 def this_command(ids: Collection[str] = ()) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from itertools import islice
@@ -16,8 +16,8 @@ from bulkfetch.cli.asked import Asked, list_options, open_list, settings_of
 from bulkfetch.cli.feed import Feed
 from bulkfetch.cli.printer import Printer
 from bulkfetch.config.settings import WindowSettings
-from bulkfetch.errors import ConfigError
-from bulkfetch.models import Job, is_job_id
+from bulkfetch.errors import ConfigError, is_permanent
+from bulkfetch.models import Job
 from bulkfetch.observe.outlook import KEPT_S, start_s, starts_within
 from bulkfetch.observe.text import duration, jobs
 
@@ -55,21 +55,22 @@ _EPILOG = exits.epilog(
 )
 
 
-# What need not be asked for: account and id -> "done" or "downloaded".
+# What need not be asked for: account and id -> "done", "downloaded" or "failed" (for good).
 States = dict[tuple[str, str], str]
 
 
 class AccountPlan(NamedTuple):
     """What is to be asked of one account: jobs by what is to do, its window, the schedule's ends.
 
-    `downloaded` need no request. `expiring` start when a day has passed. Times in seconds from now;
-    `last_start_s` is None where nothing is to be asked.
+    `downloaded` need no request, `failed_before` failed for good. `expiring` start when a day has
+    passed. Times in seconds from now; `last_start_s` is None where nothing is to be asked.
     """
 
     account: str
     to_fetch: int
     downloaded: int
     done: int
+    failed_before: int
     requests: int
     period_s: float
     last_start_s: float | None
@@ -88,7 +89,13 @@ class AccountPlan(NamedTuple):
 
 
 def account_plan(
-    account: str, to_fetch: int, downloaded: int, done: int, requests: int, period_s: float
+    account: str,
+    to_fetch: int,
+    downloaded: int,
+    done: int,
+    requests: int,
+    period_s: float,
+    failed_before: int = 0,
 ) -> AccountPlan:
     """Lay out the schedule of one account; `period_s` includes the window's margin."""
     in_time = starts_within(KEPT_S, requests, period_s)
@@ -97,6 +104,7 @@ def account_plan(
         to_fetch,
         downloaded,
         done,
+        failed_before,
         requests,
         period_s,
         start_s(to_fetch - 1, requests, period_s) if to_fetch else None,
@@ -115,7 +123,7 @@ def plan(printer: Printer, asked: Asked, as_json: bool) -> None:
     for warning in settings.warnings:
         printer.warn(warning)
     with open_list(asked, settings) as listed:
-        wanted, malformed = _read(listed)
+        wanted, malformed = _read(listed, {account.name for account in settings.accounts})
     states = _states(settings, wanted)
     now = time.time()
     plans = [_plan_of(settings, name, ids, states) for name, ids in sorted(wanted.items())]
@@ -126,19 +134,25 @@ def plan(printer: Printer, asked: Asked, as_json: bool) -> None:
         ids = _to_fetch(wanted[account.account], account, states)
         late += _tell_late(printer, account, ids, now)
     if malformed:
-        printer.warn(f"{jobs(malformed)} with a malformed id would fail without a request")
+        printer.warn(
+            f"{jobs(malformed)} with a bad id, name or account would fail without a request"
+        )
     _tell_all(printer, plans, malformed, late[:_SHOWN_LATE], now)
 
 
-def _read(listed: Iterator[Job] | Feed | None) -> tuple[dict[str, dict[str, None]], int]:
-    """Give the different ids of each account in the order of the list, and count the malformed.
+def _read(
+    listed: Iterator[Job] | Feed | None, accounts: Container[str]
+) -> tuple[dict[str, dict[str, None]], int]:
+    """Give the different ids of each account in the order of the list, and count the bad jobs.
 
     They are held in memory, some 150 bytes each.
     """
+    from bulkfetch.pipeline.refusal import refusal
+
     wanted: dict[str, dict[str, None]] = {}
     malformed = 0
     for job in listed.drain() if isinstance(listed, Feed) else listed or ():
-        if is_job_id(job.id):
+        if refusal(job, accounts) is None:
             wanted.setdefault(job.account, {})[job.id] = None
         else:
             malformed += 1
@@ -146,7 +160,7 @@ def _read(listed: Iterator[Job] | Feed | None) -> tuple[dict[str, dict[str, None
 
 
 def _states(settings: Settings, wanted: Mapping[str, Collection[str]]) -> States:
-    """Say which of the wanted jobs are done or downloaded already."""
+    """Say which of the wanted jobs are done, downloaded, or failed for good already."""
     from bulkfetch.journal import JournalReader
     from bulkfetch.pipeline.places import STATE_DIR
 
@@ -162,6 +176,8 @@ def _states(settings: Settings, wanted: Mapping[str, Collection[str]]) -> States
                     states[outcome.account, outcome.job_id] = "done"
                 elif outcome.status == "pending" and outcome.zip_bytes is not None:
                     states[outcome.account, outcome.job_id] = "downloaded"
+                elif outcome.error is not None and is_permanent(outcome.error.code):
+                    states[outcome.account, outcome.job_id] = "failed"
     return states
 
 
@@ -173,14 +189,16 @@ def _to_fetch(ids: Iterable[str], plan: AccountPlan, states: States) -> Iterator
 def _plan_of(settings: Settings, name: str, ids: Collection[str], states: States) -> AccountPlan:
     found = [state for (account, _), state in states.items() if account == name]
     done, downloaded = found.count("done"), found.count("downloaded")
+    failed_before = found.count("failed")
     window = settings.account(name).window
     return account_plan(
         name,
-        len(ids) - done - downloaded,
+        len(ids) - done - downloaded - failed_before,
         downloaded,
         done,
         window.requests,
         window.period_s + window.margin_s,
+        failed_before,
     )
 
 
@@ -190,6 +208,8 @@ def _tell(printer: Printer, account: AccountPlan, now: float) -> None:
         parts.append(f"{account.downloaded} only to unpack")
     if account.done:
         parts.append(f"{account.done} done before")
+    if account.failed_before:
+        parts.append(f"{account.failed_before} failed for good before")
     pace = f"{account.requests} in {duration(account.period_s)}"
     printer.result(f"account {account.account}: {', '.join(parts)}; {pace}", None)
     count = -(-account.to_fetch // account.requests)
@@ -241,6 +261,7 @@ def _tell_all(
         "to_fetch": sum(plan.to_fetch for plan in plans),
         "downloaded": sum(plan.downloaded for plan in plans),
         "done": sum(plan.done for plan in plans),
+        "failed_before": sum(plan.failed_before for plan in plans),
         "malformed": malformed,
         "expiring": sum(plan.expiring for plan in plans),
         "last_start_s": None,

@@ -19,6 +19,7 @@ from bulkfetch.observe.wording import (
     SHOWN_FAILURES,
     failure_lines,
     more_failures_line,
+    notes_on_skipped,
     summary_line,
 )
 
@@ -32,9 +33,13 @@ Examples:
   bulkfetch run jobs.toml --ids ids.txt --ids more.txt --out exports
   gunzip -c ids.csv.gz | bulkfetch run jobs.toml --ids - --ids-column "Job ID"
   bulkfetch run jobs.toml --json -q > results.jsonl
+  bulkfetch run jobs.toml --failed
+  bulkfetch run jobs.toml --again 554023000000568002 --again missing
 
 Fetch every result of a list, verify it, extract it and publish it in the output folder. What is
-done stays done: the same command goes on after any end.
+done stays done: the same command goes on after any end. What failed for good (an unknown id, no
+permission, a hostile archive) is not asked for again but with --failed or --again, which take ids,
+names and accounts from earlier runs; what failed for a passing cause is, after all fresh ids.
 
 stdout gets the path of each file as it is published, or with --json one object per job and a
 summary as the last line. When its reader goes away, the run finishes what is under way and stops.
@@ -44,7 +49,15 @@ The first Ctrl-C (or SIGTERM, SIGHUP) finishes what is under way, the second sto
 
 @click.command(help=_ABOUT, short_help="Fetch a list, or go on with it.", epilog=exits.EPILOG)
 @list_options
+@click.option("--failed", is_flag=True, help="Fetch what failed in the output folder.")
+@click.option(
+    "--again",
+    multiple=True,
+    metavar="ID|missing",
+    help="Fetch a job even if it is done, or all whose file is gone; repeatable.",
+)
 @click.option("--keep-zip", is_flag=True, help="Keep the ZIP archives beside their files.")
+@click.option("--overwrite", is_flag=True, help="Replace files that bulkfetch did not publish.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per job on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors on stderr.")
 @click.option("--no-progress", is_flag=True, help="No progress on stderr.")
@@ -53,7 +66,10 @@ The first Ctrl-C (or SIGTERM, SIGHUP) finishes what is under way, the second sto
 def run(
     printer: Printer,
     asked: Asked,
+    failed: bool,
+    again: tuple[str, ...],
     keep_zip: bool,
+    overwrite: bool,
     as_json: bool,
     quiet: bool,
     no_progress: bool,
@@ -65,7 +81,8 @@ def run(
     printer.json = as_json
     printer.verbosity = QUIET if quiet else verbose
     printer.shows_progress = not no_progress
-    settings = settings_of(asked, keep_zip=keep_zip)
+    asked = asked._replace(again=again, failed=failed)
+    settings = settings_of(asked, keep_zip=keep_zip, overwrite=overwrite)
     for warning in settings.warnings:
         printer.warn(warning)
     if "-" in asked.lists and os.isatty(0):
@@ -94,8 +111,11 @@ def _tell(printer: Printer, asked: Asked, ending: Ending, status: int) -> None:
         shown = report.failures[:SHOWN_FAILURES]
         for outcome in shown:
             printer.error(*failure_lines(outcome))
-        if report.failed > len(shown):
-            printer.note(more_failures_line(report.failed - len(shown)))
+        untold = report.failed - report.failed_before - len(shown)
+        if untold > 0:
+            printer.note(more_failures_line(untold))
+        for line in notes_on_skipped(report):
+            printer.note(line)
     if isinstance(error, BulkfetchError):
         printer.failure(error)
     elif error is not None:

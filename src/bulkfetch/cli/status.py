@@ -65,8 +65,9 @@ def status(printer: Printer, out: str, as_json: bool, check: bool) -> int:
 
 def _account_line(counts: AccountCounts) -> str:
     waiting = f", {counts.downloaded} downloaded and to be unpacked" if counts.downloaded else ""
+    replaced = f" ({counts.superseded} superseded by newer ones)" if counts.superseded else ""
     return (
-        f"account {counts.account}: {counts.done} done, {counts.failed} failed, "
+        f"account {counts.account}: {counts.done} done{replaced}, {counts.failed} failed, "
         f"{counts.pending} pending{waiting}"
     )
 

@@ -16,7 +16,7 @@ from bulkfetch.journal.admission import Admission, Admitted, ClaimedNames, Refus
 from bulkfetch.journal.entries import Counts, Ended, Entry, Owner, Whole
 from bulkfetch.journal.journal import Journal
 from bulkfetch.journal.lock import Holder, OutputLock
-from bulkfetch.journal.reader import AccountCounts, JournalReader
+from bulkfetch.journal.reader import AccountCounts, JournalReader, Known
 
 __all__ = [
     "AccountCounts",
@@ -29,6 +29,7 @@ __all__ = [
     "Holder",
     "Journal",
     "JournalReader",
+    "Known",
     "OutputLock",
     "Owner",
     "Refused",

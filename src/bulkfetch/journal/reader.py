@@ -32,7 +32,7 @@ from bulkfetch.journal.schema import (
     open_copy_to_read,
     open_to_read,
 )
-from bulkfetch.models import Outcome
+from bulkfetch.models import Job, Outcome
 
 # Rows a page: a few hundred KiB of memory, some milliseconds of a read lock.
 _PAGE = 500
@@ -52,6 +52,15 @@ _ALL = f"""
     SELECT {COLUMNS}, job.key FROM job CROSS JOIN account ON account.key = job.account
     WHERE job.key > ? ORDER BY job.key LIMIT {_PAGE}
 """
+_KNOWN = f"""
+    SELECT {COLUMNS}, job.name, job.key FROM job CROSS JOIN account ON account.key = job.account
+    WHERE job.key > ? AND job.key <= ? ORDER BY job.key LIMIT {_PAGE}
+"""
+_FIND = f"""
+    SELECT {COLUMNS}, job.name, job.key FROM account CROSS JOIN job ON job.account = account.key
+    WHERE job.id = ? ORDER BY job.key
+"""
+_LAST_KEY = "SELECT coalesce(max(key), 0) FROM job"
 _FAILED = f"""
     SELECT {COLUMNS}, position
     FROM job INDEXED BY job_failed CROSS JOIN account ON account.key = job.account
@@ -72,6 +81,13 @@ class AccountCounts(NamedTuple):
     failed: int = 0
     done: int = 0
     superseded: int = 0
+
+
+class Known(NamedTuple):
+    """A job as a list would name it, and what it has come to."""
+
+    job: Job
+    outcome: Outcome
 
 
 class JournalReader:
@@ -126,6 +142,26 @@ class JournalReader:
     def outcomes(self) -> Iterator[Outcome]:
         """Give every job in the order in which the journal first heard of them, lazily."""
         return self._pages(_ALL)
+
+    def known(self) -> Iterator[Known]:
+        """Give every job that was there at the beginning, with its name; lazily, as `outcomes`.
+
+        May be read while a run lists the same jobs again.
+        """
+        ((last,),) = self._query(_LAST_KEY, ()) or ((0,),)
+        bookmark = 0
+        while rows := self._query(_KNOWN, (bookmark, last)):
+            bookmark = rows[-1][-1]
+            yield from map(self._known, rows)
+
+    def find(self, job_id: str) -> list[Known]:
+        """Give the jobs of one id, one for each account that has it."""
+        return [self._known(row) for row in self._query(_FIND, (job_id,))]
+
+    def _known(self, row: Any) -> Known:
+        *columns, name, _ = row
+        outcome = self._outcomes.read(tuple(columns))
+        return Known(Job(outcome.job_id, outcome.account, name), outcome)
 
     def close(self) -> None:
         """Close the file; more calls do no harm."""

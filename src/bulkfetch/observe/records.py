@@ -27,6 +27,10 @@ def job_record(outcome: Outcome) -> Record:
     }
     if outcome.skipped:
         record["skipped"] = True
+    if outcome.missing:
+        record["missing"] = True
+    if outcome.superseded_by is not None:
+        record["superseded_by"] = outcome.superseded_by
     if outcome.quarantine is not None:
         record["quarantine"] = outcome.quarantine
     return record
@@ -52,6 +56,9 @@ def summary_record(report: Report, exit_status: int) -> Record:
         "failed": report.failed,
         "pending": report.pending,
         "skipped": report.skipped,
+        "missing": report.missing,
+        "superseded": report.superseded,
+        "failed_before": report.failed_before,
         "requests": report.requests,
         "zip_bytes": report.zip_bytes,
         "file_bytes": report.file_bytes,

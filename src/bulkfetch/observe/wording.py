@@ -74,6 +74,8 @@ def summary_line(report: Report) -> str:
         (report.failed, "failed"),
         (report.pending, "pending"),
         (report.skipped, "done before"),
+        (report.missing, "of these with their file gone or changed"),
+        (report.superseded, "of these superseded by a newer job"),
     ):
         if count:
             parts.append(f"{count} {word}")
@@ -82,6 +84,22 @@ def summary_line(report: Report) -> str:
     figures = f"{size(report.file_bytes)} of files from {size(report.zip_bytes)} of ZIPs"
     requests = f"{report.requests} request" + ("" if report.requests == 1 else "s")
     return f"{', '.join(parts)}; {figures}, {requests}, {duration(report.elapsed_s)}"
+
+
+def notes_on_skipped(report: Report) -> list[str]:
+    """Say of what was not asked for what can be done about it."""
+    lines = []
+    if report.failed_before:
+        lines.append(
+            f"{jobs(report.failed_before)} failed for good before and "
+            f"{'was' if report.failed_before == 1 else 'were'} not asked for; --failed asks again"
+        )
+    if report.missing:
+        lines.append(
+            f"{jobs(report.missing)} done before {'has' if report.missing == 1 else 'have'} no "
+            "such file any more; --again missing fetches what is gone"
+        )
+    return lines
 
 
 def more_failures_line(count: int) -> str:

@@ -1,0 +1,77 @@
+"""Jobs that the journal knows and the user wants once more: --failed, --again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bulkfetch.errors import ConfigError
+from bulkfetch.models import Job, is_job_id
+
+if TYPE_CHECKING:
+    from bulkfetch.cli.asked import Asked
+    from bulkfetch.config import Settings
+    from bulkfetch.journal import JournalReader, Known
+    from bulkfetch.pipeline.places import Places
+
+# The word for all done jobs whose file is gone or has another size.
+MISSING = "missing"
+# No request was ever possible: only their list can be put right.
+_NEVER_ASKED = frozenset({"INVALID_JOB_ID", "INVALID_NAME", "UNKNOWN_ACCOUNT"})
+
+
+@contextmanager
+def recalled(asked: Asked, settings: Settings) -> Iterator[Iterator[Job]]:
+    """Give the jobs that `asked.again` and `asked.failed` mean, under their names of before.
+
+    An id that the journal does not know is taken as one given by hand. Raises ConfigError for one
+    that is no id, and where no run has been in the output folder.
+    """
+    for text in asked.again:
+        if text != MISSING and not is_job_id(text):
+            raise ConfigError(
+                f"--again {text[:60]!a} is not a job id",
+                hint=f"Give a job id, or the word {MISSING!r}; repeat --again for several.",
+            )
+    with ExitStack() as stack:
+        jobs: Iterator[Job] = iter(())
+        if asked.recalls:
+            from bulkfetch.journal import JournalReader
+            from bulkfetch.pipeline.places import STATE_DIR
+
+            reader = stack.enter_context(JournalReader.open(settings.out / STATE_DIR))
+            jobs = _recalled(asked, settings, reader)
+        yield jobs
+
+
+def _recalled(asked: Asked, settings: Settings, reader: JournalReader) -> Iterator[Job]:
+    from bulkfetch.config import job_of
+    from bulkfetch.pipeline.places import Places
+
+    for text in asked.again:
+        if text == MISSING:
+            continue
+        found = [known.job for known in reader.find(text) if _is_wanted(asked, known)]
+        for job in found or [job_of(settings, text)]:
+            yield replace(job, again=True)
+    if not asked.failed and MISSING not in asked.again:
+        return
+    places = Places(settings.out.absolute(), str(settings.out))
+    for known in reader.known():
+        if _is_wanted(asked, known) and _is_due(asked, known, places):
+            yield replace(known.job, again=True)
+
+
+def _is_wanted(asked: Asked, known: Known) -> bool:
+    return asked.account is None or known.job.account == asked.account
+
+
+def _is_due(asked: Asked, known: Known, places: Places) -> bool:
+    from bulkfetch.pipeline.skipped import is_missing
+
+    outcome = known.outcome
+    if outcome.status == "failed":
+        return asked.failed and (outcome.error is None or outcome.error.code not in _NEVER_ASKED)
+    return outcome.status == "done" and MISSING in asked.again and is_missing(outcome, places)

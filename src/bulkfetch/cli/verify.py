@@ -1,0 +1,81 @@
+"""`bulkfetch verify`: is what was published still there, to the last byte?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bulkfetch.cli import exits
+from bulkfetch.cli.printer import Printer
+from bulkfetch.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bulkfetch.journal import JournalReader
+    from bulkfetch.models import Outcome
+
+_ABOUT = """\b
+Examples:
+  bulkfetch verify exports
+  bulkfetch verify exports 554023000000568002
+  bulkfetch verify exports --json | jq 'select(.ok == false) | .id'
+
+Compare each published file with what the journal says of it: that it is there, its size and its
+SHA-256. Files that a newer job has replaced are left out. Changes nothing and asks nothing of the
+network; `bulkfetch run JOBS.toml --again missing` fetches what is gone or has another size.
+"""
+
+_EPILOG = exits.epilog(
+    s0="every file is as it was published",
+    s1="files are gone, have changed or cannot be read",
+    s2="usage, or no run has written there",
+    s3="the journal cannot be read",
+    s130="interrupted, or stdout was closed",
+)
+
+
+@click.command(help=_ABOUT, short_help="Compare published files with the journal.", epilog=_EPILOG)
+@click.argument("out", metavar="OUT")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per file, and a summary.")
+@click.pass_obj
+def verify(printer: Printer, out: str, ids: tuple[str, ...], as_json: bool) -> int:
+    """Look at every published file, and give the exit status."""
+    from bulkfetch.journal import JournalReader
+    from bulkfetch.pipeline.places import STATE_DIR, Places
+    from bulkfetch.pipeline.verify import check
+
+    printer.json = as_json
+    places = Places(Path(out).absolute(), out)
+    files = bad = 0
+    with JournalReader.open(Path(out) / STATE_DIR) as reader:
+        for outcome in _published(reader, ids):
+            for file in outcome.files:
+                problem = check(places.absolute(file.path), file)
+                files += 1
+                bad += problem is not None
+                record = {
+                    "type": "file",
+                    "id": outcome.job_id,
+                    "account": outcome.account,
+                    "path": file.path,
+                    "ok": problem is None,
+                    "problem": problem.kind if problem else None,
+                }
+                printer.result(f"{file.path}: {problem.text}" if problem else None, record)
+    summary = {"type": "summary", "files": files, "bad": bad}
+    wrong = f"{bad} of them not as they were published" if bad else "all as they were published"
+    printer.result(f"{files} file{'' if files == 1 else 's'}, {wrong}", summary)
+    return exits.FAILED if bad else exits.DONE
+
+
+def _published(reader: JournalReader, ids: tuple[str, ...]) -> Iterator[Outcome]:
+    if not ids:
+        yield from (each for each in reader.outcomes() if each.status == "done")
+    for job_id in ids:
+        found = [known.outcome for known in reader.find(job_id)]
+        if not any(outcome.status == "done" for outcome in found):
+            raise ConfigError(f"job {job_id[:60]!a} is not done in this folder")
+        yield from (outcome for outcome in found if outcome.status == "done")
