@@ -1,8 +1,13 @@
 import json
 import re
+import shlex
 import signal
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import pytest
 from tests.support.programs import IDS, Program
 
 SECRET = "1000.hushhushhush"
@@ -36,6 +41,68 @@ def test_sandbox_serves_until_ctrl_c(program: Program) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 0
+
+
+@contextmanager
+def serving(program: Program, *options: str) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """A sandbox with --auth and jobs.toml for it; its line of JSON and the words of its command."""
+    process = program.start("sandbox", "--records", "5", "--auth", "--json", *options)
+    try:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        told = json.loads(process.stdout.readline())
+        text = b""
+        while b"and the command: " not in text:
+            text += process.stderr.readline()
+        [(settings, command)] = re.findall(
+            r"(?s)(  out = .*?)\nand the command: (.*)\n", text.decode()
+        )
+        (program.folder / "jobs.toml").write_text(settings)
+        yield told, shlex.split(command)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--client-id", "1000.A", "--client-secret", "bc", "--refresh-token", "1000.d"]],
+)
+def test_a_real_run_is_rehearsed(program: Program, options: list[str]) -> None:
+    """With --auth the command that it tells works as it stands, by client and refresh token."""
+    with serving(program, *options) as (told, words):
+        given = dict(word.split("=", 1) for word in words[:3])
+        for name, value in given.items():
+            assert told[name.removeprefix("ZOHO_").lower()] == value
+        if options:
+            assert list(given.values()) == options[1::2]
+        program.env |= given
+        assert words[3:5] == ["bulkfetch", "run"]
+        checked = program.run("check", "jobs.toml", "--online")
+        assert checked.status == 0
+        ended = program.run(*words[4:], "--json")
+        assert (ended.status, ended.records[-1]["done"]) == (0, 1)
+
+
+def test_a_rehearsal_goes_wrong_as_the_real_thing(program: Program) -> None:
+    """With --auth another secret, and a token that it did not give out, are refused."""
+    with serving(program) as (told, _):
+        good = {f"ZOHO_{name.upper()}": told[name] for name in told if name not in ("type", "url")}
+        for name in good:
+            program.env = good | {name: "wrong", "BULKFETCH_STATE_DIR": str(program.folder / name)}
+            ended = program.run("run", "jobs.toml", IDS[1], "--json")
+            assert (ended.status, ended.records[-1]["error"]["code"]) == (3, "TOKEN_REFUSED")
+        program.env = {"ZOHO_ACCESS_TOKEN": "made-up"}
+        ended = program.run("run", "jobs.toml", IDS[1], "--json")
+        assert (ended.status, ended.records[-1]["error"]["code"]) == (3, "INVALID_TOKEN")
+
+
+def test_credentials_want_auth(program: Program) -> None:
+    """Credentials without --auth would be taken for more than they are."""
+    ended = program.run("sandbox", "--client-id", "1000.A")
+    assert ended.status == 2
+    assert "--auth" in ended.err
 
 
 def test_port_in_use(program: Program) -> None:

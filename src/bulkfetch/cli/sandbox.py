@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,18 @@ Examples:
   bulkfetch sandbox
   bulkfetch sandbox --port 8080 --records 20000 --requests 10 --period 5
   bulkfetch sandbox --fault-share 0.3 --fault INTERNAL_ERROR --fault close_in_body
+  bulkfetch sandbox --auth
 
 Serve a local stand-in for Zoho CRM's Bulk Read until Ctrl-C. Any id has a result, made from the
-seed. It counts requests as strictly as Zoho and misbehaves as told. stdout gets its address, as a
-line of JSON with --json.
+seed. It counts requests as strictly as Zoho and misbehaves as told. With --auth tokens are given
+and refused as by Zoho, for a client and a refresh token that are made up and open nothing else.
+stdout gets its address, as a line of JSON with --json.
 """
+
+# Made up, in the form of Zoho's; a server on this machine alone knows them.
+_CLIENT_ID = "1000.SANDBOXCLIENT"
+_CLIENT_SECRET = "sandbox-client-secret"
+_REFRESH_TOKEN = "1000.sandbox.refresh"
 
 _EPILOG = """\b
 Exit status:
@@ -50,7 +58,10 @@ Exit status:
 @click.option("--records", type=click.IntRange(0), help="Of each CSV. Default: 200000.")
 @click.option("--columns", type=click.IntRange(1), help="Of each CSV. Default: 20.")
 @click.option("--seed", type=int, help="Another seed makes other records. Default: 0.")
-@click.option("--auth", is_flag=True, help="Take only tokens that it gave out.")
+@click.option("--auth", is_flag=True, help="Take only tokens that it gave out, for credentials.")
+@click.option("--client-id", metavar="ID", help="With --auth: the client's. Default: told.")
+@click.option("--client-secret", metavar="SECRET", help="With --auth: the client's. Default: told.")
+@click.option("--refresh-token", metavar="TOKEN", help="With --auth: the one. Default: told.")
 @click.option(
     "--bandwidth",
     "bandwidth_bytes_per_s",
@@ -79,14 +90,27 @@ def sandbox(
     faults: tuple[str, ...],
     fault_share: float,
     as_json: bool,
+    client_id: str | None,
+    client_secret: str | None,
+    refresh_token: str | None,
     **given: Any,
 ) -> int:
     """Serve until a signal comes."""
     import asyncio
 
-    from bulkfetch.sandbox import FaultRule, SandboxOptions
+    from bulkfetch.sandbox import AccountSpec, FaultRule, SandboxOptions
 
     printer.json = as_json
+    if not given["auth"] and (client_id or client_secret or refresh_token):
+        raise click.UsageError("--client-id, --client-secret and --refresh-token want --auth")
+    if given["auth"]:
+        given["accounts"] = {
+            "default": AccountSpec(
+                client_id=client_id or _CLIENT_ID,
+                client_secret=client_secret or _CLIENT_SECRET,
+                refresh_tokens=(refresh_token or _REFRESH_TOKEN,),
+            )
+        }
     options = {name: value for name, value in given.items() if value is not None}
     if faults:
         options["rules"] = (FaultRule(fault_share, faults),)
@@ -117,7 +141,8 @@ async def _serve(printer: Printer, options: SandboxOptions, port: int) -> None:
     loop = asyncio.get_running_loop()
     with stop_on_signals(loop, lambda _: stopped.set(), stopped.set):
         async with Sandbox(options, port=port) as served:
-            await printer.send(served.url, {"type": "sandbox", "url": served.url})
+            record = {"type": "sandbox", "url": served.url, **_credentials(options)}
+            await printer.send(served.url, record)
             printer.raw(_how_to(served.url, options))
             await stopped.wait()
 
@@ -129,7 +154,8 @@ def _how_to(url: str, options: SandboxOptions) -> str:
             "\n  [account.window]\n"
             f"  requests = {options.requests}\n  period_s = {options.period_s:g}\n"
         )
-    token = "anything" if not options.auth else "a-token-that-it-gave-out"
+    given = _credentials(options) or {"access_token": "anything"}
+    variables = " ".join(f"ZOHO_{name.upper()}={shlex.quote(v)}" for name, v in given.items())
     return f"""\
 Serving; Ctrl-C stops. A jobs.toml for it:
 
@@ -137,4 +163,16 @@ Serving; Ctrl-C stops. A jobs.toml for it:
   [account]
   api_domain = "{url}"
 {window}
-and the command: ZOHO_ACCESS_TOKEN={token} bulkfetch run jobs.toml 554023000000568002"""
+and the command: {variables} bulkfetch run jobs.toml 554023000000568002"""
+
+
+def _credentials(options: SandboxOptions) -> dict[str, str]:
+    """Give what its tokens are got with, by the names of the settings; nothing without --auth."""
+    if not options.auth:
+        return {}
+    [spec] = options.accounts.values()
+    return {
+        "client_id": spec.client_id or "",
+        "client_secret": spec.client_secret or "",
+        "refresh_token": spec.refresh_tokens[0],
+    }
