@@ -50,6 +50,8 @@ def harmless(emit: Emit, through: Callable[[BaseException], None]) -> Emit:
     The first one is told to the logger `bulkfetch`, with its traceback; `emit` goes on being
     called. Any other BaseException is told to `through` and goes its way.
     """
+    if emit is ignore:  # known by who would not make events for nobody
+        return emit
     told = False
 
     def call(event: Event) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import trustme
 from tests.support.accounts_server import AccountsServer, accounts_server
 from tests.support.fault_table import tls_server
+from tests.support.hung_system import built
 from tests.support.programs import Ended, Program
 from tests.support.recording_proxy import recording_proxy
 
@@ -155,6 +156,15 @@ def test_a_host_that_has_no_address(program: Program) -> None:
     text = 'api_domain = "https://no-such-host.invalid"'
     record = failing(program, text, "connection", "CONNECT_FAILED", ZOHO_ACCESS_TOKEN=SECRET)
     assert "no-such-host.invalid" in record["value"]
+
+
+def test_a_name_service_that_is_silent(program: Program, tmp_path: Path) -> None:
+    """A lookup that hangs is given up after connect_s, and does not keep the process."""
+    library = built(tmp_path)
+    text = 'api_domain = "https://crm.hung.example"\n[limits]\nconnect_s = 1'
+    env = {"LD_PRELOAD": str(library), "HANG_NAMES": "hung.example", "ZOHO_ACCESS_TOKEN": SECRET}
+    record = failing(program, text, "connection", "CONNECT_FAILED", **env)
+    assert "crm.hung.example" in record["value"]
 
 
 def test_a_server_that_does_not_speak_tls(program: Program, tmp_path: Path) -> None:

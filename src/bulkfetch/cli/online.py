@@ -53,7 +53,8 @@ async def _token(settings: Settings, account: AccountSettings, name: str) -> lis
     if way == "token":
         return [Finding(name, "the access token that is set; only a request shows if it is good")]
     notes: list[str] = []
-    async with open_session(account.ca_file) as session:
+    lookup_s = settings.limits.connect_s
+    async with open_session(account.ca_file, lookup_s=lookup_s) as session:
         try:
             tokens = token_source(
                 account, lambda: session, settings.state_dir, notes.append, anew=True

@@ -7,6 +7,8 @@ request is sent, so that nothing counts for any limit.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from base64 import b64encode
 from contextlib import suppress
@@ -15,7 +17,8 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from bulkfetch.errors import BulkfetchError, ConnectFailed, TlsFailed
-from bulkfetch.transfer.tls import client_context
+from bulkfetch.transfer.resolver import Resolver
+from bulkfetch.transfer.tls import shared_context
 from bulkfetch.zoho.replies import printable
 
 _PORTS = {"http": 80, "https": 443}
@@ -38,7 +41,8 @@ async def knock(url: str, proxy: str | None, ca_file: Path | None, within_s: flo
     failure: BulkfetchError
     try:
         async with asyncio.timeout(within_s):
-            return await _knock(urlsplit(url), urlsplit(proxy) if proxy else None, ca_file)
+            through = urlsplit(proxy) if proxy else None
+            return await _knock(urlsplit(url), through, ca_file, within_s)
     except BulkfetchError as error:
         failure = error
     except TimeoutError:
@@ -54,20 +58,14 @@ async def knock(url: str, proxy: str | None, ca_file: Path | None, within_s: flo
     raise failure
 
 
-async def _knock(there: SplitResult, proxy: SplitResult | None, ca_file: Path | None) -> Connected:
+async def _knock(
+    there: SplitResult, proxy: SplitResult | None, ca_file: Path | None, within_s: float
+) -> Connected:
     secure = there.scheme == "https"
-    context = client_context(ca_file) if secure else None
+    context = shared_context(ca_file) if secure else None
     first = proxy or there
     wraps = context if first.scheme == "https" else None
-    try:
-        reader, writer = await asyncio.open_connection(
-            first.hostname, _port(first), ssl=wraps, limit=_HEAD_BYTES
-        )
-    except ssl.SSLError:
-        raise
-    except OSError as foreign:
-        reason = printable(foreign.strerror or type(foreign).__name__, 200)
-        raise ConnectFailed(f"{_host(first)} cannot be reached: {reason}") from None
+    reader, writer = await _open(first, wraps, within_s)
     try:
         if proxy is not None and context is not None:
             await _ask_for_tunnel(reader, writer, there, proxy)
@@ -78,6 +76,39 @@ async def _knock(there: SplitResult, proxy: SplitResult | None, ca_file: Path | 
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
+
+
+async def _open(
+    there: SplitResult, context: ssl.SSLContext | None, within_s: float
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to the first address that takes a connection."""
+    host, port = there.hostname or "", _port(there)
+    failure = OSError("no address")
+    try:
+        # Not by the loop, whose lookups can neither be bounded nor left.
+        found = await Resolver(within_s).resolve(host, port, socket.AF_UNSPEC)
+    except OSError as foreign:
+        found, failure = [], foreign
+    for address in found:
+        try:
+            return await asyncio.open_connection(
+                address["host"],
+                port,
+                ssl=context,
+                server_hostname=host if context else None,
+                limit=_HEAD_BYTES,
+            )
+        except ssl.SSLError:
+            raise
+        except OSError as foreign:
+            failure = foreign
+    # Not asyncio's words, which name the call.
+    reason = failure.strerror if isinstance(failure, socket.gaierror) else None
+    if reason is None and failure.errno is not None:
+        reason = os.strerror(failure.errno)
+    raise ConnectFailed(
+        f"{_host(there)} cannot be reached: {printable(reason or str(failure), 200)}"
+    )
 
 
 async def _ask_for_tunnel(
