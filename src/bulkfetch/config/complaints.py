@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from bulkfetch.config.tables import Misfit
+from bulkfetch.config.misfit import Misfit
 from bulkfetch.config.toml_lines import Key
 from bulkfetch.errors import ConfigError
-
-_SECRET_WORDS = ("token", "secret", "password", "client_id", "credential")
 
 
 def complaint(found: Misfit, file: str, lines: Mapping[Key, int]) -> ConfigError:
@@ -17,16 +15,12 @@ def complaint(found: Misfit, file: str, lines: Mapping[Key, int]) -> ConfigError
     where = f" (line {line})" if line else ""
     key = key_text(found.path)
     if found.known is not None:
-        hint = _unknown_key_hint(str(found.path[-1]), found.known)
+        from bulkfetch.config.unknown_keys import unknown_key_hint  # late: few need it
+
+        hint = found.hint or unknown_key_hint(str(found.path[-1]), found.known)
         return ConfigError(f"{file}: unknown key {key}{where}", hint=hint)
-    return ConfigError(f"{file}: {key} {found.sentence}{where}", hint=found.hint)
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Give the known word most like `word`, None where none is like it."""
-    import difflib  # late: few starts have anything to complain of
-
-    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), None)
+    joint = "" if found.sentence.startswith(":") else " "
+    return ConfigError(f"{file}: {key}{joint}{found.sentence}{where}", hint=found.hint)
 
 
 def key_text(path: Iterable[str | int]) -> str:
@@ -40,21 +34,12 @@ def key_text(path: Iterable[str | int]) -> str:
     return text
 
 
-def _unknown_key_hint(key: str, known: Iterable[str]) -> str:
-    if (like := nearest(key, known)) is not None:
-        return f'did you mean "{like}"?'
-    if any(word in key.lower() for word in _SECRET_WORDS):
-        return (
-            "Secrets do not belong in this file: use the environment (ZOHO_ACCESS_TOKEN, or "
-            "ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET and ZOHO_REFRESH_TOKEN), secrets_file or "
-            "token_command."
-        )
-    return f"There is: {', '.join(sorted(known))}."
-
-
 def _line(path: Key, lines: Mapping[Key, int]) -> int | None:
-    """Find the nearest line for a key: its own, else that of the table it stands in."""
+    """Find the nearest line for a key: its own, that of what stands in it, else of its table's."""
     for length in range(len(path), 0, -1):
         if (line := lines.get(path[:length])) is not None:
+            return line
+        within = (line for key, line in lines.items() if key[:length] == path[:length])
+        if (line := next(within, None)) is not None:
             return line
     return None

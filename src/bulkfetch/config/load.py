@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bulkfetch.config.complaints import complaint, key_text, nearest
+from bulkfetch.config.complaints import complaint, key_text
 from bulkfetch.config.environment import FromEnvironment, read_environment
+from bulkfetch.config.misfit import Misfit
+from bulkfetch.config.nearest import nearest
 from bulkfetch.config.proxies import Proxies, explicit, from_environment
 from bulkfetch.config.proxies import variables as proxy_variables
 from bulkfetch.config.regions import REGIONS
@@ -22,12 +25,16 @@ from bulkfetch.config.settings import (
     Credentials,
     Settings,
     Tables,
+    exceeds_zoho,
 )
 from bulkfetch.config.state_dir import expand_home, state_dir
-from bulkfetch.config.tables import Misfit, build
+from bulkfetch.config.tables import build
 from bulkfetch.config.toml_lines import Key, key_lines
 from bulkfetch.errors import ConfigError
 from bulkfetch.filenames import same_file
+
+# Makes a complaint about the file.
+Tell = Callable[[Misfit], ConfigError]
 
 _MAX_TOML_BYTES = 64 * 1024**2  # some 700,000 [[jobs]]; longer lists belong into an ids_file
 
@@ -53,16 +60,18 @@ def load_settings(
     """
     env = os.environ if env is None else env
     source = None if path is None else Path(path)
+    if out is not None and not os.fspath(out).strip():
+        raise ConfigError("out should not be empty", hint='The working directory is ".".')
     text = "" if source is None else _read(source)
     tables, lines = _parse(text, str(source))
+    tell = partial(complaint, file=str(source), lines=lines)
     folder = Path() if source is None else source.parent
     origins = {key_text(key): f"{source}:{line}" for key, line in lines.items()}
     warnings: list[str] = []
 
     accounts = []
     for name, table, key in _account_tables(tables, str(source), lines):
-        where = f"{source}: {key_text(key)}"
-        account, found = _account(name, table, folder, env, where)
+        account, found = _account(name, table, folder, env, key, tell)
         warnings += [f"account {name}: {warning}" for warning in found.warnings]
         warnings += _overruled(name, table, found, key_text(key), origins)
         origins |= {f"{key_text(key)}.{setting}": said for setting, said in found.origins.items()}
@@ -74,13 +83,21 @@ def load_settings(
         accounts.append(account)
     refuse_same_credentials(accounts, str(source))
     _check_jobs(tables, accounts, str(source), lines)
+    if tables.sandbox is not None and not any(a.data_center == "sandbox" for a in accounts):
+        raise tell(
+            Misfit(
+                'is for an account with data_center = "sandbox", and there is none',
+                ("sandbox",),
+                hint='Set data_center = "sandbox" in [account], or take [sandbox] away.',
+            )
+        )
     if out is not None:
         origins["out"] = "--out"
     return Settings(
-        out=_under(folder, tables.out) if out is None else Path(out),
+        out=_under(folder, tables.out, ("out",), tell) if out is None else Path(out),
         accounts=tuple(accounts),
         limits=tables.limits,
-        ids_file=None if tables.ids_file is None else _under(folder, tables.ids_file),
+        ids_file=tables.ids_file and _under(folder, tables.ids_file, ("ids_file",), tell),
         ids_column=tables.ids_column,
         keep_zip=tables.keep_zip if keep_zip is None else keep_zip,
         overwrite=tables.overwrite if overwrite is None else overwrite,
@@ -112,7 +129,7 @@ def _read(path: Path) -> str:
 def _parse(text: str, file: str) -> tuple[Tables, dict[Key, int]]:
     try:
         document: dict[str, Any] = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: not TOML: {_without_values(error)}") from None
     lines = key_lines(text)
     try:
@@ -122,7 +139,9 @@ def _parse(text: str, file: str) -> tuple[Tables, dict[Key, int]]:
 
 
 def _without_values(error: Exception) -> str:
-    return str(error)[:200] if isinstance(error, tomllib.TOMLDecodeError) else "nested too deeply"
+    if isinstance(error, tomllib.TOMLDecodeError):
+        return str(error)[:200]
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
 
 
 def _account_tables(
@@ -136,21 +155,21 @@ def _account_tables(
         )
     if tables.accounts is not None:
         if not tables.accounts:
-            raise ConfigError(f"{file}: accounts is empty")
+            raise complaint(Misfit("is empty", ("accounts",)), file, lines)
         return [(name, table, ("accounts", name)) for name, table in tables.accounts.items()]
     return [("default", tables.account or AccountTable(), ("account",))]
 
 
 def _account(
-    name: str, table: AccountTable, folder: Path, env: Mapping[str, str], where: str
+    name: str, table: AccountTable, folder: Path, env: Mapping[str, str], key: Key, tell: Tell
 ) -> tuple[AccountSettings, FromEnvironment]:
     """Put an account together: the file's table, then the environment, which wins."""
     given = {field.name: getattr(table, field.name) for field in fields(table)}
     for name_ in ("secrets_file", "ca_file"):
         if given[name_] is not None:
-            given[name_] = _under(folder, given[name_])
+            given[name_] = _under(folder, given[name_], (*key, name_), tell)
     if (ca_file := given["ca_file"]) is not None and not ca_file.is_file():
-        raise ConfigError(f"{where}.ca_file: no such file: {ca_file}")
+        raise tell(Misfit(f": no such file: {ca_file}", (*key, "ca_file")))
     if table.data_center == "sandbox" and table.api_domain is None:
         # The stand-in has its own credentials: whatever the environment holds is not for it.
         nothing = FromEnvironment(Credentials(), None, None, {}, ())
@@ -158,23 +177,26 @@ def _account(
     secrets: Mapping[str, str] = {}
     warning = None
     if given["secrets_file"] is not None:
-        secrets, warning = read_secrets(given["secrets_file"])
-    found = read_environment(env, secrets, table.env_prefix, table.token_command is not None)
+        try:
+            secrets, warning = read_secrets(given["secrets_file"])
+        except Misfit as found:
+            raise tell(Misfit(found.sentence, (*key, "secrets_file"), hint=found.hint)) from None
+    found_ = read_environment(env, secrets, table.env_prefix, table.token_command is not None)
     if warning:
-        found = found._replace(warnings=(*found.warnings, warning))
-    for key, value in (("api_domain", found.api_domain), ("accounts_url", found.accounts_url)):
+        found_ = found_._replace(warnings=(*found_.warnings, warning))
+    for key_, value in (("api_domain", found_.api_domain), ("accounts_url", found_.accounts_url)):
         if value is not None:
-            given[key] = value
-    try:
-        account = AccountSettings(
-            name=name,
-            credentials=found.credentials,
-            proxies=_proxies(table, env),
-            **given,
-        )
-    except ValueError as error:
-        raise ConfigError(f"{where}.proxy {error}") from None
-    return account, found
+            given[key_] = value
+    account = AccountSettings(
+        name=name,
+        credentials=found_.credentials,
+        proxies=_proxies(table, env, key, tell),
+        **given,
+    )
+    if (excess := exceeds_zoho(account)) is not None:
+        setting, sentence, hint = excess
+        raise tell(Misfit(f": {sentence}", (*key, "window", setting), hint=hint))
+    return account, found_
 
 
 def _overruled(
@@ -194,30 +216,33 @@ def _overruled(
             )
 
 
-def _proxies(table: AccountTable, env: Mapping[str, str]) -> Proxies:
-    if table.proxy is not None:
+def _proxies(table: AccountTable, env: Mapping[str, str], key: Key, tell: Tell) -> Proxies:
+    if table.proxy is None:
+        return from_environment(env)
+    try:
         return explicit(table.proxy.reveal())
-    return from_environment(env)
+    except ValueError as error:
+        raise tell(Misfit(str(error), (*key, "proxy"))) from None
 
 
-def _under(folder: Path, path: Path) -> Path:
+def _under(folder: Path, path: Path, key: Key, tell: Tell) -> Path:
     """Give a path of the file as seen from the working directory; `~` is the user's home."""
     try:
         return folder / expand_home(path)
     except RuntimeError:
-        raise ConfigError(
-            f"{path}: no such home",
-            hint="Write the path without `~`, or set HOME.",
+        raise tell(
+            Misfit(f": {path}: no such home", key, hint="Write the path without `~`, or set HOME.")
         ) from None
 
 
 def _check_jobs(
     tables: Tables, accounts: list[AccountSettings], file: str, lines: Mapping[Key, int]
 ) -> None:
-    """Refuse [[jobs]] of unknown accounts, and two that would be published as one file."""
+    """Refuse [[jobs]] of unknown accounts, one with two names, and two with one name."""
     names = [account.name for account in accounts]
     default = names[0] if len(names) == 1 else "default" if "default" in names else None
     owners: dict[str, tuple[str, str, str]] = {}
+    named: dict[tuple[str, str], tuple[str | None, int]] = {}
     for index, job in enumerate(tables.jobs):
         line = lines.get(("jobs", index), 0)
         where = f"{file}: jobs[{index + 1}]" + (f" (line {line})" if line else "")
@@ -230,6 +255,13 @@ def _check_jobs(
                 f"{where}: unknown account {account[:64]!a}",
                 hint=f'did you mean "{like}"?' if like else f"There is: {', '.join(names)}.",
             )
+        before, named_in = named.setdefault((account, job.id), (job.name, line))
+        if before != job.name:
+            there = f"in line {named_in}" if named_in else "before"
+            raise ConfigError(
+                f"{where}: job {job.id} has {_name_text(job.name)}, {there} {_name_text(before)}",
+                hint="One result is published under one name: take one of the two tables away.",
+            )
         this = (account, job.id, job.stem)
         other = owners.setdefault(same_file(job.stem), this)
         if other != this:
@@ -237,3 +269,7 @@ def _check_jobs(
                 f"{where}: job {job.id} and job {other[1]} would both be published as {job.stem!a}",
                 hint="Give one of them another name.",
             )
+
+
+def _name_text(name: str | None) -> str:
+    return "no name" if name is None else f"the name {name!a}"

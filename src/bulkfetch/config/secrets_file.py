@@ -7,7 +7,7 @@ import re
 import stat
 from pathlib import Path
 
-from bulkfetch.errors import ConfigError
+from bulkfetch.config.misfit import Misfit
 
 _MAX_BYTES = 64 * 1024
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)", re.ASCII)
@@ -17,20 +17,20 @@ def read_secrets(path: Path) -> tuple[dict[str, str], str | None]:
     """Read `KEY=VALUE` lines ('#' comments, `export`, quotes around a value), and say who else may.
 
     The second value is a warning where group or others may read the file, else None. Raises
-    ConfigError where the file cannot be read or understood; no message repeats any of its text.
+    Misfit where the file cannot be read or understood; no message repeats any of its text.
     """
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             raw = file.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"secrets_file {path}: {error.strerror}") from None
+        raise Misfit(f": {path}: {error.strerror}") from None
     if len(raw) > _MAX_BYTES:
-        raise ConfigError(f"secrets_file {path}: larger than {_MAX_BYTES} bytes")
+        raise Misfit(f": {path}: larger than {_MAX_BYTES} bytes")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ConfigError(f"secrets_file {path}: not UTF-8") from None
+        raise Misfit(f": {path}: not UTF-8") from None
     values: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         line = line.strip()
@@ -38,7 +38,7 @@ def read_secrets(path: Path) -> tuple[dict[str, str], str | None]:
             continue
         match = _LINE.fullmatch(line)
         if match is None:
-            raise ConfigError(f"secrets_file {path}: line {number} is not KEY=VALUE")
+            raise Misfit(f": {path}: line {number} is not KEY=VALUE")
         values[match[1]] = _unquoted(match[2])
     return values, _warning(path, mode)
 

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from bulkfetch.config.hosts import is_loopback, server_url
+from bulkfetch.config.misfit import Misfit
 from bulkfetch.config.proxies import Proxies
 from bulkfetch.config.state_dir import state_dir as default_state_dir
-from bulkfetch.config.tables import Checked, Misfit, each, free, setting, table, tables
+from bulkfetch.config.tables import Checked, each, free, setting, table, tables
 from bulkfetch.config.values import (
     Check,
     flag,
@@ -90,6 +91,28 @@ def _stem(value: object) -> str:
     return text(value)
 
 
+def _jobs(value: object) -> tuple[JobEntry, ...]:
+    if isinstance(value, Mapping):
+        raise Misfit("should be a list of tables", hint="Write [[jobs]], in double brackets.")
+    if isinstance(value, str) or (isinstance(value, list) and any(map(_no_table, value))):
+        raise Misfit(
+            "should be a list of tables",
+            hint='Write [[jobs]] and below it id = "554023000000568002", each time; or put the ids '
+            "into a file and name it as ids_file.",
+        )
+    return each(table(JobEntry))(value)
+
+
+def _no_table(item: object) -> bool:
+    return not isinstance(item, Mapping | JobEntry)
+
+
+def _command(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise Misfit("should be a list", hint='Word by word: ["pass", "show", "zoho"].')
+    return each(_argument, least=1)(value)
+
+
 def _server(value: object) -> str:
     return server_url(text(value))
 
@@ -103,7 +126,13 @@ def _token_cache(value: object) -> bool | Literal["keyring"]:
 
 
 def _column(value: object) -> str | int:
-    return value if isinstance(value, str) else whole(1)(value)
+    if not isinstance(value, str):
+        return whole(1)(value)
+    if not value.strip():
+        raise ValueError("should be a column's title, or its number from 1")
+    if not value.strip("0"):
+        raise ValueError("should be at least 1")
+    return value
 
 
 def _proxies(value: object) -> Proxies:
@@ -112,7 +141,26 @@ def _proxies(value: object) -> Proxies:
     return value
 
 
-_data_center = cast(Check[DataCenter], one_of(*get_args(DataCenter)))
+# What else people call them: countries, and the ends of Zoho's own host names.
+_REGION_WORDS = {
+    "com": "us",
+    "usa": "us",
+    "america": "us",
+    "europe": "eu",
+    "de": "eu",
+    "india": "in",
+    "australia": "au",
+    "com.au": "au",
+    "japan": "jp",
+    "china": "cn",
+    "com.cn": "cn",
+    "canada": "ca",
+    "saudi": "sa",
+    "gb": "uk",
+    "united kingdom": "uk",
+    "uae": "ae",
+}
+_data_center = cast(Check[DataCenter], one_of(*get_args(DataCenter), also=_REGION_WORDS))
 _version = matching(r"v[0-9]{1,2}(\.[0-9]{1,2})?", "a version such as v8")
 _prefix = matching(r"[A-Za-z0-9_]*", "made of letters, digits and underscores")
 _argument = matching(r"[^\x00]+", "a text without NUL")
@@ -185,7 +233,7 @@ class AccountTable(Checked):
     accounts_url: str | None = setting(optional(_server), None)
     version: str = setting(_version, "v8")
     result_path: str = setting(_result_path, RESULT_PATH)
-    token_command: tuple[str, ...] | None = setting(optional(each(_argument, least=1)), None)
+    token_command: tuple[str, ...] | None = setting(optional(_command), None)
     token_cache: bool | Literal["keyring"] = setting(_token_cache, True)
     env_prefix: str = setting(_prefix, "")
     secrets_file: Path | None = setting(optional(path), None)
@@ -242,6 +290,22 @@ class AccountSettings(AccountTable):
         return replace(self, api_domain=base, accounts_url=base, credentials=credentials)
 
 
+def exceeds_zoho(account: AccountSettings) -> tuple[str, str, str] | None:
+    """Return which setting of a window is more than Zoho allows, why not, and a hint; None if none.
+
+    Faster than Zoho's may be asked no server but one on this machine.
+    """
+    window = account.window
+    if account.is_local or not window.exceeds_zoho:
+        return None
+    return (
+        "requests" if window.requests > ZOHO_REQUESTS else "period_s",
+        f"Zoho allows {ZOHO_REQUESTS} requests in {ZOHO_PERIOD_S:.0f} s; requests can only be "
+        "lower, period_s only longer",
+        "Only a server on this machine may be asked faster.",
+    )
+
+
 class Tables(Checked):
     """What jobs.toml may hold at top level."""
 
@@ -258,7 +322,7 @@ class Tables(Checked):
         optional(tables(AccountTable, _account_name)), None
     )
     limits: Limits = setting(table(Limits), Limits())
-    jobs: tuple[JobEntry, ...] = setting(each(table(JobEntry)), ())
+    jobs: tuple[JobEntry, ...] = setting(_jobs, ())
     sandbox: Mapping[str, Any] | None = setting(optional(free), None)
 
 
@@ -286,7 +350,7 @@ class Settings(Checked):
     # A file that bulkfetch did not publish may be replaced.
     overwrite: bool = setting(flag, False)
     sha256: bool = setting(flag, True)
-    jobs: tuple[JobEntry, ...] = setting(each(table(JobEntry)), ())
+    jobs: tuple[JobEntry, ...] = setting(_jobs, ())
     sandbox: tuple[tuple[str, Any], ...] = ()
     fallback_account: str | None = setting(optional(_account_name), None)
     state_dir: Path | None = field(
@@ -297,13 +361,11 @@ class Settings(Checked):
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        # Faster than Zoho's may be asked no server but one on this machine.
         for account in self.accounts:
-            if account.window.exceeds_zoho and not account.is_local:
+            if (excess := exceeds_zoho(account)) is not None:
+                setting_, sentence, hint = excess
                 raise ConfigError(
-                    f"account {account.name}: Zoho allows {ZOHO_REQUESTS} requests in "
-                    f"{ZOHO_PERIOD_S:.0f} s; requests can only be lower, period_s only longer",
-                    hint="Only a server on this machine may be asked faster.",
+                    f"account {account.name}: window.{setting_}: {sentence}", hint=hint
                 )
 
     def account(self, name: str) -> AccountSettings:

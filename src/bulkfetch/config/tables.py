@@ -11,33 +11,11 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field, fields
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
+from bulkfetch.config.misfit import Misfit
 from bulkfetch.config.values import Check
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Checked")
-
-
-class Misfit(ValueError):
-    """A value that does not fit.
-
-    `path` leads to it from where it was found, keys and places in lists (from 0). `known` are the
-    keys that there are, None unless the key itself is unknown.
-    """
-
-    def __init__(
-        self,
-        sentence: str,
-        path: tuple[str | int, ...] = (),
-        *,
-        known: tuple[str, ...] | None = None,
-        hint: str = "",
-    ) -> None:
-        super().__init__(f"{'.'.join(map(str, path))} {sentence}".strip())
-        self.sentence, self.path, self.known, self.hint = sentence, path, known, hint
-
-    def below(self, part: str | int) -> Misfit:
-        """Give the same as seen from one step above."""
-        return Misfit(self.sentence, (part, *self.path), known=self.known, hint=self.hint)
 
 
 def setting(check: Check[T], default: T) -> T:
@@ -102,6 +80,8 @@ def table(kind: type[C]) -> Check[C]:
     """Take a table of these fields, or the value made of one."""
 
     def check(value: object) -> C:
+        if isinstance(value, list):
+            raise Misfit("should be one table", hint="Write its heading with single brackets.")
         return value if isinstance(value, kind) else build(kind, value)
 
     return check

@@ -1,18 +1,21 @@
 """What a value of a setting must be.
 
 Each function here is a check, or makes one: it gives the value in its right form, or raises
-ValueError with a sentence about the key, such as "should be at least 1". No sentence repeats the
-value: it may be a secret in the wrong place. A checked value passes the same check again as it is.
+ValueError with a sentence about the key, such as "should be at least 1" (Misfit where there is a
+hint too). Neither repeats the value: it may be a secret in the wrong place. A checked value passes
+the same check again as it is.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from bulkfetch.config.misfit import Misfit
+from bulkfetch.config.nearest import nearest
 from bulkfetch.config.sizes import parse_size
 from bulkfetch.secret import Secret
 
@@ -30,7 +33,8 @@ def text(value: object) -> str:
 def flag(value: object) -> bool:
     """Take true and false alone."""
     if not isinstance(value, bool):
-        raise ValueError("should be true or false")
+        hint = "Write it in small letters and without quotes." if isinstance(value, str) else ""
+        raise Misfit("should be true or false", hint=hint)
     return value
 
 
@@ -39,7 +43,7 @@ def whole(least: int, most: int | None = None) -> Check[int]:
 
     def check(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError("should be a whole number")
+            raise Misfit("should be a whole number", hint=_number_hint(value))
         _bounded(value, least, most)
         return value
 
@@ -51,8 +55,8 @@ def number(least: float, most: float) -> Check[float]:
 
     def check(value: object) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise ValueError("should be a number")
-        if not math.isfinite(value):
+            raise Misfit("should be a number", hint=_number_hint(value))
+        if isinstance(value, float) and not math.isfinite(value):
             raise ValueError("should be a finite number")
         _bounded(value, least, most)
         return float(value)
@@ -87,6 +91,8 @@ def path(value: object) -> Path:
         raise ValueError("should be a path in quotes")
     if "\0" in str(value):
         raise ValueError("should be a path without NUL")
+    if not str(value).strip():
+        raise Misfit("should not be empty", hint='The folder itself is "."; or leave it out.')
     return Path(value)
 
 
@@ -95,12 +101,17 @@ def secret(value: object) -> Secret:
     return value if isinstance(value, Secret) else Secret(text(value))
 
 
-def one_of(*words: str) -> Check[str]:
-    """Take one of these."""
+def one_of(*words: str, also: Mapping[str, str] | None = None) -> Check[str]:
+    """Take one of these. `also` are other words for them, which the hint of a complaint knows."""
 
     def check(value: object) -> str:
         if not isinstance(value, str) or value not in words:
-            raise ValueError(f"should be one of {', '.join(map(repr, words))}")
+            plain = value.strip().lower() if isinstance(value, str) else ""
+            like = (also or {}).get(plain) or nearest(plain, words)
+            raise Misfit(
+                f"should be one of {', '.join(map(repr, words))}",
+                hint=f'did you mean "{like}"?' if like else "",
+            )
         return value
 
     return check
@@ -125,6 +136,12 @@ def optional(check: Check[T]) -> Check[T | None]:
         return None if value is None else check(value)
 
     return or_none
+
+
+def _number_hint(value: object) -> str:
+    if isinstance(value, str):
+        return "Write the number without quotes and unit."
+    return "Write it without a decimal point." if isinstance(value, float) else ""
 
 
 def _bounded(value: float, least: float, most: float | None) -> None:

@@ -1,0 +1,12 @@
+"""The word that was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word most like `word`, None where none is like it."""
+    import difflib  # late: few starts have anything to complain of
+
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), None)
