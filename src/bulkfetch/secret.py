@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import final
+
+# What may stand in a header or a form without being quoted; everything else is a slip of the hand
+# (a newline from `$(cat …)`, the header's own "Zoho-oauthtoken " in front).
+_SENDABLE = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
+
+
+def is_sendable(text: str) -> bool:
+    """Return whether a text can be sent as a token, or as another part of credentials."""
+    return _SENDABLE.fullmatch(text) is not None
 
 
 @final

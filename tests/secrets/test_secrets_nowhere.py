@@ -186,11 +186,12 @@ def test_no_public_object_shows_a_secret(tmp_path: Path) -> None:
 
 def test_a_proxy_that_cannot_be_used_keeps_its_password(tmp_path: Path) -> None:
     """Errors of a proxy name its host at most: nobody there, an unknown host, an odd address."""
-    for place in ("[::1", "127.0.0.1:99999", "127.0.0.1:x", "127.0.0.1:0", "a b"):
+    odd = ("[::1", "127.0.0.1:99999", "127.0.0.1:x", "127.0.0.1:0", "a b")
+    for place in (*odd, "proxy..invalid:1", "%zz:1", "-:1"):
         with pytest.raises(ValueError) as refused:  # noqa: PT011
             explicit(f"http://user:{PROXY_PASSWORD}@{place}")
         assert leaks("".join(traceback.format_exception(refused.value)).encode()) == []
-    places = ("127.0.0.1:9", "proxy.invalid:3128", "proxy..invalid:1", "%zz:1", "-:1")
+    places = ("127.0.0.1:9", "proxy.invalid:3128")
 
     async def main() -> str:
         texts = []

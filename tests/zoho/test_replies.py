@@ -193,6 +193,12 @@ def test_only_a_strong_validator_with_ranges_allows_resuming() -> None:
     assert read_head(200, offered, 0.0).resumable
     assert not read_head(200, offered | {"ETag": 'W/"abc"'}, 0.0).resumable
     assert not read_head(200, {"ETag": '"abc"'}, 0.0).resumable
+
+
+@pytest.mark.parametrize("etag", ['"\udcff"', '"é"', '"a\x00"', '"a\x01b"', '"a\tb"'])
+def test_a_validator_that_cannot_be_sent_back_is_none(etag: str) -> None:
+    """A request with it would never leave, and would be counted all the same."""
+    assert read_head(206, {"ETag": etag, "Accept-Ranges": "bytes"}, 0.0).validator is None
     assert not read_head(200, {"Accept-Ranges": "bytes"}, 0.0).resumable
 
 

@@ -3,12 +3,12 @@
 The only reader of either. Everything is checked before anything is asked; the answer is frozen.
 """
 
+from bulkfetch.config.checks import DataCenter
 from bulkfetch.config.ids import job_of, open_jobs
 from bulkfetch.config.load import load_settings
 from bulkfetch.config.settings import (
     AccountSettings,
     Credentials,
-    DataCenter,
     JobEntry,
     Limits,
     Settings,

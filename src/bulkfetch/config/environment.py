@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from bulkfetch.config.hosts import server_url
 from bulkfetch.config.settings import Credentials
 from bulkfetch.errors import ConfigError
-from bulkfetch.secret import Secret
+from bulkfetch.secret import Secret, is_sendable
 
-# What may stand in a header or a form without being quoted; everything else is a slip of the hand
-# (a newline from `$(cat …)`, the header's own "Zoho-oauthtoken " in front).
-_SECRET = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
 _QUOTES = "\"'`"
 
 
@@ -79,7 +75,7 @@ def read_environment(
 
 def _slip(value: str) -> str | None:
     """Say what is wrong with a secret, None where it may be one; never what it is."""
-    if _SECRET.fullmatch(value) is None:
+    if not is_sendable(value):
         return "holds spaces or unprintable characters"
     # A shell takes them away, a file of KEY=VALUE lines for docker or systemd may not.
     return "is in quotes" if value[0] in _QUOTES or value[-1] in _QUOTES else None

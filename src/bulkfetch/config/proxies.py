@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from bulkfetch.config.hosts import host_of, is_loopback
 from bulkfetch.errors import ConfigError
 from bulkfetch.secret import Secret
 
 _PROXY = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
+# With underscores, which proxies have where containers are named so.
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII | re.IGNORECASE)
+_SHOULD_BE = (
+    "should be a proxy's address such as http://proxy.example:3128, without a path; special "
+    "characters of a password are percent-encoded"
+)
 
 
 class Proxies(NamedTuple):
@@ -39,11 +46,11 @@ class Proxies(NamedTuple):
 def explicit(address: str) -> Proxies:
     """Use one proxy for everything but loopback; "" means none, whatever the environment says.
 
-    Raises ValueError for an address that is not http:// or https://.
+    Raises ValueError for an address that cannot be used; see `check_proxy`.
     """
     if not address:
         return Proxies()
-    _check(address)
+    check_proxy(address)
     return Proxies(https=Secret(address), http=Secret(address))
 
 
@@ -51,8 +58,10 @@ def from_environment(env: Mapping[str, str]) -> Proxies:
     """Read HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY as curl does.
 
     The lower-case name wins; HTTP_PROXY counts in lower case only, since a CGI server fills the
-    other one from a request header. Raises ConfigError for a proxy that cannot be used (socks):
-    going round it in silence would be worse.
+    other one from a request header. Hosts in NO_PROXY are divided by commas or blanks.
+
+    Raises ConfigError for a proxy that cannot be used (socks): going round it in silence would be
+    worse. The address is not told.
     """
     found: dict[str, Secret] = {}
     for scheme, name in variables(env).items():
@@ -60,7 +69,7 @@ def from_environment(env: Mapping[str, str]) -> Proxies:
         if "://" not in address:
             address = f"http://{address}"
         try:
-            _check(address)
+            check_proxy(address)
         except ValueError as error:
             raise ConfigError(
                 f"environment variable {name} {error}",
@@ -71,7 +80,7 @@ def from_environment(env: Mapping[str, str]) -> Proxies:
     return Proxies(
         https=found.get("https"),
         http=found.get("http"),
-        bypass=tuple(host.strip().lower() for host in bypass.split(",") if host.strip()),
+        bypass=tuple(bypass.replace(",", " ").lower().split()),
     )
 
 
@@ -88,13 +97,49 @@ def variables(env: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _check(address: str) -> None:
+def check_proxy(address: str) -> None:
+    """Raise ValueError where no request can be sent through a proxy of this address.
+
+    No character of it is in the message: it may hold a password. User name and password go into a
+    header (RFC 7617): percent-encoded as UTF-8 in the address, of Latin-1 once they are decoded,
+    without control characters; the user name without a colon.
+    """
     try:
-        usable = urlsplit(address).port != 0
+        parts = urlsplit(address)
+        usable = parts.port != 0 and _is_host(parts.hostname or "")
     except ValueError:
-        usable = False
-    if not usable or _PROXY.fullmatch(address) is None or not host_of(address):
-        raise ValueError("should be a proxy's address such as http://proxy.example:3128")
+        raise ValueError(_SHOULD_BE) from None
+    if not usable or _PROXY.fullmatch(address) is None:
+        raise ValueError(_SHOULD_BE)
+    if parts.path not in ("", "/") or "?" in address or "#" in address:
+        raise ValueError(_SHOULD_BE)
+    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    if not _can_be_sent(user) or ":" in unquote(user) or not _can_be_sent(password):
+        raise ValueError(
+            "has a user name or a password that no header can carry: characters outside Latin-1, "
+            "control characters or, in the user name, a colon"
+        )
+
+
+def _is_host(host: str) -> bool:
+    """Say whether a host, without brackets, can be looked up or connected to."""
+    if ":" in host:
+        try:
+            return ipaddress.IPv6Address(host).scope_id is None
+        except ValueError:
+            return False
+    labels = host.removesuffix(".").split(".")
+    return len(host) <= 253 and all(map(_LABEL.fullmatch, labels))
+
+
+def _can_be_sent(quoted: str) -> bool:
+    """Say whether a header can carry what this percent-encoded text stands for."""
+    try:
+        text = unquote_to_bytes(quoted).decode()
+        text.encode("latin-1")
+    except UnicodeError:
+        return False
+    return not any(unicodedata.category(char) == "Cc" for char in text)
 
 
 def _bypassed(url: str, bypass: tuple[str, ...]) -> bool:

@@ -9,40 +9,34 @@ cross a process boundary.
 from __future__ import annotations
 
 import os
-import re
-import string
 from collections.abc import Mapping
 from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal
 
+from bulkfetch.config import checks
+from bulkfetch.config.checks import DataCenter
 from bulkfetch.config.hosts import is_loopback, server_url
 from bulkfetch.config.misfit import Misfit
 from bulkfetch.config.proxies import Proxies
 from bulkfetch.config.state_dir import state_dir as default_state_dir
 from bulkfetch.config.tables import Checked, each, free, setting, table, tables
 from bulkfetch.config.values import (
-    Check,
     flag,
-    matching,
     number,
-    one_of,
     optional,
     path,
     seconds,
     secret,
+    sendable,
     size,
     size_or_zero,
     text,
     whole,
 )
 from bulkfetch.errors import ConfigError
-from bulkfetch.filenames import unsafe_stem
-from bulkfetch.models import is_job_id
 from bulkfetch.secret import Secret
-
-DataCenter = Literal["us", "eu", "in", "au", "jp", "cn", "ca", "sa", "uk", "ae", "sandbox"]
 
 # Zoho: "Only 10 requests for download are allowed for one-minute interval."
 ZOHO_REQUESTS = 10
@@ -50,45 +44,6 @@ ZOHO_PERIOD_S = 60.0
 # The download page documents this path without `bulk` once, in prose; its own sample, the other
 # endpoints and the SDK all have it. Hence the default, and hence a setting.
 RESULT_PATH = "/crm/bulk/{version}/read/{job_id}/result"
-
-
-def _result_path(value: object) -> str:
-    template = text(value)
-    # A path of "//host/…" or with a scheme would name another server when joined to the domain.
-    if re.fullmatch(r"/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@%/{}-]+", template, re.ASCII) is None:
-        raise ValueError("should be a path that begins with one slash")
-    try:
-        parts = [part[1:] for part in string.Formatter().parse(template) if part[1] is not None]
-    except ValueError:
-        parts = [("", "", None)]
-    plain = {("version", "", None), ("job_id", "", None)}
-    if not set(parts) <= plain or ("job_id", "", None) not in parts:
-        raise ValueError("should hold {job_id}, may hold {version}, and no other braces")
-    return template
-
-
-def _account_name(value: object) -> str:
-    name = text(value)
-    if len(name) > 64 or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name, re.ASCII) is None:
-        raise ValueError("should be 1 to 64 letters, digits, dots, dashes or underscores")
-    return name
-
-
-def _job_id(value: object) -> str:
-    if isinstance(value, int):
-        # As a number it has lost its leading zeros, and perhaps more.
-        raise Misfit(
-            "should be a text in quotes", hint='Put the id in quotes: id = "554023000000568002".'
-        )
-    if not is_job_id(text(value)):
-        raise ValueError("should be a job id: 1 to 20 digits such as 554023000000568002")
-    return text(value)
-
-
-def _stem(value: object) -> str:
-    if (reason := unsafe_stem(text(value))) is not None:
-        raise ValueError(f"cannot be a file's name: it {reason}")
-    return text(value)
 
 
 def _jobs(value: object) -> tuple[JobEntry, ...]:
@@ -105,65 +60,6 @@ def _jobs(value: object) -> tuple[JobEntry, ...]:
 
 def _no_table(item: object) -> bool:
     return not isinstance(item, Mapping | JobEntry)
-
-
-def _command(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        raise Misfit("should be a list", hint='Word by word: ["pass", "show", "zoho"].')
-    return each(_argument, least=1)(value)
-
-
-def _server(value: object) -> str:
-    return server_url(text(value))
-
-
-def _token_cache(value: object) -> bool | Literal["keyring"]:
-    if value == "keyring":
-        return "keyring"
-    if not isinstance(value, bool):
-        raise ValueError('should be true, false or "keyring"')
-    return value
-
-
-def _column(value: object) -> str | int:
-    if not isinstance(value, str):
-        return whole(1)(value)
-    if not value.strip():
-        raise ValueError("should be a column's title, or its number from 1")
-    if not value.strip("0"):
-        raise ValueError("should be at least 1")
-    return value
-
-
-def _proxies(value: object) -> Proxies:
-    if not isinstance(value, Proxies):
-        raise ValueError("should be Proxies")
-    return value
-
-
-# What else people call them: countries, and the ends of Zoho's own host names.
-_REGION_WORDS = {
-    "com": "us",
-    "usa": "us",
-    "america": "us",
-    "europe": "eu",
-    "de": "eu",
-    "india": "in",
-    "australia": "au",
-    "com.au": "au",
-    "japan": "jp",
-    "china": "cn",
-    "com.cn": "cn",
-    "canada": "ca",
-    "saudi": "sa",
-    "gb": "uk",
-    "united kingdom": "uk",
-    "uae": "ae",
-}
-_data_center = cast(Check[DataCenter], one_of(*get_args(DataCenter), also=_REGION_WORDS))
-_version = matching(r"v[0-9]{1,2}(\.[0-9]{1,2})?", "a version such as v8")
-_prefix = matching(r"[A-Za-z0-9_]*", "made of letters, digits and underscores")
-_argument = matching(r"[^\x00]+", "a text without NUL")
 
 
 class WindowSettings(Checked):
@@ -215,9 +111,9 @@ class Limits(Checked):
 class JobEntry(Checked):
     """One `[[jobs]]` table. `account` None: the one that there is."""
 
-    id: str = field(metadata={"check": _job_id})
+    id: str = field(metadata={"check": checks.job_id})
     account: str | None = setting(optional(text), None)
-    name: str | None = setting(optional(_stem), None)
+    name: str | None = setting(optional(checks.stem), None)
 
     @property
     def stem(self) -> str:
@@ -228,14 +124,14 @@ class JobEntry(Checked):
 class AccountTable(Checked):
     """What `[account]` and `[accounts.NAME]` may hold."""
 
-    data_center: DataCenter | None = setting(optional(_data_center), None)
-    api_domain: str | None = setting(optional(_server), None)
-    accounts_url: str | None = setting(optional(_server), None)
-    version: str = setting(_version, "v8")
-    result_path: str = setting(_result_path, RESULT_PATH)
-    token_command: tuple[str, ...] | None = setting(optional(_command), None)
-    token_cache: bool | Literal["keyring"] = setting(_token_cache, True)
-    env_prefix: str = setting(_prefix, "")
+    data_center: DataCenter | None = setting(optional(checks.data_center), None)
+    api_domain: str | None = setting(optional(checks.server), None)
+    accounts_url: str | None = setting(optional(checks.server), None)
+    version: str = setting(checks.version, "v8")
+    result_path: str = setting(checks.result_path, RESULT_PATH)
+    token_command: tuple[str, ...] | None = setting(optional(checks.command), None)
+    token_cache: bool | Literal["keyring"] = setting(checks.token_cache, True)
+    env_prefix: str = setting(checks.prefix, "")
     secrets_file: Path | None = setting(optional(path), None)
     ca_file: Path | None = setting(optional(path), None)
     proxy: Secret | None = setting(optional(secret), None)
@@ -245,10 +141,10 @@ class AccountTable(Checked):
 class Credentials(Checked):
     """What a token is got with; all from the environment or a secrets file, None where not set."""
 
-    access_token: Secret | None = setting(optional(secret), None)
-    client_id: Secret | None = setting(optional(secret), None)
-    client_secret: Secret | None = setting(optional(secret), None)
-    refresh_token: Secret | None = setting(optional(secret), None)
+    access_token: Secret | None = setting(optional(sendable), None)
+    client_id: Secret | None = setting(optional(sendable), None)
+    client_secret: Secret | None = setting(optional(sendable), None)
+    refresh_token: Secret | None = setting(optional(sendable), None)
 
     @property
     def can_refresh(self) -> bool:
@@ -263,9 +159,9 @@ class AccountSettings(AccountTable):
     `proxies` are the explicit `proxy` or the environment's.
     """
 
-    name: str = setting(_account_name, "default")
+    name: str = setting(checks.account_name, "default")
     credentials: Credentials = setting(table(Credentials), Credentials())
-    proxies: Proxies = setting(_proxies, Proxies())
+    proxies: Proxies = setting(checks.proxies, Proxies())
 
     @property
     def is_sandbox(self) -> bool:
@@ -311,7 +207,7 @@ class Tables(Checked):
 
     out: Path = setting(path, Path("exports"))
     ids_file: Path | None = setting(optional(path), None)
-    ids_column: str | int | None = setting(optional(_column), None)
+    ids_column: str | int | None = setting(optional(checks.column), None)
     keep_zip: bool = setting(flag, False)
     # A file that bulkfetch did not publish may be replaced.
     overwrite: bool = setting(flag, False)
@@ -319,7 +215,7 @@ class Tables(Checked):
     sha256: bool = setting(flag, True)
     account: AccountTable | None = setting(optional(table(AccountTable)), None)
     accounts: Mapping[str, AccountTable] | None = setting(
-        optional(tables(AccountTable, _account_name)), None
+        optional(tables(AccountTable, checks.account_name)), None
     )
     limits: Limits = setting(table(Limits), Limits())
     jobs: tuple[JobEntry, ...] = setting(_jobs, ())
@@ -345,14 +241,14 @@ class Settings(Checked):
     )
     limits: Limits = setting(table(Limits), Limits())
     ids_file: Path | None = setting(optional(path), None)
-    ids_column: str | int | None = setting(optional(_column), None)
+    ids_column: str | int | None = setting(optional(checks.column), None)
     keep_zip: bool = setting(flag, False)
     # A file that bulkfetch did not publish may be replaced.
     overwrite: bool = setting(flag, False)
     sha256: bool = setting(flag, True)
     jobs: tuple[JobEntry, ...] = setting(_jobs, ())
     sandbox: tuple[tuple[str, Any], ...] = ()
-    fallback_account: str | None = setting(optional(_account_name), None)
+    fallback_account: str | None = setting(optional(checks.account_name), None)
     state_dir: Path | None = field(
         default_factory=lambda: default_state_dir(os.environ), metadata={"check": optional(path)}
     )

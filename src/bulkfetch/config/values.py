@@ -17,7 +17,7 @@ from typing import TypeVar
 from bulkfetch.config.misfit import Misfit
 from bulkfetch.config.nearest import nearest
 from bulkfetch.config.sizes import parse_size
-from bulkfetch.secret import Secret
+from bulkfetch.secret import Secret, is_sendable
 
 T = TypeVar("T")
 Check = Callable[[object], T]
@@ -99,6 +99,16 @@ def path(value: object) -> Path:
 def secret(value: object) -> Secret:
     """Take a text, or one that is kept secret already."""
     return value if isinstance(value, Secret) else Secret(text(value))
+
+
+def sendable(value: object) -> Secret:
+    """Take a secret that can be sent in a header or a form."""
+    if not is_sendable(secret(value).reveal()):
+        raise Misfit(
+            "holds spaces or unprintable characters",
+            hint="It must be the bare value: no quotes, no header name, one line.",
+        )
+    return secret(value)
 
 
 def one_of(*words: str, also: Mapping[str, str] | None = None) -> Check[str]:

@@ -111,10 +111,15 @@ def read_head(status: int, headers: Mapping[str, str], now: float) -> Head:
         encoding=headers.get("Content-Encoding", "identity").strip().lower() or "identity",
         location=headers.get("Location"),
         retry_after_s=retry_after(headers.get("Retry-After"), headers.get("Date"), now),
-        validator=etag if etag.startswith('"') and len(etag) <= 256 else None,
+        # It is sent back: what no header can carry would be counted and never leave.
+        validator=etag if etag.startswith('"') and len(etag) <= 256 and _plain(etag) else None,
         ranges=headers.get("Accept-Ranges", "").strip().lower() == "bytes",
         content_range=headers.get("Content-Range"),
     )
+
+
+def _plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def retry_after(value: str | None, date: str | None, now: float) -> float | None:

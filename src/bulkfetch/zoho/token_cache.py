@@ -25,8 +25,8 @@ import anyio.to_thread
 
 from bulkfetch.config.hosts import server_key
 from bulkfetch.errors import ConfigError
-from bulkfetch.secret import Secret
-from bulkfetch.zoho.token_reply import MAX_LIFETIME_S, is_token
+from bulkfetch.secret import Secret, is_sendable
+from bulkfetch.zoho.token_reply import MAX_LIFETIME_S
 
 # Who waits longer for another process's refresh than such a refresh can take asks for itself.
 LOCK_WAIT_S = 120.0
@@ -242,7 +242,7 @@ def _read(raw: bytes) -> CachedToken | None:
     if not isinstance(kept, dict) or kept.get("version") != 1:
         return None
     secret, times = kept.get("access_token"), (kept.get("expires_at"), kept.get("lifetime_s"))
-    if not isinstance(secret, str) or not is_token(secret):
+    if not isinstance(secret, str) or not is_sendable(secret):
         return None
     try:
         expires_at, lifetime_s = (float(str(value)) for value in times)

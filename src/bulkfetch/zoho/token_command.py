@@ -12,8 +12,7 @@ import anyio
 from anyio.abc import ByteReceiveStream, Process
 
 from bulkfetch.errors import TokenCommandFailed
-from bulkfetch.secret import Secret
-from bulkfetch.zoho.token_reply import is_token
+from bulkfetch.secret import Secret, is_sendable
 
 # Long enough for a password store that asks its agent, short enough that a hang is noticed.
 TIMEOUT_S = 60.0
@@ -79,6 +78,6 @@ def _token_in(output: bytes, name: str) -> Secret:
         raise TokenCommandFailed(f"token_command {name!a} printed more than one line")
     if text[0] in "\"'" or text[-1] in "\"'":
         raise TokenCommandFailed(f"token_command {name!a} printed a token in quotes")
-    if not is_token(text):
+    if not is_sendable(text):
         raise TokenCommandFailed(f"token_command {name!a} printed something that is no token")
     return Secret(text)

@@ -6,20 +6,17 @@ Zoho sends errors with HTTP 200, so the body decides; a status alone never makes
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from bulkfetch.config.hosts import server_url
 from bulkfetch.errors import AccountError, TokenRefused, TokenThrottled, TokenUnavailable
-from bulkfetch.secret import Secret
+from bulkfetch.secret import Secret, is_sendable
 from bulkfetch.zoho.redact import strike
 from bulkfetch.zoho.replies import printable
 
 DEFAULT_LIFETIME_S = 3600.0  # documented; used where the reply does not tell
 MAX_LIFETIME_S = 86_400.0  # what is more must be meant as milliseconds
-# A token goes into a header as it is: nothing that could end the header or start another.
-_TOKEN = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
 _TROUBLE = frozenset(
     {"general_error", "internal_error", "server_error", "temporarily_unavailable", "unknown_error"}
 )
@@ -33,11 +30,6 @@ class Grant(NamedTuple):
     api_domain: str | None = None
 
 
-def is_token(text: str) -> bool:
-    """Say whether a text can be sent as an access token."""
-    return _TOKEN.fullmatch(text) is not None
-
-
 def read_token_reply(
     status: int, body: bytes, secrets: Iterable[Secret | None] = ()
 ) -> Grant | AccountError:
@@ -49,7 +41,7 @@ def read_token_reply(
     reply = _json_object(body)
     token = reply.get("access_token")
     if 200 <= status < 300 and isinstance(token, str):
-        if not is_token(token):
+        if not is_sendable(token):
             return TokenUnavailable("the accounts server gave an unusable token", http=status)
         return Grant(Secret(token), _lifetime_s(reply), _api_domain(reply))
     error, about = (_words(reply.get(key), secrets) for key in ("error", "error_description"))
