@@ -5,6 +5,7 @@ import json
 import os
 import re
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.support.programs import IDS, Program
 
 from bulkfetch.cli import main
 from bulkfetch.cli.plan import account_plan
+from bulkfetch.journal import schema
 
 GONE = "554023000000990404"
 SECRET = "1000.hushhushhush"
@@ -289,3 +291,54 @@ def test_check_looks_for_token_command(here: Program, capfd: pytest.CaptureFixtu
     assert status == 3
     assert "token_command: no program no-such-program" in out
     assert SECRET not in out
+
+
+def test_status_of_an_empty_journal(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
+    """An emptied journal has no jobs yet; a run says that it begins anew, and does."""
+    settings = here.settings()
+    assert here.run("run", settings, IDS[0]).status == 0
+    journal = here.folder / "exports/.bulkfetch/journal.db"
+    journal.write_bytes(b"")
+    status, out, err = looked(capfd, "status", "exports")
+    assert (status, out, err) == (0, "no jobs yet\nno run is at work\n", "")
+    assert looked(capfd, "plan", settings, IDS[0])[0] == 0
+    assert journal.read_bytes() == b""
+    (here.folder / "exports" / f"{IDS[0]}.csv").unlink()
+    ended = here.run("run", settings, IDS[0])
+    assert ended.status == 0
+    told = "the journal exports/.bulkfetch/journal.db is empty: starting afresh"
+    assert ended.err.count(told) == 1
+    assert "starting afresh" not in here.run("run", settings, IDS[0]).err
+
+
+def test_status_where_a_run_was_cut_off_early(
+    here: Program, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A folder without a journal yet has no jobs yet; one without anything is a wrong argument."""
+    (here.folder / "exports/.bulkfetch/staging").mkdir(parents=True)
+    assert looked(capfd, "status", "exports")[:2] == (0, "no jobs yet\nno run is at work\n")
+    status, _, err = looked(capfd, "status", "none")
+    assert status == 2
+    assert "holds no journal" in err
+
+
+def test_an_older_journal_is_read(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
+    """Status and plan answer from a journal of the first format, and change no byte of it."""
+    folder = here.folder / "exports/.bulkfetch"
+    folder.mkdir(parents=True)
+    with closing(schema.open_to_write(folder / "journal.db", schema.STEPS[:1])) as connection:
+        connection.execute("INSERT INTO account (name) VALUES ('default')")
+        connection.execute("UPDATE list SET next_position = 2")
+        row = "INSERT INTO job (account, id, position, state) VALUES (1, ?, 1, ?)"
+        connection.execute(row, (IDS[0], schema.DONE))
+        schema.rest(connection)
+    before = tree(here.folder)
+    status, out, err = looked(capfd, "status", "exports")
+    assert (status, err) == (0, "")
+    assert out.startswith("account default: 1 done, 0 failed, 0 pending\n")
+    status, out, err = looked(capfd, "plan", here.settings(), *IDS[:3], "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out.splitlines()[-1])["done"] == 1
+    assert {
+        name: data for name, data in tree(here.folder).items() if "jobs.toml" not in name
+    } == before

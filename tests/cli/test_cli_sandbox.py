@@ -2,12 +2,14 @@ import json
 import re
 import shlex
 import signal
+import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from tests.support.kill_limits import bound_by_permissions
 from tests.support.programs import IDS, Program
 
 SECRET = "1000.hushhushhush"
@@ -116,3 +118,50 @@ def test_port_in_use(program: Program) -> None:
     assert process.returncode == 0
     assert (ended.status, ended.out) == (3, "")
     assert f"cannot serve at port {port}" in ended.err
+
+
+@pytest.mark.parametrize("option", ["none/x.jsonl", "file/x.jsonl", "shut/x.jsonl", "kept.jsonl"])
+def test_log_that_cannot_be_written(program: Program, option: str) -> None:
+    """It is the log that is named, with the cause; not the port, which is free."""
+    (program.folder / "file").touch()
+    (program.folder / "shut").mkdir(mode=0o555)
+    (program.folder / "kept.jsonl").touch(mode=0o444)
+    process = program.start("sandbox", "--log", option, preexec_fn=bound_by_permissions)
+    out, err = (text.decode() for text in process.communicate(timeout=60))
+    assert (process.returncode, out) == (3, "")
+    assert f"error: NOT_WRITABLE: cannot write the log {option}: " in err
+    assert "hint: Give --log a file" in err
+    assert "port" not in err
+
+
+def test_log_that_is_a_folder(program: Program) -> None:
+    """A folder in the log's place is wrong usage, and named."""
+    ended = program.run("sandbox", "--log", ".")
+    assert (ended.status, ended.out) == (2, "")
+    assert "--log" in ended.err
+    assert "is a directory" in ended.err
+
+
+def test_port_in_use_beside_a_log(program: Program) -> None:
+    """With a log that can be written, a port that is taken is still what is named."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = program.run("sandbox", "--port", port, "--log", "log.jsonl")
+    assert ended.status == 3
+    assert f"cannot serve at port {port}" in ended.err
+    assert "log" not in ended.err
+
+
+def test_log_on_a_full_disk(program: Program) -> None:
+    """Whoever asks is answered as before; in the end it is said that the log is not whole."""
+    process = program.start("sandbox", "--records", "5", "--requests", "100", "--log", "/dev/full")
+    assert process.stdout is not None
+    url = process.stdout.readline().decode().strip()
+    for job in IDS[:3]:
+        with urllib.request.urlopen(f"{url}/crm/bulk/v8/read/{job}/result") as reply:
+            assert reply.read(2) == b"PK"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert err.count(b"cannot write the log /dev/full: No space left on device") == 1
+    assert b"Traceback" not in err

@@ -38,7 +38,7 @@ _EPILOG = """\b
 Exit status:
   0  stopped
   2  usage: nothing was started
-  3  the port or the log file cannot be had
+  3  the port cannot be had, or the log not written
 """
 
 
@@ -121,14 +121,18 @@ def sandbox(
     except OSError as error:
         log_file = options.get("log_file")
         if log_file is not None and error.filename == os.fspath(log_file):
-            raise NotWritable(
-                f"cannot write the log {log_file}: {error.strerror or error}",
-                hint="Give --log a file in a folder that is there and can be written.",
-            ) from None
+            raise _unwritten(log_file, error) from None
         raise NotWritable(
             f"cannot serve at port {port}: {error.strerror or error}", hint="Give another --port."
         ) from None
     return exits.DONE
+
+
+def _unwritten(log_file: Path, error: OSError) -> NotWritable:
+    return NotWritable(
+        f"cannot write the log {log_file}: {error.strerror or error}",
+        hint="Give --log a file with room for it, in a folder that is there and can be written.",
+    )
 
 
 async def _serve(printer: Printer, options: SandboxOptions, port: int) -> None:
@@ -145,6 +149,8 @@ async def _serve(printer: Printer, options: SandboxOptions, port: int) -> None:
             await printer.send(served.url, record)
             printer.raw(_how_to(served.url, options))
             await stopped.wait()
+    if options.log_file is not None and served.log_failure is not None:
+        raise _unwritten(options.log_file, served.log_failure)
 
 
 def _how_to(url: str, options: SandboxOptions) -> str:

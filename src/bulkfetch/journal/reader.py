@@ -200,11 +200,11 @@ def _connect(path: Path) -> sqlite3.Connection | None:
     """Open a journal of any format up to the newest; None where nothing was made in it yet."""
     connection = open_to_read(path)
     try:
-        version = check_version(connection, path)
-        if version == len(STEPS):
-            return connection
+        version = check_version(connection, path, len(STEPS))
     except BaseException:
         connection.close()
         raise
+    if version == len(STEPS):
+        return connection
     connection.close()
-    return open_copy_to_read(path) if version else None
+    return open_copy_to_read(path, STEPS) if version else None

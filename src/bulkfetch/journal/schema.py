@@ -33,7 +33,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from bulkfetch.errors import JournalDamaged, JournalTooNew
+from bulkfetch.errors import DiskFull, JournalDamaged, JournalTooNew
 from bulkfetch.filenames import same_file
 from bulkfetch.journal.faults import lacks_shared_memory
 
@@ -206,13 +206,21 @@ def open_copy_to_read(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Conne
 
     For one of an older format, which a look must not change. SQLite keeps the copy in a file of its
     own among the system's temporary ones, of which no more than a cache is in memory.
-    Raises JournalTooNew, JournalDamaged, sqlite3.Error as it comes.
+    Raises JournalTooNew, JournalDamaged, DiskFull, sqlite3.Error as it comes.
     """
     copy = sqlite3.connect("", isolation_level=None)
     try:
         with closing(open_to_read(path)) as original:
             original.backup(copy)
         _migrate(copy, path, steps)
+    except sqlite3.OperationalError as error:
+        copy.close()
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN):
+            raise DiskFull(
+                f"no room for a temporary copy of the journal {path}, which has an older format",
+                hint="TMPDIR names another folder for it; a run brings the journal up to date.",
+            ) from error
+        raise
     except BaseException:
         copy.close()
         raise

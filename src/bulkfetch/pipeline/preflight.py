@@ -23,22 +23,20 @@ def require_writable(out: Path) -> None:
     """Raise NotWritable where a run could not make its files in `out`, be it there or not yet."""
     state = out / STATE_DIR
     staging = state / "staging"
-    for folder, access in ((out, _IN_FOLDER), (state, _IN_FOLDER), (staging, os.R_OK | _IN_FOLDER)):
-        if not _is_there(folder):
-            _require_to_be_made(folder)
-            break
-        _require(folder, access)
-    else:
-        _require_one_file_system(out, staging)
+    folders = ((out, _IN_FOLDER), (state, _IN_FOLDER), (staging, os.R_OK | _IN_FOLDER))
     # With the journal the files that SQLite has beside it while a run works or after a kill.
-    for name in (
-        lock.FILE_NAME,
-        *(f"{schema.FILE_NAME}{ending}" for ending in ("", "-wal", "-shm")),
-    ):
-        file = state / name
-        with disk_errors(file):
-            if file.is_file() and not os.access(file, os.R_OK | os.W_OK):
-                raise _forbidden(file)
+    journals = [f"{schema.FILE_NAME}{ending}" for ending in ("", "-wal", "-shm")]
+    with disk_errors(out):
+        for folder, access in folders:
+            if not _is_there(folder):
+                _require_to_be_made(folder)
+                break
+            _require(folder, access)
+        else:
+            _require_one_file_system(out, staging)
+        for name in (lock.FILE_NAME, *journals):
+            if (state / name).is_file():
+                _require(state / name, os.R_OK | os.W_OK)
 
 
 def lacking_room(out: Path, reserve: int) -> DiskFull | None:
@@ -58,29 +56,29 @@ def _is_there(folder: Path) -> bool:
         mode = os.stat(folder).st_mode
     except FileNotFoundError:
         if os.path.lexists(folder):
-            raise _told(f"{folder} is a link that leads nowhere", folder) from None
+            raise NotWritable(f"{folder} is a link that leads nowhere") from None
         return False
     except NotADirectoryError:
-        raise _told(f"{_nearest(folder)} is not a folder", folder) from None
+        raise NotWritable(f"{_nearest(folder)} is not a folder") from None
     except PermissionError:
         raise _forbidden(_nearest(folder)) from None
     if not stat.S_ISDIR(mode):
-        raise _told(f"{folder} is not a folder", folder)
+        raise NotWritable(f"{folder} is not a folder")
     return True
 
 
 def _require_to_be_made(folder: Path) -> None:
     above = _nearest(folder)
     if not above.is_dir():
-        raise _told(f"{above} is not a folder: {folder} cannot be made", folder)
+        raise NotWritable(f"{above} is not a folder: {folder} cannot be made")
     if not os.access(above, _IN_FOLDER):
         error = _forbidden(above)
         raise NotWritable(f"{error.message}: {folder} cannot be made there", hint=error.hint)
 
 
-def _require(folder: Path, access: int) -> None:
-    if not os.access(folder, access):
-        raise _forbidden(folder)
+def _require(path: Path, access: int) -> None:
+    if not os.access(path, access):
+        raise _forbidden(path)
 
 
 def _require_one_file_system(out: Path, staging: Path) -> None:
@@ -100,7 +98,7 @@ def _forbidden(path: Path) -> NotWritable:
     except OSError:
         read_only, owner = False, os.geteuid()
     reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
-    error = _told(f"{reason}: {path}", path)
+    error = NotWritable(f"{reason}: {path}")
     if read_only:
         error.hint = "The file system is mounted read-only; give another --out, or mount it anew."
     elif owner != os.geteuid():
@@ -108,12 +106,6 @@ def _forbidden(path: Path) -> NotWritable:
             f"It belongs to {_user(owner)}, perhaps from a run of that user; run as that user, "
             "have it be made yours (chown -R), or give another --out."
         )
-    return error
-
-
-def _told(message: str, path: Path) -> NotWritable:
-    error = NotWritable(message)
-    error.path = os.fspath(path)
     return error
 
 

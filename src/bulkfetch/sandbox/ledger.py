@@ -50,11 +50,13 @@ class Ledger:
     """All arrivals in order, kept in memory and, if asked for, in a file.
 
     The file has two lines for each request, `"event":"arrive"` and `"event":"end"`, each flushed
-    when written: what is missing after a kill had no end.
+    when written: what is missing after a kill had no end. It ends where it cannot be written, for
+    the reason in `failure`; requests are answered all the same.
     """
 
     def __init__(self, log_file: Path | None = None) -> None:
         self.arrivals: list[Arrival] = []
+        self.failure: OSError | None = None
         self._attempts: dict[tuple[str, str, str | None], int] = {}
         self._file = None if log_file is None else log_file.open("a", encoding="utf-8")
 
@@ -94,15 +96,21 @@ class Ledger:
     def close(self) -> None:
         """Close the file. What arrives later is kept in memory only."""
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            try:
+                file.close()
+            except OSError as error:  # what is left in its buffer
+                self.failure = self.failure or error
 
     def _write(self, event: str, arrival: Arrival) -> None:
         if self._file is not None:
-            self._file.write(
-                json.dumps({"event": event, "pid": os.getpid(), **asdict(arrival)}) + "\n"
-            )
-            self._file.flush()
+            line = json.dumps({"event": event, "pid": os.getpid(), **asdict(arrival)}) + "\n"
+            try:
+                self._file.write(line)
+                self._file.flush()
+            except OSError as error:
+                self.failure = error
+                self.close()
 
 
 def read_log(path: Path) -> list[Arrival]:

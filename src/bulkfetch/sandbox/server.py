@@ -116,6 +116,11 @@ class Sandbox:
         """Every request that arrived, in order; grows while the server runs."""
         return self._ledger.arrivals
 
+    @property
+    def log_failure(self) -> OSError | None:
+        """Why the log file is not whole; None as long as it is."""
+        return self._ledger.failure
+
     def results(self, job_id: str | None = None) -> list[Arrival]:
         """Return the result requests, of one job or of all."""
         return [
