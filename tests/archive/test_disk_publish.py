@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,115 @@ def test_the_bytes_are_on_the_device_before_the_name(
     (tmp_path / "staged").write_bytes(b"new")
     disk.publish(tmp_path / "staged", tmp_path / "final.csv", replace=False)
     assert steps == ["fsync staged", "rename staged final.csv", f"fsync {tmp_path.name}"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_folder_is_named_where_a_file_cannot_be_made(number: int, tmp_path: Path) -> None:
+    """Of a file that is not there nobody has heard; of one that is there, it is named."""
+    text = os.strerror(number)
+    missing = OSError(number, text, os.fspath(tmp_path / "default.6.out"))
+    told = disk.disk_error(missing)
+    assert (told.message, told.path) == (f"{text}: {tmp_path}", str(tmp_path))
+    (tmp_path / "lock").touch()
+    told = disk.disk_error(OSError(number, text, os.fspath(tmp_path / "lock")))
+    assert told.message == f"{text}: {tmp_path / 'lock'}"
+
+
+def test_an_error_can_be_told_by_another_name(tmp_path: Path) -> None:
+    """The path is exchanged in the message, in its text and in `path`."""
+    told = disk.disk_error(OSError(errno.ENOSPC, "No room", os.fspath(tmp_path / "1.out")))
+    assert told.renamed("out/1.out").message == str(told) == "No room: out/1.out"
+    assert told.path == "out/1.out"
+    plain = errors.DiskFull("no room")
+    assert plain.renamed("elsewhere").message == "no room"
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.ENOSYS])
+def test_a_folder_that_cannot_be_synced_is_let_off(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Publishing goes through where only the folder's fsync is not to be had."""
+    fsync = os.fsync
+
+    def for_files_only(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", for_files_only)
+    (tmp_path / "staged").write_bytes(b"new")
+    disk.publish(tmp_path / "staged", tmp_path / "final.csv")
+    assert (tmp_path / "final.csv").read_bytes() == b"new"
+
+
+def test_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    """Only what cannot be synced is let off, not what is not there."""
+    with pytest.raises(errors.NotWritable, match="gone"):
+        disk.fsync_dir(tmp_path / "gone")
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.NotWritable, match="file"):
+        disk.fsync_dir(tmp_path / "file")
+
+
+def room_of(monkeypatch: pytest.MonkeyPatch, **fields: int) -> None:
+    """Have statvfs say these."""
+    names = ("bsize", "frsize", "blocks", "bfree", "bavail", "files", "ffree", "favail", "flag")
+    told = {"bsize": 4096, "frsize": 4096, "blocks": 1000, "bavail": 10, **fields}
+    room = os.statvfs_result([*(told.get(name, 0) for name in names), 255])
+    monkeypatch.setattr(os, "statvfs", lambda _: room)
+
+
+@pytest.mark.parametrize(
+    ("fields", "free"),
+    [
+        ({}, 40_960),
+        ({"frsize": 512}, 5_120),
+        ({"frsize": 0}, 40_960),
+        ({"bavail": 0}, 0),
+        ({"blocks": 0, "bavail": 0}, None),
+        ({"blocks": 0}, None),
+        ({"frsize": 0, "bsize": 0}, None),
+        ({"bavail": (1 << 64) - 5}, None),
+    ],
+)
+def test_what_is_free_is_believed_where_it_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, int], free: int | None
+) -> None:
+    """0 of some is full; 0 of 0, blocks of no size and less than nothing are not known."""
+    room_of(monkeypatch, **fields)
+    assert disk.free_bytes(tmp_path) == free
+
+
+def test_a_file_system_without_room_for_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file left of many is full; none of none is a file system that does not count them."""
+    for fields, full in (
+        ({"files": 100, "favail": 0}, True),
+        ({"files": 100, "favail": 1}, False),
+        ({"files": 0, "favail": 0}, False),
+        ({"files": 100, "favail": 0, "blocks": 0}, False),
+    ):
+        room_of(monkeypatch, **fields)
+        assert disk.has_no_files_left(tmp_path) is full
+
+
+def test_room_is_required_beside_what_is_kept_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the byte; the message has all three numbers and the setting, without one there is none."""
+    room_of(monkeypatch, frsize=1, blocks=10_000, bavail=1_000)
+    disk.require_room(tmp_path, 900, "unpacked", 100)
+    with pytest.raises(errors.DiskFull) as caught:
+        disk.require_room(tmp_path, 901, "unpacked", 100)
+    assert caught.value.message == (
+        "901 bytes are to be unpacked, 1000 are free, of which 100 are kept free "
+        "(limits.free_bytes)"
+    )
+    assert "free_bytes in [limits]" in caught.value.hint
+    with pytest.raises(errors.DiskFull) as caught:
+        disk.require_room(tmp_path, 1_001, "unpacked", 0)
+    assert caught.value.message == "1001 bytes are to be unpacked, 1000 are free"
+    assert "free_bytes" not in caught.value.hint
+    room_of(monkeypatch, blocks=0)
+    disk.require_room(tmp_path, 1 << 60, "unpacked", 1 << 60)

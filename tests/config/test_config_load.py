@@ -48,6 +48,7 @@ def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
     assert account.window == WindowSettings(requests=10, period_s=60, margin_s=1.0, concurrency=10)
     assert settings.limits.zip_bytes == 4 * 1024**3
     assert settings.limits.file_bytes == 64 * 1024**3
+    assert settings.limits.free_bytes == 64 * 1024**2
     assert (settings.limits.idle_s, settings.limits.tries) == (60, 5)
     assert settings.out == tmp_path / "exports"
     assert settings.origin("out") == "default"
@@ -125,6 +126,8 @@ name = "Leads"
         ("[limits]\nidle_s = nan\n", "limits.idle_s should be", ""),
         ("[limits]\nzip_bytes = '4 GiBi'\n", 'should be a size such as "4 GiB"', ""),
         ("[limits]\nzip_bytes = 0\n", "limits.zip_bytes should be more than 0", ""),
+        ("[limits]\nfree_bytes = -1\n", "limits.free_bytes should be at least 0", ""),
+        ("[limits]\nfree_bytes = false\n", "limits.free_bytes should be a size", ""),
         ("[[jobs]]\nid = 554023000000568002\n", "jobs[1].id should be a text", "quotes"),
         ("[[jobs]]\nid = '../../etc/passwd'\n", "jobs[1].id should be a job id", ""),
         ("[[jobs]]\nid = '١٢٣'\n", "jobs[1].id should be a job id", ""),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from pathlib import Path
 
 import anyio
+import pytest
 from tests.support.virtual_clock import run_virtual
 
+from bulkfetch.disk import disk_error
+from bulkfetch.errors import DiskFull
 from bulkfetch.models import Job
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.staging import StagingRoom
@@ -83,3 +87,43 @@ def test_room() -> None:
         return went
 
     assert run_virtual(main()) == [30, 30]
+
+
+def test_errors_name_what_the_user_gave(tmp_path: Path) -> None:
+    """Below the output folder and of itself; what lies elsewhere keeps its name."""
+    places = Places(tmp_path, "../exports")
+    for path, told in (
+        (places.unpacked(JOB), "../exports/.bulkfetch/staging/acme.eu.554023000000568002.out"),
+        (places.out, "../exports"),
+        (tmp_path.parent / "other", str(tmp_path.parent / "other")),
+    ):
+        error = disk_error(OSError(errno.EFBIG, "File too large", str(path)))
+        assert places.as_given(error).message == f"File too large: {told}"
+    assert places.as_given(DiskFull("full")).message == "full"
+
+
+def test_a_disk_without_room_starts_nothing() -> None:
+    """With ZIPs in staging one waits for what their end frees; without, it is the end."""
+
+    async def main() -> None:
+        lacking = [True]
+        full = DiskFull("nothing fits")
+        room = StagingRoom(100, lambda: full if lacking[0] else None)
+        with pytest.raises(DiskFull, match="nothing fits"):
+            await room.wait()
+        room.add(10)
+        waiting = asyncio.create_task(room.wait())
+        await anyio.sleep(5)
+        assert not waiting.done()
+        lacking[0] = False
+        room.remove(10)
+        await waiting
+        lacking[0] = True
+        room.add(10)
+        waiting = asyncio.create_task(room.wait())
+        await anyio.sleep(5)
+        room.remove(10)
+        with pytest.raises(DiskFull):
+            await waiting
+
+    run_virtual(main())

@@ -279,6 +279,37 @@ async def tokens(folder: Path) -> list[tuple[str, str, Ending]]:
     return [(name, does, ending(ran, job_id)) for name, (does, job_id) in rows.items()]
 
 
+# --- the disk, which is not tried here ------------------------------------------------------------
+
+DISK = """\
+## The disk
+
+Not made by the sandbox: held by `tests/durability` and `tests/journal`. An exit of 3 leaves what is
+published alone, keeps every ZIP that is whole, and the same command goes on.
+
+"""
+DISK_ROWS = (
+    ("Less is free than `limits.free_bytes`.", "exit 3 `DISK_FULL` with both; `check` too", 0),
+    ("An announced body does not fit beside it.", "exit 3 `DISK_FULL`, nothing of it written", 1),
+    ("What a ZIP unpacks to does not fit beside it.", "exit 3 `DISK_FULL`, the ZIP kept", 1),
+    ("Room, quota or files run out meanwhile.", "exit 3 `DISK_FULL`", "some"),
+    ("The file system says 0 of 0 free, or nothing (FUSE).", "not believed: done", 1),
+    ("Folders cannot be synced, or opened for it (SMB, FUSE, 9P).", "done", 1),
+    ("The device fails (EIO), or a file cannot be synced.", "exit 3 `NOT_WRITABLE`", "some"),
+    ("Processes cannot share memory in it (9P, some CIFS).",
+     "done; `status` has to wait for the run's end", 1),
+    ("The output folder, or what is in `.bulkfetch`, may not be written, is no folder, is "
+     "read-only, leads nowhere or to another file system.",
+     "exit 3 `NOT_WRITABLE`, named as the user gave it; `check` too", 0),
+    ("The journal is empty, or gone beside what a run left.",
+     "begun anew, and said; `status`: no jobs yet", 1),
+    ("The journal is of an older bulkfetch.",
+     "taken forward by `run`; `plan` and `status` read a copy", 1),
+    ("The journal is of a newer bulkfetch.", "exit 3 `JOURNAL_TOO_NEW`, unchanged", 0),
+    ("The journal is damaged.", "exit 3 `JOURNAL_DAMAGED`", 0),
+)  # fmt: skip
+
+
 # --- the document ---------------------------------------------------------------------------------
 
 
@@ -302,6 +333,7 @@ def document() -> str:
             table(("fault", "what happens", "seen as", "outcome", "requests"), ways_rows),
             "## Tokens\n\nAll of them always. Requests are result requests.\n",
             table(("fault", "what happens", "outcome", "requests"), token_rows),
+            DISK + table(("what is wrong", "outcome", "requests"), DISK_ROWS),
         )
     )
 

@@ -81,8 +81,7 @@ def size(value: object) -> int:
 
 def size_or_zero(value: object) -> int:
     """Take a number of bytes as `size` does, and 0."""
-    found = parse_size(value)
-    return found if found == 0 else size(found)
+    return whole(0, 2**62 - 1)(parse_size(value))
 
 
 def path(value: object) -> Path:
