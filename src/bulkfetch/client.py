@@ -224,7 +224,7 @@ class Client:
             ),
             threads=limits.threads or os.cpu_count() or 1,
             staging_bytes=limits.staging_bytes,
-            lacking_room=lambda: lacking_room(self._out, limits.free_bytes),
+            lacking_room=lambda: lacking_room(self._places.out, limits.free_bytes),
             open_line=self._line,
             conclude=conclude,
             emit=self._emit,

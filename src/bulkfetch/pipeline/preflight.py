@@ -47,7 +47,9 @@ def lacking_room(out: Path, reserve: int) -> DiskFull | None:
     free = free_bytes(_nearest(out))
     if free is None or free > reserve:
         return None
-    return disk_full(f"nothing fits into {out}: {free} bytes are free", reserve)
+    error = disk_full(f"nothing fits into {out}: {free} bytes are free", reserve)
+    error.path = os.fspath(out)
+    return error
 
 
 def _is_there(folder: Path) -> bool:

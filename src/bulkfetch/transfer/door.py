@@ -199,7 +199,7 @@ class Door:
         if head.length is not None and offset + head.length > cap:
             raise TooLarge(f"{offset + head.length} bytes announced, {cap} allowed")
         if head.length is not None and head.length > guards.held_bytes:
-            require_room(part.parent, head.length, "downloaded", guards.free_bytes)
+            _require_room(part, offset, head.length, guards.free_bytes)
         # From here on the file holds this reply's bytes, and no earlier one's.
         attempt.partial = Partial(offset, total, validator) if validator is not None else None
         rest = None if head.length is None else head.length - len(first)
@@ -238,6 +238,15 @@ async def _beginning(content: aiohttp.StreamReader, watchdog: Watchdog, head: He
             break
         data += piece
     return data
+
+
+def _require_room(part: Path, offset: int, size: int, reserve: int) -> None:
+    """Raise DiskFull where `size` bytes more do not fit; what they are written over gives room."""
+    try:
+        written_over = part.stat().st_size - offset
+    except FileNotFoundError:
+        written_over = 0
+    require_room(part.parent, max(0, size - written_over), "downloaded", reserve)
 
 
 def _left(part: Path, attempt: Attempt) -> Partial | None:
