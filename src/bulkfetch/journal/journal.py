@@ -98,12 +98,10 @@ class _Tally:
 class Journal:
     """One run's view of a journal. Used in the event loop in which it was opened."""
 
-    def __init__(
-        self, writer: Writer, outcomes: Outcomes, first_position: int, afresh: str | None = None
-    ) -> None:
+    def __init__(self, writer: Writer, outcomes: Outcomes, first_position: int) -> None:
         """Use `open`."""
         # Why nothing is known of earlier runs although there seem to have been some; else None.
-        self.afresh = afresh
+        self.afresh: str | None = None
         self._writer = writer
         self._outcomes = outcomes
         self._first_position = first_position
@@ -139,8 +137,9 @@ class Journal:
         except BaseException:
             await writer.aclose()
             raise
-        afresh = traces.afresh(folder, before) if empty else None
-        return cls(writer, Outcomes(folder.parent), first_position, afresh)
+        journal = cls(writer, Outcomes(folder.parent), first_position)
+        journal.afresh = traces.afresh(folder, before) if empty else None
+        return journal
 
     async def admit(self, jobs: Sequence[Job], names: ClaimedNames = published_stem) -> Admission:
         """Put a batch at the end of this run's list; return what became of it.
