@@ -161,7 +161,7 @@ def test_a_folder_that_cannot_be_synced_is_let_off(
 
     monkeypatch.setattr(os, "fsync", for_files_only)
     (tmp_path / "staged").write_bytes(b"new")
-    disk.publish(tmp_path / "staged", tmp_path / "final.csv")
+    disk.publish(tmp_path / "staged", tmp_path / "final.csv", replace=False)
     assert (tmp_path / "final.csv").read_bytes() == b"new"
 
 
