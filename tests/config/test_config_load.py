@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from bulkfetch.config import (
     WindowSettings,
     load_settings,
 )
+from bulkfetch.config.settings import AccountTable, Tables
 from bulkfetch.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -417,6 +419,26 @@ def test_every_setting_commented_out_in_the_example_is_valid(tmp_path: Path) -> 
     settings = load_settings(write(tmp_path, "\n".join(given_in)), {})
     assert settings.account("default").window.requests == 7
     assert settings.limits == replace(Settings().limits, threads=4)
+
+
+def test_several_accounts_in_the_example_are_valid(tmp_path: Path) -> None:
+    """The example's tables for several accounts load in place of the one."""
+    lines = (ROOT / "jobs.example.toml").read_text().splitlines()
+    given_in = [line.removeprefix("##").strip() for line in lines if line.startswith("##")]
+    settings = load_settings(write(tmp_path, "\n".join(given_in)), {})
+    assert [account.name for account in settings.accounts] == ["default", "overseas"]
+    assert [account.env_prefix for account in settings.accounts] == ["EMEA_", "US_"]
+    assert settings.account("default").window.requests == 7
+    assert [job.account for job in settings.jobs] == ["overseas"]
+
+
+def test_the_example_shows_every_key() -> None:
+    """There is no key of jobs.toml that the example does not show."""
+    shown = re.findall(r"^#* *([a-z0-9_]+) = ", (ROOT / "jobs.example.toml").read_text(), re.M)
+    for table in (Tables, AccountTable, WindowSettings, Limits, JobEntry):
+        keys = {field.name for field in fields(table)}
+        tables = {"account", "accounts", "window", "limits", "jobs", "sandbox"}
+        assert keys - tables <= set(shown)
 
 
 def test_the_state_directory_can_be_named(tmp_path: Path) -> None:
