@@ -57,6 +57,15 @@ def test_trying_again_cannot_help(code: str) -> None:
     )
 
 
+@pytest.mark.parametrize("code", ["RESOURCE_NOT_FOUND", "NO_PERMISSION", "ZIP_UNSAFE"])
+def test_what_failed_for_good_is_asked_for_by_an_option(code: str) -> None:
+    """What a plain run does not ask for again is named with the option that does."""
+    assert next_step(1, failed(code), RUN, stdin_list=False) == (
+        "1 job would fail the same way again: do first what the hint for it says; "
+        "--failed then asks for what failed once more"
+    )
+
+
 def test_a_list_from_stdin_is_wanted_again() -> None:
     """What was read from stdin is gone: it is said that the list has to be given again."""
     told = f"to go on: {RUN} --ids -  (give the list again on stdin)"

@@ -199,6 +199,21 @@ def test_plan_names_what_is_too_late(here: Program, capfd: pytest.CaptureFixture
     )
 
 
+def test_plan_asks_in_the_order_of_a_run(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
+    """Second tries come after all fresh ids, so they are what comes too late."""
+    flaky = IDS[0]
+    settings = here.settings(sandbox=f'faults = {{ {flaky} = ["INTERNAL_ERROR"] }}')
+    text = (here.folder / settings).read_text()
+    (here.folder / settings).write_text(text + "[limits]\ntries = 1\n")
+    assert here.run("run", settings, flaky).status == 1
+    (here.folder / "slow.toml").write_text(
+        '[account]\ndata_center = "eu"\n[account.window]\nrequests = 1\nperiod_s = 80_000\n'
+    )
+    _, out, _ = looked(capfd, "plan", "slow.toml", *IDS[:3], "--json")
+    late = [record for record in map(json.loads, out.splitlines()) if record["type"] == "expiring"]
+    assert [record["id"] for record in late] == [flaky]
+
+
 # Summer time (UTC+1) ends at this hour of UTC on this day of the year, which a leap day does not
 # count; a rule begins it on the first day, or in July.
 @pytest.mark.parametrize("begins", ["J1/0", "J182/0"])

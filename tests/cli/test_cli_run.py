@@ -182,6 +182,19 @@ def test_many_failures_are_bounded(program: Program, call: Call) -> None:
     assert "and 280 jobs more failed" in ended.err
 
 
+def test_status_names_every_failure(program: Program, call: Call) -> None:
+    """What the run only counts is named by `status --json`, jobs without a request included."""
+    (program.folder / "ids.txt").write_text("".join(f"x{n}\n" for n in range(30)) + f"{GONE}\n")
+    ended = call("run", program.settings(), "--ids", "ids.txt")
+    assert "and 11 jobs more failed; `bulkfetch status --json` names every one" in ended.err
+    named = call("status", "exports", "--json").records
+    failed = [record["id"] for record in named if record.get("status") == "failed"]
+    assert sorted(failed) == sorted([GONE, *(f"x{n}" for n in range(30))])
+    shown = call("status", "exports")
+    assert "31 failed" in shown.out
+    assert "and 11 jobs more failed; --json names every one\n" in shown.out
+
+
 def test_account_option(program: Program, call: Call) -> None:
     """--account says whose the ids are that name no account."""
     one = '[accounts.eu]\ndata_center = "sandbox"\n[accounts.us]\ndata_center = "sandbox"\n'

@@ -38,7 +38,10 @@ def next_step(status: int, report: Report | None, command: str, *, stdin_list: b
     if not failed:
         return None
     whose = "it" if failed == 1 else "each of them"
-    return f"{jobs(failed)} would fail the same way again: do first what the hint for {whose} says"
+    step = f"{jobs(failed)} would fail the same way again: do first what the hint for {whose} says"
+    if any(map(is_permanent, codes)):  # a plain run does not ask for these any more
+        step += "; --failed then asks for what failed once more"
+    return step
 
 
 def may_pass(code: str) -> bool:

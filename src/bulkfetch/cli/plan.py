@@ -55,7 +55,8 @@ _EPILOG = exits.epilog(
 )
 
 
-# What need not be asked for: account and id -> "done", "downloaded" or "failed" (for good).
+# What the journal knows of wanted jobs, by account and id: "done", "downloaded", "failed" for good,
+# or to be tried "again" after all others.
 States = dict[tuple[str, str], str]
 
 
@@ -160,7 +161,7 @@ def _read(
 
 
 def _states(settings: Settings, wanted: Mapping[str, Collection[str]]) -> States:
-    """Say which of the wanted jobs are done, downloaded, or failed for good already."""
+    """Say which of the wanted jobs are done, downloaded, or have failed already."""
     from bulkfetch.journal import JournalReader
     from bulkfetch.pipeline.places import STATE_DIR
 
@@ -178,12 +179,15 @@ def _states(settings: Settings, wanted: Mapping[str, Collection[str]]) -> States
                     states[outcome.account, outcome.job_id] = "downloaded"
                 elif outcome.error is not None and is_permanent(outcome.error.code):
                     states[outcome.account, outcome.job_id] = "failed"
+                elif outcome.error is not None:
+                    states[outcome.account, outcome.job_id] = "again"
     return states
 
 
-def _to_fetch(ids: Iterable[str], plan: AccountPlan, states: States) -> Iterator[str]:
-    """Give the ids that want a request, in the order in which they get one."""
-    return (job for job in ids if (plan.account, job) not in states)
+def _to_fetch(ids: Collection[str], plan: AccountPlan, states: States) -> Iterator[str]:
+    """Give the ids that want a request, in the order in which a run asks: fresh ones go first."""
+    for wanted in (None, "again"):
+        yield from (job for job in ids if states.get((plan.account, job)) == wanted)
 
 
 def _plan_of(settings: Settings, name: str, ids: Collection[str], states: States) -> AccountPlan:
