@@ -125,4 +125,4 @@ def test_codes_are_stable_and_each_stands_for_one_cause() -> None:
     codes = [cls.code for cls in classes]
     assert len(codes) == len(set(codes))
     assert all(code.isupper() for code in codes)
-    assert all(cls.default_hint for cls in classes if cls is not errors.ConfigError)
+    assert all(cls.default_hint for cls in classes if not issubclass(cls, errors.ConfigError))
