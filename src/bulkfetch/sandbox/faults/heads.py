@@ -12,6 +12,18 @@ async def _raw(exchange: Exchange, head: bytes) -> None:
     exchange.wire.close()
 
 
+@harmless
+async def head_9k(exchange: Exchange) -> None:
+    """Sends one header of 9 KB."""
+    await exchange.wire.speak(exchange.reply.but(("Content-Security-Policy", "x" * 9_000)))
+
+
+@harmless
+async def head_60k(exchange: Exchange) -> None:
+    """Sends one header of 60 KB."""
+    await exchange.wire.speak(exchange.reply.but(("X-Large", "x" * 60_000)))
+
+
 @fault
 async def head_70k(exchange: Exchange) -> None:
     """Sends one header of 70 KB."""

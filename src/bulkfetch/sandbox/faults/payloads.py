@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from bulkfetch.sandbox.archives import Piece, deflated_zip, stored_zip
 from bulkfetch.sandbox.bodies import Body, Joined, Part, Patched, Segments
-from bulkfetch.sandbox.faults.registry import Exchange, fault
+from bulkfetch.sandbox.faults.registry import Exchange, fault, harmless
 
 
 async def _speak(exchange: Exchange, body: Body, *headers: tuple[str, str]) -> None:
@@ -33,7 +33,20 @@ async def gzip_bomb(exchange: Exchange) -> None:
     await _speak(exchange, Segments([packed]), ("Content-Encoding", "gzip"))
 
 
-@fault
+@harmless
+async def encoding_claimed(exchange: Exchange) -> None:
+    """Claims Content-Encoding gzip over a ZIP that is not packed."""
+    await _speak(exchange, exchange.reply.body, ("Content-Encoding", "gzip"))
+
+
+@harmless
+async def encoding_twice(exchange: Exchange) -> None:
+    """Sends Content-Encoding twice: none, and UTF-8."""
+    twice = (("Content-Encoding", "none"), ("Content-Encoding", "UTF-8"))
+    await _speak(exchange, exchange.reply.body, *twice)
+
+
+@harmless
 async def encoding_unknown(exchange: Exchange) -> None:
     """Claims a Content-Encoding that does not exist."""
     await _speak(exchange, exchange.reply.body, ("Content-Encoding", "rot13"))

@@ -51,6 +51,13 @@ for _status, _title in (
 
 
 @fault
+async def html_503_after(exchange: Exchange) -> None:
+    """Answers 503 with a page of HTML and the argument as Retry-After (2)."""
+    page = text_reply(503, _PAGE.format("Down for maintenance"))
+    await exchange.wire.speak(page.but(("Retry-After", exchange.arg or "2")))
+
+
+@fault
 async def json_200(exchange: Exchange) -> None:
     """Answers 200 with Zoho's RESOURCE_NOT_FOUND as JSON."""
     await exchange.wire.speak(json_reply(200, error("RESOURCE_NOT_FOUND")))
@@ -79,6 +86,13 @@ async def error_in_data(exchange: Exchange) -> None:
 async def error_not_json(exchange: Exchange) -> None:
     """Answers 400 with JSON that breaks off."""
     await exchange.wire.speak(text_reply(400, '{"code":"NO_PERM', "application/json"))
+
+
+@fault
+async def error_401_oauthtoken(exchange: Exchange) -> None:
+    """Answers 401 with INVALID_OAUTHTOKEN, as other products of Zoho spell it."""
+    body = {**error("INVALID_TOKEN"), "code": "INVALID_OAUTHTOKEN"}
+    await exchange.wire.speak(json_reply(401, body))
 
 
 @fault
@@ -207,3 +221,25 @@ async def limit_429_text(exchange: Exchange) -> None:
 async def limit_429_twice(exchange: Exchange) -> None:
     """Answers 429 with two Retry-After headers."""
     await _limit(exchange, ("Retry-After", "1"), ("Retry-After", "3"))
+
+
+def _limit_in_words(status: int) -> Act:
+    async def act(exchange: Exchange) -> None:
+        headers = (("Retry-After", exchange.arg),) if exchange.arg else ()
+        await exchange.wire.speak(json_reply(status, error("TOO_MANY_REQUESTS"), *headers))
+
+    return act
+
+
+for _status in (200, 202, 302, 400, 403, 503):
+    add(
+        f"limit_{_status}",
+        f"Answers {_status} with TOO_MANY_REQUESTS in the body; the argument is its Retry-After.",
+        _limit_in_words(_status),
+    )
+
+
+@fault
+async def limit_in_data(exchange: Exchange) -> None:
+    """Answers 200 with TOO_MANY_REQUESTS inside `data`."""
+    await exchange.wire.speak(json_reply(200, {"data": [error("TOO_MANY_REQUESTS")]}))
