@@ -15,7 +15,9 @@ a' ≥ s'. So a' − a ≥ s' − r ≥ W: whatever the delays of the two were, 
 any stretch of time shorter than W a slot thus puts at most one arrival, and all of them together
 put at most `requests`. Nothing was assumed about order, alignment or fairness of the network. For
 an attempt of unknown end the proof needs a ≤ end + grace_s, which is what grace_s is for. A
-request that was provably not sent has no a, and its slot was never used.
+request that was provably not sent has no a, and its slot was never used. An answer that had to be
+read before it could be told from a refusal is settled a little after r, as of r: until then its
+slot is out, so nothing is given out earlier.
 
 **No rule is earlier.** A slot given out at s' < r + W could be the eleventh: all we know of its
 last request is that it was counted by r, and it may have been counted just then. And with answers

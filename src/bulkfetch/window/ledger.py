@@ -118,20 +118,20 @@ class Ledger:
             self._renew_at = min(self._renew_at, self._now() + self._lease_s / 3)
         return taken
 
-    def settle(self, slot: Slot, end: End, retry_after_s: float | None) -> bool:
-        """Take a slot back, as of now even where the file is busy."""
+    def settle(self, slot: Slot, end: End, retry_after_s: float | None, ago_s: float) -> bool:
+        """Take a slot back, as of now (an answer: of `ago_s` ago) even where the file is busy."""
         if isinstance(slot, Lease):
             self._out.discard(slot)
             if self._own is None:
                 now = self._now()
                 if end == "answered" and not slot.probe:
-                    self._answered.append((slot.use, now))
+                    self._answered.append((slot.use, now - ago_s))
                     self._write_at = min(self._write_at, now + TOGETHER_S)
                     return len(self._answered) == 1  # behind the first, all are written with it
                 # Others may go on, or must not.
-                self._write(partial(self._settle, slot, end, retry_after_s, now))
+                self._write(partial(self._settle, slot, end, retry_after_s, now, ago_s))
                 return True  # where that showed the file to have failed, `_own` knows enough
-        return self._own is None or self._own.settle(slot, end, retry_after_s)
+        return self._own is None or self._own.settle(slot, end, retry_after_s, ago_s)
 
     def upkeep(self) -> float:
         """Renew leases and write what is unwritten; give the seconds to the next time."""
@@ -324,7 +324,9 @@ class Ledger:
         self._rows.ticket(since, until)
         self._believed_until = until
 
-    def _settle(self, lease: Lease, end: End, retry_after_s: float | None, now: float) -> None:
+    def _settle(
+        self, lease: Lease, end: End, retry_after_s: float | None, now: float, ago_s: float
+    ) -> None:
         share = self._answers_taken_in(self._rows.share(), now)
         if end == "rejected":
             after = shares.rejected(
@@ -343,7 +345,7 @@ class Ledger:
         if end == "unused":
             self._rows.unused(lease.use)
         else:
-            at = now + self._settings.grace_s if end == "lost" else now
+            at = now + self._settings.grace_s if end == "lost" else now - ago_s
             self._rows.settled([(lease.use, at)], taken=end == "answered")
         self._learn(share, after, now)
 

@@ -84,8 +84,10 @@ class SlotBook:
         first, self._out = self._out + 1, self._out + min(count, free)
         return [Slot(in_flight, probe) for in_flight in range(first, self._out + 1)]
 
-    def settle(self, slot: Slot, end: End, retry_after_s: float | None) -> bool:
+    def settle(self, slot: Slot, end: End, retry_after_s: float | None, ago_s: float) -> bool:
         """Take a slot back; its minute starts now, grace_s later where the outcome is unknown.
+
+        That of an answer started `ago_s` seconds ago.
 
         An answer changes nothing for those who wait, unless its bucket is the first to refill.
         """
@@ -94,7 +96,7 @@ class SlotBook:
         first = False
         match end:
             case "answered":
-                first = self._refill(now, self._refill_s, now)
+                first = self._refill(now, self._refill_s - ago_s, now - ago_s)
                 if self._plain and not slot.probe:
                     return first
                 self._learn(shares.answered(self._share, slot.probe), now)
@@ -172,8 +174,11 @@ class SlotBook:
     def _refill(self, now: float, refill_s: float, answered_at: float) -> bool:
         """Start a slot's minute, and say whether it will be the first to end.
 
-        A bucket cannot be re-armed, so one that is full, or new, is emptied now.
+        A bucket cannot be re-armed, so one that is full, or new, is emptied now. A minute that is
+        over already needs none: the slot is free.
         """
+        if refill_s <= 0:
+            return True
         if self._full and refill_s == self._refill_s:
             bucket = self._full.pop()
         else:

@@ -102,19 +102,25 @@ class Permit:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        settle: Callable[[S, End, float | None], None],
+        settle: Callable[[S, End, float | None, float], None],
         slot: S,
     ) -> None:
         self._loop = loop
-        self._settle: Callable[[Any, End, float | None], None] | None = settle
+        self._settle: Callable[[Any, End, float | None, float], None] | None = settle
         self._slot = slot
 
-    def answered(self) -> None:
-        """The head of an answer is here: the slot's minute starts now."""
-        self._end("answered")
+    def answered(self, ago_s: float = 0.0) -> None:
+        """The head of an answer is here: the slot's minute starts now.
+
+        Or it started `ago_s` seconds ago, where the answer had to be read before it was known not
+        to be a refusal.
+        """
+        self._end("answered", ago_s=ago_s)
 
     def rejected(self, retry_after_s: float | None) -> None:
-        """The answer is a 429: the account's window closes, then one probe goes before the rest.
+        """The answer is a 429, or says the same in words: the account's window closes.
+
+        Then one probe goes before the rest.
 
         `retry_after_s` is what the server asked for, None where it did not; it is capped here.
         """
@@ -128,15 +134,15 @@ class Permit:
         """Provably nothing was sent: the slot is free as it was."""
         self._end("unused")
 
-    def _end(self, end: End, retry_after_s: float | None = None) -> None:
+    def _end(self, end: End, retry_after_s: float | None = None, ago_s: float = 0.0) -> None:
         settle, self._settle = self._settle, None
         if settle is not None:
-            settle(self._slot, end, retry_after_s)
+            settle(self._slot, end, retry_after_s, max(0.0, ago_s))
 
     def __del__(self) -> None:
         # The collector may run in any thread.
         if self._settle is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._settle, self._slot, "lost", None)
+            self._loop.call_soon_threadsafe(self._settle, self._slot, "lost", None, 0.0)
 
 
 class Window(Protocol):

@@ -33,8 +33,11 @@ class Book(Protocol[S]):
         """
         ...
 
-    def settle(self, slot: S, end: End, retry_after_s: float | None) -> bool:
-        """Take a slot back; say whether `take` may now answer otherwise than before."""
+    def settle(self, slot: S, end: End, retry_after_s: float | None, ago_s: float) -> bool:
+        """Take a slot back; say whether `take` may now answer otherwise than before.
+
+        An answer came `ago_s` seconds ago.
+        """
         ...
 
     def upkeep(self) -> float:
@@ -181,8 +184,8 @@ class Turnstile(Generic[S]):
         if not self._line:
             self._book.leave()
 
-    def _settle(self, slot: S, end: End, retry_after_s: float | None) -> None:
-        if self._book.settle(slot, end, retry_after_s) and not self._ended:
+    def _settle(self, slot: S, end: End, retry_after_s: float | None, ago_s: float) -> None:
+        if self._book.settle(slot, end, retry_after_s, ago_s) and not self._ended:
             self._serve()
 
     def _arm(self, delay_s: float) -> None:
