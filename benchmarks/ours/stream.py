@@ -33,6 +33,9 @@ class FixedToken:
         """Give it again."""
         return refused
 
+    async def refuse(self, refused: Secret) -> None:
+        """Do nothing: nobody refuses it."""
+
 
 async def main() -> None:
     """Fetch all ids."""

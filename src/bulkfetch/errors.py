@@ -136,7 +136,10 @@ class BadResponse(JobError):
 
     code = "BAD_RESPONSE"
     retryable = True
-    default_hint = "Something between here and the server damages replies: look for a proxy."
+    default_hint = (
+        "A proxy, another kind of server at this address, or headers of more than 64 KiB: compare "
+        "with what curl -v shows."
+    )
 
 
 class ServerError(JobError):
@@ -307,11 +310,33 @@ class MissingCredentials(AccountError):
     )
 
 
-class InvalidToken(AccountError):
+class TokenRejected(AccountError):
+    """The server refused the access token, which may only be too old: another one may be good."""
+
+    code = "TOKEN_REJECTED"
+    default_hint = "Get a new access token, or give a refresh token so that bulkfetch can."
+
+
+class InvalidToken(TokenRejected):
     """The access token was refused, and a fresh one too or there is none."""
 
     code = "INVALID_TOKEN"
-    default_hint = "Get a new access token, or give a refresh token so that bulkfetch can."
+
+
+class InvalidOauthToken(TokenRejected):
+    """The access token was refused, and a fresh one too or there is none."""
+
+    code = "INVALID_OAUTHTOKEN"
+
+
+class AuthenticationFailure(TokenRejected):
+    """The server refused the credentials."""
+
+    code = "AUTHENTICATION_FAILURE"
+    default_hint = (
+        "Get a new access token, and check that it belongs to this data centre and this CRM "
+        "organisation."
+    )
 
 
 class ScopeMismatch(AccountError):
@@ -319,13 +344,6 @@ class ScopeMismatch(AccountError):
 
     code = "OAUTH_SCOPE_MISMATCH"
     default_hint = "Make a token with scope ZohoCRM.bulk.read (or ZohoCRM.modules.ALL)."
-
-
-class AuthenticationFailure(AccountError):
-    """The server refused the credentials."""
-
-    code = "AUTHENTICATION_FAILURE"
-    default_hint = "Check that the token belongs to this data centre and this CRM organisation."
 
 
 class TokenRefused(AccountError):
@@ -361,6 +379,33 @@ class InvalidUrlPattern(AccountError):
 
     code = "INVALID_URL_PATTERN"
     default_hint = "Check api_domain, version and result_path in jobs.toml."
+
+
+class CertificateRefused(AccountError):
+    """The server's certificate cannot be trusted."""
+
+    code = "CERTIFICATE_REFUSED"
+    default_hint = (
+        "Name a private authority, or that of a proxy that opens TLS, with ca_file; never trust "
+        "what you do not know."
+    )
+
+
+class RateLimited(AccountError):
+    """The account answered nothing but refusals of its limit for an hour."""
+
+    code = "RATE_LIMITED"
+    default_hint = (
+        "Look for another program that uses this account, and at its API credits; then run the "
+        "same command again."
+    )
+
+
+class ServiceDown(AccountError):
+    """The service answered nothing but errors of its own for a long time."""
+
+    code = "SERVICE_DOWN"
+    default_hint = "The service is in trouble; run the same command again later."
 
 
 class Unreachable(AccountError):

@@ -14,9 +14,10 @@ Kind = Literal[
     "attempt_started",  # a slot was taken and the request leaves; data: attempt, from 1
     "attempt_failed",  # data: code, next, delay_s, attempt
     "unconnected",  # the account's server cannot be reached; data: code, delay_s
+    "service_down",  # the account's server fails; data: code, delay_s
     "resumed",  # a broken transfer goes on where it stopped; data: gained_bytes
     "restarted",  # a broken transfer starts again; data: lost_bytes
-    "window_closed",  # a 429; data: for_s
+    "window_closed",  # a 429, or its words; data: for_s
     "window_shared",  # somebody else uses the account's limit; data: capacity
     "window_crowded",  # the account bears fewer requests at once; data: in_flight_cap
     "window_restored",  # the account is ours again

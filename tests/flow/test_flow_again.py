@@ -162,7 +162,7 @@ def test_fresh_ids_go_before_second_tries(tmp_path: Path) -> None:
     out, old, fresh = tmp_path / "out", ids(25), ids(25, first=1001)
 
     async def runs() -> Seen:
-        options = small(faults=dict.fromkeys(old, ("INTERNAL_ERROR",) * 5))
+        options = small(faults=dict.fromkeys(old, ("close_in_body",) * 5))
         async with Sandbox(options) as sandbox:
             await watch(sandbox, old, out, limits={"tries": 1})
             return await watch(sandbox, [*old, *fresh], out, limits={"tries": 1})

@@ -12,7 +12,7 @@ LEVELS = {
     "note": "warning",
     "account_ended": "error",
 }
-UNLESS_QUIET = {"window_closed", "unconnected", "window_crowded", "window_restored"}
+UNLESS_QUIET = {"window_closed", "unconnected", "service_down", "window_crowded", "window_restored"}
 OF_EACH_JOB = {"attempt_started", "done"}
 
 

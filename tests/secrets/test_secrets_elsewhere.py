@@ -163,7 +163,7 @@ def test_no_variable_switches_the_checking_off(
     ran, log = run_whole(main())
     assert log == []
     assert ran.report.aborted is not None
-    assert ran.report.aborted.code == "UNREACHABLE"
+    assert ran.report.aborted.code == "CERTIFICATE_REFUSED"
     assert "ca_file" in ran.report.aborted.hint
 
 

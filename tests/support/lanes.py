@@ -86,6 +86,7 @@ class FakeTokens:
     """Counts renewals; the second and later are refused."""
 
     renewals: int = 0
+    refused: list[Secret] = field(default_factory=list)
 
     async def token(self) -> Secret:
         """Stand in for a token source."""
@@ -97,6 +98,10 @@ class FakeTokens:
         if self.renewals > 1:
             raise InvalidToken
         return Secret("1000.fresh")
+
+    async def refuse(self, refused: Secret) -> None:
+        """Stand in for a token source."""
+        self.refused.append(refused)
 
 
 class Scene:

@@ -7,12 +7,18 @@ import pytest
 from bulkfetch import errors
 from bulkfetch.transfer.decide import (
     BACKOFF_CAP_S,
+    FAILING_FOR_S,
+    FAILURES_IN_A_ROW,
+    LONGEST_RETRY_AFTER_S,
+    REFUSED_FOR_S,
+    RETRY_AFTER_MARGIN_S,
     UNREACHABLE_AT_FIRST,
     UNREACHABLE_LATER,
     Next,
     Standing,
     decide,
 )
+from bulkfetch.window.share import LONGEST_CLOSE_S
 
 
 def _all(family: type[errors.BulkfetchError]) -> list[type[errors.BulkfetchError]]:
@@ -24,6 +30,12 @@ def _all(family: type[errors.BulkfetchError]) -> list[type[errors.BulkfetchError
 
 FIRST = Standing(tries=1, budget=5)
 LAST = Standing(tries=5, budget=5)
+
+
+def failing(failures: int, failing_s: float) -> Standing:
+    """A service that fails, and costs the job nothing."""
+    return Standing(5, 5, failures=failures, failing_s=failing_s, of_service=True)
+
 
 CASES: list[tuple[errors.BulkfetchError, Standing, Next]] = [
     (errors.ConnectFailed(), Standing(0, 5, connects_failed=1), Next.HOLD),
@@ -55,6 +67,15 @@ CASES: list[tuple[errors.BulkfetchError, Standing, Next]] = [
     (errors.NotReady(), LAST, Next.FAIL),
     (errors.TooManyRequests(), FIRST, Next.AFTER_WINDOW),
     (errors.TooManyRequests(), Standing(99, 5), Next.AFTER_WINDOW),
+    (errors.TooManyRequests(), Standing(1, 5, refused_s=REFUSED_FOR_S - 1), Next.AFTER_WINDOW),
+    (errors.TooManyRequests(), Standing(1, 5, refused_s=REFUSED_FOR_S), Next.END_ACCOUNT),
+    (errors.ServerError(), failing(1, 0.0), Next.RETRY),
+    (errors.ServerError(), failing(FAILURES_IN_A_ROW, 9.0), Next.HOLD),
+    (errors.ServerError(), failing(1, 0.0)._replace(retry_after_s=30.0), Next.HOLD),
+    (errors.ServerError(), failing(99, FAILING_FOR_S - 1), Next.HOLD),
+    (errors.ServerError(), failing(99, FAILING_FOR_S), Next.END_ACCOUNT),
+    (errors.ServerError(), failing(99, FAILING_FOR_S)._replace(stands_out=True), Next.FAIL),
+    (errors.ServerError(), LAST._replace(failures=9, failing_s=9.0), Next.FAIL),
     (errors.ResourceNotFound(), FIRST, Next.FAIL),
     (errors.NoPermission(), FIRST, Next.FAIL),
     (errors.AuthorizationFailed(), FIRST, Next.FAIL),
@@ -74,7 +95,10 @@ CASES: list[tuple[errors.BulkfetchError, Standing, Next]] = [
     (errors.InvalidToken(), FIRST, Next.REPEAT),
     (errors.InvalidToken(), Standing(1, 5, repeated=True), Next.END_ACCOUNT),
     (errors.ScopeMismatch(), FIRST, Next.END_ACCOUNT),
-    (errors.AuthenticationFailure(), FIRST, Next.END_ACCOUNT),
+    (errors.AuthenticationFailure(), FIRST, Next.REPEAT),
+    (errors.InvalidOauthToken(), FIRST, Next.REPEAT),
+    (errors.AuthenticationFailure(), Standing(1, 5, repeated=True), Next.END_ACCOUNT),
+    (errors.CertificateRefused(), FIRST, Next.END_ACCOUNT),
     (errors.InvalidUrlPattern(), FIRST, Next.END_ACCOUNT),
     (errors.TokenRefused(), FIRST, Next.END_ACCOUNT),
     (errors.TokenThrottled(), FIRST, Next.END_ACCOUNT),
@@ -117,6 +141,21 @@ def test_backoff_doubles_up_to_its_cap() -> None:
     ceilings = [decide(errors.Stalled(), Standing(n, 20)).ceiling_s for n in range(1, 10)]
     assert ceilings[:4] == [1.0, 2.0, 4.0, 8.0]
     assert max(ceilings) == BACKOFF_CAP_S
+
+
+@pytest.mark.parametrize("error", [errors.ServerError(), errors.NotReady()])
+@pytest.mark.parametrize("asked_s", [0.0, 30.0, 4000.0, 1e12])
+@pytest.mark.parametrize("of_service", [False, True])
+def test_what_the_server_asks_to_wait_is_waited(
+    error: errors.BulkfetchError, asked_s: float, of_service: bool
+) -> None:
+    """Whatever the dice say no request goes before a Retry-After; its cap is a 429's."""
+    standing = Standing(1, 5, failures=1, of_service=of_service, retry_after_s=asked_s)
+    decision = decide(error, standing)
+    least_s = min(asked_s, LONGEST_RETRY_AFTER_S)
+    assert decision.delay_s(0.0) == least_s + RETRY_AFTER_MARGIN_S
+    assert least_s < decision.delay_s(1.0) <= max(BACKOFF_CAP_S, least_s + RETRY_AFTER_MARGIN_S)
+    assert LONGEST_RETRY_AFTER_S == LONGEST_CLOSE_S
 
 
 def test_codes_are_stable_and_each_stands_for_one_cause() -> None:

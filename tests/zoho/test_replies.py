@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from bulkfetch import errors
 from bulkfetch.zoho.replies import (
@@ -75,10 +79,130 @@ def test_a_reply_means_what_zoho_says_it_means(
         assert error.http == status
 
 
-def test_an_encoded_body_is_refused_whatever_its_bytes() -> None:
-    """A Content-Encoding that was not asked for is refused before a byte is read."""
-    error = refusal(Head(200, encoding="gzip"), b"PK\x03\x04")
+ENCODINGS = (
+    "none", "UTF-8", "binary", "zip", "identity, identity", "aws-chunked", "rot13",
+    "gzip", "x-gzip", "deflate", "br", "zstd", "compress",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_body_that_begins_as_a_zip_is_taken_whatever_its_encoding_is_called(
+    encoding: str,
+) -> None:
+    """Bytes decide: under every Content-Encoding PK is a ZIP; nothing is ever unpacked."""
+    for spelt in (encoding, encoding.upper(), f" {encoding} "):
+        head = read_head(200, {"Content-Encoding": spelt}, 0.0)
+        assert refusal(head, b"PK\x03\x04") is None
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "UTF-8", "gzip, identity"])
+def test_an_encoded_body_that_is_no_zip_is_told_as_encoded(encoding: str) -> None:
+    """Under a name of an encoding other bytes are refused with that name; Zoho's words are read."""
+    head = read_head(200, {"Content-Encoding": encoding}, 0.0)
+    error = refusal(head, b"\x1f\x8b\x08\x00")
     assert isinstance(error, errors.EncodedBody)
+    assert encoding.partition(",")[0].lower() in error.message
+    assert isinstance(refusal(head, _body("NO_PERMISSION")), errors.NoPermission)
+
+
+def test_an_encoding_changes_nothing_of_what_a_status_says() -> None:
+    """A packed page under 503 or 404 is what it would be unpacked."""
+    packed = b"\x1f\x8b\x08\x00"
+    for status, expected in ((503, errors.ServerError), (404, errors.ResourceNotFound)):
+        assert isinstance(refusal(Head(status, encoding="gzip"), packed), expected)
+
+
+def test_all_headers_of_one_name_count() -> None:
+    """Several Content-Encoding headers are one list, and of several waits the longest holds."""
+    several = CIMultiDict(
+        [("Content-Encoding", "identity"), ("content-encoding", "GZIP"),
+         ("Retry-After", "1"), ("Retry-After", "soon"), ("Retry-After", "30")]
+    )  # fmt: skip
+    head = read_head(200, several, 0.0)
+    assert head.encoding == "gzip"
+    assert head.retry_after_s == 30.0
+    assert read_head(200, CIMultiDict(), 0.0).retry_after_s is None
+
+
+LIMITS = (
+    _body("TOO_MANY_REQUESTS"),
+    _body("too_many_requests"),
+    _body("Too Many Requests"),
+    _body("LIMIT_EXCEEDED"),
+    _body("API_LIMIT_EXCEEDED"),
+    b"\xef\xbb\xbf" + _body("TOO_MANY_REQUESTS"),
+    b"[" + _body("TOO_MANY_REQUESTS") + b"]",
+    json.dumps({"data": [{"code": "TOO_MANY_REQUESTS", "status": "error"}]}).encode(),
+    json.dumps({"data": [{"code": "SUCCESS"}, {"code": "TOO_MANY_REQUESTS"}]}).encode(),
+    json.dumps({"code": "ERROR", "data": [{"code": "TOO_MANY_REQUESTS"}]}).encode(),
+)
+
+
+@pytest.mark.parametrize("status", [200, 202, 206, 302, 400, 401, 403, 404, 418, 429, 500, 503])
+@pytest.mark.parametrize("body", LIMITS)
+def test_a_limit_is_known_by_its_words_under_any_status(status: int, body: bytes) -> None:
+    """However TOO_MANY_REQUESTS is spelt and wherever it stands, it is the limit."""
+    error = refusal(Head(status), body)
+    assert type(error) is errors.TooManyRequests
+    assert error.http == status
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (_body("INVALID_OAUTHTOKEN"), "INVALID_OAUTHTOKEN"),
+        (_body("INVALID_OAUTH"), "AUTHENTICATION_FAILURE"),
+        (b"<html>", "AUTHENTICATION_FAILURE"),
+        (_body("invalid_token"), "INVALID_TOKEN"),
+    ],
+)
+def test_any_401_may_mean_an_old_token(body: bytes, code: str) -> None:
+    """Whatever a 401 says it is the token's, but for the scope; its code is kept where known."""
+    error = refusal(Head(401), body)
+    assert isinstance(error, errors.TokenRejected)
+    assert error.code == code
+    assert not isinstance(refusal(Head(401), _body("OAUTH_SCOPE_MISMATCH")), errors.TokenRejected)
+
+
+_ZONES = """
+import sys, time
+from bulkfetch.zoho.replies import retry_after
+for line in sys.stdin:
+    value, date = line.rstrip("\\n").split("|")
+    print(retry_after(value, date or None, now=784111777.0))
+"""
+_DATES = [  # 1994-11-06 08:50:07 GMT is thirty seconds after `now`
+    ("Sun, 06 Nov 1994 08:50:07 GMT", "", 30.0),
+    ("sun, 06 nov 1994 08:50:07 gmt", "", 30.0),
+    ("Sunday, 06-Nov-94 08:50:07 GMT", "", 30.0),
+    ("Sun Nov  6 08:50:07 1994", "", 30.0),
+    ("Sun, 06 Nov 1994 08:50:07 -0000", "", 30.0),
+    ("Sun, 06 Nov 1994 08:50:07", "", 30.0),
+    ("Sun, 06 Nov 1994 09:50:07 +0100", "", 30.0),
+    ("Sun Nov  6 08:50:17 1994", "Sun Nov  6 08:49:37 1994", 40.0),
+    ("Sun Nov  6 08:50:17 1994", "Sun, 06 Nov 1994 08:49:37 GMT", 40.0),
+    ("Sun, 06 Nov 1994 08:50:17 GMT", "Sun Nov  6 08:49:37 1994", 40.0),
+    ("Sun, 06 Nov 1994 08:50:17 -0000", "garbage", 40.0),
+    ("Sun Nov  6 08:00:00 1994", "", 0.0),
+    ("1.5", "", None),
+    ("3, 5", "", None),
+    ("-30", "", None),
+]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata", "Pacific/Apia"])
+def test_dates_of_retry_after_are_utc_wherever_this_machine_is(zone: str) -> None:
+    """asctime, `-0000` and a missing zone mean GMT, as in every date of HTTP, in both headers."""
+    lines = "".join(f"{value}|{date}\n" for value, date, _ in _DATES)
+    done = subprocess.run(
+        [sys.executable, "-c", _ZONES],
+        input=lines,
+        env={**os.environ, "TZ": zone},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [str(seconds) for _, _, seconds in _DATES]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +343,7 @@ def test_any_reply_is_judged_in_one_clean_line(
     """Only 200 with a ZIP's first bytes is let in; all else is an error of one printable line."""
     head = read_head(status, headers, now=0.0)
     error = refusal(head, body)
-    fine = status == 200 and body.startswith(b"PK") and head.encoding == "identity"
+    fine = status == 200 and body.startswith(b"PK")
     assert (error is None) is fine
     for each in (error, range_refusal(head, offset, 20)):
         if each is not None:

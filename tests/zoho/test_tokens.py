@@ -665,3 +665,61 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+# --- what was refused -----------------------------------------------------------------------------
+
+
+class Stubborn(NoCache):
+    """A cache that cannot be written any more, and still gives what it had."""
+
+    async def load(self) -> CachedToken | None:
+        return CachedToken(Secret("stale"), 1e12, 3600.0)
+
+
+@pytest.mark.anyio
+async def test_a_refused_token_is_not_taken_from_a_cache_that_cannot_forget() -> None:
+    """This process remembers what was refused, whatever the cache says."""
+    refreshes = Refreshes()
+    source = RefreshedToken(refreshes, Stubborn())
+    stale = await source.token()
+    assert plain(stale) == "stale"
+    assert plain(await source.renew(stale)) == "token-1"
+    await source.refuse(Secret("token-1"))
+    assert plain(await source.token()) == "token-2"
+    assert refreshes.given == 2
+
+
+@pytest.mark.anyio
+async def test_what_another_process_has_kept_meanwhile_stays(tmp_path: Path) -> None:
+    """Only the refused token is forgotten, not the one that has taken its place."""
+    refreshes = Refreshes()
+    caches = [FileCache(tmp_path / "t", KEY, pytest.fail) for _ in range(3)]
+    one, two, three = (RefreshedToken(refreshes, cache) for cache in caches)
+    old = await one.token()
+    assert await two.token() == old
+    fresh = await one.renew(old)
+    await two.refuse(old)
+    assert await three.token() == fresh
+    await three.refuse(fresh)
+    assert await caches[0].load() is None
+    assert "token-" not in "".join(path.read_text() for path in (tmp_path / "t").iterdir())
+
+
+@pytest.mark.anyio
+async def test_an_early_renewal_that_fails_does_not_bring_a_refused_token_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A token that is refused while its renewal is under way is not gone on with."""
+    now = [1000.0]
+    monkeypatch.setattr("bulkfetch.zoho.tokens.anyio.current_time", lambda: now[0])
+    refreshes = Refreshes()
+    source = RefreshedToken(refreshes, NoCache())
+    old = await source.token()
+    now[0] += 3545
+    refreshes.answers = [TokenThrottled()]
+    renewal = asyncio.create_task(source.token())
+    await asyncio.sleep(0)
+    await source.refuse(old)
+    with pytest.raises(TokenThrottled):
+        await renewal

@@ -23,6 +23,7 @@ _LEVELS: dict[Kind, Level] = {
 _TOLD_FROM: dict[Kind, int] = {
     "window_closed": NORMAL,
     "unconnected": NORMAL,
+    "service_down": NORMAL,
     "window_crowded": NORMAL,
     "window_restored": NORMAL,
     # There are two for each job that goes well.

@@ -21,13 +21,14 @@ from bulkfetch.errors import (
     AccountError,
     BulkfetchError,
     ConnectFailed,
-    InvalidToken,
+    ServerError,
     TlsFailed,
+    TokenRejected,
     TooManyRequests,
-    Unreachable,
 )
 from bulkfetch.events import Emit, Event, Kind, ignore
 from bulkfetch.pipeline.crew import Crew
+from bulkfetch.pipeline.health import Health, without_another
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.staging import StagingRoom
 from bulkfetch.pipeline.timing import JobTimes
@@ -35,7 +36,7 @@ from bulkfetch.pipeline.waiting import Waiting
 from bulkfetch.pipeline.work import Ends, Line, Work
 from bulkfetch.secret import Secret
 from bulkfetch.transfer.attempt import Attempt, Partial
-from bulkfetch.transfer.decide import Decision, Next, Standing, decide
+from bulkfetch.transfer.decide import Decision, Next, decide
 
 if TYPE_CHECKING:
     from bulkfetch.window import Permit, Window
@@ -86,9 +87,9 @@ class Lane:
         self._list_ended = False
         self._source_dry = False
         self._renewed: Secret | None = None
-        self._connects_failed = 0
+        self._health = Health()
         self._hold_until = float("-inf")
-        self._answered = False
+        self._probe: Attempt | None = None  # on its way while the service fails
         self._news = anyio.Event()
         # A free seat is taken without a turn of the loop: requests that can start together do.
         self._seats = anyio.Semaphore(line.seats, fast_acquire=True)
@@ -178,17 +179,21 @@ class Lane:
                     self._seats.release()
             now = anyio.current_time()
             for permit in permits:
-                if now < self._hold_until:
-                    # While this one waited, others found that there is no connection.
+                if now < self._hold_until or self._awaits_probe:
+                    # While this one waited, others found that there is no connection, no service.
                     permit.unused()
                     self._seats.release()
                     continue
-                attempt = Attempt(permit=permit, permit_at=boottime())
+                attempt = Attempt(permit=permit, permit_at=boottime(), begun=self._begun)
                 self._in_flight.add(attempt)  # here: the next look is before this one has begun
+                if self._health.probing:
+                    self._probe = attempt
                 self._seated.order(tasks, self._waiting.take(now), attempt)
 
     def _take_more_seats(self) -> int:
         """Take the seats of all that may start beside the first; say how many these are."""
+        if self._health.probing:
+            return 0
         more = min(self._waiting.ready(anyio.current_time()) - 1, self._seats.value)
         for _ in range(more):
             self._seats.acquire_nowait()
@@ -212,9 +217,21 @@ class Lane:
 
     async def _fit_in(self) -> None:
         """Wait until one request more is no more than the account seems to bear at once."""
-        while (cap := self._line.window.in_flight_cap) and len(self._in_flight) >= cap:
+        while self._awaits_probe or (
+            (cap := self._line.window.in_flight_cap) and len(self._in_flight) >= cap
+        ):
             self._news = anyio.Event()
             await self._news.wait()
+
+    @property
+    def _awaits_probe(self) -> bool:
+        """Whether a request is about to show that the service is back, or still is not."""
+        return self._health.probing and self._probe is not None
+
+    def _begun(self) -> None:
+        """Take in the beginning of a file, whose end may be long in coming."""
+        self._health.good()
+        self._tell()
 
     async def _refill(self, tasks: anyio.abc.TaskGroup) -> None:
         # Dry until shown otherwise, said before the await: `more` may speak meanwhile.
@@ -242,12 +259,16 @@ class Lane:
                 fetched = await self._line.door.fetch(work.job.id, part, attempt)
             finally:
                 self._in_flight.discard(attempt)
+                if attempt is self._probe:
+                    self._probe = None
                 self._tell()
                 self.requests += attempt.requests
                 self._received_bytes += attempt.received
                 work.attempts += attempt.requests
         except BulkfetchError as error:
-            self._count_connects(error, started)
+            # Those on their way when one failed count with it.
+            counts = started >= self._hold_until
+            self._health.failed(work, error, anyio.current_time(), counts=counts)
             await self._ends.note(work)
             await self._failed(work, attempt, error)
         except anyio.get_cancelled_exc_class():
@@ -255,9 +276,11 @@ class Lane:
             part.unlink(missing_ok=True)
             raise
         else:
-            self._count_connects(None, started)
+            self._health.good()
             work.zip_bytes, work.staged, work.partial = fetched.zip_bytes, True, None
             work.body = fetched.body
+            if work.body is not None and work.attempts > 1:
+                part.unlink(missing_ok=True)  # what an earlier attempt had left of it
             if fetched.resumed_bytes:
                 gained = fetched.resumed_bytes
                 self._say("resumed", work, f"resumed: {gained} bytes saved", gained_bytes=gained)
@@ -266,41 +289,31 @@ class Lane:
         finally:
             self._seats.release()
 
-    def _count_connects(self, error: BulkfetchError | None, started: float) -> None:
-        """Count failed connections in a row; those on their way when one failed count with it."""
-        if not isinstance(error, ConnectFailed | TlsFailed):
-            self._connects_failed, self._answered = 0, True
-        elif started >= self._hold_until:
-            self._connects_failed += 1
-
     async def _failed(self, work: Work, attempt: Attempt, error: BulkfetchError) -> None:
-        decision = self.judge(work, attempt.partial, error)
+        if attempt.token is None:  # none was sent, since the source has none that is not refused
+            work.repeated = True
+        decision = self.judge(work, attempt.partial, error, attempt.retry_after_s)
         lost = attempt.received if attempt.partial is None else 0
         if lost >= WORTH_TELLING_BYTES and decision.next is Next.RETRY:
             self._say("restarted", work, f"{lost} bytes are fetched again", lost_bytes=lost)
         match decision.next:
             case Next.HOLD:
-                now = anyio.current_time()
-                if now >= self._hold_until:
-                    delay_s = self._dice() * decision.ceiling_s
-                    self._hold_until = now + delay_s
-                    text = f"{error.message}; trying again in {delay_s:.1f} s"
-                    self._say("unconnected", None, text, code=error.code, delay_s=delay_s)
-                self._waiting.add_retry(work, first=True)
-                self._tell()
+                self._hold(work, error, decision)
             case Next.RETRY:
-                delay_s = self._dice() * decision.ceiling_s
+                delay_s = decision.delay_s(self._dice())
                 self._waiting.add_later(work, anyio.current_time() + delay_s)
                 self._attempt_failed(work, error, decision, delay_s)
                 self._tell()
             case Next.REPEAT:
                 self._attempt_failed(work, error, decision)
+                if self.ended is not None:
+                    return  # no other token is of any use
                 work.repeated = True
-                assert attempt.token is not None, "a token was refused, so one was sent"
+                assert attempt.token is not None, "else it counts as repeated"
                 try:
                     token = await self._line.tokens.renew(attempt.token)
                 except AccountError as refused:
-                    self.end(refused)
+                    self.end(without_another(error, refused))
                 else:
                     if token != self._renewed:  # many may have come with the same old one
                         self._renewed = token
@@ -313,6 +326,8 @@ class Lane:
                 self._tell()
             case Next.END_ACCOUNT:
                 self.end(error)
+                if isinstance(error, TokenRejected) and attempt.token is not None:
+                    await self._line.tokens.refuse(attempt.token)
             case Next.END_RUN:
                 self._places.part(work.job).unlink(missing_ok=True)
                 raise error
@@ -321,40 +336,53 @@ class Lane:
                 self._places.part(work.job).unlink(missing_ok=True)
                 await self._ends.fail(work, error)
 
-    def judge(self, work: Work, left: Partial | None, error: BulkfetchError) -> Decision:
-        """Count a failure against its job and decide; `left` is what may be resumed."""
+    def _hold(self, work: Work, error: BulkfetchError, decision: Decision) -> None:
+        """Let the whole account wait, and this job with it."""
+        now, failing = anyio.current_time(), isinstance(error, ServerError)
+        delay_s = decision.delay_s(self._dice())
+        if now >= self._hold_until or (failing and now + decision.least_s > self._hold_until):
+            self._hold_until = now + delay_s
+            text = f"{error.message}; trying again in {delay_s:.1f} s"
+            kind: Kind = "service_down" if failing else "unconnected"
+            self._say(kind, None, text, code=error.code, delay_s=delay_s)
+        if failing:
+            self._health.probing = True
+            self._attempt_failed(work, error, decision, max(0.0, self._hold_until - now))
+        # Where the server fails another job looks next: it may be this one alone that fails.
+        self._waiting.add_retry(work, first=not failing)
+        self._tell()
+
+    def judge(
+        self,
+        work: Work,
+        left: Partial | None,
+        error: BulkfetchError,
+        retry_after_s: float | None = None,
+    ) -> Decision:
+        """Count a failure against its job and decide; `left` is what may be resumed.
+
+        `retry_after_s` is what the server asked for, None where it did not.
+        """
         # Against the furthest ever, not the last: who sends the same half again gains nothing.
         reached = left.bytes if left else 0
         if reached - work.furthest >= GROWTH_BYTES:
             work.furthest, work.tries = reached, 0
-        if not isinstance(error, TooManyRequests | InvalidToken | ConnectFailed | TlsFailed):
+        now, health, budget = anyio.current_time(), self._health, self._line.tries
+        standing = health.standing(work, budget, error, now, retry_after_s)
+        if standing.of_service:
+            work.tries = max(work.tries, 1)  # counted once, since the next one may be its own
+        elif not isinstance(error, TooManyRequests | TokenRejected | ConnectFailed | TlsFailed):
             work.tries += 1
-        if not isinstance(error, InvalidToken):
+        if not isinstance(error, TokenRejected):
             work.repeated = False
         work.partial = left
-        return decide(
-            error,
-            Standing(
-                tries=work.tries,
-                budget=self._line.tries,
-                repeated=work.repeated,
-                refetched=work.refetched,
-                connects_failed=self._connects_failed,
-                answered=self._answered,
-            ),
-        )
+        return decide(error, standing._replace(tries=work.tries, repeated=work.repeated))
 
     def end(self, error: BulkfetchError) -> None:
         """Start no more requests for this account, because of `error`; its jobs stay pending."""
         if self.ended is not None:
             return
-        self.ended = (
-            error
-            if isinstance(error, AccountError)
-            else Unreachable(
-                f"{self._connects_failed} failures in a row: {error.message}", hint=error.hint
-            )
-        )
+        self.ended = self._health.ending(error)
         self._emit(
             Event(
                 "account_ended",

@@ -28,6 +28,8 @@ class Work:
     `repeated` and `refetched` as in `transfer.decide.Standing`; `partial` is what a broken attempt
     left, `furthest` the most bytes that any has left, `zip_bytes` the complete ZIP's size.
     `started` is when its last request began, on the loop's clock; None before there was one.
+    `failed_after` and `stands_out` are `health`'s: how many good answers the account had had when
+    the server last failed on this job, and how often it did again after others were answered well.
     """
 
     entry: Entry
@@ -40,6 +42,8 @@ class Work:
     refetched: bool = False
     partial: Partial | None = None
     furthest: int = 0
+    failed_after: int | None = None
+    stands_out: int = 0
     zip_bytes: int | None = None
     started: float | None = None
 

@@ -14,11 +14,12 @@ from bulkfetch.errors import (
     ArchiveError,
     BulkfetchError,
     ConnectFailed,
-    InvalidToken,
     JobError,
     NotReady,
     RunError,
+    ServerError,
     TlsFailed,
+    TokenRejected,
     TooManyRequests,
     ZipCorrupt,
 )
@@ -36,13 +37,25 @@ NOT_READY_BASE_S = 30.0
 # pending, and neither slots nor tries are spent.
 UNREACHABLE_AT_FIRST = 8
 UNREACHABLE_LATER = 15
+# An account that answers nothing but refusals for so long is given up: a lock-out is a minute, and
+# who asks for ever may keep it alive.
+REFUSED_FOR_S = 3600.0
+# Failures of the server, one after the other, from which on it is the service that fails: the whole
+# account waits, and one request at a time looks whether it is back. Maintenance of ten minutes is
+# common; what lasts half as long again is left to a later run.
+FAILURES_IN_A_ROW = 3
+FAILING_FOR_S = 900.0
+# The longest a Retry-After is believed, as `window.share` does, and what is added to it: dates are
+# whole seconds.
+LONGEST_RETRY_AFTER_S = 3600.0
+RETRY_AFTER_MARGIN_S = 1.0
 
 
 class Next(Enum):
     """What to do with the job."""
 
     RETRY = "retry"  # after a backoff
-    HOLD = "hold"  # no connection: the whole account waits; costs the job no try
+    HOLD = "hold"  # no connection, no service: the whole account waits; costs the job no try
     REPEAT = "repeat"  # at once, with a fresh token; the window still decides when
     AFTER_WINDOW = "after window"  # when the account's window opens again; costs the job no try
     REFETCH = "refetch"  # from the first byte: the archive came damaged
@@ -58,6 +71,12 @@ class Standing(NamedTuple):
     `repeated` and `refetched` say that the one repeat after a token refresh, the one more fetch of
     a damaged archive, has been used. `connects_failed` counts the account's failed connections in
     a row, this one included; `answered` says whether it ever had an answer in this run.
+
+    Since the account's last good answer: `refused_s` seconds ago its limit was first refused,
+    `failing_s` ago its server first failed, `failures` times in a row by now; 0 where it did not.
+    `stands_out` says that the server failed on this job, served others well, and failed again,
+    `of_service` that its failure is taken for the service's, not for the job's own.
+    `retry_after_s` is what the server asked for, None where it did not.
     """
 
     tries: int
@@ -66,13 +85,27 @@ class Standing(NamedTuple):
     refetched: bool = False
     connects_failed: int = 0
     answered: bool = False
+    refused_s: float = 0.0
+    failures: int = 0
+    failing_s: float = 0.0
+    stands_out: bool = False
+    of_service: bool = False
+    retry_after_s: float | None = None
 
 
 class Decision(NamedTuple):
-    """What follows. `ceiling_s` bounds the random backoff, 0 where there is none."""
+    """What follows. `ceiling_s` bounds the random backoff, 0 where there is none.
+
+    `least_s` is what the server asked to wait, and is waited whatever the dice say.
+    """
 
     next: Next
     ceiling_s: float = 0.0
+    least_s: float = 0.0
+
+    def delay_s(self, dice: float) -> float:
+        """Give the seconds to wait, by a random number from 0 to 1."""
+        return max(self.least_s, dice * self.ceiling_s)
 
 
 def decide(error: BulkfetchError, standing: Standing) -> Decision:
@@ -80,9 +113,11 @@ def decide(error: BulkfetchError, standing: Standing) -> Decision:
     match error:
         case RunError():
             return Decision(Next.END_RUN)
-        case InvalidToken() if not standing.repeated:
+        case TokenRejected() if not standing.repeated:
             return Decision(Next.REPEAT)
         case AccountError():
+            return Decision(Next.END_ACCOUNT)
+        case TooManyRequests() if standing.refused_s >= REFUSED_FOR_S:
             return Decision(Next.END_ACCOUNT)
         case TooManyRequests():
             return Decision(Next.AFTER_WINDOW)
@@ -91,15 +126,37 @@ def decide(error: BulkfetchError, standing: Standing) -> Decision:
             if standing.connects_failed >= patience:
                 return Decision(Next.END_ACCOUNT)
             return Decision(Next.HOLD, _ceiling_s(BACKOFF_BASE_S, standing.connects_failed))
+        case ServerError() if standing.of_service:
+            return _service(standing)
         case ZipCorrupt() if not standing.refetched:
             return Decision(Next.REFETCH)
         case ArchiveError():
             return Decision(Next.FAIL)
         case JobError() if error.retryable and standing.tries < standing.budget:
             base = NOT_READY_BASE_S if isinstance(error, NotReady) else BACKOFF_BASE_S
-            return Decision(Next.RETRY, _ceiling_s(base, standing.tries))
+            if not isinstance(error, NotReady | ServerError):
+                return Decision(Next.RETRY, _ceiling_s(base, standing.tries))
+            if standing.retry_after_s is not None:
+                base = BACKOFF_BASE_S
+            return Decision(Next.RETRY, _ceiling_s(base, standing.tries), _least_s(standing))
         case _:
             return Decision(Next.FAIL)
+
+
+def _service(standing: Standing) -> Decision:
+    """Say what follows where the server failed, and that is not the job's own."""
+    if standing.failing_s >= FAILING_FOR_S and standing.failures > 1:
+        return Decision(Next.FAIL if standing.stands_out else Next.END_ACCOUNT)
+    in_a_row = standing.failures >= FAILURES_IN_A_ROW
+    hold = in_a_row or standing.retry_after_s is not None
+    ceiling_s = _ceiling_s(BACKOFF_BASE_S, max(1, standing.failures))
+    return Decision(Next.HOLD if hold else Next.RETRY, ceiling_s, _least_s(standing))
+
+
+def _least_s(standing: Standing) -> float:
+    if standing.retry_after_s is None:
+        return 0.0
+    return min(standing.retry_after_s, LONGEST_RETRY_AFTER_S) + RETRY_AFTER_MARGIN_S
 
 
 def _ceiling_s(base_s: float, failures: int) -> float:

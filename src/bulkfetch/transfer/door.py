@@ -15,9 +15,10 @@ from bulkfetch.errors import (
     BadResponse,
     BulkfetchError,
     ConnectionLost,
-    InvalidToken,
     NotAZip,
+    TokenRejected,
     TooLarge,
+    TooManyRequests,
     Truncated,
 )
 from bulkfetch.secret import Secret
@@ -133,7 +134,10 @@ class Door:
             if attempt.permit is not None:  # no request came about
                 attempt.permit.unused()
                 attempt.permit = None
-        again = failure.retryable or isinstance(failure, InvalidToken)
+            if attempt.answer is not None:  # given up before its words were read
+                attempt.answer.taken()
+                attempt.answer = None
+        again = failure.retryable or isinstance(failure, TokenRejected)
         attempt.partial = _left(part, attempt) if again else None
         if attempt.token is not None:
             failure = redacted(failure, attempt.token)
@@ -178,22 +182,29 @@ class Door:
         guards, partial = self._guards, attempt.partial
         cap = guards.zip_bytes
         validator: str | None
-        if head.status == 206 and partial is not None:
+        refused: BulkfetchError | None
+        first, refused, resumes = b"", None, head.status == 206 and partial is not None
+        if partial is not None and resumes:
             refused = range_refusal(head, partial.bytes, partial.total)
-            if head.validator not in (None, partial.validator):
+            if refused is None and head.validator not in (None, partial.validator):
                 refused = BadResponse("the rest of another file", http=head.status)
-            if refused is not None:
-                attempt.partial = None
-                raise refused
-            first, offset, total, validator = b"", partial.bytes, partial.total, partial.validator
-        else:
+        if not resumes or refused is not None:
             first = await _beginning(response.content, watchdog, head)
-            refused = refusal(head, first)
-            if partial is not None and head.status == 416:
-                attempt.partial = None
+            judged = refusal(head, first)
+            if refused is None or isinstance(judged, TooManyRequests):
+                refused = judged
+        _settle(attempt, head, refused)
+        if partial is not None and head.status in (206, 416) and refused is not None:
+            attempt.partial = None
+            if head.status == 416 and not isinstance(refused, TooManyRequests):
                 raise BadResponse(f"no bytes from {partial.bytes} on", http=head.status)
-            if refused is not None:
-                raise refused
+        if refused is not None:
+            attempt.retry_after_s = head.retry_after_s
+            raise refused
+        attempt.begun()
+        if partial is not None and resumes:
+            offset, total, validator = partial.bytes, partial.total, partial.validator
+        else:
             offset, total = 0, head.length
             validator = head.validator if head.resumable else None
         if head.length is not None and offset + head.length > cap:
@@ -219,11 +230,20 @@ class Door:
         return Fetched(zip_bytes=size, resumed_bytes=offset, body=held)
 
 
+def _settle(attempt: Attempt, head: Head, refused: BulkfetchError | None) -> None:
+    """Tell the window how the request was answered, now that its words are known."""
+    answer, attempt.answer = attempt.answer, None
+    if answer is None:
+        return
+    if isinstance(refused, TooManyRequests):
+        answer.refused(head.retry_after_s)
+    else:
+        answer.taken()
+
+
 async def _beginning(content: aiohttp.StreamReader, watchdog: Watchdog, head: Head) -> bytes:
     """Read as much of a body as it takes to judge it: two bytes of a ZIP, the whole of an error."""
     data = b""
-    if head.encoding != "identity" or 300 <= head.status < 400:
-        return data
     success = head.status == 200
     while len(data) < ERROR_BODY_BYTES:
         if success and len(data) >= len(ZIP_MAGIC) and data.startswith(ZIP_MAGIC):

@@ -25,14 +25,18 @@ from bulkfetch.errors import (
     ConnectFailed,
     ConnectionLost,
     Stalled,
-    TlsFailed,
 )
-from bulkfetch.transfer.attempt import Attempt
-from bulkfetch.zoho.replies import printable, retry_after
+from bulkfetch.transfer.attempt import Answer, Attempt
+from bulkfetch.zoho.reach import unconnected
+from bulkfetch.zoho.replies import printable, read_head
 
 if TYPE_CHECKING:
     from bulkfetch.window import Permit, Window
     from bulkfetch.zoho.tokens import TokenSource
+
+# How a TLS server's answer to a plain request begins, as aiohttp quotes it.
+_TLS_ALERT = "\\x15\\x03"
+_SAY_HTTPS = "Where the server speaks TLS, api_domain must begin with https://."
 
 
 def gate(
@@ -40,12 +44,16 @@ def gate(
 ) -> aiohttp.ClientMiddlewareType:
     """Make the middleware of one attempt: slot, token, request, and the slot settled by its end.
 
+    The slot of an answer is settled here where its status tells of the limit; else it goes to
+    `attempt.answer`, since its words may do so too: whoever reads the body settles it.
+
     The first request spends the slot that the attempt brought; any other one, such as a repeat by
     aiohttp, has to wait for its own.
 
     `headers_s` bounds the time from the slot to the response head; the window's lease is longer.
-    Raises ConnectFailed and TlsFailed (nothing was sent, the slot is free again), ConnectionLost,
-    Stalled and BadResponse (the server may have counted the request), AccountError from `tokens`.
+    Raises ConnectFailed, TlsFailed and CertificateRefused (nothing was sent, the slot is free
+    again), ConnectionLost, Stalled and BadResponse (the server may have counted the request),
+    AccountError from `tokens`.
     If cancelled: a slot that was taken is settled as an unknown outcome, as unused where there is
     no connection yet.
     """
@@ -72,7 +80,7 @@ def gate(
             async with asyncio.timeout(headers_s - (boottime() - taken_at)):
                 response = await handler(request)
         except (aiohttp.ClientError, OSError, ValueError) as foreign:
-            error, sent = _own(foreign, headers_s)
+            error, sent = _own(foreign, headers_s, request.url.scheme)
             if sent and not attempt.connected:
                 error, sent = _unconnected(error, headers_s), False
         except BaseException:
@@ -83,7 +91,7 @@ def gate(
                 permit.unused()
             raise
         else:
-            settle(permit, response)
+            _answered(permit, response, attempt)
             return response
         if sent:
             permit.lost()
@@ -103,33 +111,29 @@ async def _permit(window: Window, attempt: Attempt) -> tuple[Permit, float]:
     return await window.acquire(), boottime()
 
 
-def settle(permit: Permit, response: aiohttp.ClientResponse) -> None:
-    """Tell the window how a request was answered: its slot's minute starts at the answer."""
+def _answered(permit: Permit, response: aiohttp.ClientResponse, attempt: Attempt) -> None:
     if response.status == 429:
-        headers = response.headers
-        wait_s = retry_after(headers.get("Retry-After"), headers.get("Date"), time.time())
-        permit.rejected(wait_s)
+        permit.rejected(read_head(429, response.headers, time.time()).retry_after_s)
     else:
-        permit.answered()
+        attempt.answer = Answer(permit, asyncio.get_running_loop().time())
 
 
-def _own(foreign: Exception, headers_s: float) -> tuple[BulkfetchError, bool]:
+def _own(foreign: Exception, headers_s: float, scheme: str) -> tuple[BulkfetchError, bool]:
     """Turn a foreign error into ours, and say whether the request may have been sent."""
+    failed = unconnected(foreign)
+    if failed is not None:
+        return failed, False
     match foreign:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return TlsFailed(_reason(foreign)), False
-        case aiohttp.ClientHttpProxyError():
-            return ConnectFailed(f"the proxy answered HTTP {foreign.status}"), False
-        case aiohttp.ClientConnectorError():
-            return ConnectFailed(_reason(foreign)), False
-        case aiohttp.ConnectionTimeoutError():
-            return ConnectFailed("no connection within the time allowed"), False
         case TimeoutError():
             return Stalled(f"no answer within {headers_s:g} s"), True
         case aiohttp.ClientResponseError():
+            if _TLS_ALERT in foreign.message:
+                return BadResponse("the server speaks TLS at this port", hint=_SAY_HTTPS), True
             return BadResponse(f"not HTTP: {printable(foreign.message, 200)}"), True
         case aiohttp.ServerDisconnectedError():
-            return ConnectionLost("the server closed the connection without an answer"), True
+            hint = f"{ConnectionLost.default_hint} {_SAY_HTTPS}" if scheme == "http" else None
+            text = "the server closed the connection without an answer"
+            return ConnectionLost(text, hint=hint), True
         case _:
             return ConnectionLost(_reason(foreign)), True
 
@@ -142,8 +146,8 @@ def _unconnected(error: BulkfetchError, headers_s: float) -> ConnectFailed:
 
 
 def _reason(foreign: Exception) -> str:
-    # The text of connector errors names host, port and the system's reason: no header, no token.
-    # That of a bad URL names the proxy with its password.
+    # The text of these errors names the system's reason: no header, no token. That of a bad URL
+    # names the proxy with its password.
     if isinstance(foreign, aiohttp.InvalidURL):
         return type(foreign).__name__
     return printable(str(foreign) or type(foreign).__name__, 200)

@@ -17,6 +17,10 @@ from bulkfetch.transfer.tls import shared_context
 KEEP_ALIVE_S = 10.0
 # For who has no limits of his own.
 LOOKUP_S = 30.0
+# The longest status line and the longest single header that are taken: policies and cookies that
+# gateways add are longer than aiohttp's 8,190 bytes. With its bound of 128 headers a head is no
+# more than 8 MiB.
+HEADER_BYTES = 64 << 10
 
 
 def open_session(
@@ -45,6 +49,8 @@ def open_session(
         headers={"Accept-Encoding": "identity"},
         timeout=aiohttp.ClientTimeout(total=None),
         trust_env=False,
+        max_line_size=HEADER_BYTES,
+        max_field_size=HEADER_BYTES,
         auto_decompress=False,
         trace_configs=[_connections()],
     )

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from bulkfetch.errors import (
     BadResponse,
     BulkfetchError,
     EncodedBody,
+    InvalidOauthToken,
     InvalidRequestMethod,
     InvalidToken,
     InvalidUrlPattern,
@@ -45,6 +47,7 @@ _ERRORS: Mapping[str, type[BulkfetchError]] = {
     for cls in (
         InvalidUrlPattern,
         ScopeMismatch,
+        InvalidOauthToken,
         InvalidToken,
         AuthenticationFailure,
         NoPermission,
@@ -55,8 +58,28 @@ _ERRORS: Mapping[str, type[BulkfetchError]] = {
         TooManyRequests,
     )
 }
-# Codes that mean the same as one above: the SDK's and the create endpoint's spellings.
-_ALIASES = {"INTERNAL_SERVER_ERROR": ServerError, "OAUTH_SCOPE_MISSING": ScopeMismatch}
+# Codes that mean the same as one above: the SDK's and the create endpoint's spellings, and those
+# in which other products, and gateways, say that a limit is crossed. A download has no limit that
+# it could mean otherwise, and an account that says nothing else ends within the hour.
+_ALIASES: Mapping[str, type[BulkfetchError]] = {
+    "INTERNAL_SERVER_ERROR": ServerError,
+    "OAUTH_SCOPE_MISSING": ScopeMismatch,
+    **dict.fromkeys(
+        (
+            "API_LIMIT_EXCEEDED",
+            "API_LIMIT_REACHED",
+            "API_RATE_LIMIT_EXCEEDED",
+            "CONCURRENCY_LIMIT_EXCEEDED",
+            "LIMIT_EXCEEDED",
+            "RATE_LIMIT_EXCEEDED",
+            "RATE_LIMIT_REACHED",
+            "REQUEST_LIMIT_EXCEEDED",
+            "THRESHOLD_EXCEEDED",
+            "TOO_MANY_REQUEST",
+        ),
+        TooManyRequests,
+    ),
+}
 _BY_STATUS: Mapping[int, type[BulkfetchError]] = {
     401: AuthenticationFailure,
     403: NoPermission,
@@ -65,9 +88,13 @@ _BY_STATUS: Mapping[int, type[BulkfetchError]] = {
     410: ResourceNotFound,
     429: TooManyRequests,
 }
+# Words of Content-Encoding that say nothing is packed, or only how the file's text is written.
+_NOT_PACKED = frozenset({"", "identity"})
 # The other 3xx lead nowhere.
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NOT_ZOHO = "The answer was not in Zoho's words: a proxy may be giving it."
+_BOM = b"\xef\xbb\xbf"
+_BETWEEN_WORDS = re.compile(r"[\s-]+")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:([0-9]{1,18})|\*)", re.ASCII)
 
 
@@ -108,9 +135,9 @@ def read_head(status: int, headers: Mapping[str, str], now: float) -> Head:
     return Head(
         status=status,
         length=int(length) if length.isascii() and length.isdigit() and len(length) < 19 else None,
-        encoding=headers.get("Content-Encoding", "identity").strip().lower() or "identity",
+        encoding=_encoding(headers),
         location=headers.get("Location"),
-        retry_after_s=retry_after(headers.get("Retry-After"), headers.get("Date"), now),
+        retry_after_s=_longest(headers, now),
         # It is sent back: what no header can carry would be counted and never leave.
         validator=etag if etag.startswith('"') and len(etag) <= 256 and _plain(etag) else None,
         ranges=headers.get("Accept-Ranges", "").strip().lower() == "bytes",
@@ -120,6 +147,27 @@ def read_head(status: int, headers: Mapping[str, str], now: float) -> Head:
 
 def _plain(text: str) -> bool:
     return text.isascii() and text.isprintable()
+
+
+def _values(headers: Mapping[str, str], name: str) -> list[str]:
+    """Give every value of a header that may have been sent more than once."""
+    every = getattr(headers, "getall", None)  # of aiohttp's; a plain mapping has one value each
+    found: list[str] = every(name, []) if every else [headers[name]] if name in headers else []
+    return found
+
+
+def _encoding(headers: Mapping[str, str]) -> str:
+    """Give what the body is said to be packed in, `identity` for nothing."""
+    words = ",".join(_values(headers, "Content-Encoding")).lower().split(",")
+    packed = [word for each in words if (word := each.strip()) not in _NOT_PACKED]
+    return ", ".join(packed) or "identity"
+
+
+def _longest(headers: Mapping[str, str], now: float) -> float | None:
+    """Give the longest wait in seconds that is asked for, None where there is no usable one."""
+    date = headers.get("Date")
+    waits = [retry_after(value, date, now) for value in _values(headers, "Retry-After")]
+    return max((wait for wait in waits if wait is not None), default=None)
 
 
 def retry_after(value: str | None, date: str | None, now: float) -> float | None:
@@ -139,7 +187,10 @@ def retry_after(value: str | None, date: str | None, now: float) -> float | None
 
 def _epoch(text: str) -> float | None:
     try:
-        return parsedate_to_datetime(text).timestamp()
+        when = parsedate_to_datetime(text)
+        # Every date of HTTP is GMT, said (`GMT`), not said (asctime) or said oddly (`-0000`): the
+        # last two come without a zone, and would be read in the zone of this machine.
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
@@ -147,23 +198,47 @@ def _epoch(text: str) -> float | None:
 def error_body(body: bytes) -> ZohoError | None:
     """Find Zoho's error code in a body, at top level or inside `data[]`; None where there is none.
 
-    Takes any bytes and never raises.
+    A code that means something here goes before one that does not. Takes any bytes and never
+    raises.
     """
-    if len(body) > ERROR_BODY_BYTES or body.lstrip()[:1] != b"{":
+    body = body.removeprefix(_BOM)
+    if len(body) > ERROR_BODY_BYTES or body.lstrip()[:1] not in (b"{", b"["):
         return None
     try:
         top = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    data = top.get("data") if isinstance(top, dict) else None
-    for holder in (top, *(data[:1] if isinstance(data, list) else ())):
-        if isinstance(holder, dict) and isinstance(holder.get("code"), str):
-            message = holder.get("message")
-            return ZohoError(
-                code=printable(holder["code"], 60),
-                message=printable(message, 300) if isinstance(message, str) else "",
-            )
-    return None
+    said = None
+    for holder in _holders(top):
+        code, message = holder.get("code"), holder.get("message")
+        if isinstance(code, str):
+            words = printable(message, 300) if isinstance(message, str) else ""
+            found = ZohoError(printable(code, 60), words)
+            if _meaning(found) is not None:
+                return found
+            said = said or found
+    return said
+
+
+def _holders(top: object) -> Iterator[dict[str, object]]:
+    """Go through the objects of a body that may hold a code."""
+    for outer in top if isinstance(top, list) else (top,):
+        if isinstance(outer, dict):
+            yield outer
+            data = outer.get("data")
+            yield from (each for each in _list(data) if isinstance(each, dict))
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _meaning(said: ZohoError | None) -> type[BulkfetchError] | None:
+    """Give what a code stands for, however it is spelt; None for an unknown one."""
+    if said is None:
+        return None
+    code = _BETWEEN_WORDS.sub("_", said.code.strip()).upper()
+    return _ERRORS.get(code) or _ALIASES.get(code)
 
 
 def printable(text: str, limit: int) -> str:
@@ -175,22 +250,26 @@ def printable(text: str, limit: int) -> str:
 def refusal(head: Head, body: bytes) -> BulkfetchError | None:
     """Say what is wrong with a reply, None when it is a ZIP's beginning.
 
-    `body` is the first bytes of the body: for a success at least two of them where there are so
-    many, for anything else up to ERROR_BODY_BYTES. The reply to a Range request is judged by
+    `body` is the first bytes of the body: for a ZIP at least two of them, for anything else up to
+    ERROR_BODY_BYTES. The reply to a Range request is judged by
     `range_refusal`.
     """
     status = head.status
+    said = error_body(body)
+    meant = _meaning(said)
+    if said is not None and meant is TooManyRequests:
+        # Whatever the status: a gateway may tell of a limit with 200, 403 or 503, a redirect even.
+        return TooManyRequests(said.message, http=status)
     if status in _REDIRECTS:
         return Redirected(f"HTTP {status} to {_host(head.location)}", http=status)
-    if head.encoding != "identity":
-        return EncodedBody(f"Content-Encoding {printable(head.encoding, 40)}", http=status)
     if status == 206:
         return BadResponse("HTTP 206 although no range was asked for", http=status)
     if status == 200 and body.startswith(ZIP_MAGIC):
+        # Whatever Content-Encoding says: nothing was asked to be packed, nothing is unpacked, and
+        # what is no ZIP after all is found out by its structure.
         return None
-    said = error_body(body)
-    if said is not None and (cls := _ERRORS.get(said.code) or _ALIASES.get(said.code)):
-        return cls(said.message, http=status)
+    if said is not None and meant is not None:
+        return meant(said.message, http=status)
     if status in (202, 204) or (status == 200 and not body):
         return NotReady(f"HTTP {status} without a file", http=status)
     if status >= 500 or status == 408:
@@ -198,6 +277,8 @@ def refusal(head: Head, body: bytes) -> BulkfetchError | None:
     if cls := _BY_STATUS.get(status):
         hint = None if said or not body else f"{cls.default_hint} {_NOT_ZOHO}"
         return cls(_words(status, said), hint=hint, http=status)
+    if status == 200 and head.encoding != "identity":
+        return EncodedBody(f"Content-Encoding {printable(head.encoding, 40)}", http=status)
     if status == 200:
         kind = "JSON" if body.lstrip()[:1] in (b"{", b"[") else "text or HTML"
         looks = kind if _is_text(body) else "unknown bytes"

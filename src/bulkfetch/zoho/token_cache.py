@@ -33,6 +33,9 @@ LOCK_WAIT_S = 120.0
 _POLL_S = 0.05
 _MAX_BYTES = 16 * 1024
 _SERVICE = "bulkfetch"
+# What stands in the place of a token that was refused: written as a token is, so that whatever can
+# keep one can forget it.
+_NOTHING = b'{"version": 1}'
 
 
 class CachedToken(NamedTuple):
@@ -64,6 +67,10 @@ class TokenCache(Protocol):
         """Keep a token in the place of the one before."""
         ...
 
+    async def forget(self) -> None:
+        """Keep no token any more, for no later run either: the kept one was refused."""
+        ...
+
     def exclusive(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Keep other processes from refreshing until left. If cancelled: nothing is held."""
         ...
@@ -76,6 +83,9 @@ class NoCache:
         return None
 
     async def store(self, token: CachedToken) -> None:
+        return None
+
+    async def forget(self) -> None:
         return None
 
     def exclusive(self) -> contextlib.AbstractAsyncContextManager[None]:
@@ -102,12 +112,18 @@ class FileCache:
             return _read(file.read(_MAX_BYTES + 1))
 
     async def store(self, token: CachedToken) -> None:
+        self._write(_written(token))
+
+    async def forget(self) -> None:
+        self._write(_NOTHING)
+
+    def _write(self, kept: bytes) -> None:
         try:
             _make_private(self._folder)
             fd, temporary = tempfile.mkstemp(prefix=".", dir=self._folder)  # 0600 from the start
             try:
                 with os.fdopen(fd, "wb") as file:
-                    file.write(_written(token))
+                    file.write(kept)
                 os.replace(temporary, self._file)
             except BaseException:
                 os.unlink(temporary)
@@ -138,7 +154,12 @@ class KeyringCache:
         return _read(text.encode()) if isinstance(text, str) else None
 
     async def store(self, token: CachedToken) -> None:
-        text = _written(token).decode()
+        await self._write(_written(token).decode())
+
+    async def forget(self) -> None:
+        await self._write(_NOTHING.decode())
+
+    async def _write(self, text: str) -> None:
         try:
             await anyio.to_thread.run_sync(self._keyring.set_password, _SERVICE, self._key, text)
         except Exception as error:  # each backend raises its own
@@ -161,6 +182,9 @@ class AskedAnew:
 
     async def store(self, token: CachedToken) -> None:
         await self._cache.store(token)
+
+    async def forget(self) -> None:
+        await self._cache.forget()
 
     def exclusive(self) -> contextlib.AbstractAsyncContextManager[None]:
         return self._cache.exclusive()

@@ -21,11 +21,13 @@ from bulkfetch.config.hosts import host_of, is_loopback
 from bulkfetch.config.settings import AccountSettings, Credentials
 from bulkfetch.errors import (
     AccountError,
+    CertificateRefused,
     InvalidToken,
     TokenThrottled,
     TokenUnavailable,
 )
 from bulkfetch.secret import Secret
+from bulkfetch.zoho.reach import unconnected
 from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.token_cache import (
     AskedAnew,
@@ -63,10 +65,18 @@ class TokenSource(Protocol):
         ...
 
     async def renew(self, refused: Secret) -> Secret:
-        """Give another token after the server refused this one (401 INVALID_TOKEN).
+        """Give another token after the server refused this one (401).
 
         Where the current token is another one already, that is the answer and nothing is asked.
-        Raises InvalidToken where there can be no other, else as `token`. If cancelled: the same.
+        The refused one is not given again, as `refuse` says. Raises InvalidToken where there can
+        be no other, else as `token`. If cancelled: the same.
+        """
+        ...
+
+    async def refuse(self, refused: Secret) -> None:
+        """Never give this token again, here or in a later run: the server refused it.
+
+        If cancelled: a later run may try it once more.
         """
         ...
 
@@ -143,6 +153,9 @@ class StaticToken:
     async def renew(self, refused: Secret) -> Secret:
         raise InvalidToken("the server refused the access token, and there is no refresh token")
 
+    async def refuse(self, refused: Secret) -> None:
+        return None
+
 
 class CommandToken:
     """A token from a program, run again when the token is refused."""
@@ -150,22 +163,30 @@ class CommandToken:
     def __init__(self, command: tuple[str, ...], timeout_s: float = TIMEOUT_S) -> None:
         self._command, self._timeout_s = command, timeout_s
         self._secret: Secret | None = None
+        self._refused: set[Secret] = set()
         self._turn = _Turn()
 
     async def token(self) -> Secret:
         async with self._turn():
-            if self._secret is None:
-                self._secret = await run_token_command(self._command, self._timeout_s)
-            return self._secret
+            return self._secret or await self._next()
 
     async def renew(self, refused: Secret) -> Secret:
         async with self._turn():
-            if self._secret is None or self._secret == refused:
-                fresh = await run_token_command(self._command, self._timeout_s)
-                if fresh == refused:
-                    raise InvalidToken("token_command prints a token that the server refuses")
-                self._secret = fresh
-            return self._secret
+            await self.refuse(refused)
+            return self._secret or await self._next()
+
+    async def refuse(self, refused: Secret) -> None:
+        self._refused.add(refused)
+        if self._secret == refused:
+            self._secret = None
+
+    async def _next(self) -> Secret:
+        """Run the command. In its turn."""
+        fresh = await run_token_command(self._command, self._timeout_s)
+        if fresh in self._refused:
+            raise InvalidToken("token_command prints a token that the server refuses")
+        self._secret = fresh
+        return fresh
 
 
 class _Held(NamedTuple):
@@ -190,6 +211,11 @@ class RefreshedToken:
     ) -> None:
         self._refresh, self._cache, self._wall_clock = refresh, cache, wall_clock
         self._held: _Held | None = None
+        # For a cache that cannot be written: what it still holds is not taken here again.
+        self._refused: set[Secret] = set()
+        # The refused token in whose place the very same was given: it is repeated once, as any
+        # other would be, and nobody else who comes with it asks for another one.
+        self._same: Secret | None = None
         self._turn = _Turn()
 
     async def token(self) -> Secret:
@@ -201,33 +227,59 @@ class RefreshedToken:
             if held is not None and anyio.current_time() < held.renew_at:
                 return held.secret
             try:
-                return await self._next(None)
+                return await self._next()
             except (TokenThrottled, TokenUnavailable):
                 # Early on purpose: while the old one lives, nothing is lost.
                 now = anyio.current_time()
-                if held is None or now >= held.ends_at:
+                if held is None or held.secret in self._refused or now >= held.ends_at:
                     raise
                 self._held = _Held(held.secret, min(now + _AGAIN_S, held.ends_at), held.ends_at)
                 return held.secret
 
     async def renew(self, refused: Secret) -> Secret:
+        self._refused.add(refused)
+        if refused != self._same:
+            self._put_away(refused)
         async with self._turn():
-            if self._held is not None and self._held.secret != refused:
+            if self._held is not None:
                 return self._held.secret
-            return await self._next(refused)
+            if refused == self._same:
+                raise InvalidToken("the accounts server gives a token that the server refuses")
+            return await self._next()
 
-    async def _next(self, refused: Secret | None) -> Secret:
+    async def refuse(self, refused: Secret) -> None:
+        self._refused.add(refused)
+        self._put_away(refused)
+        async with self._cache.exclusive():
+            await self._forget_refused()
+
+    def _put_away(self, refused: Secret) -> None:
+        if self._held is not None and self._held.secret == refused:
+            self._held = None
+
+    async def _next(self) -> Secret:
         """Take the token that another process got meanwhile, else refresh. In its turn."""
         async with self._cache.exclusive():
-            kept = await self._cache.load()
-            if kept is not None and kept.secret != refused:
+            # Before the refresh, which may fail: the next run must not begin with it.
+            kept = await self._forget_refused()
+            if kept is not None:
                 left_s = kept.left_s(self._wall_clock())
                 if left_s > _early_s(kept.lifetime_s):
                     return self._hold(kept.secret, left_s, kept.lifetime_s)
             grant = await self._refresh()
             ends_at = self._wall_clock() + grant.lifetime_s
-            await self._cache.store(CachedToken(grant.secret, ends_at, grant.lifetime_s))
+            self._same = grant.secret if grant.secret in self._refused else None
+            if grant.secret not in self._refused:
+                await self._cache.store(CachedToken(grant.secret, ends_at, grant.lifetime_s))
             return self._hold(grant.secret, grant.lifetime_s, grant.lifetime_s)
+
+    async def _forget_refused(self) -> CachedToken | None:
+        """Give what the cache holds; a token that was refused is taken out of it."""
+        kept = await self._cache.load()
+        if kept is None or kept.secret not in self._refused:
+            return kept
+        await self._cache.forget()
+        return None
 
     def _hold(self, secret: Secret, left_s: float, lifetime_s: float) -> Secret:
         ends_at = anyio.current_time() + left_s
@@ -293,9 +345,11 @@ class Refresh:
                     body += chunk
                 return read_token_reply(response.status, body, parts.values())
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            # Only the kind: foreign messages may hold what was sent, or a proxy's password.
-            kind = type(error).__name__
-            return TokenUnavailable(f"the accounts server {self._host} cannot be reached: {kind}")
+            if isinstance(failed := unconnected(error), CertificateRefused):
+                return failed
+            # Else only the kind: foreign messages may hold what was sent, or a proxy's password.
+            why = type(error).__name__ if failed is None else failed.message
+            return TokenUnavailable(f"the accounts server {self._host} cannot be reached: {why}")
 
 
 class _Watch:
