@@ -11,6 +11,7 @@ import click
 
 from bulkfetch.cli import exits
 from bulkfetch.cli.memory import end_now
+from bulkfetch.cli.misplaced import command_hint, missing_hint
 from bulkfetch.cli.printer import Printer, StdoutGone
 from bulkfetch.cli.signals import raise_on_signals
 from bulkfetch.errors import BulkfetchError, ConfigError
@@ -31,11 +32,29 @@ the limit of ten downloads a minute allows.
 _COMMANDS = ("run", "plan", "status", "verify", "check", "sandbox")
 
 
+class _Hinted(click.UsageError):
+    """A wrong command line of which is known what was meant."""
+
+    def __init__(self, message: str, ctx: click.Context, hint: str) -> None:
+        super().__init__(message, ctx)
+        self.hint = hint
+
+
 class _Commands(click.Group):
     """Imports a command when it is asked for: the others are a tenth of a short run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if args and (hint := command_hint(args[0], _COMMANDS)) is not None:
+                raise _Hinted(error.message, ctx, hint) from None
+            raise
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
@@ -123,5 +142,8 @@ def _usage_hint(error: click.UsageError) -> str:
     hint = getattr(error, "hint", "")
     if hint:
         return str(hint)
+    missing = error.param if isinstance(error, click.MissingParameter) else None
+    if missing is not None and missing.name == "settings_file":
+        return missing_hint(error.ctx)
     path = error.ctx.command_path if error.ctx else "bulkfetch"
     return f"`{path} --help` shows how it is used."

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 import click
 
 from bulkfetch.cli.feed import Feed
+from bulkfetch.cli.misplaced import require_ids, settings_first
 from bulkfetch.cli.recalled import recalled
 from bulkfetch.errors import ConfigError, RunError
 from bulkfetch.models import Job
@@ -106,12 +107,13 @@ def settings_of(asked: Asked, *, keep_zip: bool = False, overwrite: bool = False
     """Load the settings that are asked for. Raises ConfigError."""
     from bulkfetch.config import load_settings
 
-    settings = load_settings(
-        asked.settings_file,
-        out=asked.out,
-        keep_zip=keep_zip or None,
-        overwrite=overwrite or None,
-    )
+    with settings_first(asked.settings_file, asked.ids, asked.lists):
+        settings = load_settings(
+            asked.settings_file,
+            out=asked.out,
+            keep_zip=keep_zip or None,
+            overwrite=overwrite or None,
+        )
     if asked.account is None:
         return settings
     settings.account(asked.account)  # or there is no such account
@@ -128,6 +130,7 @@ def open_list(asked: Asked, settings: Settings) -> Iterator[Iterator[Job] | Feed
     """
     from bulkfetch.config import open_jobs
 
+    require_ids(asked.settings_file, asked.ids)
     if asked.recalls and not asked.ids and not asked.lists:
         with recalled(asked, settings) as jobs:
             first = next(jobs, None)

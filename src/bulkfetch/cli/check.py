@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bulkfetch.cli import exits
+from bulkfetch.cli.misplaced import settings_first
 from bulkfetch.cli.printer import Printer
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def check(
     from bulkfetch.readiness import problems
 
     printer.json = as_json
-    settings = load_settings(settings_file, out=out)
+    with settings_first(settings_file):
+        settings = load_settings(settings_file, out=out)
     wrong = wrong_parts(problems(settings))
     found: Iterator[Finding] = chain(at_disk(settings), of_settings(settings, wrong))
     if online:

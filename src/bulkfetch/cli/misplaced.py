@@ -1,0 +1,190 @@
+"""Words in the wrong place of the command line: what was meant, spelled out as a command.
+
+Whoever comes from other tools gives a list of ids first; here the settings file comes first.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from bulkfetch.errors import ConfigError
+from bulkfetch.models import is_job_id
+
+SETTINGS = "jobs.toml"
+_LIST_SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".ids", ".lst", ".list", ".dat"})
+# How much of a file is looked at to tell what it is.
+_LOOK_BYTES = 64 * 1024
+# Ids that a command is spelled out with; more are told by dots.
+_SHOWN_IDS = 3
+
+
+@contextmanager
+def settings_first(
+    settings_file: str, ids: Sequence[str] = (), lists: Sequence[str] = ()
+) -> Iterator[None]:
+    """Load settings within: where the file is none, but a list or an id, the hint says so."""
+    try:
+        yield
+    except ConfigError as error:
+        if (hint := settings_hint(_command_path(), settings_file, ids, lists)) is None:
+            raise
+        raise ConfigError(error.message, hint=hint) from None
+
+
+def settings_hint(
+    command: str,
+    given: str,
+    ids: Sequence[str] = (),
+    lists: Sequence[str] = (),
+    *,
+    plural: bool = False,
+) -> str | None:
+    """Return the command that was meant, where `given` stands in the place of the settings file.
+
+    None where it may well be meant for one. `command` is "bulkfetch run" or another; `plural` goes
+    on with a sentence that names something else beside the settings file.
+    """
+    settings = next((word for word in ids if word.endswith(".toml")), None)
+    ids = [word for word in ids if is_job_id(word)]
+    what = _what_is(Path(given))
+    if what is None:
+        return _other_settings(command, given)
+    if what == "id":
+        ids = [given, *ids]
+    elif what == "folder":
+        inside = Path(given) / SETTINGS
+        settings = str(inside) if inside.is_file() else settings
+    else:
+        lists = [given, *lists]
+    column = ["--ids-column", what] if what.isdigit() else []
+    say = "the settings file come first" if plural else "The settings file comes first"
+    return f"{say}: {_spelled(command, settings, ids, lists, column)}"
+
+
+def require_ids(settings_file: str, ids: Sequence[str]) -> None:
+    """Raise ConfigError where a list or a settings file stands among the ids."""
+    for word in ids:
+        if is_job_id(word):
+            continue
+        if (hint := argument_hint(_command_path(), settings_file, word)) is not None:
+            raise ConfigError(f"not a job id: {word[:60]}", hint=hint)
+
+
+def argument_hint(command: str, settings_file: str, word: str) -> str | None:
+    """Return the command that was meant, where a word that is no id stands among ids.
+
+    None where it looks neither like a list nor like settings.
+    """
+    if word.endswith(".toml"):
+        return "One settings file at a time, and it comes first."
+    what = _what_is(Path(word))
+    if what in (None, "id", "folder"):
+        return None
+    column = ["--ids-column", what] if what is not None and what.isdigit() else []
+    return f"A list goes to --ids: {_spelled(command, settings_file, [], [word], column)}"
+
+
+def command_hint(word: str, commands: Sequence[str]) -> str | None:
+    """Return what was meant by a word in the place of the command, None where nobody knows."""
+    if word.endswith(".toml") and Path(word).is_file():
+        return f"The command comes first: {shlex.join(['bulkfetch', 'run', word])}"
+    if _what_is(Path(word)) not in (None, "folder"):
+        return f"The command and {settings_hint('bulkfetch run', word, plural=True)}"
+    from bulkfetch.config.nearest import nearest
+
+    like = nearest(word.lower(), commands)
+    return f'did you mean "{like}"?' if like else None
+
+
+def missing_hint(context: click.Context | None) -> str:
+    """Return how a command begins that got no settings file at all."""
+    command = context.command_path if context else "bulkfetch run"
+    lists = context.params.get("lists") if context else None
+    return f"The settings file comes first: {_spelled(command, None, [], lists or [], [])}"
+
+
+def _what_is(path: Path) -> str | None:
+    """Say what a word on the command line names: "id", "folder", "list", a number, None.
+
+    The number is that of the column with ids in a CSV. None: nothing of these, or settings.
+    """
+    word = str(path)
+    if word == "-":
+        return "list"
+    if is_job_id(word) and not path.exists():
+        return "id"
+    if path.is_dir():
+        return "folder"
+    if path.suffix.lower() == ".toml":
+        return None
+    import tomllib  # late: only a slip is looked into
+
+    try:
+        if not path.is_file():
+            return "list" if path.suffix.lower() in _LIST_SUFFIXES else None
+        with path.open("rb") as file:
+            text = file.read(_LOOK_BYTES).decode("utf-8-sig", "backslashreplace")
+        tomllib.loads(text)
+    except OSError:
+        return None
+    except (ValueError, RecursionError):
+        pass
+    else:
+        return None
+    return _column_of(text) or ("list" if path.suffix.lower() in _LIST_SUFFIXES else None)
+
+
+def _column_of(text: str) -> str | None:
+    """Say whether a text is a list of ids ("list") or a CSV with some (the column's number)."""
+    stripped = (line.partition("#")[0].strip() for line in text.splitlines())
+    lines = list(islice(filter(None, stripped), 2))
+    if lines and is_job_id(lines[0]):
+        return "list"
+    for line in lines:
+        cells = [cell.strip(' "') for cell in line.replace(";", ",").replace("\t", ",").split(",")]
+        if len(cells) > 1 and (ids := [at for at, cell in enumerate(cells, 1) if is_job_id(cell)]):
+            return str(ids[0])
+    return None
+
+
+def _other_settings(command: str, given: str) -> str | None:
+    """Name a settings file that is there and is called much like the one that is not."""
+    path = Path(given)
+    if path.exists():
+        return None
+    from bulkfetch.config.nearest import nearest
+
+    try:
+        names = [name for name in os.listdir(path.parent) if name.endswith(".toml")]
+    except OSError:
+        return None
+    like = nearest(path.name, names)
+    return None if like is None else f'did you mean "{path.parent / like}"?'
+
+
+def _spelled(
+    command: str,
+    settings: str | None,
+    ids: Sequence[str],
+    lists: Sequence[str],
+    column: Sequence[str],
+) -> str:
+    words = [settings or SETTINGS]
+    if command.endswith((" run", " plan")):
+        words += ids[:_SHOWN_IDS]
+        words += [word for name in lists for word in ("--ids", name)]
+        words += column
+    dots = " …" if len(ids) > _SHOWN_IDS and len(words) > 1 else ""
+    return f"{command} {shlex.join(words)}{dots}"
+
+
+def _command_path() -> str:
+    context = click.get_current_context(silent=True)
+    return context.command_path if context else "bulkfetch run"
