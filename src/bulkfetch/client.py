@@ -23,6 +23,7 @@ import anyio.to_thread
 from bulkfetch.config import AccountSettings, Credentials, Settings, job_of
 from bulkfetch.config.hosts import server_key
 from bulkfetch.config.same_credentials import refuse_same_credentials
+from bulkfetch.config.sandbox_table import read_sandbox_options
 from bulkfetch.disk import disk_error
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Emit, Event, Kind, harmless, ignore
@@ -33,7 +34,7 @@ from bulkfetch.pipeline.outcomes import Conclude
 from bulkfetch.pipeline.places import STATE_DIR, Places
 from bulkfetch.pipeline.preflight import lacking_room, require_writable
 from bulkfetch.pipeline.run import Engine, Jobs, Parts
-from bulkfetch.readiness import require_usable, sandbox_options
+from bulkfetch.readiness import require_usable
 from bulkfetch.secret import Secret
 from bulkfetch.transfer.turn import Turn
 
@@ -324,7 +325,7 @@ class Client:
         from bulkfetch.sandbox import SandboxThread
 
         if self._sandbox_url is None:
-            options = sandbox_options(self._settings)
+            options = read_sandbox_options(self._settings)
             server = await self._stack.enter_async_context(SandboxThread(options))
             self._sandbox_url = server.sandbox.url
         return self._sandbox_url

@@ -6,17 +6,14 @@ one place for both, so that they say the same. Nothing here asks, makes or chang
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from bulkfetch.config import AccountSettings, Settings
+from bulkfetch.config.sandbox_table import read_sandbox_options
 from bulkfetch.errors import AccountError, BulkfetchError, ConfigError
 from bulkfetch.zoho.token_choice import accounts_server, require_program, token_way
-
-if TYPE_CHECKING:
-    from bulkfetch.sandbox import SandboxOptions
 
 
 class Problem(NamedTuple):
@@ -37,7 +34,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
             yield from _problems_of(account)
     if any(account.is_sandbox for account in settings.accounts) and settings.sandbox:
         try:
-            sandbox_options(settings)
+            read_sandbox_options(settings)
         except ConfigError as error:
             yield Problem("sandbox", None, error)
 
@@ -65,16 +62,6 @@ def require_authorities(ca_file: Path) -> None:
             f"ca_file {ca_file} cannot be used: {reason}",
             hint="It should hold the certificates of authorities: BEGIN CERTIFICATE and so on.",
         ) from None
-
-
-def sandbox_options(settings: Settings) -> SandboxOptions:
-    """Make the options of the stand-in out of [sandbox]. Raises ConfigError."""
-    from bulkfetch.sandbox import SandboxOptions  # late: it takes a server to import it
-
-    try:
-        return SandboxOptions.from_json(json.dumps(dict(settings.sandbox)))
-    except (TypeError, ValueError) as error:  # TypeError: a date of TOML, say
-        raise ConfigError(f"[sandbox] in {settings.source or 'settings'}: {error}") from None
 
 
 def _problems_of(account: AccountSettings) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 from pathlib import Path
@@ -42,16 +43,25 @@ Exit status:
 """
 
 
+class _Finite(click.FloatRange):
+    """A range without nan and inf, which no clock and no network can keep to."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number, or fail as click does."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
 @click.command(help=_ABOUT, short_help="Serve the local stand-in for Zoho.", epilog=_EPILOG)
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Default: a free one.")
 @click.option("--requests", type=click.IntRange(1), help="Allowed in each period. Default: 10.")
-@click.option(
-    "--period", "period_s", type=click.FloatRange(0, min_open=True), help="Seconds. Default: 60."
-)
+@click.option("--period", "period_s", type=_Finite(0, min_open=True), help="Seconds. Default: 60.")
 @click.option("--window", type=click.Choice(["rolling", "fixed"]), help="Default: rolling.")
-@click.option(
-    "--lockout", "lockout_s", type=click.FloatRange(0), help="Seconds. Default: one period."
-)
+@click.option("--lockout", "lockout_s", type=_Finite(0), help="Seconds. Default: one period.")
 @click.option(
     "--retry-after", type=click.Choice(["seconds", "date"]), help="Send this header with a 429."
 )
@@ -65,13 +75,13 @@ Exit status:
 @click.option(
     "--bandwidth",
     "bandwidth_bytes_per_s",
-    type=click.FloatRange(0, min_open=True),
+    type=_Finite(0, min_open=True),
     help="Bytes per second of each download.",
 )
 @click.option("--fault", "faults", multiple=True, metavar="NAME", help="Misbehave so; repeatable.")
 @click.option(
     "--fault-share",
-    type=click.FloatRange(0, 1),
+    type=_Finite(0, 1),
     default=1.0,
     help="Of the requests that --fault strikes. Default: 1.",
 )
@@ -98,7 +108,7 @@ def sandbox(
     """Serve until a signal comes."""
     import asyncio
 
-    from bulkfetch.sandbox import AccountSpec, FaultRule, SandboxOptions
+    from bulkfetch.sandbox import AccountSpec, FaultRule, SandboxOptions, UnknownFault
 
     printer.json = as_json
     if not given["auth"] and (client_id or client_secret or refresh_token):
@@ -116,6 +126,8 @@ def sandbox(
         options["rules"] = (FaultRule(fault_share, faults),)
     try:
         asyncio.run(_serve(printer, SandboxOptions(**options), port))
+    except UnknownFault as error:
+        raise ConfigError(f"--fault: {error.sentence}", hint=error.hint) from None
     except ValueError as error:
         raise ConfigError(str(error)) from None
     except OSError as error:

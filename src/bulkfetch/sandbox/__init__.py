@@ -8,7 +8,7 @@ Ids need not be created first: with `implicit` (the default) any id has a result
 end as in `NAMED_IDS` behave specially, `…990777` being calendars (ICS).
 """
 
-from bulkfetch.sandbox.faults import FAULTS, Exchange, Fault
+from bulkfetch.sandbox.faults import FAULTS, Exchange, Fault, UnknownFault, lookup
 from bulkfetch.sandbox.jobs import NAMED_IDS
 from bulkfetch.sandbox.ledger import Arrival, read_log, worst_in
 from bulkfetch.sandbox.options import AccountSpec, FaultRule, JobSpec, SandboxOptions
@@ -28,6 +28,8 @@ __all__ = [
     "Sandbox",
     "SandboxOptions",
     "SandboxThread",
+    "UnknownFault",
+    "lookup",
     "read_log",
     "serve",
     "worst_in",

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 State = Literal["ADDED", "QUEUED", "IN PROGRESS", "COMPLETED", "FAILURE"]
 Framing = Literal["length", "chunked", "close"]
+# Bounds hold for what is read from JSON, where the slips of the hand are.
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +35,15 @@ class JobSpec:
     """
 
     kind: Literal["csv", "ics"] = "csv"
-    records: int | None = None
-    columns: int | None = None
+    records: Count | None = None
+    columns: Positive | None = None
     content: bytes | None = None
     path: Path | None = None
-    payload_bytes: int | None = None
+    payload_bytes: Positive | None = None
     payload_method: Literal["stored", "deflated"] = "stored"
     member: str | None = None
     state: State = "COMPLETED"
-    ready_after_s: float = 0.0
+    ready_after_s: Seconds = 0.0
     expired: bool = False
     account: str | None = None
     error: str | None = None
@@ -53,10 +59,10 @@ class FaultRule:
     the rule to the first so many attempts of a job, None is all.
     """
 
-    share: float
+    share: Share
     faults: tuple[str, ...]
     seed: int = 0
-    attempts: int | None = None
+    attempts: Positive | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,44 +116,44 @@ class SandboxOptions:
         extra="forbid", val_json_bytes="base64", ser_json_bytes="base64"
     )
 
-    requests: int = 10
-    period_s: float = 60.0
+    requests: Positive = 10
+    period_s: Above0 = 60.0
     window: Literal["rolling", "fixed"] = "rolling"
-    lockout_s: float | None = None
+    lockout_s: Seconds | None = None
     reject_prolongs: bool = False
     whole_seconds: bool = False
     retry_after: str | None = None
-    foreigners: Mapping[str, float] = field(default_factory=dict)
-    concurrency: int | None = None
+    foreigners: Mapping[str, Seconds] = field(default_factory=dict)
+    concurrency: Positive | None = None
 
     seed: int = 0
-    records: int = 200_000
-    columns: int = 20
-    ics_records: int = 2_000
+    records: Count = 200_000
+    columns: Positive = 20
+    ics_records: Count = 2_000
     implicit: bool = True
     named_ids: bool = True
     jobs: Mapping[str, JobSpec] = field(default_factory=dict)
     cache_dir: Path | None = None
-    prepare_s: float = 1.0
-    keep_s: float = 86_400.0
-    per_page: int = 200_000
-    module_records: int | None = None
+    prepare_s: Seconds = 1.0
+    keep_s: Seconds = 86_400.0
+    per_page: Positive = 200_000
+    module_records: Count | None = None
 
     auth: bool = False
     accounts: Mapping[str, AccountSpec] = field(default_factory=dict)
-    token_life_s: float = 3600.0
-    token_life_requests: int | None = None
-    token_requests: int | None = 10
-    token_period_s: float = 600.0
+    token_life_s: Seconds = 3600.0
+    token_life_requests: Count | None = None
+    token_requests: Count | None = 10
+    token_period_s: Above0 = 600.0
     token_throttle_status: int = 400
-    tokens_alive: int = 15
+    tokens_alive: Positive = 15
 
     framing: Framing = "length"
     ranges: bool = False
     etag: bool = False
     content_type: str = "application/zip"
-    bandwidth_bytes_per_s: float | None = None
-    latency_s: tuple[float, float] = (0.0, 0.0)
+    bandwidth_bytes_per_s: Above0 | None = None
+    latency_s: tuple[Seconds, Seconds] = (0.0, 0.0)
     paths: Literal["bulk", "plain", "both"] = "both"
     not_found_status: Literal[400, 404] = 404
     not_ready: Literal["not_found", "202", "204", "empty"] = "not_found"
@@ -163,7 +169,7 @@ class SandboxOptions:
     @classmethod
     def from_json(cls, text: str) -> SandboxOptions:
         """Read options; what is not given has its default. Raises ValueError."""
-        return _adapter().validate_json(text)
+        return _adapter().validate_json(text, strict=True)
 
 
 def _adapter() -> TypeAdapter[SandboxOptions]:

@@ -61,14 +61,21 @@ def add(name: str, does: str, act: Act) -> None:
     FAULTS[name] = Fault(name, does, act)
 
 
+class UnknownFault(ValueError):
+    """There is no fault of this name. `hint` names one that is like it, else all."""
+
+    def __init__(self, name: str) -> None:
+        self.sentence = f"no fault is called {name[:60]!a}"
+        near = get_close_matches(name, FAULTS, 1) or get_close_matches(name.upper(), FAULTS, 1)
+        self.hint = f"did you mean {near[0]!r}?" if near else f"There is: {', '.join(FAULTS)}."
+        super().__init__(f"{self.sentence}; {self.hint}")
+
+
 def lookup(name: str) -> tuple[Fault, str]:
-    """Return the fault and argument that a name stands for. Raises ValueError."""
+    """Return the fault and argument that a name stands for. Raises UnknownFault."""
     plain, _, arg = name.partition(":")
     if plain not in FAULTS:
-        near = get_close_matches(plain, FAULTS, 1)
-        raise ValueError(
-            f"no fault is called {plain!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-        )
+        raise UnknownFault(plain)
     return FAULTS[plain], arg
 
 
