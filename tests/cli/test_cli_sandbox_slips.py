@@ -45,7 +45,7 @@ SLIPS = [
         "[[sandbox.rules]]\nshare = 1\nfaults = ['close_in_bdy']",
         "sandbox.rules[1].faults[1]: no fault is called 'close_in_bdy'",
         6,
-        'did you mean 'close_in_body'?',
+        "did you mean 'close_in_body'?",
     ),
 ]
 

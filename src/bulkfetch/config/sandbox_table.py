@@ -71,7 +71,7 @@ def _check_faults(options: SandboxOptions) -> None:
     for path, names in _fault_names(options):
         for place, name in enumerate(names):
             try:
-                lookup(name) if name else None
+                _ = name and lookup(name)
             except UnknownFault as error:
                 raise Misfit(f": {error.sentence}", (*path, place), hint=error.hint) from None
 
