@@ -17,10 +17,10 @@ def complaint(found: Misfit, file: str, lines: Mapping[Key, int]) -> ConfigError
     if found.known is not None:
         from bulkfetch.config.unknown_keys import unknown_key_hint  # late: few need it
 
-        hint = found.hint or unknown_key_hint(str(found.path[-1]), found.known)
+        hint = found.advice or unknown_key_hint(str(found.path[-1]), found.known)
         return ConfigError(f"{file}: unknown key {key}{where}", hint=hint)
     joint = "" if found.sentence.startswith(":") else " "
-    return ConfigError(f"{file}: {key}{joint}{found.sentence}{where}", hint=found.hint)
+    return ConfigError(f"{file}: {key}{joint}{found.sentence}{where}", hint=found.advice)
 
 
 def key_text(path: Iterable[str | int]) -> str:

@@ -180,7 +180,7 @@ def _account(
         try:
             secrets, warning = read_secrets(given["secrets_file"])
         except Misfit as found:
-            raise tell(Misfit(found.sentence, (*key, "secrets_file"), hint=found.hint)) from None
+            raise tell(Misfit(found.sentence, (*key, "secrets_file"), hint=found.advice)) from None
     found_ = read_environment(env, secrets, table.env_prefix, table.token_command is not None)
     if warning:
         found_ = found_._replace(warnings=(*found_.warnings, warning))

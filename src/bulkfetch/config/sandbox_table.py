@@ -119,7 +119,7 @@ def _told(settings: Settings, found: Misfit) -> ConfigError:
         if key.startswith("sandbox") and (line := origin.rpartition(":")[2]).isdigit()
     }
     known = found.known
-    hint = found.hint or (f"There is: {', '.join(known)}." if known else "")
+    hint = found.advice or (f"There is: {', '.join(known)}." if known else "")
     below = Misfit(found.sentence, ("sandbox", *found.path), known=known, hint=hint)
     return complaint(below, file, lines)
 
