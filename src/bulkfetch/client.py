@@ -52,6 +52,7 @@ _WINDOW_NEWS: dict[str, Kind] = {
     "crowded": "window_crowded",
     "restored": "window_restored",
     "fallback": "window_fallback",
+    "held": "window_held",
 }
 
 

@@ -21,7 +21,8 @@ Kind = Literal[
     "window_shared",  # somebody else uses the account's limit; data: capacity
     "window_crowded",  # the account bears fewer requests at once; data: in_flight_cap
     "window_restored",  # the account is ours again
-    "window_fallback",  # the machine's window cannot be used; data: for_s
+    "window_fallback",  # the machine's window cannot be used as it was; data: for_s
+    "window_held",  # somebody keeps the window's file from everybody else; data: for_s
     "token_renewed",
     "account_ended",  # nothing more is asked for it in this run; data: code, hint
     "quarantined",  # a refused archive is kept; data: path

@@ -76,6 +76,15 @@ def test_window_closed() -> None:
     assert "window closed for 1 min 1 s, about 1 min 1 s left" in line
 
 
+def test_window_held() -> None:
+    """While somebody keeps the window's file nothing is said of slots, nor of the time left."""
+    free = BUSY._replace(free=5, held_s=12.0)
+    line = standing(progress(windows={"a": free, "b": BUSY}), 0, PERIODS).line
+    assert line.endswith("window held by another process for 12 s")
+    assert "slots" not in line
+    assert "left" not in line
+
+
 def test_several_accounts() -> None:
     """The slots of several accounts are summed, and the next of any is told."""
     windows = {"a": BUSY, "b": BUSY._replace(next_free_s=4.0), "c": BUSY._replace(closed_s=9.0)}

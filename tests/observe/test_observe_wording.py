@@ -9,6 +9,7 @@ from bulkfetch.observe.wording import event_level, event_line, failure_lines, su
 LEVELS = {
     "window_shared": "warning",
     "window_fallback": "warning",
+    "window_held": "warning",
     "note": "warning",
     "account_ended": "error",
 }

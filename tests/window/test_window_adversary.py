@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from tests.support.virtual_clock import run_virtual
 
-from bulkfetch.window import MachineWindow, Permit, SlotWindow, WindowSettings
+from bulkfetch.window import MachineWindow, Permit, ProcessWindow, SlotWindow, WindowSettings
 
 TEN = WindowSettings()
 QUIET = settings(
@@ -153,9 +153,9 @@ async def machine_window(folder: Path) -> Gate:
 
 
 class Several:
-    """Windows of three processes, asked in turn: the same adversary, on a whole machine."""
+    """Windows of several processes or clients, asked in turn: the same adversary on them all."""
 
-    def __init__(self, windows: Sequence[MachineWindow]) -> None:
+    def __init__(self, windows: Sequence[MachineWindow | ProcessWindow]) -> None:
         self._windows = windows
         self._asked = 0
 
@@ -176,6 +176,22 @@ async def three_processes(folder: Path) -> Gate:
             for _ in range(3)
         ]
     )
+
+
+async def two_clients(folder: Path) -> Gate:
+    """Two clients of one process that has no file."""
+    now = asyncio.get_running_loop().time
+    return Several([ProcessWindow.open(TEN, "key", clock=now)[0] for _ in range(2)])
+
+
+async def two_places(folder: Path) -> Gate:
+    """Clients of one process with two state directories, and one without."""
+    now = asyncio.get_running_loop().time
+    files = [
+        await MachineWindow.open(TEN, "key", folder / name, clock=now, boot=lambda: "boot")
+        for name in ("one", "two")
+    ]
+    return Several([*files, ProcessWindow.open(TEN, "key", clock=now)[0]])
 
 
 class InCompany:
@@ -215,7 +231,10 @@ def play(make: Make, attempts: Sequence[Attempt], workers: int) -> float | None:
     return eleventh(run_virtual(main()))
 
 
-@pytest.mark.parametrize("make", [process_window, machine_window, three_processes, in_company])
+@pytest.mark.parametrize(
+    "make",
+    [process_window, machine_window, three_processes, in_company, two_clients, two_places],
+)
 @QUIET
 @given(attempts=ATTEMPTS, workers=st.integers(1, 25))
 def test_no_adversary_gets_an_eleventh_request_into_a_minute(

@@ -1,4 +1,4 @@
-"""What both windows hold: schedule, order, cancellation, the ends of a permit, 429s."""
+"""What all windows hold: schedule, order, cancellation, the ends of a permit, 429s."""
 
 from __future__ import annotations
 
@@ -12,23 +12,30 @@ from tests.support.virtual_clock import VirtualClockLoop, run_virtual
 
 from bulkfetch.window import (
     MachineWindow,
+    ProcessWindow,
     SlotWindow,
     Window,
     WindowEvent,
     WindowSettings,
 )
+from bulkfetch.window.ours import this_process
 from bulkfetch.window.share import LONGEST_CLOSE_S
 
 TEN = WindowSettings()
 Make = Callable[..., Awaitable[Window]]
 
 
-@pytest.fixture(params=["process", "machine"])
+@pytest.fixture(params=["slots", "process", "machine"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Make a window on the running loop's virtual time; extra arguments as both take them."""
+    """Make a window on the running loop's virtual time; extra arguments as all take them."""
+
+    async def slots(settings: WindowSettings = TEN, **more: object) -> Window:
+        return SlotWindow(settings, **more)  # type: ignore[arg-type]
 
     async def process(settings: WindowSettings = TEN, **more: object) -> Window:
-        return SlotWindow(settings, **more)  # type: ignore[arg-type]
+        clock = asyncio.get_running_loop().time
+        this_process(clock).ours("key").in_memory = True  # as one that has waited its period
+        return ProcessWindow.open(settings, "key", clock=clock, **more)[0]  # type: ignore[arg-type]
 
     async def machine(settings: WindowSettings = TEN, **more: object) -> Window:
         now = asyncio.get_running_loop().time
@@ -36,7 +43,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
             settings, "key", tmp_path, clock=now, boot=lambda: "boot", **more  # type: ignore[arg-type]
         )  # fmt: skip
 
-    return machine if request.param == "machine" else process
+    return {"slots": slots, "process": process, "machine": machine}[request.param]
 
 
 def now() -> float:
@@ -196,7 +203,7 @@ def test_what_is_left_when_the_rest_of_the_line_gives_up_is_free(make: Make) -> 
         leaving = asyncio.create_task(window.acquire())
         await asyncio.sleep(1)
         # In the same turn of the loop as the window's timer, and just before it.
-        assert isinstance(window, SlotWindow | MachineWindow)
+        assert isinstance(window, SlotWindow | ProcessWindow | MachineWindow)
         assert window._timer is not None
         just_before = math.nextafter(window._timer.when(), 0)
         asyncio.get_running_loop().call_at(just_before, leaving.cancel)

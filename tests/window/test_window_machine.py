@@ -9,13 +9,14 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.support.virtual_clock import run_virtual
 
 from bulkfetch.window import (
     MachineWindow,
-    SlotWindow,
+    ProcessWindow,
     Unusable,
     Window,
     WindowEvent,
@@ -433,10 +434,6 @@ def test_the_file_is_private_and_holds_the_given_key_only(tmp_path: Path) -> Non
     run_virtual(main())
 
 
-def spoil_garbage(folder: Path) -> None:
-    (folder / files.FILE_NAME).write_bytes(b"not a database" * 1000)
-
-
 def spoil_newer(folder: Path) -> None:
     db = sqlite3.connect(folder / files.FILE_NAME)
     db.execute("PRAGMA user_version = 99")
@@ -460,23 +457,25 @@ def spoil_link(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (spoil_garbage, "not a database"),
-        (spoil_newer, "newer bulkfetch"),
-        (spoil_foreign, "not bulkfetch's"),
-        (spoil_folder, "not a regular file"),
-        (spoil_link, "not a regular file"),
+        (spoil_newer, "newer bulkfetch; upgrade this one, or delete the file"),
+        (spoil_foreign, "not bulkfetch's; move it away"),
+        (spoil_folder, "not a regular file; move it away"),
+        (spoil_link, "not a regular file; move it away"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_left_alone(
     tmp_path: Path, spoil: Callable[[Path], None], reason: str
 ) -> None:
-    """It is said why, and the process's own window opens after a full period."""
+    """It is said why and what can be done, and the process's window opens after a full period."""
     spoil(tmp_path)
+    before = sorted(tmp_path.iterdir())
 
     async def main() -> tuple[float, list[WindowEvent]]:
         events: list[WindowEvent] = []
-        window = await opening.open_window(TEN, "key", tmp_path, on_event=events.append)
-        assert isinstance(window, SlotWindow)
+        window = await opening.open_window(
+            TEN, "key", tmp_path, on_event=events.append, clock=now, boot=lambda: "boot"
+        )
+        assert isinstance(window, ProcessWindow)
         (await window.acquire()).answered()
         await window.aclose()
         return now(), events
@@ -485,22 +484,34 @@ def test_a_file_that_cannot_be_used_is_left_alone(
     assert opened_at == pytest.approx(66, abs=1e-3)
     assert [event.kind for event in events] == ["fallback"]
     assert reason in events[0].message
+    assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_state_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_state_directory_that_cannot_be_made_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No home, or a file where the folder should be: the process's own window, with the reason."""
     (tmp_path / "file").touch()
+    monkeypatch.setenv("BULKFETCH_STATE_DIR", str(tmp_path))
 
     async def main() -> list[str]:
         events: list[WindowEvent] = []
         for folder in (None, tmp_path / "file" / "state"):
-            window = await opening.open_window(TEN, "key", folder, on_event=events.append)
+            window = await opening.open_window(
+                TEN, "key", folder, on_event=events.append, clock=now
+            )
             await window.aclose()
         return [event.message for event in events]
 
     none, unmade = run_virtual(main())
-    assert "no state directory" in none
+    assert "say no state directory is to be used" in none  # for this user does have one
     assert "Not a directory" in unmade
+    assert "BULKFETCH_STATE_DIR" in unmade
+    for name in ("HOME", "XDG_STATE_HOME", "BULKFETCH_STATE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: SimpleNamespace(pw_dir="nowhere"))
+    none, _ = run_virtual(main())
+    assert "this user has no state directory; BULKFETCH_STATE_DIR can name one" in none
 
 
 def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -515,8 +526,8 @@ def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     run_virtual(main())
 
 
-def test_a_file_removed_under_a_run_ends_the_sharing_only(tmp_path: Path) -> None:
-    """The run goes on with a window of its own, a full period after what it last sent."""
+def test_a_file_removed_under_a_run_costs_a_period_only(tmp_path: Path) -> None:
+    """The run goes on with a new file, a full period after what it last sent."""
 
     async def main() -> tuple[list[float], list[str]]:
         events: list[WindowEvent] = []
@@ -540,7 +551,7 @@ def test_a_file_removed_under_a_run_ends_the_sharing_only(tmp_path: Path) -> Non
 
 
 def test_a_file_found_removed_by_who_only_looks_is_told_once(tmp_path: Path) -> None:
-    """With an answer still to be written the look shows it, and gives the new book's state."""
+    """With an answer still to be written the look shows it, and gives the new file's state."""
     told: list[str] = []
 
     async def main() -> WindowState:

@@ -83,6 +83,9 @@ def window_words(windows: Mapping[str, WindowState]) -> list[str]:
     if not windows:
         return []
     states = windows.values()
+    held = [state.held_s for state in states if state.held_s > 0]
+    if held:  # all in one file, so one held is all
+        return [f"window held by another process for {duration(max(held))}"]
     shut = [state.closed_s for state in states if state.closed_s > 0]
     if len(shut) == len(windows):
         return [f"window closed for {duration(min(shut))}"]
@@ -96,6 +99,8 @@ def window_words(windows: Mapping[str, WindowState]) -> list[str]:
 def _left(progress: Progress, ended: int, periods_s: Mapping[str, float]) -> list[str]:
     if not progress.list_read or not progress.counts.pending:
         return []
+    if any(state.held_s for state in progress.windows.values()):
+        return []  # until somebody lets go
     to_start = progress.counts.pending - progress.in_flight - progress.finishing
     paces = [
         _pace(state, periods_s[account])

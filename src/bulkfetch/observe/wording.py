@@ -16,6 +16,7 @@ Level = Literal["note", "warning", "error"]
 _LEVELS: dict[Kind, Level] = {
     "window_shared": "warning",
     "window_fallback": "warning",
+    "window_held": "warning",
     "note": "warning",
     "account_ended": "error",
 }

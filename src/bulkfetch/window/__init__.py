@@ -29,10 +29,14 @@ round trip a minute.
 slew. Stamping when sending, the usual way, was seen to let 17 to 20 through in a minute; the leaky
 bucket AsyncLimiter(10, 60) lets 19 through by design.
 
+**One window per account.** All clients of all processes of the machine share one file. Clients of
+one process that cannot, or were told to use several, count one another's uses all the same.
+
 The rooms: `terms` the words, `share` what a 429 teaches (pure), `turnstile` the line of those who
-wait, `slots` the window of one process (aiolimiter buckets), `ledger` that of all processes of the
-machine (SQLite: `database` the file, `rows` its statements, `turns` whose turn it is), `opening`
-which of the two it is.
+wait, `slots` a window that shares with no other (aiolimiter buckets), `ledger` that of all
+processes of the machine (SQLite: `database` the file, `rows` its statements, `stores` which file or
+memory it is, `turns` whose turn it is, `patience` and `holder` what is told of a file that somebody
+holds), `ours` what all windows of a process have used, `opening` where they come from.
 
 What must not live here: HTTP (a permit is told how its request ended; it never looks), retries and
 backoff (whoever waits to try again holds no slot), tokens and secrets, wall-clock time, and any way
@@ -40,7 +44,7 @@ to send that takes no permit.
 """
 
 from bulkfetch.window.database import Unusable
-from bulkfetch.window.opening import MachineWindow, open_window
+from bulkfetch.window.opening import MachineWindow, ProcessWindow, open_window
 from bulkfetch.window.slots import SlotWindow
 from bulkfetch.window.terms import (
     OnEvent,
@@ -55,6 +59,7 @@ __all__ = [
     "MachineWindow",
     "OnEvent",
     "Permit",
+    "ProcessWindow",
     "SlotWindow",
     "Unusable",
     "Window",

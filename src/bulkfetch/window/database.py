@@ -8,19 +8,35 @@ rightly.
 **synchronous = NORMAL** in WAL mode: no commit waits for the disk, only a checkpoint does, every
 few hundred requests. Stamps lost in a power cut are no loss, since those of another boot are void
 anyway; OFF would save that last sync too, but a power cut could then leave a file that nobody can
-read, and with it no window for the machine until somebody looks.
+read.
+
+**A damaged file is set aside**, as FILE_NAME.damaged, and a new one is begun. What was in it is not
+known, so in the new one every account is closed for a full period from that moment. Files are made
+and set aside under a lock, and appear under their name complete: an empty one is a damaged one.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import stat
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 from bulkfetch.window.filesystem import file_system_type, shared_file_system
 
 FILE_NAME = "window.db"
+LOCK_NAME = "window.lock"
+ASIDE_NAME = "window.db.damaged"
+# The place of a store that is no file.
+MEMORY = "memory"
+# A file of so many pages is looked through when it is opened, in a millisecond or two. Windows of a
+# thousand a second have larger ones: what is wrong there shows when it is used.
+_CHECKED_PAGES = 256
 _APPLICATION_ID = 0x62777764  # "bwwd": bulkfetch's window
 _VERSION = 1
 
@@ -45,71 +61,266 @@ CREATE TABLE ticket (
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_VERSION};
 """
+# The file's own name, and when it took a lost one's place; NULL: it did not, or before this boot.
+# Not in every file of this version.
+_FILE_TABLE = "CREATE TABLE IF NOT EXISTS file (id TEXT NOT NULL, renewed_at REAL)"
+_LOOKS = (
+    "SELECT id FROM boot",
+    "SELECT id, key, hold_s, share FROM account",
+    "SELECT id, account, at, owner, settled, taken FROM use",
+    "SELECT account, owner, since, until, requests, refill_s FROM ticket",
+)
+# Primary result codes of what is wrong with the file itself, not with the disk or the rights.
+_DAMAGE = {
+    sqlite3.SQLITE_ERROR,  # no such table or column
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_SCHEMA,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_FORMAT,
+    sqlite3.SQLITE_NOTADB,
+}
 
 
 class Unusable(Exception):
     """The machine's window cannot be used; the text says why."""
 
 
-def is_busy(error: sqlite3.Error) -> bool:
+class Busy(Exception):
+    """Another process makes or mends the file just now."""
+
+
+class Damaged(Exception):
+    """The file is none of ours, or not whole."""
+
+
+def is_busy(error: Exception) -> bool:
     """Say whether another process holds the file just now."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return isinstance(error, Busy) or code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_damage(error: Exception) -> bool:
+    """Say whether the fault lies in the file itself. Without a code it was found by reading it."""
+    if not isinstance(error, sqlite3.Error):
+        return isinstance(error, Damaged)
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    return (code & 0xFF) in _DAMAGE or code == sqlite3.SQLITE_IOERR_SHORT_READ
+
+
+@dataclass(slots=True)
+class Store:
+    """An open database of uses. `place` names it, `inode` is its file's, None for one in memory.
+
+    `lock` is to be held by who uses it. `renewed_at` is when it took the place of a lost file.
+    """
+
+    db: sqlite3.Connection
+    place: str
+    path: Path | None = None
+    inode: int | None = None
+    renewed_at: float | None = None
+    lock: AbstractContextManager[object] = field(default_factory=nullcontext)
+
+    def check(self) -> None:
+        """Raise FileNotFoundError where the file is not under its name any more; else OSError."""
+        # As long as it is open here, no other file is given its inode.
+        if self.path is not None and os.stat(self.path).st_ino != self.inode:
+            raise FileNotFoundError
+
+    def close(self) -> None:
+        """Close it, unless it is in memory and others go on with it."""
+        if self.path is not None:
+            self.db.close()
+
+
+def in_memory() -> sqlite3.Connection:
+    """Return a new database in memory, for one thread at a time."""
+    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    for statement in _SCHEMA.split(";"):
+        db.execute(statement)
+    return db
+
+
+def open_file(
+    state_dir: Path, boot: str, now: float, *, lost: str = "", spent: int | None = None
+) -> tuple[Store, str]:
+    """Open the machine's file, made where it is missing and anew where it is damaged.
+
+    `lost` says why a process that used the file has it no more, and `spent` is the inode of one
+    that it has found damaged: in place of it, or of a missing one, the new one begins closed. The
+    second value says what was wrong with a file that was set aside, "" where none was.
+
+    Raises Unusable, with the reason and what can be done; Busy and sqlite3.Error as they come,
+    of which `is_busy` ones are worth another try.
+    """
+    path = place(state_dir)
+    try:
+        try:
+            return _opened(path, boot, spent), ""
+        except (FileNotFoundError, Damaged):
+            pass
+        with _alone(path.parent):
+            why = ""
+            try:
+                return _opened(path, boot, spent), ""  # somebody was faster
+            except FileNotFoundError:
+                _create(path, now if lost else None)
+            except Damaged as error:
+                why = lost if spent is not None and _inode(path) == spent else str(error)
+                _set_aside(path)
+                _create(path, now)
+            return _opened(path, boot, None), why
+    except OSError as error:
+        raise Unusable(_with_remedy(f"{path}: {error.strerror or error}")) from error
+    except sqlite3.Error as error:
+        if is_busy(error):
+            raise
+        raise Unusable(_with_remedy(f"{path}: {error}")) from error
 
 
 def place(state_dir: Path) -> Path:
-    """Make the folder and the file where they are missing, and give the file.
+    """Make the folder where it is missing, and give the file's path.
 
     Raises Unusable where they cannot be had, or where other machines may share them.
     """
-    path = state_dir / FILE_NAME
+    path = state_dir.absolute() / FILE_NAME
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         kind = shared_file_system(file_system_type(state_dir))
         if kind is not None:
-            raise Unusable(f"{state_dir} is on {kind}, which other machines may share")
+            raise Unusable(
+                _with_remedy(f"{state_dir} is on {kind}, which other machines may share")
+            )
+        # Looked at and never opened: to close it would drop the locks of this process's windows.
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            os.close(os.open(path, flags, 0o600))
-        except FileExistsError:
-            # Not opened here: closing it would drop the locks of this process's other windows.
             found = path.lstat()
-            if not stat.S_ISREG(found.st_mode):
-                raise Unusable(f"{path} is not a regular file") from None
-            if not os.access(path, os.R_OK | os.W_OK) or not os.access(state_dir, os.W_OK):
-                raise Unusable(f"{path} is not writable") from None
-            if stat.S_IMODE(found.st_mode) != 0o600:
-                path.chmod(0o600)
+        except FileNotFoundError:
+            return path
+        if not stat.S_ISREG(found.st_mode):
+            raise Unusable(f"{path} is not a regular file; move it away")
+        if not os.access(path, os.R_OK | os.W_OK) or not os.access(state_dir, os.W_OK):
+            raise Unusable(_with_remedy(f"{path} is not writable"))
+        if stat.S_IMODE(found.st_mode) != 0o600:
+            path.chmod(0o600)
     except OSError as error:
-        raise Unusable(f"{path}: {error.strerror or error}") from error
+        raise Unusable(_with_remedy(f"{path}: {error.strerror or error}")) from error
     return path
 
 
-def connect(path: Path, boot: str) -> sqlite3.Connection:
-    """Open the file, made ready for this boot.
+def _with_remedy(why: str) -> str:
+    return f"{why}; BULKFETCH_STATE_DIR can name another folder"
 
-    Raises Unusable, and sqlite3.Error as it comes: `is_busy` ones are worth another try.
-    """
-    db = sqlite3.connect(path, timeout=0.0, isolation_level=None)
+
+def _inode(path: Path) -> int:
+    return path.stat().st_ino
+
+
+def _opened(path: Path, boot: str, spent: int | None) -> Store:
+    """Open a whole file, made ready for this boot. Raises FileNotFoundError, Damaged too."""
+    inode = _inode(path)
+    if inode == spent:
+        raise Damaged
+    db = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0.0, isolation_level=None)
     try:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        (application,) = db.execute("PRAGMA application_id").fetchone()
-        if application not in (0, _APPLICATION_ID):
-            raise Unusable(f"{path} is not bulkfetch's")
-        if version > _VERSION:
-            raise Unusable(f"{path} was written by a newer bulkfetch")
+        _look_over(db, path)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("BEGIN IMMEDIATE")
-        if db.execute("PRAGMA user_version").fetchone() == (0,):
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
         _begin_boot(db, boot)
+        name, renewed_at = _name(db)
         db.execute("COMMIT")
-    except BaseException:
+        if _inode(path) != inode:
+            raise Busy
+    except BaseException as error:
         db.close()
+        if isinstance(error, sqlite3.Error) and is_damage(error):
+            raise Damaged(str(error)) from error
         raise
-    return db
+    return Store(db, name, path, inode, renewed_at)
+
+
+def _look_over(db: sqlite3.Connection, path: Path) -> None:
+    """Raise Damaged for a file that is not whole, Unusable for one that is not to be touched."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    if application not in (0, _APPLICATION_ID):
+        raise Unusable(f"{path} is not bulkfetch's; move it away")
+    if version > _VERSION:
+        raise Unusable(
+            f"{path} was written by a newer bulkfetch; upgrade this one, or delete the file when "
+            "no run is at work"
+        )
+    if (application, version) != (_APPLICATION_ID, _VERSION):
+        raise Damaged("it is empty, or its beginning is overwritten")
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    if pages <= _CHECKED_PAGES:
+        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise Damaged(str(verdict))
+    for look in _LOOKS:
+        db.execute(f"{look} LIMIT 1").fetchone()
+
+
+def _name(db: sqlite3.Connection) -> tuple[str, float | None]:
+    db.execute(_FILE_TABLE)
+    found = db.execute("SELECT id, renewed_at FROM file").fetchone()
+    if found is None:
+        found = (uuid4().hex, None)
+        db.execute("INSERT INTO file VALUES (?, ?)", found)
+    return str(found[0]), found[1]
+
+
+def _create(path: Path, renewed_at: float | None) -> None:
+    """Make the file; under the lock."""
+    new = path.with_name(f"{FILE_NAME}.new")
+    for end in ("", "-wal", "-shm", "-journal"):
+        with suppress(FileNotFoundError):
+            os.unlink(f"{new}{end}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    os.close(os.open(new, flags, 0o600))
+    db = sqlite3.connect(new, isolation_level=None)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = OFF")  # whether a power cut leaves it whole, is looked at
+        db.execute("BEGIN")
+        for statement in _SCHEMA.split(";"):
+            db.execute(statement)
+        db.execute(_FILE_TABLE)
+        db.execute("INSERT INTO file VALUES (?, ?)", (uuid4().hex, renewed_at))
+        db.execute("COMMIT")
+    finally:
+        db.close()
+    for end in ("-wal", "-shm"):  # of a file that was deleted without them
+        with suppress(FileNotFoundError):
+            os.unlink(f"{path}{end}")
+    os.rename(new, path)
+
+
+def _set_aside(path: Path) -> None:
+    """Move a damaged file away, what belongs to it first: left behind it would spoil the next."""
+    for end in ("-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            os.unlink(f"{path}{end}")
+    os.replace(path, path.with_name(ASIDE_NAME))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Be the only one who makes or sets aside files in a folder. Raises Busy, never waits."""
+    path = folder / LOCK_NAME
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _inode(path) != os.fstat(descriptor).st_ino:
+                raise Busy
+        except (BlockingIOError, FileNotFoundError):
+            raise Busy from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _begin_boot(db: sqlite3.Connection, boot: str) -> None:
@@ -118,13 +329,18 @@ def _begin_boot(db: sqlite3.Connection, boot: str) -> None:
     The requests behind them were before this boot, so they are over once this boot is older than
     a lease and a refill; until then their accounts stay closed.
     """
-    if db.execute("SELECT id FROM boot").fetchone() == (boot,):
+    found = db.execute("SELECT id FROM boot").fetchone()
+    if found == (boot,):
         return
     db.execute("DELETE FROM boot")
     db.execute("INSERT INTO boot VALUES (?)", (boot,))
+    if found is None:  # a new file
+        return
     db.execute(
         "UPDATE account SET share = CASE WHEN EXISTS (SELECT 1 FROM use WHERE account = account.id)"
         " THEN json_object('closed_until', hold_s) END"
     )
     db.execute("DELETE FROM use")
     db.execute("DELETE FROM ticket")
+    _name(db)
+    db.execute("UPDATE file SET renewed_at = NULL")

@@ -13,35 +13,32 @@ process uses no more than its fair part of the slots, and leaves one for each th
 longer. With others waiting, the strictest settings among them hold for all: otherwise one that
 may use five of ten would never see fewer than five used.
 
-Every call is one short transaction. Nobody waits for a lock: what finds the file busy comes again.
+**Within a process** the windows of several clients share in the same way. Where there is no file
+they share one in memory (`ours`), and what one has used in another place counts for all.
+
+Every call is one short transaction (`transactions`). Nobody waits for a lock: what finds the file
+busy comes again, for as long as it takes, since every way round it would be a second window.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import os
-import random
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TypeVar
 
 from bulkfetch.window import share as shares
-from bulkfetch.window.database import is_busy
-from bulkfetch.window.rows import MOST_ROWS, Rows
+from bulkfetch.window.database import Store, is_busy
+from bulkfetch.window.rows import MOST_ROWS
 from bulkfetch.window.share import Share
-from bulkfetch.window.slots import Slot, SlotBook
-from bulkfetch.window.terms import End, OnEvent, WindowEvent, WindowSettings, WindowState
+from bulkfetch.window.slots import Slot
+from bulkfetch.window.stores import Stores
+from bulkfetch.window.terms import End, OnEvent, WindowState
+from bulkfetch.window.transactions import Transactions
 from bulkfetch.window.turns import Use, may_take
 
-T = TypeVar("T")
-
-# How soon to come again when another process holds the file: a transaction takes some 50 µs.
-BUSY_S = 0.002
 # How often what is past is cleared away, in seconds; besides, before anybody is told to wait.
 HEAL_S = 1.0
 # How long the end of a request may wait to be written together with the beginning of the next:
@@ -60,118 +57,104 @@ class Lease(Slot):
     use: int
 
 
-class Ledger:
+class Ledger(Transactions):
     """A book (see `turnstile.Book`) that all processes of the machine share.
 
-    When the file fails or disappears, a book of the process's own takes over, closed for a full
-    period first, and says so.
+    When the file fails or disappears, a new one takes its place, or where there can be none the
+    store that all windows of this process share; closed for a full period first.
     """
 
-    def __init__(
-        self,
-        settings: WindowSettings,
-        account_key: str,
-        path: Path,
-        db: sqlite3.Connection,
-        clock: Callable[[], float],
-        on_event: OnEvent,
-    ) -> None:
-        self._settings = settings
-        self._path = path
-        self._inode = path.stat().st_ino
-        self._db = db
-        self._now = clock
-        self._on_event = on_event
-        self._pid = os.getpid()
-        self._owner = random.SystemRandom().getrandbits(62)
-        self._lease_s = settings.headers_timeout_s + settings.grace_s
+    def __init__(self, stores: Stores, store: Store, on_event: OnEvent) -> None:
+        super().__init__(stores, store, on_event)
+        period_s = stores.settings.period_s
         # How soon to look again: for what another process may do, and for who should come first.
-        self._poll_s = min(max(settings.period_s / 60, 0.02), 1.0)
-        self._turn_s = min(max(settings.period_s / 1000, SOONEST_TURN_S), 0.05)
+        self._poll_s = min(max(period_s / 60, 0.02), 1.0)
+        self._turn_s = min(max(period_s / 1000, SOONEST_TURN_S), 0.05)
         # How long after the moment it announced a ticket's holder may look again.
-        self._slack_s = min(max(settings.period_s / 30, 0.1), 2.0)
+        self._slack_s = min(max(period_s / 30, 0.1), 2.0)
         self._out: set[Lease] = set()
-        self._answered: list[tuple[int, float]] = []  # not yet written: the use, and when
-        self._unwritten: list[Callable[[], None]] = []
+        self._answered: list[tuple[Lease, float]] = []  # not yet written: the slot, and when
         self._write_at = math.inf
         self._answers = 0  # written in this transaction, and not yet in the share
-        self._news: list[WindowEvent] = []
         self._renew_at = math.inf
         self._heal_at = -math.inf
         self._believed_until = -math.inf
         self._in_flight_cap: int | None = None
-        self._own: SlotBook | None = None
-        self._ended = False
-        self._rows = Rows(db, account_key, self._owner, settings, self._lease_s)
 
     # --- the book --------------------------------------------------------------------------------
 
     def take(self, waiting: int, most: int) -> Sequence[Slot] | float:
         """Give free slots, `most` at most, or the seconds after which to ask again."""
-        taken = self._do(partial(self._take, most))
-        if self._own is not None:
-            return self._own.take(waiting, most)
-        if taken is None:
-            return self._again_s()
-        if not isinstance(taken, float):
-            self._out.update(taken)
-            self._renew_at = min(self._renew_at, self._now() + self._lease_s / 3)
-        return taken
+        taken = self._do(partial(self._take, most), self._taken)
+        return self._patience.again_s if taken is None else taken
 
     def settle(self, slot: Slot, end: End, retry_after_s: float | None, ago_s: float) -> bool:
         """Take a slot back, as of now (an answer: of `ago_s` ago) even where the file is busy."""
-        if isinstance(slot, Lease):
+        assert isinstance(slot, Lease), "given out here"
+        now = self._now()
+        with self._ours.lock:
             self._out.discard(slot)
-            if self._own is None:
-                now = self._now()
-                if end == "answered" and not slot.probe:
-                    self._answered.append((slot.use, now - ago_s))
-                    self._write_at = min(self._write_at, now + TOGETHER_S)
-                    return len(self._answered) == 1  # behind the first, all are written with it
-                # Others may go on, or must not.
-                self._write(partial(self._settle, slot, end, retry_after_s, now, ago_s))
-                return True  # where that showed the file to have failed, `_own` knows enough
-        return self._own is None or self._own.settle(slot, end, retry_after_s, ago_s)
+            if end == "unused":
+                self._ours.drop(self._store.place, slot.use)
+            else:
+                self._note(slot, Use(self._stamp(end, now, ago_s), self._owner, 1))
+        if end == "answered" and not slot.probe:
+            self._answered.append((slot, now - ago_s))
+            self._write_at = min(self._write_at, now + TOGETHER_S)
+            return len(self._answered) == 1  # behind the first, all are written with it
+        # Others may go on, or must not.
+        self._write(partial(self._settle, slot, end, retry_after_s, now, ago_s))
+        return True
 
     def upkeep(self) -> float:
         """Renew leases and write what is unwritten; give the seconds to the next time."""
-        if self._own is not None:
-            return math.inf
         if not self._out:
             self._renew_at = math.inf
         elif self._now() >= self._renew_at:
             self._renew_at = self._now() + self._lease_s / 3
+            until = self._now() + self._lease_s
+            with self._ours.lock:
+                for lease in self._out:
+                    self._note(lease, Use(until, self._owner, 0))
             self._write(self._renew)
         if self._now() >= self._write_at:
             self._do(None)
             if self._is_behind:
-                return self._again_s()
+                return self._patience.again_s
         return max(0.0, min(self._renew_at, self._write_at) - self._now())
 
     def leave(self) -> None:
         """Nobody waits in this process any more."""
         self._believed_until = -math.inf
-        self._write(self._rows.drop_ticket)
+        self._write(lambda: self._rows.drop_ticket())
 
     @property
     def in_flight_cap(self) -> int | None:
         """As `terms.Window` says."""
-        return self._in_flight_cap if self._own is None else self._own.in_flight_cap
+        return self._in_flight_cap
 
     def state(self, waiting: int) -> WindowState:
         """Say how things stand, over all processes of the machine."""
-        if self._is_behind:
+        if self._is_behind or self._lost is not None:
             self._do(None)  # which may show the file to have failed
-        if self._own is None:
+        held_s = self._patience.held_s
+        for _ in range(2):
             try:
-                return self._state(waiting)
+                with self._ours.lock, self._store.lock:
+                    if self._lost is not None or self._ended:
+                        break
+                    state = self._state(waiting)
             except sqlite3.Error as error:
-                if not is_busy(error):
-                    self._fail(str(error))
-        if self._own is not None:
-            return self._own.state(waiting)
+                if is_busy(error) or self._store.path is None:
+                    break
+                self._lost = error
+                self._do(None)  # which puts another in its place
+            else:
+                if held_s:
+                    state = state._replace(free=0, next_free_s=None, held_s=held_s)
+                return state
         full = self._settings.requests
-        return WindowState(0, len(self._out), waiting, None, 0.0, full, full)
+        return WindowState(0, len(self._out), waiting, None, 0.0, full, full, None, held_s)
 
     async def aclose(self) -> None:
         """Write what is unwritten, give up the ticket, close the file.
@@ -187,59 +170,33 @@ class Ledger:
                 self._do(None)
         finally:
             self._ended = True
-            self._all_written()
-            self._db.close()
+            self._written()
+            self._store.close()
 
-    # --- transactions ----------------------------------------------------------------------------
-
-    def _do(self, body: Callable[[], T] | None) -> T | None:
-        """Write what is unwritten, then do `body`, in one transaction.
-
-        None when nothing was done: the file is busy, or has failed and `_own` has taken over.
-        """
-        if os.getpid() != self._pid:
-            raise RuntimeError("a window belongs to the process it was opened in")
-        if self._own is not None or self._ended:
-            return None
-        result: T | None = None
-        told: list[WindowEvent] = []
-        self._news = told
-        try:
-            if os.stat(self._path).st_ino != self._inode:
-                raise FileNotFoundError
-            self._db.execute("BEGIN IMMEDIATE")
-            self._rows.settled(self._answered, taken=True)
-            self._answers = len(self._answered)
-            for write in self._unwritten:
-                write()
-            if body is not None:
-                result = body()
-            if self._answers:
-                self._answers_taken_in(self._rows.share(), self._now())
-            self._db.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
-            with suppress(sqlite3.Error):
-                self._db.rollback()
-            if not (isinstance(error, sqlite3.Error) and is_busy(error)):
-                self._fail("it was removed" if isinstance(error, OSError) else str(error))
-            return None
-        except BaseException:
-            self._db.rollback()
-            raise
-        self._all_written()
-        for event in told:
-            self._on_event(event)
-        return result
+    # --- around a transaction --------------------------------------------------------------------
 
     @property
     def _is_behind(self) -> bool:
         """Whether the file does not yet know everything."""
         return bool(self._answered or self._unwritten)
 
-    def _all_written(self) -> None:
+    def _first(self) -> None:
+        self._rows.settled([(slot.use, at) for slot, at in self._answered], taken=True)
+        self._answers = len(self._answered)
+
+    def _last(self) -> None:
+        if self._answers:
+            self._answers_taken_in(self._rows.share(), self._now())
+
+    def _written(self) -> None:
+        super()._written()
         self._answered.clear()
-        self._unwritten.clear()
         self._write_at = math.inf
+
+    def _moved(self, numbers: dict[int, int]) -> None:
+        for slot in (*self._out, *(slot for slot, _ in self._answered)):
+            slot.use = numbers.get(slot.use, slot.use)
+        self._heal_at = self._believed_until = -math.inf
 
     def _write(self, write: Callable[[], None]) -> None:
         """Do `write` now, or as soon as the file is free."""
@@ -247,15 +204,22 @@ class Ledger:
         self._write_at = -math.inf
         self._do(None)
 
-    def _fail(self, why: str) -> None:
-        """Go on with a book of the process's own, as one that knows nothing of the others."""
-        for_s = self._settings.refill_s + self._settings.grace_s
-        self._own = SlotBook(self._settings, self._on_event, for_s, in_flight=len(self._out))
-        self._all_written()
-        self._on_event(fallback(f"{self._path}: {why}", for_s))
+    def _stamp(self, end: End, now: float, ago_s: float) -> float:
+        """Say when, at the latest, a request that has ended now was counted."""
+        return now + self._settings.grace_s if end == "lost" else now - ago_s
 
-    def _again_s(self) -> float:
-        return BUSY_S * (0.5 + random.random())
+    def _note(self, lease: Lease, use: Use) -> None:
+        self._ours.put(self._store.place, lease.use, use, self._now())
+
+    def _taken(self, taken: list[Lease] | float) -> None:
+        """Keep account of what was given out."""
+        if isinstance(taken, float):
+            return
+        until = self._now() + self._lease_s
+        self._out.update(taken)
+        for lease in taken:
+            self._note(lease, Use(until, self._owner, 0))
+        self._renew_at = min(self._renew_at, self._now() + self._lease_s / 3)
 
     # --- inside a transaction --------------------------------------------------------------------
 
@@ -280,21 +244,24 @@ class Ledger:
         share = self._answers_taken_in(share, now)
         share = self._learn(share, shares.aged(share, self._settings, now), now)
         requests, refill_s = self._settings.requests, self._settings.refill_s
-        uses: list[Use] = []
         if others:
             requests = min([requests, *(other.requests for other in others)])
             refill_s = max([refill_s, *(other.refill_s for other in others)])
-            uses = self._rows.uses(now - refill_s)
+        uses: list[Use] = []
+        elsewhere = self._ours.elsewhere(self._store.place, now - refill_s)
+        if others or elsewhere:
+            uses = self._uses(now - refill_s, elsewhere)
             filled = len(uses)
-        wait_s = shares.wait_s(share, now, in_flight)
-        if wait_s:
-            wait_s = min(wait_s, max(self._poll_s, share.closed_until - now))
-            return self._wait(now, since, wait_s)
+            in_flight += sum(not use.settled and use.at > now for use in elsewhere)
+        closed_s = max(share.closed_until, self._ours.closed_until) - now
+        wait_s = max(shares.wait_s(share, now, in_flight), closed_s)
+        if wait_s > 0:
+            return self._wait(now, since, min(wait_s, max(self._poll_s, closed_s)))
         # Draws the lesson of a closing first: it may leave fewer slots than there were.
         after, probe = shares.granted(share, now, self._lease_s)
         limit = min(after.capacity, requests)
         if filled >= limit:
-            uses = uses or self._rows.uses(now - refill_s)
+            uses = uses or self._uses(now - refill_s, elsewhere)
             oldest = uses[limit - 1]
             wait_s = oldest.at + refill_s - now
             early = any(not use.settled for use in uses)  # one may come back unused
@@ -315,6 +282,13 @@ class Ledger:
         if others or now + self._slack_s / 2 > self._believed_until:
             self._ticket(now, now + self._slack_s)
         return leases
+
+    def _uses(self, since: float, elsewhere: Sequence[Use]) -> list[Use]:
+        """Give all uses that fill a slot, the newest first."""
+        uses = self._rows.uses(since)
+        if elsewhere:
+            uses = sorted((*uses, *elsewhere), key=lambda use: use.at, reverse=True)
+        return uses
 
     def _wait(self, now: float, since: float, wait_s: float) -> float:
         self._ticket(since, now + wait_s + self._slack_s)
@@ -338,6 +312,7 @@ class Ledger:
                 in_flight=lease.in_flight,
                 probe=lease.probe,
             )
+            self._ours.closed_until = max(self._ours.closed_until, after.closed_until)
         elif end == "answered":
             after = shares.answered(share, probe=True)
         else:
@@ -345,7 +320,7 @@ class Ledger:
         if end == "unused":
             self._rows.unused(lease.use)
         else:
-            at = now + self._settings.grace_s if end == "lost" else now - ago_s
+            at = self._stamp(end, now, ago_s)
             self._rows.settled([(lease.use, at)], taken=end == "answered")
         self._learn(share, after, now)
 
@@ -378,10 +353,11 @@ class Ledger:
         full = self._settings.requests
         refill_s = self._settings.refill_s
         share = shares.aged(self._rows.share(), self._settings, now)
-        uses = self._rows.uses(now - refill_s)
+        uses = self._uses(now - refill_s, self._ours.elsewhere(self._store.place, now - refill_s))
         in_flight = sum(not use.settled for use in uses if use.at > now)
         limit = min(share.capacity, full)
-        barred_s = shares.wait_s(share, now, in_flight)
+        closed_s = max(0.0, max(share.closed_until, self._ours.closed_until) - now)
+        barred_s = max(shares.wait_s(share, now, in_flight), closed_s)
         free = max(0, limit - len(uses))
         next_s = barred_s
         if not free:
@@ -392,17 +368,8 @@ class Ledger:
             in_flight=in_flight,
             waiting=waiting,
             next_free_s=None if next_s == math.inf else next_s,
-            closed_s=max(0.0, share.closed_until - now),
+            closed_s=closed_s,
             capacity=limit,
             requests=full,
             in_flight_cap=share.in_flight_cap,
         )
-
-
-def fallback(why: str, for_s: float) -> WindowEvent:
-    """Say that the machine's window cannot be used."""
-    text = (
-        f"the machine's window cannot be used ({why}); this process keeps the limit for itself, "
-        f"after waiting {for_s:.0f} s: run no other one for this account"
-    )
-    return WindowEvent("fallback", text, for_s=for_s)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from bulkfetch.clock import boot_id, boottime
-from bulkfetch.window.database import Unusable, connect, is_busy, place
-from bulkfetch.window.ledger import Ledger, fallback
-from bulkfetch.window.slots import Slot, SlotWindow
+from bulkfetch.config.state_dir import state_dir as default_state_dir
+from bulkfetch.window.database import FILE_NAME, Busy, Unusable, is_busy
+from bulkfetch.window.holder import holder
+from bulkfetch.window.ledger import Ledger
+from bulkfetch.window.slots import Slot
+from bulkfetch.window.stores import Stores, fallback, set_aside
 from bulkfetch.window.terms import OnEvent, Window, WindowSettings, ignore
 from bulkfetch.window.turnstile import Turnstile
 
@@ -36,29 +41,59 @@ class MachineWindow(Turnstile[Slot]):
         """Open the window of `account_key`, an opaque name of the account that holds no secret.
 
         `clock` gives seconds since the boot that `boot` names; both are the same in all processes.
-        Raises Unusable, with the reason. If cancelled: nothing is left open.
+        A damaged file is set aside; the `fallback` event says so, and the new window is closed for
+        a period first. Raises Unusable, with the reason. If cancelled: nothing is left open.
         """
         try:
             clock()
             this_boot = boot()
         except OSError as error:
             raise Unusable(str(error)) from error
-        path = place(state_dir)
+        stores = Stores(settings, account_key, clock, this_boot, state_dir)
         for _ in range(int(_OPEN_S / _OPEN_TRY_S)):
             try:
-                db = connect(path, this_boot)
+                store, damage = stores.file()
+                if damage:
+                    on_event(set_aside(state_dir, damage, stores.closed_s))
                 try:
-                    return cls(Ledger(settings, account_key, path, db, clock, on_event))
+                    return cls(Ledger(stores, store, on_event))
                 except BaseException:
-                    db.close()
+                    store.close()
                     raise
-            except sqlite3.Error as error:
+            except (sqlite3.Error, Busy) as error:
                 if not is_busy(error):
-                    raise Unusable(f"{path}: {error}") from error
-            except OSError as error:
-                raise Unusable(f"{path}: {error}") from error
+                    raise Unusable(f"{state_dir / FILE_NAME}: {error}") from error
             await asyncio.sleep(_OPEN_TRY_S)
-        raise Unusable(f"{path} stays locked by another process")
+        path = state_dir.absolute() / FILE_NAME
+        raise Unusable(f"{path} stays locked by {holder(path)}")
+
+
+class ProcessWindow(Turnstile[Slot]):
+    """The window that all clients of this process share, bound to the running loop.
+
+    For where the machine's cannot be had. It is the same book, in memory: clients that follow one
+    another, or live in other loops and threads, do not begin anew.
+    """
+
+    @classmethod
+    def open(
+        cls,
+        settings: WindowSettings,
+        account_key: str,
+        *,
+        on_event: OnEvent = ignore,
+        clock: Callable[[], float] = boottime,
+    ) -> tuple[ProcessWindow, float]:
+        """Open it; the second value is for how long it is closed, in seconds, since others may
+        have run just before.
+        """
+        try:
+            clock()
+        except OSError:  # in one process any clock will do that nobody can set
+            clock = time.monotonic
+        stores = Stores(settings, account_key, clock)
+        store = stores.memory()
+        return cls(Ledger(stores, store, on_event)), stores.closed_s
 
 
 async def open_window(
@@ -70,20 +105,26 @@ async def open_window(
     clock: Callable[[], float] = boottime,
     boot: Callable[[], str] = boot_id,
 ) -> Window:
-    """Open the machine's window, or where it cannot be had the process's own.
+    """Open the machine's window, or where it cannot be had the one of this process.
 
-    `state_dir` is the user's state directory, made if missing; None where there is none. A window
-    of the process's own is closed for a period first, since others may have run just before; the
-    `fallback` event says so and why. For a server that no other process asks, make a SlotWindow.
+    `state_dir` is the user's state directory, made if missing; None where there is none. The window
+    of the process is closed for a period at first, since others may have run just before; the
+    `fallback` event says so and why. For a server that no other client asks, make a SlotWindow.
     If cancelled: nothing is left open.
     """
     try:
         if state_dir is None:
-            raise Unusable("this user has no state directory")
+            raise Unusable(_no_state_dir())
         return await MachineWindow.open(
             settings, account_key, state_dir, on_event=on_event, clock=clock, boot=boot
         )
     except Unusable as why:
-        for_s = settings.refill_s + settings.grace_s
+        window, for_s = ProcessWindow.open(settings, account_key, on_event=on_event, clock=clock)
         on_event(fallback(str(why), for_s))
-        return SlotWindow(settings, on_event=on_event, closed_s=for_s)
+        return window
+
+
+def _no_state_dir() -> str:
+    if default_state_dir(os.environ) is None:
+        return "this user has no state directory; BULKFETCH_STATE_DIR can name one"
+    return "the settings say no state directory is to be used"

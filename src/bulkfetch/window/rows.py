@@ -49,7 +49,7 @@ class Standing(NamedTuple):
 class Rows:
     """Statements only: transactions are the caller's, and what the rows mean too.
 
-    `owner` is a number that no other process has, `lease_s` the time an unsettled use is held.
+    `owner` is a number that no other window has, `lease_s` the time an unsettled use is held.
     """
 
     def __init__(
@@ -95,6 +95,15 @@ class Rows:
                 " ON CONFLICT DO UPDATE SET at = excluded.at, settled = 1, taken = excluded.taken",
                 [value for end in some for value in (*end, self.account, self.owner, taken)],
             )
+
+    def copy(self, use: Use) -> int:
+        """Write a use that was kept elsewhere, and name its row."""
+        number = self._db.execute(
+            "INSERT INTO use (account, at, owner, settled, taken) VALUES (?, ?, ?, ?, ?)",
+            (self.account, use.at, self.owner, use.settled, use.settled),
+        ).lastrowid
+        assert number is not None, "it inserts"
+        return number
 
     def unused(self, use: int) -> None:
         """Take back a use that was none."""

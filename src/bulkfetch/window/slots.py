@@ -1,4 +1,4 @@
-"""The window of one process: one-token aiolimiter buckets, re-armed at the answer."""
+"""A window that shares with no other: one-token aiolimiter buckets, re-armed at the answer."""
 
 from __future__ import annotations
 
@@ -31,20 +31,9 @@ class Slot:
 
 
 class SlotBook:
-    """Slots in memory. A bucket counts from the end of its request to its refill, no longer.
+    """Slots in memory. A bucket counts from the end of its request to its refill, no longer."""
 
-    `closed_s` keeps everything back at first: for a process that cannot know what was used before
-    it began. `in_flight` slots are out already and will be settled here.
-    """
-
-    def __init__(
-        self,
-        settings: WindowSettings,
-        on_event: OnEvent,
-        closed_s: float = 0.0,
-        *,
-        in_flight: int = 0,
-    ) -> None:
+    def __init__(self, settings: WindowSettings, on_event: OnEvent) -> None:
         # Late: it reads its package's metadata, a tenth of a start, and few windows are made here.
         from aiolimiter import AsyncLimiter
 
@@ -53,15 +42,14 @@ class SlotBook:
         self._refill_s = settings.refill_s
         self._on_event = on_event
         self._now = asyncio.get_running_loop().time
-        closed_until = self._now() + closed_s if closed_s else -math.inf
-        self._share = Share(settings.requests, closed_until=closed_until)
+        self._share = Share(settings.requests)
         # Whether nothing is to be learnt from, or remembered: the way of nearly every request.
-        self._plain = not closed_s
+        self._plain = True
         self._full: list[AsyncLimiter] = []  # to be used again
         # (when to look, tie-break, bucket, time of the answer or -inf if none)
         self._refilling: list[tuple[float, int, AsyncLimiter, float]] = []
         self._order = itertools.count()
-        self._out = in_flight
+        self._out = 0
 
     def take(self, waiting: int, most: int) -> list[Slot] | float:
         """Give free slots, `most` at most, or the seconds after which to ask again."""
@@ -202,9 +190,7 @@ class SlotBook:
 
 
 class SlotWindow(Turnstile[Slot]):
-    """The window of one process, bound to the running loop. `closed_s` as in `SlotBook`."""
+    """A window of its own, bound to the running loop: for a server that nobody else asks."""
 
-    def __init__(
-        self, settings: WindowSettings, *, on_event: OnEvent = ignore, closed_s: float = 0.0
-    ) -> None:
-        super().__init__(SlotBook(settings, on_event, closed_s))
+    def __init__(self, settings: WindowSettings, *, on_event: OnEvent = ignore) -> None:
+        super().__init__(SlotBook(settings, on_event))

@@ -54,7 +54,9 @@ class WindowState(NamedTuple):
     in line in this process. `next_free_s` is the time to the next free slot, 0 when one is free,
     None when that depends on an answer. `closed_s` is how long a 429 keeps the window closed.
     `capacity` of `requests` slots are in use. `in_flight_cap` is how many requests at once,
-    bodies included, the account seems to bear; None where nothing speaks for a limit.
+    bodies included, the account seems to bear; None where nothing speaks for a limit. `held_s` is
+    how long somebody has kept the window's file from everybody else, 0 when nobody does: then
+    nothing can be taken, and the rest is as it was last seen.
     """
 
     free: int
@@ -65,6 +67,7 @@ class WindowState(NamedTuple):
     capacity: int
     requests: int
     in_flight_cap: int | None = None
+    held_s: float = 0.0
 
 
 class WindowEvent(NamedTuple):
@@ -73,10 +76,11 @@ class WindowEvent(NamedTuple):
     `closed`: a 429, nothing leaves for `for_s`. `shared`: somebody else uses the account, only
     `capacity` slots are used now. `crowded`: the account bears no more than `in_flight_cap`
     requests at once. `restored`: all slots are used again. `fallback`: the machine's window cannot
-    be used, and why; the process's own is closed for `for_s` first.
+    be used as it was, and why; the process's own, or a new one of the machine, is closed for
+    `for_s` first. `held`: somebody keeps the window's file from everybody else, for `for_s` now.
     """
 
-    kind: Literal["closed", "shared", "crowded", "restored", "fallback"]
+    kind: Literal["closed", "shared", "crowded", "restored", "fallback", "held"]
     message: str
     for_s: float | None = None
     capacity: int | None = None

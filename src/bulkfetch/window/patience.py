@@ -1,0 +1,62 @@
+"""How long somebody else has held the window's file: how soon to come again, and what to tell."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from bulkfetch.window.holder import holder
+from bulkfetch.window.terms import WindowEvent
+
+# How soon to come again, in seconds: a transaction takes some 50 µs. After a second it is something
+# else that holds the file, and there is no hurry any more.
+BUSY_S = 0.002
+LONG_BUSY_S = 0.05
+# From when on a file counts as held, for whoever looks; when that is told, and how often again.
+SHOWN_AFTER_S = 0.1
+TOLD_AFTER_S = 5.0
+TOLD_AGAIN_S = 300.0
+
+
+class Patience:
+    """Counts from the first try that found the file busy to the one that did not."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._now = clock
+        self._since = math.inf
+        self._tell_at = math.inf
+
+    def tried(self) -> None:
+        """Note that the file is about to be asked for."""
+        if self._since == math.inf:
+            self._since = self._now()
+            self._tell_at = self._since + TOLD_AFTER_S
+
+    def succeeded(self) -> None:
+        """Note that it was not busy."""
+        self._since = self._tell_at = math.inf
+
+    @property
+    def held_s(self) -> float:
+        """For how long somebody has held the file; 0 where that is no longer than usual."""
+        seconds = self._now() - self._since
+        return seconds if seconds >= SHOWN_AFTER_S else 0.0
+
+    @property
+    def again_s(self) -> float:
+        """The seconds after which to come again; never the same for two."""
+        return (LONG_BUSY_S if self.held_s > 1 else BUSY_S) * (0.5 + random.random())
+
+    def news(self, path: Path | None) -> WindowEvent | None:
+        """Say who holds the file, when that is due; else None."""
+        if self._now() < self._tell_at:
+            return None
+        self._tell_at = self._now() + TOLD_AGAIN_S
+        for_s = self._now() - self._since
+        text = (
+            f"{path} has been held by {holder(path) if path else 'somebody'} for {for_s:.0f} s: "
+            "no request of this account can leave before it lets go"
+        )
+        return WindowEvent("held", text, for_s=for_s)
