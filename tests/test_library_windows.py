@@ -108,7 +108,7 @@ def test_two_accounts_of_the_stand_in_are_two(tmp_path: Path) -> None:
         + "[sandbox]\nrecords = 3\n"
     )
     events: list[Event] = []
-    jobs = [Job(job_id, name) for name in ("one", "two") for job_id in ids(0, 10)]
+    jobs = [Job(job_id, name) for name, n in (("one", 0), ("two", 10)) for job_id in ids(n, 10)]
     told = load_settings(toml, {"ZOHO_ACCESS_TOKEN": "1000.t"})
     report = asyncio.run(fetch(jobs, told, on_event=events.append))
     assert report.done == 20
