@@ -1,5 +1,5 @@
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,9 +9,13 @@ from bulkfetch.cli import main
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Program:
-    """The program in an empty folder."""
-    return Program(tmp_path)
+def program(tmp_path: Path) -> Iterator[Program]:
+    """The program in an empty folder; nothing that it started outlives the test."""
+    program = Program(tmp_path)
+    try:
+        yield program
+    finally:
+        program.close()
 
 
 @pytest.fixture

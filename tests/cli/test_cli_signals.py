@@ -2,12 +2,16 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.programs import IDS, Program
+from tests.support.signals import STOPPING
 
 from bulkfetch.cli.app import _answered_for
 from bulkfetch.cli.printer import Printer
@@ -30,11 +34,7 @@ def starts_and_waits(program: Program, *arguments: str, **streams: Any) -> subpr
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_first_signal_stops(program: Program, number: signal.Signals) -> None:
     """A signal ends a run that waits for more ids: 130, said, and safe to run again."""
-    before = signal.signal(number, signal.SIG_DFL)  # nohup has it ignored, and a run keeps to that
-    try:
-        process = starts_and_waits(program, "--json")
-    finally:
-        signal.signal(number, before)
+    process = starts_and_waits(program, "--json")
     process.send_signal(number)
     # stdin stays open: the reader of the list is blocked in it, and must not hold up the end.
     assert process.wait(timeout=30) == 130
@@ -126,3 +126,35 @@ def test_a_signal_between_two_steps_of_a_lock(capfd: pytest.CaptureFixture[str])
 def _is_blocked_on_a_lock(pid: int) -> bool:
     """Say whether the process has its second thread, which reads the list."""
     return len(os.listdir(f"/proc/{pid}/task")) > 1
+
+
+def test_a_suite_that_was_started_deaf(tmp_path: Path) -> None:
+    """Tests that send signals pass under nohup and in the background, and leave no process."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += ["tests/cli/test_cli_signals.py", "-k", "first_signal or second_signal"]
+    suite = subprocess.Popen(
+        [*command, f"--basetemp={tmp_path / 'tests'}"],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=lambda: [signal.signal(number, signal.SIG_IGN) for number in STOPPING],
+    )
+    with suite:
+        try:
+            out, _ = suite.communicate(timeout=100)
+        finally:
+            suite.kill()
+    assert suite.returncode == 0, out.decode()
+    assert not _alive_in_session(suite.pid)
+
+
+def _alive_in_session(session: int) -> list[str]:
+    """Name the processes of a session."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append((stat.parent / "cmdline").read_text())
+    return found

@@ -23,14 +23,17 @@ async def test_it_serves_as_a_process_and_its_log_tells_what_it_saw(tmp_path: Pa
     log = tmp_path / "log.jsonl"
     options = SandboxOptions(records=3, faults={"2": ("close_in_body",)}, log_file=log)
     with subprocess.Popen([*COMMAND, options.to_json()], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        ready = json.loads(process.stdout.readline())
-        assert ready["pid"] == process.pid
-        assert (await ask(ready["url"], RESULT.format(1))).status == 200
-        with pytest.raises(Exception, match="payload is not completed"):
-            await ask(ready["url"], RESULT.format(2))
-        process.terminate()
-        assert process.wait(10) == 0
+        try:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            assert ready["pid"] == process.pid
+            assert (await ask(ready["url"], RESULT.format(1))).status == 200
+            with pytest.raises(Exception, match="payload is not completed"):
+                await ask(ready["url"], RESULT.format(2))
+            process.terminate()
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
     first, second = read_log(log)
     assert (first.job_id, first.status, first.whole, first.fault) == ("1", 200, True, None)
     assert (second.job_id, second.whole, second.fault) == ("2", False, "close_in_body")

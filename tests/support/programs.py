@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class Program:
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def settings(self, text: str = "", *, account: str = "", sandbox: str = "") -> str:
         """Write jobs.toml for the built-in sandbox with a fast window, and give its name."""
@@ -47,17 +49,33 @@ class Program:
     def start(self, *arguments: str, **streams: Any) -> subprocess.Popen[bytes]:
         """Start it; streams are pipes unless told otherwise."""
         pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        return subprocess.Popen[bytes](
+        process = subprocess.Popen[bytes](
             [sys.executable, "-m", "bulkfetch", *arguments],
             cwd=self.folder,
             env=self.environment(),
             **(pipes | streams),
         )
+        self.started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what was started and still runs, as a test that failed leaves it."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    with suppress(BrokenPipeError):  # what nobody has read
+                        stream.close()
 
     def run(self, *arguments: str, stdin: str | None = "") -> Ended:
         """Run it to its end with `stdin` as its input."""
         process = self.start(*arguments)
-        out, err = process.communicate((stdin or "").encode(), timeout=60)
+        try:
+            out, err = process.communicate((stdin or "").encode(), timeout=60)
+        finally:
+            process.kill()
         return Ended(process.returncode, out.decode(), err.decode())
 
     def environment(self) -> dict[str, str]:

@@ -56,6 +56,7 @@ class Run(AsyncIterator[Outcome]):
 
     def __del__(self) -> None:
         # Perhaps in another thread: the collector runs where it likes.
+        self._engine.held = False
         if not self._engine.ended:
             with suppress(RuntimeError):  # the loop is closed, and nothing is under way
                 self._loop.call_soon_threadsafe(self._engine.abandon)

@@ -8,6 +8,7 @@ and the lanes start no further request.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
@@ -80,6 +81,7 @@ class Engine:
         only_new: bool = False,
         previous: Engine | None = None,
     ) -> None:
+        self.held = True  # by a caller who may read; may be set in any thread
         self._jobs = jobs
         self._places = places
         self._parts = parts
@@ -444,8 +446,16 @@ async def _batches(ready: MemoryObjectReceiveStream[str | Job]) -> AsyncIterator
 
 async def _pump(jobs: AsyncIterable[str | Job], ready: MemoryObjectSendStream[str | Job]) -> None:
     async with ready:
-        async for job in jobs:
-            await ready.send(job)
+        try:
+            async for job in jobs:
+                await ready.send(job)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():
+                # Of something that the caller awaits in there: a task group would take it for ours
+                # and the list for read.
+                raise RuntimeError("the reading of the list was cancelled") from None
+            raise
 
 
 def _first(group: BaseExceptionGroup[E]) -> E:
