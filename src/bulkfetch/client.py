@@ -11,7 +11,7 @@ import os
 import warnings
 from collections import UserString
 from collections.abc import AsyncIterable, Coroutine, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -135,7 +135,7 @@ class Client:
             warnings.warn(f"{self!r} was never left", ResourceWarning, source=self, stacklevel=2)
             self._lock.release()
             for session in self._sessions.values():
-                session.detach()  # it would tell of itself as an error
+                _let_go(session)
 
     def _prepare(self) -> None:
         """Look at what shows before a run, and make its folders. In a thread: it may block."""
@@ -374,6 +374,14 @@ async def _fetch(jobs: Jobs, settings: Settings, on_event: Emit) -> Report:
         async for _ in run:
             pass
         return run.report
+
+
+def _let_go(session: aiohttp.ClientSession) -> None:
+    """Close a session where nobody can await it, perhaps after its loop: else it is told of."""
+    closing = session.close()
+    with suppress(Exception):  # StopIteration among them
+        closing.send(None)
+    closing.close()
 
 
 def _check_list(jobs: object) -> None:

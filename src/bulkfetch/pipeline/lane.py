@@ -251,13 +251,15 @@ class Lane:
         part = self._places.part(work.job)
         started = work.started = anyio.current_time()
         self.times.started(started)
-        if self._is_followed:
-            number = work.attempts + 1
-            self._say("attempt_started", work, f"attempt {number} started", attempt=number)
         try:
             try:
+                if self._is_followed:
+                    number = work.attempts + 1
+                    self._say("attempt_started", work, f"attempt {number} started", attempt=number)
                 fetched = await self._line.door.fetch(work.job.id, part, attempt)
             finally:
+                if attempt.permit is not None:  # a callback broke the run off
+                    attempt.permit.unused()
                 self._in_flight.discard(attempt)
                 if attempt is self._probe:
                     self._probe = None
