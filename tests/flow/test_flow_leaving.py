@@ -78,6 +78,20 @@ async def by_cancellation_while_it_waits(client: Client) -> None:
     await asyncio.sleep(0.1)  # asyncio holds the exception, and so its frames, until then
 
 
+async def by_cancellation_of_a_task_that_is_kept(client: Client) -> None:
+    async def handler() -> None:
+        async for _ in client.fetch(MANY):
+            reading.set()
+
+    global kept
+    reading = asyncio.Event()
+    kept = task = asyncio.create_task(handler())
+    await reading.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await asyncio.sleep(0.1)
+
+
 async def by_dropping_a_generator(client: Client) -> None:
     async def told() -> AsyncIterator[str]:
         async for outcome in client.fetch(MANY):
@@ -137,6 +151,7 @@ WAYS = [
     by_exception,
     by_cancellation,
     by_cancellation_while_it_waits,
+    by_cancellation_of_a_task_that_is_kept,
     by_dropping_a_generator,
     by_closing_a_generator,
     by_never_reading,

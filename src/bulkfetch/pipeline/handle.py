@@ -41,7 +41,12 @@ class Run(AsyncIterator[Outcome]):
 
     async def __anext__(self) -> Outcome:
         """Return the next outcome. If cancelled: nothing is lost, the run goes on."""
-        return await self._engine.next()
+        engine = self._engine
+        try:
+            return await engine.next()
+        finally:
+            # A cancelled task has its frames for as long as somebody has the task.
+            del self
 
     async def __aenter__(self) -> Self:
         return self
