@@ -29,7 +29,8 @@ from bulkfetch.pipeline.run import Run
 # How often progress is looked at: often enough for a countdown in seconds.
 _LOOK_S = 0.5
 # A run ends within eight seconds of the first signal, and at once after the second, unless the
-# system holds one of its threads: a disk that hangs does. So long after it no thread is waited for.
+# system holds one of its threads: a disk that hangs does. So long after the signal, and the last
+# outcome, of which there may be a million to tell, no thread is waited for.
 _PATIENCE_S = 9.0
 _LAST_PATIENCE_S = 1.0
 
@@ -104,6 +105,7 @@ class Fetching:
         self._run: Run | None = None
         self._task: asyncio.Task[None] | None = None
         self._out_of_patience = asyncio.Event()
+        self._moved_at = 0.0  # the last signal or outcome, on the loop's clock
         self._stop_asked = False
         self._writes = True
 
@@ -123,7 +125,9 @@ class Fetching:
         self.ending.hangs = True
         if self._run is not None:
             self.ending.report = self._run.so_far()
-        self._printer.warn("something does not end, perhaps the disk: stopped without it")
+        self._printer.warn(
+            "something does not end, perhaps the disk or who reads stdout: stopped without it"
+        )
 
     async def _fetch(self, jobs: Iterator[Job] | Feed) -> None:
         try:
@@ -148,7 +152,17 @@ class Fetching:
             looking.cancel()
             self._screen.show(run.progress())
 
+    def _wait_no_longer_than(self, patience_s: float) -> None:
+        """Give up what does not move for so long, from now on."""
+        loop = asyncio.get_running_loop()
+        left_s = self._moved_at + patience_s - loop.time()
+        if left_s > 0:
+            loop.call_later(left_s, self._wait_no_longer_than, patience_s)
+        else:
+            self._out_of_patience.set()
+
     async def _take(self, run: Run, outcome: Outcome) -> None:
+        self._moved_at = asyncio.get_running_loop().time()
         if not self._writes:
             return
         with self._minding_stdout(run):
@@ -198,13 +212,15 @@ class Fetching:
 
     def _on_signal(self, name: str) -> None:
         self._stop_asked = True
-        asyncio.get_running_loop().call_later(_PATIENCE_S, self._out_of_patience.set)
+        self._moved_at = asyncio.get_running_loop().time()
+        self._wait_no_longer_than(_PATIENCE_S)
         self._printer.note(f"{name}: finishing what is under way; once more stops at once")
         if self._run is not None:
             self._run.stop()
 
     def _on_second_signal(self) -> None:
-        asyncio.get_running_loop().call_later(_LAST_PATIENCE_S, self._out_of_patience.set)
+        self._moved_at = asyncio.get_running_loop().time()
+        self._wait_no_longer_than(_LAST_PATIENCE_S)
         if self._task is not None:
             self._task.cancel()
 
