@@ -1,10 +1,11 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.programs import IDS, Program
+from tests.support.programs import IDS, Ended, Program
 
 from bulkfetch.cli import main
 
@@ -161,3 +162,16 @@ def test_unwritable_stderr(program: Program) -> None:
         process = program.start("run", "missing.toml", stderr=full)
         process.communicate(timeout=60)
     assert process.returncode == 2
+
+
+@pytest.mark.parametrize("out", ["", "  "])
+@pytest.mark.parametrize("command", ["run", "plan", "check"])
+def test_an_empty_out_is_a_slip(
+    program: Program, call: Callable[..., Ended], command: str, out: str
+) -> None:
+    """--out '' of an unset variable publishes nothing in the working directory."""
+    program.settings(f'[[jobs]]\nid = "{IDS[0]}"\n')
+    ended = call(command, "jobs.toml", "--out", out)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith("error: out should not be empty\nhint: ")
+    assert [path.name for path in program.folder.iterdir()] == ["jobs.toml"]
