@@ -225,11 +225,12 @@ def place(staged: Path, final: Path, *, replace: bool) -> None:
     with disk_errors(final):
         found = _mode(final)
         if found is not None and not stat.S_ISREG(found):
-            raise PublishConflict(f"{final} is not a regular file")
+            raise _conflict(final, "is not a regular file")
         # The same bytes: a run was killed between publishing and recording it, or nothing is lost.
         if found is not None and not replace and not filecmp.cmp(staged, final, shallow=False):
-            raise PublishConflict(
-                f"{final} was not published by bulkfetch, or was changed since",
+            raise _conflict(
+                final,
+                "was not published by bulkfetch, or was changed since",
                 hint="Move it away, give the job another name, or have it replaced: --overwrite, "
                 "or overwrite = true in jobs.toml. The result is kept and not asked for again.",
             )
@@ -238,11 +239,17 @@ def place(staged: Path, final: Path, *, replace: bool) -> None:
             # user's sake (a link there was put there for a reason), not for safety's.
             os.rename(staged, final)
         except IsADirectoryError as foreign:
-            raise PublishConflict(f"{final} is a folder") from foreign
+            raise _conflict(final, "is a folder") from foreign
         except OSError as error:
             if error.errno in _FORBIDDEN:
                 error.filename = os.fspath(_unwritable(final.parent, staged.parent))
             raise
+
+
+def _conflict(final: Path, what: str, hint: str | None = None) -> PublishConflict:
+    error = PublishConflict(f"{final} {what}", hint=hint)
+    error.path = os.fspath(final)
+    return error
 
 
 def _unwritable(*folders: Path) -> Path:

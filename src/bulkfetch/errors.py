@@ -14,7 +14,7 @@ returned to callers as they are.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 
 class BulkfetchError(Exception):
@@ -49,6 +49,22 @@ def _all_errors(root: type[BulkfetchError]) -> Iterator[type[BulkfetchError]]:
     yield root
     for error in root.__subclasses__():
         yield from _all_errors(error)
+
+
+class NamesPath:
+    """Part of errors whose message may name a file or folder: `path`, None where it names none."""
+
+    message: str
+    args: tuple[Any, ...]
+    path: str | None = None
+
+    def renamed(self, path: str) -> Self:
+        """Return this error with its file or folder named otherwise. Does nothing without one."""
+        if self.path is not None:
+            self.message = self.message.replace(self.path, path)
+            self.args = (self.message,)
+            self.path = path
+        return self
 
 
 class ConfigError(BulkfetchError):
@@ -235,7 +251,7 @@ class TooLarge(JobError):
     default_hint = "Raise zip_bytes in [limits] if a result of this size is expected."
 
 
-class PublishConflict(JobError):
+class PublishConflict(NamesPath, JobError):
     """Another job or a file of the user's has the name that this job would be published under."""
 
     code = "PUBLISH_CONFLICT"
@@ -418,21 +434,8 @@ class Unreachable(AccountError):
 # --- the run -------------------------------------------------------------------------------------
 
 
-class RunError(BulkfetchError):
-    """The run stops; what is done stays done and the same command goes on later.
-
-    `path` is the file or folder that the message names, None where it names none.
-    """
-
-    path: str | None = None
-
-    def renamed(self, path: str) -> Self:
-        """Return this error with its file or folder named otherwise. Does nothing without one."""
-        if self.path is not None:
-            self.message = self.message.replace(self.path, path)
-            self.args = (self.message,)
-            self.path = path
-        return self
+class RunError(NamesPath, BulkfetchError):
+    """The run stops; what is done stays done and the same command goes on later."""
 
 
 class DiskFull(RunError):

@@ -34,7 +34,10 @@ def unsafe_stem(name: str) -> str | None:
         return f"begins with {name[0]!r}"
     if name[-1] in ". ":
         return f"ends with {name[-1]!r}"
-    if len(unicodedata.normalize("NFC", name).encode()) > MAX_STEM_BYTES:
+    # In both forms: it is written as it is, and some file systems compose what they are given.
+    if max(len(form.encode()) for form in (name, unicodedata.normalize("NFC", name))) > (
+        MAX_STEM_BYTES
+    ):
         return f"is longer than {MAX_STEM_BYTES} bytes"
     if name.split(".")[0].rstrip().lower() in _RESERVED:
         return "is reserved for a device on some systems"

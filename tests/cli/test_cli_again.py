@@ -43,6 +43,16 @@ def test_verify_finds_every_change(program: Program, call: Call) -> None:
     assert call("verify", "exports", IDS[0]).status == 1
 
 
+@pytest.mark.parametrize("out", ["exports", "./exports", "exports//", "../{}/exports/.", "{}"])
+def test_verify_takes_the_folder_in_any_spelling(program: Program, call: Call, out: str) -> None:
+    """It finds the files however OUT is written, and from within OUT."""
+    call("run", program.settings(), IDS[0])
+    folder = str(program.folder / "exports") if out == "{}" else out.format(program.folder.name)
+    assert call("verify", folder).status == 0
+    (program.folder / "exports" / f"{IDS[0]}.csv").unlink()
+    assert call("verify", folder).status == 1
+
+
 def test_verify_leaves_out_what_was_superseded(program: Program, call: Call) -> None:
     """A job whose name a newer one took over has no file to compare."""
     name = program.settings()

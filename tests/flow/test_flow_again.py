@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.flow_clock import run_flow
@@ -219,6 +221,46 @@ def test_a_bad_job_fails_alone(tmp_path: Path, job: Job, code: str) -> None:
         recorded = [(each.job_id, each.error and each.error.code) for each in reader.failed()]
     assert recorded == [(failed.job_id, code)]
     assert staged(out) == []
+
+
+class _Mute:
+    def __repr__(self) -> str:
+        raise ValueError("says nothing of itself")
+
+
+@pytest.mark.parametrize(
+    ("job", "code"),
+    [
+        # 198 bytes as composed, 594 as written
+        (Job(ONE, name=unicodedata.normalize("NFD", "\uac01" * 66)), "INVALID_NAME"),
+        (Job(ONE, name=["Leads"]), "INVALID_NAME"),  # type: ignore[arg-type]
+        (Job(ONE, account=["default"]), "UNKNOWN_ACCOUNT"),  # type: ignore[arg-type]
+        (Job(ONE, account={}), "UNKNOWN_ACCOUNT"),  # type: ignore[arg-type]
+        (10**5000, "INVALID_JOB_ID"),
+        (_Mute(), "INVALID_JOB_ID"),
+        (Job(_Mute()), "INVALID_JOB_ID"),  # type: ignore[arg-type]
+        (Job(ONE, account=_Mute()), "UNKNOWN_ACCOUNT"),  # type: ignore[arg-type]
+        (Job(ONE, name=_Mute()), "INVALID_NAME"),  # type: ignore[arg-type]
+    ],
+    ids=[
+        "decomposed name",
+        "list as name",
+        "list as account",
+        "dict as account",
+        "number that Python does not write",
+        "mute",
+        "mute id",
+        "mute account",
+        "mute name",
+    ],
+)
+def test_a_job_that_can_hardly_be_told_fails_alone(tmp_path: Path, job: Any, code: str) -> None:
+    """Whatever a list holds, it is one failed outcome, and the others are fetched."""
+    seen = run_flow(watch(small(), [TWO, job, THREE], tmp_path / "out"))
+    (failed,) = (outcome for outcome in seen.outcomes if outcome.status == "failed")
+    assert failed.error is not None
+    assert failed.error.code == code
+    assert seen.report.done == 2
 
 
 def test_a_bad_job_that_was_put_right_is_fetched(tmp_path: Path) -> None:

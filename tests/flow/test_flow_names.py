@@ -165,6 +165,60 @@ def test_a_published_file_that_was_changed_is_the_users(tmp_path: Path) -> None:
     assert (out / "Deals.csv").read_bytes() == b"edited by hand\n"
 
 
+@pytest.mark.parametrize("what", ["file", "folder", "link"])
+@pytest.mark.parametrize("keep_zip", [False, True])
+def test_a_conflict_names_the_file_as_the_user_gave_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, keep_zip: bool
+) -> None:
+    """The message has the path as `out` has it, not one from the root of the file system."""
+    monkeypatch.chdir(tmp_path)
+    name = f"{ONE}.zip" if keep_zip else f"{ONE}.csv"
+    Path("out").mkdir()
+    match what:
+        case "file":
+            Path("out", name).write_bytes(b"mine")
+        case "folder":
+            Path("out", name).mkdir()
+        case _:
+            Path("out", name).symlink_to("elsewhere")
+    seen = run_flow(watch(small(), [ONE], Path("out"), foreign={name}, keep_zip=keep_zip))
+    (failure,) = seen.report.failures
+    assert failure.error is not None
+    assert failure.error.message.startswith(f"out/{name} ")
+    assert str(tmp_path) not in failure.error.message
+
+
+@pytest.mark.parametrize("first", [".", "../out", "absolute"])
+@pytest.mark.parametrize("then", [".", "../out", "absolute"])
+def test_a_file_belongs_to_its_job_from_wherever_it_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, then: str
+) -> None:
+    """However `out` was written, the next night's job replaces the file that is the older one's."""
+    out = tmp_path / "out"
+    out.mkdir()
+    monkeypatch.chdir(out)
+
+    async def nights() -> list[Seen]:
+        async with Sandbox(small()) as sandbox:
+            return [
+                await watch(
+                    sandbox,
+                    [Job(job_id, name="Leads")],
+                    out if written == "absolute" else Path(written),
+                    foreign=not_told,
+                )
+                for job_id, written, not_told in (
+                    (ONE, first, set()),
+                    (TWO, then, set()),
+                    (ONE, first, {"Leads.csv"}),
+                )
+            ]
+
+    seen = run_flow(nights())
+    assert seen[1].by_id()[TWO].status == "done"
+    assert seen[2].by_id()[ONE].superseded_by == TWO
+
+
 def test_a_kept_zip_does_not_replace_a_file(tmp_path: Path) -> None:
     """Neither does a kept archive replace one that bulkfetch did not publish."""
     out = tmp_path / "out"

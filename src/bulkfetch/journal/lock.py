@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from bulkfetch.disk import disk_errors
-from bulkfetch.errors import OutputLocked
+from bulkfetch.errors import NotWritable, OutputLocked
 
 FILE_NAME = "lock"
 
@@ -27,6 +28,9 @@ FILE_NAME = "lock"
 # very moment must not be turned away: it tries again, so many times, so many seconds apart.
 _TRIES = 4
 _PAUSE_S = 0.02
+
+# A link is not followed, and a pipe in its place is not waited for.
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 _RECORD_BYTES = 1024  # a record is some 60 bytes; anything else in the file is not read
 
@@ -77,8 +81,9 @@ class OutputLock:
         path = folder / FILE_NAME
         with disk_errors(path):
             folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
             try:
+                _require_regular(descriptor, path)
                 if not _lock(descriptor, fcntl.LOCK_EX, tries=tries):
                     raise OutputLocked(f"{folder.parent} is held by {_read_holder(descriptor)}")
                 _write_holder(descriptor)
@@ -93,10 +98,11 @@ class OutputLock:
         path = folder / FILE_NAME
         with disk_errors(path):
             try:
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                descriptor = os.open(path, os.O_RDONLY | _FLAGS)
             except FileNotFoundError:
                 return None
             try:
+                _require_regular(descriptor, path)
                 free = _lock(descriptor, fcntl.LOCK_SH, tries=1)
                 return None if free else _read_holder(descriptor)
             finally:
@@ -118,6 +124,11 @@ class OutputLock:
         traceback: TracebackType | None,
     ) -> None:
         self.release()
+
+
+def _require_regular(descriptor: int, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise NotWritable(f"{path} is not a regular file", hint="Remove it; a run makes it anew.")
 
 
 def _lock(descriptor: int, kind: int, *, tries: int) -> bool:

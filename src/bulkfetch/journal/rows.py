@@ -13,6 +13,9 @@ from pathlib import Path
 from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FAILED_BEFORE, KEPT, PENDING
 from bulkfetch.models import Failure, Outcome, PublishedFile, Status
 
+# What earlier versions wrote before the path of a file below the working directory.
+_HERE = os.path.join(".", "")
+
 STATUS: dict[int, Status] = {
     PENDING: "pending",
     DOWNLOADED: "pending",
@@ -86,11 +89,11 @@ class Outcomes:
     def inside(self, path: str) -> str:
         """Return a path below the output folder as the journal keeps it."""
         if path.startswith(self._prefix) and not (self._prefix == "" and os.path.isabs(path)):
-            return path[len(self._prefix) :]
+            return path[len(self._prefix) :].removeprefix(_HERE)
         return os.path.abspath(path)
 
     def _outside(self, path: str) -> str:
-        return path if os.path.isabs(path) else self._prefix + path
+        return path if os.path.isabs(path) else self._prefix + path.removeprefix(_HERE)
 
 
 def failure_record(failure: Failure) -> dict[str, object]:

@@ -28,6 +28,7 @@ FULL syncs the log at every commit; group commit shares that sync among all who 
 from __future__ import annotations
 
 import sqlite3
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -102,12 +103,12 @@ STEPS: tuple[str, ...] = (
         folded TEXT PRIMARY KEY, job INTEGER NOT NULL REFERENCES job, bytes INTEGER NOT NULL
     ) WITHOUT ROWID;
     INSERT OR REPLACE INTO published
-        SELECT same_file(json_extract(file.value, '$.path')), job.key,
+        SELECT published_path(json_extract(file.value, '$.path')), job.key,
             json_extract(file.value, '$.bytes')
         FROM job, json_each(job.files) AS file WHERE job.files IS NOT NULL ORDER BY job.key;
     UPDATE job SET superseded = (
         SELECT published.job FROM json_each(job.files) AS file
-        JOIN published ON published.folded = same_file(json_extract(file.value, '$.path'))
+        JOIN published ON published.folded = published_path(json_extract(file.value, '$.path'))
         WHERE published.job <> job.key
     ) WHERE files IS NOT NULL;
     DROP INDEX job_failed;
@@ -124,6 +125,7 @@ def open_to_write(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connectio
     Raises JournalTooNew or JournalDamaged before anything is changed, sqlite3.Error as it comes.
     """
     if path.exists():
+        _require_regular(path)
         # Looked at through a read-only connection first: a writing one would fold a log that a
         # newer version left behind into the file merely by being closed.
         _glance(path, len(steps))
@@ -182,8 +184,9 @@ def _connect_to_write(path: Path) -> sqlite3.Connection:
 def open_to_read(path: Path) -> sqlite3.Connection:
     """Open an existing journal for questions only: no file is created, no byte changed.
 
-    Raises sqlite3.OperationalError where there is none.
+    Raises sqlite3.OperationalError where there is none, JournalDamaged where it is no file.
     """
+    _require_regular(path)
     address = _address(path)
     if _rests_in_wal_mode(path):
         # A copy taken without its log: nobody writes it, and an ordinary read-only connection
@@ -266,7 +269,7 @@ def rest(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str]) -> None:
-    connection.create_function("same_file", 1, same_file, deterministic=True)
+    connection.create_function("published_path", 1, _published_path, deterministic=True)
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = check_version(connection, path, len(steps))
@@ -283,6 +286,11 @@ def _migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str]) -
         raise
 
 
+def _published_path(path: str) -> str:
+    # Earlier versions wrote "./" before it where OUT was the working directory.
+    return same_file(path.removeprefix("./"))
+
+
 def _statements(script: str) -> Iterator[str]:
     """Cut a script where a statement ends, which inside of a trigger not every semicolon does."""
     statement = ""
@@ -291,6 +299,13 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
+
+
+def _require_regular(path: Path) -> None:
+    """Raise JournalDamaged where something else is in the file's place: opening a pipe waits."""
+    with suppress(OSError):  # connecting says why
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise JournalDamaged(f"the journal {path} is not a regular file")
 
 
 def _rests_in_wal_mode(path: Path) -> bool:

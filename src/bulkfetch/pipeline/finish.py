@@ -438,7 +438,7 @@ class Finisher:
             place(target, final, replace=self._may_replace(work, final, owners))
         except PublishConflict as error:
             target.unlink()
-            return error
+            return self._places.as_given(error)
         shown = self._places.report(final)
         return Published(PublishedFile(shown, extracted.bytes, extracted.sha256), kept)
 

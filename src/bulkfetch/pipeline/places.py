@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TypeVar
 
-from bulkfetch.errors import RunError
+from bulkfetch.errors import NamesPath
 from bulkfetch.models import Job
+
+E = TypeVar("E", bound=NamesPath)
 
 STATE_DIR = ".bulkfetch"
 
@@ -25,6 +28,8 @@ class Places:
     def __init__(self, out: Path, shown: str) -> None:
         self.out = out
         self.shown = shown
+        # As the journal has it: "exports" for "./exports/", nothing for the working directory.
+        self._above = os.fspath(Path(shown) / "x").removesuffix("x")
         # Made once: to join a path takes longer than to open a file, and a job has half a dozen.
         self.state = out / STATE_DIR
         self.staging = self.state / "staging"
@@ -57,9 +62,9 @@ class Places:
 
     def report(self, path: Path) -> str:
         """Give a path below the output folder as the user would write it."""
-        return os.path.join(self.shown, os.fspath(path).removeprefix(self._prefix))
+        return self._above + os.fspath(path).removeprefix(self._prefix)
 
-    def as_given(self, error: RunError) -> RunError:
+    def as_given(self, error: E) -> E:
         """Give an error with the file or folder that it names as the user would write it."""
         if error.path is not None:
             path = os.path.abspath(error.path)
@@ -71,7 +76,7 @@ class Places:
 
     def absolute(self, reported: str) -> str:
         """Return where a path of a report is, whatever the working directory is by now."""
-        return os.path.join(self.out, reported.removeprefix(os.path.join(self.shown, "")))
+        return os.path.join(self.out, reported.removeprefix(self._above))
 
     def prepare(self) -> None:
         """Make the folders. Raises OSError."""

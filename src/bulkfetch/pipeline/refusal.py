@@ -25,7 +25,7 @@ def refusal(job: Job, accounts: Container[str]) -> Refused | None:
         return None
     fit = Job(
         job.id if _is_id(job.id) else _shown(job.id),
-        job.account if job.account in accounts else _shown(job.account or NO_ACCOUNT),
+        job.account if _is_known(job.account, accounts) else _shown(job.account or NO_ACCOUNT),
         None,
         job.origin,
     )
@@ -36,7 +36,7 @@ def _problem(job: Job, accounts: Container[str]) -> JobError | None:
     where = f"{job.origin}: " if job.origin else ""
     if not _is_id(job.id):
         return InvalidJobId(f"{where}{_shown(job.id)!r} is not a job id")
-    if not isinstance(job.account, str) or job.account not in accounts:
+    if not _is_known(job.account, accounts):
         if not job.account:
             return UnknownAccount(f"{where}the job names none of several accounts")
         return UnknownAccount(f"{where}there is no account {_shown(job.account)!r}")
@@ -53,5 +53,15 @@ def _is_id(value: object) -> bool:
     return isinstance(value, str) and is_job_id(value)
 
 
+def _is_known(account: object, accounts: Container[str]) -> bool:
+    return isinstance(account, str) and account in accounts
+
+
 def _shown(value: object) -> str:
-    return shown(value if isinstance(value, str) else f"{type(value).__name__} {value!r}")
+    if isinstance(value, str):
+        return shown(value)
+    kind = type(value).__name__
+    try:
+        return shown(f"{kind} {value!r}")
+    except Exception:  # its own code, or Python's for a number of thousands of digits
+        return shown(kind)
