@@ -17,7 +17,7 @@ ROOMS = [
     {"models", "disk", "events"},
     {"config"},
     {"zoho"},
-    {"window"},
+    {"ratelimit"},
     {"transfer"},
     {"archive"},
     {"journal"},

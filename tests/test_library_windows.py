@@ -16,9 +16,9 @@ import pytest
 from bulkfetch import Client, Event, Job, Report, Settings, fetch, load_settings
 from bulkfetch.client import account_key
 from bulkfetch.config import AccountSettings, Credentials, WindowSettings
+from bulkfetch.ratelimit import patience
 from bulkfetch.sandbox import SandboxOptions, SandboxThread, worst_in
 from bulkfetch.secret import Secret
-from bulkfetch.window import patience
 from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.token_cache import cache_key
 

@@ -9,7 +9,7 @@ import statistics
 import sys
 
 from benchmarks.ours.clock import earliest, worst
-from bulkfetch.window import SlotWindow, WindowSettings
+from bulkfetch.ratelimit import RateLimit, SlotLimiter
 
 REQUESTS = 10
 
@@ -21,7 +21,7 @@ async def measure(accounts: int, count: int, period_s: float) -> dict[str, float
 
     async def account(times: list[float], start: float) -> None:
         await asyncio.sleep(start - loop.time())
-        window = SlotWindow(WindowSettings(REQUESTS, period_s, margin_s=0.0))
+        window = SlotLimiter(RateLimit(REQUESTS, period_s, margin_s=0.0))
         for _ in range(count):
             permit = await window.acquire()
             times.append(loop.time())

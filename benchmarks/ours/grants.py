@@ -15,7 +15,7 @@ from typing import Any
 from aiolimiter import AsyncLimiter
 
 from benchmarks.ours.clock import VirtualLoop
-from bulkfetch.window import SlotWindow, WindowSettings
+from bulkfetch.ratelimit import RateLimit, SlotLimiter
 
 
 def rss() -> int:
@@ -30,7 +30,7 @@ async def measure(kind: str, waiting: int) -> dict[str, float]:
     granted = 0
     acquire: Callable[[], Awaitable[Any]]
     if kind == "slots":
-        window = SlotWindow(WindowSettings())
+        window = SlotLimiter(RateLimit())
         acquire = window.acquire
     else:
         acquire = AsyncLimiter(10, 60).acquire

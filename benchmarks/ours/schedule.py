@@ -7,7 +7,7 @@ import sys
 from aiolimiter import AsyncLimiter
 
 from benchmarks.ours.clock import VirtualLoop, earliest, worst
-from bulkfetch.window import SlotWindow, WindowSettings
+from bulkfetch.ratelimit import RateLimit, SlotLimiter
 
 PERIOD_S, REQUESTS = 60.0, 10
 
@@ -17,7 +17,7 @@ async def grants(kind: str, count: int) -> list[float]:
     loop = asyncio.get_running_loop()
     times: list[float] = []
     if kind == "slots":
-        window = SlotWindow(WindowSettings())
+        window = SlotLimiter(RateLimit())
         for _ in range(count):
             permit = await window.acquire()
             times.append(loop.time())
@@ -36,7 +36,7 @@ def main() -> None:
     kind, count = sys.argv[1], int(sys.argv[2])
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         times = runner.run(grants(kind, count))
-    settings = WindowSettings()
+    settings = RateLimit()
     floor = earliest(count, REQUESTS, PERIOD_S)
     with_margin = earliest(count, REQUESTS, settings.refill_s)
     figures = {

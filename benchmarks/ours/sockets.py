@@ -7,7 +7,7 @@ import sys
 import time
 
 from benchmarks.ours.clock import earliest, worst
-from bulkfetch.window import SlotWindow, WindowSettings
+from bulkfetch.ratelimit import RateLimit, SlotLimiter
 
 REQUESTS = 10
 
@@ -28,7 +28,7 @@ async def measure(seed: int, count: int, period_s: float) -> dict[str, float]:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    window = SlotWindow(WindowSettings(REQUESTS, period_s, margin_s=0.0))
+    window = SlotLimiter(RateLimit(REQUESTS, period_s, margin_s=0.0))
 
     async def ask() -> None:
         permit = await window.acquire()

@@ -15,11 +15,11 @@ import sys
 from pathlib import Path
 
 from bulkfetch.disk import fsync_file
+from bulkfetch.ratelimit import RateLimit, open_limiter
 from bulkfetch.secret import Secret
 from bulkfetch.transfer.attempt import Attempt
 from bulkfetch.transfer.door import Door, Guards, Remote
 from bulkfetch.transfer.session import open_session
-from bulkfetch.window import WindowSettings, open_window
 
 
 class FixedToken:
@@ -42,8 +42,8 @@ async def main() -> None:
     out, base, ca_file, sync = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), sys.argv[4]
     ids = sys.argv[5:]
     seats = asyncio.Semaphore(10)
-    settings = WindowSettings(requests=1_000_000, period_s=0.01, margin_s=0.0)
-    window = await open_window(settings, "benchmark", Path(os.environ["BULKFETCH_STATE_DIR"]))
+    settings = RateLimit(requests=1_000_000, period_s=0.01, margin_s=0.0)
+    window = await open_limiter(settings, "benchmark", Path(os.environ["BULKFETCH_STATE_DIR"]))
     async with open_session(ca_file) as session:
         door = Door(
             session,

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from bulkfetch.pipeline.traffic import Traffic
     from bulkfetch.pipeline.work import Line
-    from bulkfetch.window import Window
+    from bulkfetch.ratelimit import RateLimiter
 
 
 _WINDOW_NEWS: dict[str, Kind] = {
@@ -250,8 +250,8 @@ class Client:
         """Open a line; `own` says that nobody else asks this server."""
         from bulkfetch.pipeline.deliveries import HELD_BYTES
         from bulkfetch.pipeline.work import Line
+        from bulkfetch.ratelimit import RateLimit, SlotLimiter, WindowEvent, open_limiter
         from bulkfetch.transfer.door import Door, Guards, Remote
-        from bulkfetch.window import SlotWindow, WindowEvent, WindowSettings, open_window
         from bulkfetch.zoho.regions import servers
         from bulkfetch.zoho.tokens import token_source
 
@@ -273,18 +273,18 @@ class Client:
         state_dir = None if own else self._settings.state_dir
         tokens = token_source(account, lambda: session, state_dir, note)
         where = servers(account)
-        pace = WindowSettings(
+        pace = RateLimit(
             account.window.requests,
             account.window.period_s,
             account.window.margin_s,
             headers_timeout_s=limits.connect_s + limits.headers_s,
         )
-        window: Window
+        window: RateLimiter
         if own:
-            window = SlotWindow(pace, on_event=news)
+            window = SlotLimiter(pace, on_event=news)
         else:
             key = account_key(account, where.api_domain)
-            window = await open_window(pace, key, state_dir, on_event=news)
+            window = await open_limiter(pace, key, state_dir, on_event=news)
         self._stack.push_async_callback(window.aclose)
         remote = Remote(
             where.api_domain,
@@ -410,6 +410,6 @@ def _speaks_tls(account: AccountSettings) -> bool:
 
 def _import_rooms() -> None:
     """Import what only requests need."""
-    for room in ("archive", "pipeline.traffic", "transfer.door", "transfer.session", "window"):
+    for room in ("archive", "pipeline.traffic", "transfer.door", "transfer.session", "ratelimit"):
         import_module(f"bulkfetch.{room}")
     import_module("bulkfetch.zoho.tokens")

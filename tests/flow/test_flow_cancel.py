@@ -20,8 +20,8 @@ from tests.support.zips import STORED, Item, pack
 from bulkfetch import Client, Settings, fetch
 from bulkfetch.pipeline import deliveries
 from bulkfetch.pipeline.finish import Finisher
+from bulkfetch.ratelimit import RateLimiter
 from bulkfetch.sandbox import JobSpec, Sandbox, SandboxOptions
-from bulkfetch.window import Window
 
 JOBS = ids(6)
 LARGE = pack(Item(data=random.Random(0).randbytes(3 << 20), method=STORED))
@@ -73,7 +73,7 @@ async def until_cancelled(settings: Settings, step: int) -> bool:
     return False
 
 
-def look(sandbox: Sandbox, out: Path, windows: list[Window]) -> None:
+def look(sandbox: Sandbox, out: Path, windows: list[RateLimiter]) -> None:
     """See that nothing is half done, nothing held, nothing under way."""
     for path in out.glob("*.csv"):
         assert path.read_bytes() == sandbox.file_of(path.stem)

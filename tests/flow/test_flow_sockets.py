@@ -10,17 +10,17 @@ from unittest.mock import patch
 
 from tests.support.flows import ids, settings_for, small
 
-import bulkfetch.window
+import bulkfetch.ratelimit
 from bulkfetch import fetch
+from bulkfetch.ratelimit import RateLimit, RateLimiter, open_limiter
 from bulkfetch.sandbox import FaultRule, SandboxThread
-from bulkfetch.window import Window, WindowSettings, open_window
 
 PERIOD_S = 0.5
 
 
-async def open_scaled(settings: WindowSettings, *arguments: Any, **more: Any) -> Window:
+async def open_scaled(settings: RateLimit, *arguments: Any, **more: Any) -> RateLimiter:
     """Open a window whose grace for lost requests is scaled as its period is."""
-    return await open_window(replace(settings, grace_s=0.05), *arguments, **more)
+    return await open_limiter(replace(settings, grace_s=0.05), *arguments, **more)
 
 
 def test_dropped_connections(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_dropped_connections(tmp_path: Path) -> None:
             window={"period_s": PERIOD_S, "margin_s": 0.01},
             state_dir=tmp_path / "state",
         )
-        with patch.object(bulkfetch.window, "open_window", open_scaled):
+        with patch.object(bulkfetch.ratelimit, "open_limiter", open_scaled):
             report = asyncio.run(fetch(ids(40), made))
         arrivals = server.sandbox.results()
         assert server.worst_in() <= 10

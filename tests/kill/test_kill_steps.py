@@ -71,7 +71,7 @@ def test_any_step_that_fails_ends_the_run_with_words(bench: Bench) -> None:
     """ENOSPC or EIO at each step: exit 3 with code and hint, or no harm; then finished at once."""
     for number, step in enumerate(bench.steps, 1):
         if "window.db" in step or step == "mkdir state":
-            continue  # tests/window has these; each would wait for a period of the window
+            continue  # tests/ratelimit has these; each would wait for a period of the window
         cut: Cut = "ENOSPC" if number % 2 else "EIO"
         run = cut_run(bench.folder, bench.server, bench.zygote, cut, number)
         if run is None or run.first.ended.status == 0:

@@ -24,9 +24,9 @@ from bulkfetch.errors import (
 from bulkfetch.pipeline import lane as lanes
 from bulkfetch.pipeline.lane import GROWTH_BYTES
 from bulkfetch.pipeline.work import Work
+from bulkfetch.ratelimit import Permit, SlotLimiter
 from bulkfetch.transfer.attempt import Attempt
 from bulkfetch.transfer.door import Fetched
-from bulkfetch.window import Permit, SlotWindow
 
 
 def play(folder: Path, *jobs: str, **how: object) -> Scene:
@@ -87,7 +87,7 @@ def test_seats_free_in_one_turn_share_a_look_at_the_window(tmp_path: Path) -> No
 
         async def counted(most: int) -> list[Permit]:
             wanted.append(most)
-            return await SlotWindow.acquire_some(window, most)
+            return await SlotLimiter.acquire_some(window, most)
 
         with (
             patch.object(door, "fetch", every_other_one_later),

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import bulkfetch.window
+import bulkfetch.ratelimit
 from bulkfetch import Client, Event, Outcome, Report, Settings
 from bulkfetch.config import AccountSettings, Credentials, Limits, WindowSettings
 from bulkfetch.pipeline import deliveries
 from bulkfetch.pipeline.run import Jobs, Run
+from bulkfetch.ratelimit import RateLimiter, SlotLimiter, open_limiter
 from bulkfetch.sandbox import AccountSpec, Arrival, JobSpec, Sandbox, SandboxOptions
 from bulkfetch.secret import Secret
-from bulkfetch.window import SlotWindow, Window, open_window
 
 PREFIX = "5540230000005"
 
@@ -70,25 +70,25 @@ def settings_for(
 
 
 @contextmanager
-def loop_windows() -> Iterator[list[Window]]:
+def loop_windows() -> Iterator[list[RateLimiter]]:
     """Have clients open windows on their loop's clock, the machine's where there is a state_dir.
 
     Gives the list of those that were opened.
     """
-    opened: list[Window] = []
+    opened: list[RateLimiter] = []
 
     async def open_on_loop(
-        settings: bulkfetch.window.WindowSettings, key: str, state_dir: Path | None, **more: Any
-    ) -> Window:
+        settings: bulkfetch.ratelimit.RateLimit, key: str, state_dir: Path | None, **more: Any
+    ) -> RateLimiter:
         if state_dir is None:
-            window: Window = SlotWindow(settings, **more)
+            window: RateLimiter = SlotLimiter(settings, **more)
         else:
             clock = asyncio.get_running_loop().time
-            window = await open_window(settings, key, state_dir, clock=clock, **more)
+            window = await open_limiter(settings, key, state_dir, clock=clock, **more)
         opened.append(window)
         return window
 
-    with patch.object(bulkfetch.window, "open_window", open_on_loop):
+    with patch.object(bulkfetch.ratelimit, "open_limiter", open_on_loop):
         yield opened
 
 
@@ -104,7 +104,7 @@ class Seen:
     outcomes: list[Outcome] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)
-    windows: list[Window] = field(default_factory=list)
+    windows: list[RateLimiter] = field(default_factory=list)
     report: Report = field(default_factory=Report)
     worst: int = 0
 

@@ -26,7 +26,7 @@ _PARTS = [
     "client",
     "transfer.door",
     "transfer.session",
-    "window",
+    "ratelimit",
     "zoho.tokens",
     "zoho.regions",
     "observe.plain",

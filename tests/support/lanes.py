@@ -16,10 +16,10 @@ from bulkfetch.pipeline.lane import Lane
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.staging import StagingRoom
 from bulkfetch.pipeline.work import Ends, Line, Work
+from bulkfetch.ratelimit import RateLimit, SlotLimiter
 from bulkfetch.secret import Secret
 from bulkfetch.transfer.attempt import Attempt, Partial
 from bulkfetch.transfer.door import Door, Fetched
-from bulkfetch.window import SlotWindow, WindowSettings
 
 ZIP_BYTES = 1000
 
@@ -40,7 +40,7 @@ class Answer:
 class FakeDoor:
     """Answers by script, job by job; what is not in the script is a whole body at once."""
 
-    window: SlotWindow
+    window: SlotLimiter
     script: dict[str, list[Answer]] = field(default_factory=dict)
     asked: list[tuple[float, str]] = field(default_factory=list)
     most: int = 0
@@ -126,7 +126,7 @@ class Scene:
     ) -> None:
         self.places = Places(folder, "out")
         self.places.prepare()
-        self.window = SlotWindow(WindowSettings(requests))
+        self.window = SlotLimiter(RateLimit(requests))
         self.door = FakeDoor(self.window, script or {})
         self.tokens = FakeTokens()
         self.room = StagingRoom(staging_bytes)

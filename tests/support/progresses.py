@@ -6,7 +6,7 @@ from typing import Any
 
 from bulkfetch.journal import Counts
 from bulkfetch.pipeline.progress import Progress
-from bulkfetch.window import WindowState
+from bulkfetch.ratelimit import WindowState
 
 BUSY = WindowState(
     free=0, in_flight=3, waiting=1, next_free_s=43.0, closed_s=0.0, capacity=10, requests=10

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bulkfetch import errors
+from bulkfetch.ratelimit.throttle import LONGEST_CLOSE_S
 from bulkfetch.transfer.decide import (
     BACKOFF_CAP_S,
     FAILING_FOR_S,
@@ -18,7 +19,6 @@ from bulkfetch.transfer.decide import (
     Standing,
     decide,
 )
-from bulkfetch.window.share import LONGEST_CLOSE_S
 
 
 def _all(family: type[errors.BulkfetchError]) -> list[type[errors.BulkfetchError]]:

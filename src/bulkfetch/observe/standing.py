@@ -11,7 +11,7 @@ from bulkfetch.observe.text import duration, jobs, size
 
 if TYPE_CHECKING:
     from bulkfetch.pipeline.progress import Progress
-    from bulkfetch.window import WindowState
+    from bulkfetch.ratelimit import WindowState
 
 # The rate shown is that of so many seconds: long enough to be read, short enough to be news.
 _RATE_OVER_S = 5.0

@@ -39,7 +39,7 @@ from bulkfetch.transfer.attempt import Attempt, Partial
 from bulkfetch.transfer.decide import Decision, Next, decide
 
 if TYPE_CHECKING:
-    from bulkfetch.window import Permit, Window
+    from bulkfetch.ratelimit import Permit, RateLimiter
 
 # Jobs of one lane that are neither untouched nor ended: in flight, waiting to be tried again,
 # being unpacked. Reached only when retries pile up; first tries then wait for some of them to end.
@@ -102,7 +102,7 @@ class Lane:
         return self._line.account
 
     @property
-    def window(self) -> Window:
+    def window(self) -> RateLimiter:
         """The account's window, for progress."""
         return self._line.window
 

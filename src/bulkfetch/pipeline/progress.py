@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bulkfetch.journal import Counts
 
 if TYPE_CHECKING:
-    from bulkfetch.window import WindowState
+    from bulkfetch.ratelimit import WindowState
 
 
 class Progress(NamedTuple):

@@ -13,8 +13,8 @@ from bulkfetch.transfer.attempt import Partial
 
 if TYPE_CHECKING:
     # What they bring along is not needed by a run that has nothing to ask.
+    from bulkfetch.ratelimit import RateLimiter
     from bulkfetch.transfer.door import Door
-    from bulkfetch.window import Window
     from bulkfetch.zoho.tokens import TokenSource
 
 
@@ -58,7 +58,7 @@ class Line(NamedTuple):
 
     account: str
     door: Door
-    window: Window
+    window: RateLimiter
     tokens: TokenSource
     seats: int
     tries: int

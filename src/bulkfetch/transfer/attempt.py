@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bulkfetch.secret import Secret
 
 if TYPE_CHECKING:
-    from bulkfetch.window import Permit
+    from bulkfetch.ratelimit import Permit
 
 
 # A file's first bytes mostly come with the head. What is read within this time counts as read at

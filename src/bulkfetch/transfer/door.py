@@ -41,7 +41,7 @@ from bulkfetch.zoho.replies import (
 from bulkfetch.zoho.urls import result_url
 
 if TYPE_CHECKING:
-    from bulkfetch.window import Window
+    from bulkfetch.ratelimit import RateLimiter
     from bulkfetch.zoho.tokens import TokenSource
 
 
@@ -90,7 +90,7 @@ class Door:
         self,
         session: aiohttp.ClientSession,
         remote: Remote,
-        window: Window,
+        window: RateLimiter,
         tokens: TokenSource,
         guards: Guards,
         *,

@@ -31,7 +31,7 @@ from bulkfetch.zoho.reach import unconnected
 from bulkfetch.zoho.replies import printable, read_head
 
 if TYPE_CHECKING:
-    from bulkfetch.window import Permit, Window
+    from bulkfetch.ratelimit import Permit, RateLimiter
     from bulkfetch.zoho.tokens import TokenSource
 
 # How a TLS server's answer to a plain request begins, as aiohttp quotes it.
@@ -40,7 +40,7 @@ _SAY_HTTPS = "Where the server speaks TLS, api_domain must begin with https://."
 
 
 def gate(
-    window: Window, tokens: TokenSource, attempt: Attempt, headers_s: float
+    window: RateLimiter, tokens: TokenSource, attempt: Attempt, headers_s: float
 ) -> aiohttp.ClientMiddlewareType:
     """Make the middleware of one attempt: slot, token, request, and the slot settled by its end.
 
@@ -103,7 +103,7 @@ def gate(
     return middleware
 
 
-async def _permit(window: Window, attempt: Attempt) -> tuple[Permit, float]:
+async def _permit(window: RateLimiter, attempt: Attempt) -> tuple[Permit, float]:
     """Give the slot that the attempt brought, else wait for one; and when it was taken."""
     permit, attempt.permit = attempt.permit, None
     if permit is not None:

@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bulkfetch.window.share import Share
-from bulkfetch.window.terms import WindowSettings
-from bulkfetch.window.turns import Ticket, Use
+from bulkfetch.ratelimit.fair_share import Request, Waiter
+from bulkfetch.ratelimit.interfaces import RateLimit
+from bulkfetch.ratelimit.throttle import Throttle
 
 # No stamp is honestly further ahead than this, in seconds; one that is, is brought back.
 FAR_AHEAD_S = 3600.0
@@ -39,11 +39,11 @@ class Standing(NamedTuple):
     began to wait, now where it does not; `others` are those that wait too.
     """
 
-    share: Share
+    share: Throttle
     filled: int
     out: int
     since: float
-    others: list[Ticket]
+    others: list[Waiter]
 
 
 class Rows:
@@ -57,7 +57,7 @@ class Rows:
         db: sqlite3.Connection,
         account_key: str,
         owner: int,
-        settings: WindowSettings,
+        settings: RateLimit,
         lease_s: float,
     ) -> None:
         self._db = db
@@ -96,7 +96,7 @@ class Rows:
                 [value for end in some for value in (*end, self.account, self.owner, taken)],
             )
 
-    def copy(self, use: Use) -> int:
+    def copy(self, use: Request) -> int:
         """Write a use that was kept elsewhere, and name its row."""
         number = self._db.execute(
             "INSERT INTO use (account, at, owner, settled, taken) VALUES (?, ?, ?, ?, ?)",
@@ -115,7 +115,7 @@ class Rows:
             "UPDATE use SET at = ? WHERE id = ? AND NOT settled", [(until, use) for use in uses]
         )
 
-    def heal(self, now: float) -> None:
+    def prune(self, now: float) -> None:
         """Forget what is long past; bring back what is further ahead than it can be."""
         account, far = self.account, now + FAR_AHEAD_S
         keep_s = max(KEEP_S, 2 * self._settings.refill_s)
@@ -135,7 +135,7 @@ class Rows:
         rows = self._db.execute(
             _STANDING, (now, self.account, since, self.owner, now, self.account)
         ).fetchall()
-        waiting = {row[3]: Ticket(*row[3:]) for row in rows if row[3] is not None}
+        waiting = {row[3]: Waiter(*row[3:]) for row in rows if row[3] is not None}
         mine = waiting.pop(self.owner, None)
         share, filled, out = rows[0][:3]
         return Standing(
@@ -160,19 +160,19 @@ class Rows:
             ),
         )
 
-    def drop_ticket(self) -> None:
+    def withdraw(self) -> None:
         """Say that this process does not wait."""
         self._db.execute(
             "DELETE FROM ticket WHERE account = ? AND owner = ?", (self.account, self.owner)
         )
 
-    def uses(self, since: float) -> list[Use]:
+    def uses(self, since: float) -> list[Request]:
         """Give the uses that still fill a slot, the newest first."""
         rows = self._db.execute(
             "SELECT at, owner, settled FROM use WHERE account = ? AND at > ? ORDER BY at DESC",
             (self.account, since),
         )
-        return [Use(*row) for row in rows]
+        return [Request(*row) for row in rows]
 
     def taken(self, since: float) -> int:
         """Count the requests that the server took since then."""
@@ -182,23 +182,23 @@ class Rows:
         ).fetchone()
         return int(count)
 
-    def share(self) -> Share:
+    def share(self) -> Throttle:
         """Read what 429s have taught; NULL, or a part that is missing, means nothing."""
         (text,) = self._db.execute(
             "SELECT share FROM account WHERE id = ?", (self.account,)
         ).fetchone()
         return self._read(text)
 
-    def _read(self, text: str | None) -> Share:
-        share = Share(self._settings.requests)
+    def _read(self, text: str | None) -> Throttle:
+        share = Throttle(self._settings.requests)
         try:
             return share._replace(**json.loads(text)) if text else share
         except (TypeError, ValueError) as error:
             raise sqlite3.DatabaseError("it holds a damaged row") from error
 
-    def keep(self, share: Share) -> None:
+    def save(self, share: Throttle) -> None:
         """Write what differs from knowing nothing, so that each process fills in its own limit."""
-        blank = Share(self._settings.requests)._asdict()
+        blank = Throttle(self._settings.requests)._asdict()
         known = {name: value for name, value in share._asdict().items() if value != blank[name]}
         self._db.execute(
             "UPDATE account SET share = ? WHERE id = ?",

@@ -19,7 +19,7 @@ End = Literal["answered", "rejected", "lost", "unused"]
 
 
 @dataclass(frozen=True, slots=True)
-class WindowSettings:
+class RateLimit:
     """At most `requests` reach the server in any rolling `period_s`; all times in seconds.
 
     `margin_s` is added to the period: it covers servers that stamp whole seconds, and clock slew.
@@ -149,7 +149,7 @@ class Permit:
             self._loop.call_soon_threadsafe(self._settle, self._slot, "lost", None, 0.0)
 
 
-class Window(Protocol):
+class RateLimiter(Protocol):
     """The promise of ten for one account. Bound to the loop it was made in."""
 
     async def acquire(self) -> Permit:

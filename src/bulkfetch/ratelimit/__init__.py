@@ -32,39 +32,39 @@ bucket AsyncLimiter(10, 60) lets 19 through by design.
 **One window per account.** All clients of all processes of the machine share one file. Clients of
 one process that cannot, or were told to use several, count one another's uses all the same.
 
-The rooms: `terms` the words, `share` what a 429 teaches (pure), `turnstile` the line of those who
-wait, `slots` a window that shares with no other (aiolimiter buckets), `ledger` that of all
+The rooms: `interfaces` the words, `throttle` what a 429 teaches (pure), `turnstile` the line of
+waiters, `limiter` a limiter that shares with no other (aiolimiter buckets), `shared` that of all
 processes of the machine (SQLite: `database` the file, `rows` its statements, `stores` which file or
-memory it is, `turns` whose turn it is, `patience` and `holder` what is told of a file that somebody
-holds), `ours` what all windows of a process have used, `opening` where they come from.
+memory it is, `fair_share` between processes, `patience` and `holder` what is told of a file that
+somebody holds), `ours` what all limiters of a process have used, `opening` where they come from.
 
 What must not live here: HTTP (a permit is told how its request ended; it never looks), retries and
 backoff (whoever waits to try again holds no slot), tokens and secrets, wall-clock time, and any way
 to send that takes no permit.
 """
 
-from bulkfetch.window.database import Unusable
-from bulkfetch.window.opening import MachineWindow, ProcessWindow, open_window
-from bulkfetch.window.slots import SlotWindow
-from bulkfetch.window.terms import (
+from bulkfetch.ratelimit.database import Unusable
+from bulkfetch.ratelimit.interfaces import (
     OnEvent,
     Permit,
-    Window,
+    RateLimit,
+    RateLimiter,
     WindowEvent,
-    WindowSettings,
     WindowState,
 )
+from bulkfetch.ratelimit.limiter import SlotLimiter
+from bulkfetch.ratelimit.opening import MachineLimiter, ProcessLimiter, open_limiter
 
 __all__ = [
-    "MachineWindow",
+    "MachineLimiter",
     "OnEvent",
     "Permit",
-    "ProcessWindow",
-    "SlotWindow",
+    "ProcessLimiter",
+    "RateLimit",
+    "RateLimiter",
+    "SlotLimiter",
     "Unusable",
-    "Window",
     "WindowEvent",
-    "WindowSettings",
     "WindowState",
-    "open_window",
+    "open_limiter",
 ]

@@ -10,36 +10,36 @@ from pathlib import Path
 import pytest
 from tests.support.virtual_clock import VirtualClockLoop, run_virtual
 
-from bulkfetch.window import (
-    MachineWindow,
-    ProcessWindow,
-    SlotWindow,
-    Window,
+from bulkfetch.ratelimit import (
+    MachineLimiter,
+    ProcessLimiter,
+    RateLimit,
+    RateLimiter,
+    SlotLimiter,
     WindowEvent,
-    WindowSettings,
 )
-from bulkfetch.window.ours import this_process
-from bulkfetch.window.share import LONGEST_CLOSE_S
+from bulkfetch.ratelimit.ours import this_process
+from bulkfetch.ratelimit.throttle import LONGEST_CLOSE_S
 
-TEN = WindowSettings()
-Make = Callable[..., Awaitable[Window]]
+TEN = RateLimit()
+Make = Callable[..., Awaitable[RateLimiter]]
 
 
 @pytest.fixture(params=["slots", "process", "machine"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Make a window on the running loop's virtual time; extra arguments as all take them."""
 
-    async def slots(settings: WindowSettings = TEN, **more: object) -> Window:
-        return SlotWindow(settings, **more)  # type: ignore[arg-type]
+    async def slots(settings: RateLimit = TEN, **more: object) -> RateLimiter:
+        return SlotLimiter(settings, **more)  # type: ignore[arg-type]
 
-    async def process(settings: WindowSettings = TEN, **more: object) -> Window:
+    async def process(settings: RateLimit = TEN, **more: object) -> RateLimiter:
         clock = asyncio.get_running_loop().time
         this_process(clock).ours("key").in_memory = True  # as one that has waited its period
-        return ProcessWindow.open(settings, "key", clock=clock, **more)[0]  # type: ignore[arg-type]
+        return ProcessLimiter.open(settings, "key", clock=clock, **more)[0]  # type: ignore[arg-type]
 
-    async def machine(settings: WindowSettings = TEN, **more: object) -> Window:
+    async def machine(settings: RateLimit = TEN, **more: object) -> RateLimiter:
         now = asyncio.get_running_loop().time
-        return await MachineWindow.open(
+        return await MachineLimiter.open(
             settings, "key", tmp_path, clock=now, boot=lambda: "boot", **more  # type: ignore[arg-type]
         )  # fmt: skip
 
@@ -124,7 +124,7 @@ def test_a_permit_granted_to_a_cancelled_waiter_goes_to_the_next(make: Make) -> 
     """A cancel in the very step of the grant loses no slot."""
 
     async def main() -> float:
-        window = await make(WindowSettings(requests=1))
+        window = await make(RateLimit(requests=1))
         first = await window.acquire()
         cancelled = asyncio.create_task(window.acquire())
         following = asyncio.create_task(window.acquire())
@@ -196,14 +196,14 @@ def test_what_is_left_when_the_rest_of_the_line_gives_up_is_free(make: Make) -> 
     """Slots taken for all in line, some of whom are cancelled in that very step, are not lost."""
 
     async def main() -> list[float]:
-        window = await make(WindowSettings(requests=2))
+        window = await make(RateLimit(requests=2))
         for permit in await window.acquire_some(2):
             permit.answered()
         staying = asyncio.create_task(window.acquire())
         leaving = asyncio.create_task(window.acquire())
         await asyncio.sleep(1)
         # In the same turn of the loop as the window's timer, and just before it.
-        assert isinstance(window, SlotWindow | ProcessWindow | MachineWindow)
+        assert isinstance(window, SlotLimiter | ProcessLimiter | MachineLimiter)
         assert window._timer is not None
         just_before = math.nextafter(window._timer.when(), 0)
         asyncio.get_running_loop().call_at(just_before, leaving.cancel)
@@ -245,7 +245,7 @@ def test_mass_cancellation_leaves_the_line_in_order(make: Make) -> None:
     """Ten thousand who give up at once, while a slot frees, do not hold up the one behind them."""
 
     async def main() -> float:
-        window = await make(WindowSettings(requests=1))
+        window = await make(RateLimit(requests=1))
         first = await window.acquire()
         crowd = [asyncio.create_task(window.acquire()) for _ in range(10_000)]
         last = asyncio.create_task(window.acquire())
@@ -266,7 +266,7 @@ def test_each_end_frees_the_slot_at_its_time(make: Make, end: str, free_at: floa
     """Answered: a refill later; unknown: grace more; unused: at once. Only the first end counts."""
 
     async def main() -> float:
-        window = await make(WindowSettings(requests=1))
+        window = await make(RateLimit(requests=1))
         permit = await window.acquire()
         await asyncio.sleep(10)
         getattr(permit, end)()
@@ -283,7 +283,7 @@ def test_an_answer_after_a_lost_request_is_the_first_to_free_its_slot(make: Make
     """Who waits is served by the slot that is free first, whichever was used first."""
 
     async def main() -> float:
-        window = await make(WindowSettings(requests=2))
+        window = await make(RateLimit(requests=2))
         lost, answered = await window.acquire(), await window.acquire()
         lost.lost()
         waiting = asyncio.create_task(window.acquire())
@@ -300,7 +300,7 @@ def test_a_dropped_permit_counts_as_lost(make: Make) -> None:
     """A permit that nobody settles blocks its slot for a refill and the grace, not for ever."""
 
     async def main() -> float:
-        window = await make(WindowSettings(requests=1))
+        window = await make(RateLimit(requests=1))
         await window.acquire()
         (await window.acquire()).answered()
         await window.aclose()
@@ -413,7 +413,7 @@ def test_a_window_without_line_says_how_things_stand(make: Make) -> None:
     """The state gives free slots, requests in flight, who waits and when the next slot is free."""
 
     async def main() -> None:
-        window = await make(WindowSettings(requests=2))
+        window = await make(RateLimit(requests=2))
         assert (window.state().free, window.state().next_free_s) == (2, 0.0)
         first, second = await window.acquire(), await window.acquire()
         assert (window.state().in_flight, window.state().next_free_s) == (2, None)
@@ -434,7 +434,7 @@ def test_an_ended_window_lets_nobody_wait(make: Make) -> None:
     """Who waits is told when the window is closed for good; late settlers harm nothing."""
 
     async def main() -> None:
-        window = await make(WindowSettings(requests=1))
+        window = await make(RateLimit(requests=1))
         permit = await window.acquire()
         waiting = asyncio.create_task(window.acquire())
         await asyncio.sleep(0)
@@ -481,10 +481,10 @@ def test_one_timer_however_many_wait(make: Make, waiting: int) -> None:
 def test_a_window_belongs_to_its_loop(make: Make) -> None:
     """Another loop is refused, rather than served with timers that never ring."""
 
-    async def create() -> Window:
+    async def create() -> RateLimiter:
         return await make()
 
-    async def misuse(window: Window) -> None:
+    async def misuse(window: RateLimiter) -> None:
         with pytest.raises(RuntimeError, match="event loop"):
             await window.acquire()
         await window.aclose()

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from bulkfetch.window.filesystem import file_system_type, shared_file_system
+from bulkfetch.ratelimit.filesystem import file_system_type, shared_file_system
 
 FILE_NAME = "window.db"
 LOCK_NAME = "window.lock"
@@ -41,7 +41,7 @@ _APPLICATION_ID = 0x62777764  # "bwwd": bulkfetch's window
 _VERSION = 1
 
 # account.hold_s: how long after its boot a stamp of an earlier boot may matter, refill and lease.
-# account.share: what 429s have taught, JSON of share.Share; NULL: nothing.
+# account.share: what 429s have taught, JSON of throttle.Throttle; NULL: nothing.
 # use.at: seconds since boot; of an unsettled use the end of its lease. taken: not refused.
 # ticket: a process that waits, since when, until when it is believed, and what it has promised.
 _SCHEMA = f"""

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
-from bulkfetch.window.terms import End, Permit, WindowState
+from bulkfetch.ratelimit.interfaces import End, Permit, WindowState
 
 S = TypeVar("S")
 
@@ -22,7 +22,7 @@ class Book(Protocol[S]):
 
     @property
     def in_flight_cap(self) -> int | None:
-        """As `terms.Window` says."""
+        """As `interfaces.RateLimiter` says."""
         ...
 
     def take(self, waiting: int, most: int) -> Sequence[S] | float:
@@ -40,7 +40,7 @@ class Book(Protocol[S]):
         """
         ...
 
-    def upkeep(self) -> float:
+    def tick(self) -> float:
         """Do what is due without anybody asking; give the seconds to the next time, or inf."""
         ...
 
@@ -48,7 +48,7 @@ class Book(Protocol[S]):
         """Say how things stand."""
         ...
 
-    def leave(self) -> None:
+    def withdraw(self) -> None:
         """Nobody waits in this process any more."""
         ...
 
@@ -58,7 +58,7 @@ class Book(Protocol[S]):
 
 
 class Turnstile(Generic[S]):
-    """A window over a book; see `terms.Window`."""
+    """A window over a book; see `interfaces.RateLimiter`."""
 
     def __init__(self, book: Book[S]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -86,7 +86,7 @@ class Turnstile(Generic[S]):
 
         If cancelled: nothing is held.
         """
-        # Not one in terms of the other: of those who wait there may be a hundred thousand.
+        # Not one in interfaces of the other: of those who wait there may be a hundred thousand.
         mine = self._ask(most)
         try:
             return await mine
@@ -128,7 +128,7 @@ class Turnstile(Generic[S]):
         mine: asyncio.Future[list[Permit]] = self._loop.create_future()
         if not self._line:
             slots = self._book.take(1, most)
-            self._arm(min(slots if isinstance(slots, float) else math.inf, self._book.upkeep()))
+            self._arm(min(slots if isinstance(slots, float) else math.inf, self._book.tick()))
             if not isinstance(slots, float):
                 mine.set_result(self._permits(slots))
                 return mine
@@ -152,7 +152,7 @@ class Turnstile(Generic[S]):
                 delay_s = slots
                 break
             self._hand_out(self._permits(slots))
-        self._arm(min(delay_s, self._book.upkeep()))
+        self._arm(min(delay_s, self._book.tick()))
 
     def _hand_out(self, permits: list[Permit]) -> None:
         given = 0
@@ -163,7 +163,7 @@ class Turnstile(Generic[S]):
                 waiter.set_result(permits[given : given + most])
                 given += most
         if given < len(permits):  # all behind them had given up
-            self._book.leave()
+            self._book.withdraw()
             for permit in permits[given:]:
                 permit.unused()
 
@@ -182,7 +182,7 @@ class Turnstile(Generic[S]):
     def _leave(self, waiter: asyncio.Future[list[Permit]]) -> None:
         del self._line[waiter]
         if not self._line:
-            self._book.leave()
+            self._book.withdraw()
 
     def _settle(self, slot: S, end: End, retry_after_s: float | None, ago_s: float) -> None:
         if self._book.settle(slot, end, retry_after_s, ago_s) and not self._ended:

@@ -1,6 +1,6 @@
 """What a 429 teaches: how long to stay closed, who goes first after, how many slots to use.
 
-Values in, values out: no clock, no I/O. `Share` is the whole memory. The process window keeps it
+Values in, values out: no clock, no I/O. `Throttle` is the whole memory. The process window keeps it
 in a variable, the machine window in a row that all processes read and write.
 
 **Closing.** A 429 closes the account for Retry-After + margin, or a period + margin. Then one probe
@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from bulkfetch.window.terms import WindowEvent, WindowSettings
+from bulkfetch.ratelimit.interfaces import RateLimit, WindowEvent
 
 # The longest a Retry-After is believed, in seconds: longer ones are faults or attacks, and a probe
 # an hour costs nobody anything.
@@ -39,11 +39,11 @@ LONGEST_PATIENCE = 32
 # rolling period of such use has been seen whole.
 TRIAL_REFILLS = 2
 
-# Share.probe
+# Throttle.probe
 NO_PROBE, PROBE_DUE, PROBE_OUT = range(3)
 
 
-class Share(NamedTuple):
+class Throttle(NamedTuple):
     """An account as its 429s have shown it. Times are the book's clock, in seconds.
 
     `capacity` slots are in use. `closed_until` bars everybody, `probe` says whether one must go
@@ -71,7 +71,7 @@ class Share(NamedTuple):
     lifted: int | None = None
 
 
-def wait_s(share: Share, now: float, in_flight: int) -> float:
+def wait_s(share: Throttle, now: float, in_flight: int) -> float:
     """Say how long the account's past bars a request: 0 not at all, inf until something is settled.
 
     `in_flight` counts the account's unsettled permits.
@@ -85,14 +85,14 @@ def wait_s(share: Share, now: float, in_flight: int) -> float:
     return 0.0
 
 
-def granted(share: Share, now: float, lease_s: float) -> tuple[Share, bool]:
+def granted(share: Throttle, now: float, lease_s: float) -> tuple[Throttle, bool]:
     """Let one go, and say whether it is the probe, whose holder may be silent for `lease_s`."""
     if share.probe == NO_PROBE:
         return share, False
-    return _lesson(share, now)._replace(probe=PROBE_OUT, probe_until=now + lease_s), True
+    return _apply_rejection(share, now)._replace(probe=PROBE_OUT, probe_until=now + lease_s), True
 
 
-def answered(share: Share, probe: bool) -> Share:
+def answered(share: Throttle, probe: bool) -> Throttle:
     """Take in an answer that is not a 429."""
     if probe and share.probe == PROBE_OUT:
         return share._replace(probe=NO_PROBE)
@@ -101,26 +101,26 @@ def answered(share: Share, probe: bool) -> Share:
     return share
 
 
-def probe_failed(share: Share) -> Share:
+def probe_failed(share: Throttle) -> Throttle:
     """Take in that the probe came to nothing: the next one to go is the probe."""
     return share._replace(probe=PROBE_DUE) if share.probe == PROBE_OUT else share
 
 
 def rejected(
-    share: Share,
-    settings: WindowSettings,
+    share: Throttle,
+    settings: RateLimit,
     now: float,
     *,
     retry_after_s: float | None,
     taken: int,
     in_flight: int,
     probe: bool,
-) -> Share:
+) -> Throttle:
     """Take in a 429.
 
     `taken` counts what the server took of ours in the period up to now, `in_flight` the permits
     out when the refused request left, itself included. A refused probe shows that the account is
-    still closed, and nothing about shares.
+    still closed, and nothing about throttles.
     """
     wait = settings.period_s
     if retry_after_s is not None and not math.isnan(retry_after_s):
@@ -134,7 +134,7 @@ def rejected(
     return share._replace(crowd=min(share.crowd, in_flight))
 
 
-def _lesson(share: Share, now: float) -> Share:
+def _apply_rejection(share: Throttle, now: float) -> Throttle:
     """Draw the lesson of a closing, once everything that was in flight has come in."""
     if share.refused_at is None:
         return share
@@ -150,13 +150,13 @@ def _lesson(share: Share, now: float) -> Share:
     return learned._replace(capacity=max(1, min(left, share.capacity - 1)), in_flight_cap=cap)
 
 
-def restrained(share: Share, settings: WindowSettings) -> bool:
+def restrained(share: Throttle, settings: RateLimit) -> bool:
     """Say whether less than everything is used, or a return to it is still on trial."""
     bounded = share.in_flight_cap is not None or share.lifted is not None
     return bounded or share.capacity < settings.requests or share.step > 0
 
 
-def aged(share: Share, settings: WindowSettings, now: float) -> Share:
+def aged(share: Throttle, settings: RateLimit, now: float) -> Throttle:
     """Let time pass: use more again when it has been quiet for long enough."""
     if share.refused_at is not None or share.probe != NO_PROBE:
         return share
@@ -169,7 +169,7 @@ def aged(share: Share, settings: WindowSettings, now: float) -> Share:
     return share
 
 
-def _grown(share: Share, full: int, at: float) -> Share:
+def _grown(share: Throttle, full: int, at: float) -> Throttle:
     if share.capacity < full:
         step = max(1, share.step * 2)
         capacity = min(full, share.capacity + step)
@@ -177,14 +177,14 @@ def _grown(share: Share, full: int, at: float) -> Share:
     if share.in_flight_cap is not None:
         cap = share.in_flight_cap
         return share._replace(lifted=cap, in_flight_cap=None, step=0, changed_at=at)
-    return Share(full, closed_until=share.closed_until)
+    return Throttle(full, closed_until=share.closed_until)
 
 
-def _on_trial(share: Share) -> bool:
+def _on_trial(share: Throttle) -> bool:
     return share.step > 0 or share.lifted is not None
 
 
-def news(before: Share, after: Share, settings: WindowSettings, now: float) -> list[WindowEvent]:
+def news(before: Throttle, after: Throttle, settings: RateLimit, now: float) -> list[WindowEvent]:
     """Say what of a change is worth telling: each closing, and once that the account is shared."""
     events = []
     first = before.refused_at is None and after.refused_at is not None

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from bulkfetch.window.database import Store, is_busy
-from bulkfetch.window.patience import Patience
-from bulkfetch.window.stores import Stores
-from bulkfetch.window.terms import OnEvent, WindowEvent
+from bulkfetch.ratelimit.database import Store, is_busy
+from bulkfetch.ratelimit.interfaces import OnEvent, WindowEvent
+from bulkfetch.ratelimit.patience import Patience
+from bulkfetch.ratelimit.stores import Stores
 
 T = TypeVar("T")
 

@@ -9,10 +9,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bulkfetch.window import share as shares
-from bulkfetch.window.share import NO_PROBE, Share
-from bulkfetch.window.terms import End, OnEvent, WindowSettings, WindowState, ignore
-from bulkfetch.window.turnstile import Turnstile
+from bulkfetch.ratelimit import throttle as throttles
+from bulkfetch.ratelimit.interfaces import End, OnEvent, RateLimit, WindowState, ignore
+from bulkfetch.ratelimit.throttle import NO_PROBE, Throttle
+from bulkfetch.ratelimit.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
@@ -30,10 +30,10 @@ class Slot:
     probe: bool
 
 
-class SlotBook:
+class SlotLedger:
     """Slots in memory. A bucket counts from the end of its request to its refill, no longer."""
 
-    def __init__(self, settings: WindowSettings, on_event: OnEvent) -> None:
+    def __init__(self, settings: RateLimit, on_event: OnEvent) -> None:
         # Late: it reads its package's metadata, a tenth of a start, and few windows are made here.
         from aiolimiter import AsyncLimiter
 
@@ -42,7 +42,7 @@ class SlotBook:
         self._refill_s = settings.refill_s
         self._on_event = on_event
         self._now = asyncio.get_running_loop().time
-        self._share = Share(settings.requests)
+        self._share = Throttle(settings.requests)
         # Whether nothing is to be learnt from, or remembered: the way of nearly every request.
         self._plain = True
         self._full: list[AsyncLimiter] = []  # to be used again
@@ -58,12 +58,12 @@ class SlotBook:
         share, probe, count = self._share, False, most
         if not self._plain:
             count = 1  # after a 429 the next one is judged anew
-            self._learn(shares.aged(share, self._settings, now), now)
-            wait_s = shares.wait_s(self._share, now, self._out)
+            self._learn(throttles.aged(share, self._settings, now), now)
+            wait_s = throttles.wait_s(self._share, now, self._out)
             if wait_s:
                 return wait_s
             # Draws the lesson of a closing first: it may leave fewer slots than there were.
-            share, probe = shares.granted(self._share, now, math.inf)
+            share, probe = throttles.granted(self._share, now, math.inf)
         free = share.capacity - len(self._refilling) - self._out
         if free <= 0:
             return self._refilling[0][0] - now if self._refilling else math.inf
@@ -87,9 +87,9 @@ class SlotBook:
                 first = self._refill(now, self._refill_s - ago_s, now - ago_s)
                 if self._plain and not slot.probe:
                     return first
-                self._learn(shares.answered(self._share, slot.probe), now)
+                self._learn(throttles.answered(self._share, slot.probe), now)
             case "rejected":
-                share = shares.rejected(
+                share = throttles.rejected(
                     self._share,
                     self._settings,
                     now,
@@ -105,16 +105,16 @@ class SlotBook:
             case "unused":
                 pass
         if slot.probe and end in ("lost", "unused"):
-            self._learn(shares.probe_failed(self._share), now)
+            self._learn(throttles.probe_failed(self._share), now)
         bars = self._share.probe != NO_PROBE or self._share.in_flight_cap is not None
         return first or end != "answered" or slot.probe or bars
 
     @property
     def in_flight_cap(self) -> int | None:
-        """As `terms.Window` says."""
+        """As `interfaces.RateLimiter` says."""
         return self._share.in_flight_cap
 
-    def upkeep(self) -> float:
+    def tick(self) -> float:
         """Nothing is due by itself."""
         return math.inf
 
@@ -124,7 +124,7 @@ class SlotBook:
         self._drip(now)
         share = self._share
         closed_s = max(0.0, share.closed_until - now)
-        barred_s = shares.wait_s(share, now, self._out)
+        barred_s = throttles.wait_s(share, now, self._out)
         free = max(0, share.capacity - self._out - len(self._refilling))
         refill_s = 0.0 if free else math.inf
         if not free and self._refilling:
@@ -141,7 +141,7 @@ class SlotBook:
             in_flight_cap=share.in_flight_cap,
         )
 
-    def leave(self) -> None:
+    def withdraw(self) -> None:
         """Nobody else cares who waits here."""
 
     async def aclose(self) -> None:
@@ -181,16 +181,16 @@ class SlotBook:
     def _taken_since(self, since: float) -> int:
         return sum(answered_at > since for *_, answered_at in self._refilling)
 
-    def _learn(self, share: Share, now: float) -> None:
+    def _learn(self, share: Throttle, now: float) -> None:
         before, self._share = self._share, share
         if before is not share:
-            self._plain = share == Share(self._settings.requests)
-            for event in shares.news(before, share, self._settings, now):
+            self._plain = share == Throttle(self._settings.requests)
+            for event in throttles.news(before, share, self._settings, now):
                 self._on_event(event)
 
 
-class SlotWindow(Turnstile[Slot]):
+class SlotLimiter(Turnstile[Slot]):
     """A window of its own, bound to the running loop: for a server that nobody else asks."""
 
-    def __init__(self, settings: WindowSettings, *, on_event: OnEvent = ignore) -> None:
-        super().__init__(SlotBook(settings, on_event))
+    def __init__(self, settings: RateLimit, *, on_event: OnEvent = ignore) -> None:
+        super().__init__(SlotLedger(settings, on_event))

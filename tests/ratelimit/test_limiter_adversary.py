@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from tests.support.virtual_clock import run_virtual
 
-from bulkfetch.window import MachineWindow, Permit, ProcessWindow, SlotWindow, WindowSettings
+from bulkfetch.ratelimit import MachineLimiter, Permit, ProcessLimiter, RateLimit, SlotLimiter
 
-TEN = WindowSettings()
+TEN = RateLimit()
 QUIET = settings(
     derandomize=True,
     database=None,
@@ -80,7 +80,7 @@ class StampedOnSend:
     """The ten buckets, with the minute starting when the request is sent."""
 
     def __init__(self) -> None:
-        self._window = SlotWindow(TEN)
+        self._window = SlotLimiter(TEN)
 
     async def acquire(self) -> None:
         (await self._window.acquire()).answered()
@@ -144,18 +144,18 @@ Make = Callable[[Path], Awaitable[Gate]]
 
 
 async def process_window(folder: Path) -> Gate:
-    return SlotWindow(TEN)
+    return SlotLimiter(TEN)
 
 
 async def machine_window(folder: Path) -> Gate:
     now = asyncio.get_running_loop().time
-    return await MachineWindow.open(TEN, "key", folder, clock=now, boot=lambda: "boot")
+    return await MachineLimiter.open(TEN, "key", folder, clock=now, boot=lambda: "boot")
 
 
 class Several:
     """Windows of several processes or clients, asked in turn: the same adversary on them all."""
 
-    def __init__(self, windows: Sequence[MachineWindow | ProcessWindow]) -> None:
+    def __init__(self, windows: Sequence[MachineLimiter | ProcessLimiter]) -> None:
         self._windows = windows
         self._asked = 0
 
@@ -172,7 +172,7 @@ async def three_processes(folder: Path) -> Gate:
     now = asyncio.get_running_loop().time
     return Several(
         [
-            await MachineWindow.open(TEN, "key", folder, clock=now, boot=lambda: "boot")
+            await MachineLimiter.open(TEN, "key", folder, clock=now, boot=lambda: "boot")
             for _ in range(3)
         ]
     )
@@ -181,23 +181,23 @@ async def three_processes(folder: Path) -> Gate:
 async def two_clients(folder: Path) -> Gate:
     """Two clients of one process that has no file."""
     now = asyncio.get_running_loop().time
-    return Several([ProcessWindow.open(TEN, "key", clock=now)[0] for _ in range(2)])
+    return Several([ProcessLimiter.open(TEN, "key", clock=now)[0] for _ in range(2)])
 
 
 async def two_places(folder: Path) -> Gate:
     """Clients of one process with two state directories, and one without."""
     now = asyncio.get_running_loop().time
     files = [
-        await MachineWindow.open(TEN, "key", folder / name, clock=now, boot=lambda: "boot")
+        await MachineLimiter.open(TEN, "key", folder / name, clock=now, boot=lambda: "boot")
         for name in ("one", "two")
     ]
-    return Several([*files, ProcessWindow.open(TEN, "key", clock=now)[0]])
+    return Several([*files, ProcessLimiter.open(TEN, "key", clock=now)[0]])
 
 
 class InCompany:
     """A window whose slots are taken three at a time, before anybody needs the last two."""
 
-    def __init__(self, window: MachineWindow) -> None:
+    def __init__(self, window: MachineLimiter) -> None:
         self._window = window
         self._spare: list[Permit] = []
 
@@ -212,7 +212,7 @@ class InCompany:
 
 async def in_company(folder: Path) -> Gate:
     now = asyncio.get_running_loop().time
-    return InCompany(await MachineWindow.open(TEN, "key", folder, clock=now, boot=lambda: "boot"))
+    return InCompany(await MachineLimiter.open(TEN, "key", folder, clock=now, boot=lambda: "boot"))
 
 
 async def leaky(folder: Path) -> Gate:

@@ -21,8 +21,8 @@ from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 from bulkfetch.clock import boottime
-from bulkfetch.window.database import MEMORY, Store, in_memory
-from bulkfetch.window.turns import Use
+from bulkfetch.ratelimit.database import MEMORY, Store, in_memory
+from bulkfetch.ratelimit.fair_share import Request
 
 # Uses are looked through for old ones when there are so many, and twice as many as were kept.
 _PRUNE_AT = 200
@@ -39,7 +39,7 @@ class Ours:
         self.lock = threading.RLock()
         self.closed_until = -math.inf
         self.in_memory = False
-        self._places: dict[str, dict[int, Use]] = {}
+        self._places: dict[str, dict[int, Request]] = {}
         self._keep_s = 0.0
         self._prune_at = _PRUNE_AT
 
@@ -47,7 +47,7 @@ class Ours:
         """Take part with a window whose slots come back after so many seconds."""
         self._keep_s = max(self._keep_s, seconds)
 
-    def put(self, place: str, number: int, use: Use, now: float) -> None:
+    def put(self, place: str, number: int, use: Request, now: float) -> None:
         """Note a use, or what has become of it. `place` and `number` say where it is kept."""
         uses = self._places.setdefault(place, {})
         uses[number] = use
@@ -61,13 +61,13 @@ class Ours:
         """Forget a use that was none, or that is kept elsewhere now."""
         self._places.get(place, {}).pop(number, None)
 
-    def of(self, place: str, owner: int) -> dict[int, Use]:
+    def of(self, place: str, owner: int) -> dict[int, Request]:
         """Return the uses of one window by their numbers."""
         return {n: use for n, use in self._places.get(place, {}).items() if use.owner == owner}
 
-    def elsewhere(self, place: str, since: float) -> list[Use]:
+    def elsewhere(self, place: str, since: float) -> list[Request]:
         """Return the uses kept in other places that may fill a slot: those after `since`."""
-        found: list[Use] = []
+        found: list[Request] = []
         for other in [other for other in self._places if other != place]:  # seldom one
             uses = self._places[other].values()
             found += (use for use in uses if use.at > since)

@@ -7,8 +7,8 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from bulkfetch.window.holder import holder
-from bulkfetch.window.terms import WindowEvent
+from bulkfetch.ratelimit.holder import holder
+from bulkfetch.ratelimit.interfaces import WindowEvent
 
 # How soon to come again, in seconds: a transaction takes some 50 µs. After a second it is something
 # else that holds the file, and there is no hurry any more.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-class Use(NamedTuple):
+class Request(NamedTuple):
     """A request that fills a slot: `at` is its stamp, for an unsettled one the end of its lease."""
 
     at: float
@@ -15,7 +15,7 @@ class Use(NamedTuple):
     settled: int
 
 
-class Ticket(NamedTuple):
+class Waiter(NamedTuple):
     """Another process that waits, since when, and what it has promised."""
 
     owner: int
@@ -24,8 +24,8 @@ class Ticket(NamedTuple):
     refill_s: float
 
 
-def may_take(
-    owner: int, since: float, limit: int, uses: Sequence[Use], others: Sequence[Ticket]
+def fair_share(
+    owner: int, since: float, limit: int, uses: Sequence[Request], others: Sequence[Waiter]
 ) -> bool:
     """Say whether `owner`, waiting since `since`, may take one of the free slots now.
 

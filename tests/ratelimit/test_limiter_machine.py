@@ -14,22 +14,22 @@ from types import SimpleNamespace
 import pytest
 from tests.support.virtual_clock import run_virtual
 
-from bulkfetch.window import (
-    MachineWindow,
-    ProcessWindow,
+from bulkfetch.ratelimit import (
+    MachineLimiter,
+    ProcessLimiter,
+    RateLimit,
+    RateLimiter,
     Unusable,
-    Window,
     WindowEvent,
-    WindowSettings,
     WindowState,
     opening,
 )
-from bulkfetch.window import database as files
-from bulkfetch.window.filesystem import file_system_type, shared_file_system
-from bulkfetch.window.ledger import Ledger
-from bulkfetch.window.turns import Ticket, Use, may_take
+from bulkfetch.ratelimit import database as files
+from bulkfetch.ratelimit.fair_share import Request, Waiter, fair_share
+from bulkfetch.ratelimit.filesystem import file_system_type, shared_file_system
+from bulkfetch.ratelimit.shared import SharedLedger
 
-TEN = WindowSettings()  # a lease of 65 s, a refill of 61 s
+TEN = RateLimit()  # a lease of 65 s, a refill of 61 s
 
 
 def now() -> float:
@@ -37,16 +37,16 @@ def now() -> float:
 
 
 async def window_in(
-    folder: Path, settings: WindowSettings = TEN, *, key: str = "key", boot: str = "boot",
+    folder: Path, settings: RateLimit = TEN, *, key: str = "key", boot: str = "boot",
     clock: Callable[[], float] | None = None, on_event: Callable[[WindowEvent], None] = print,
-) -> MachineWindow:  # fmt: skip
+) -> MachineLimiter:  # fmt: skip
     """Open the window as a process of its own would: it shares nothing but the file."""
-    return await MachineWindow.open(
+    return await MachineLimiter.open(
         settings, key, folder, on_event=on_event, clock=clock or now, boot=lambda: boot
     )
 
 
-def kill(window: MachineWindow) -> None:
+def kill(window: MachineLimiter) -> None:
     """End a window as SIGKILL ends its process: nothing is written any more, nothing renewed."""
     if window._timer is not None:
         window._timer.cancel()
@@ -55,7 +55,7 @@ def kill(window: MachineWindow) -> None:
     window._book._ended = True  # type: ignore[attr-defined]
 
 
-async def use_until(window: Window, end: float, grants: list[float]) -> None:
+async def use_until(window: RateLimiter, end: float, grants: list[float]) -> None:
     """Ask one after the other, as a run does, and note when each was granted."""
     while True:
         permit = await window.acquire()
@@ -130,7 +130,7 @@ def test_several_are_one_look_into_the_file(tmp_path: Path) -> None:
     async def main() -> list[str]:
         window = await window_in(tmp_path)
         done: list[str] = []
-        assert isinstance(window._book, Ledger)  # only its statements tell of its looks
+        assert isinstance(window._book, SharedLedger)  # only its statements tell of its looks
         window._book._db.set_trace_callback(done.append)
         for permit in await window.acquire_some(10):
             permit.answered()
@@ -145,7 +145,7 @@ def test_more_rows_than_one_statement_writes(tmp_path: Path) -> None:
     """A wide window gives a statement's worth at a time, and all their answers are written."""
 
     async def main() -> tuple[list[int], int]:
-        wide = WindowSettings(requests=250)
+        wide = RateLimit(requests=250)
         window, other = await window_in(tmp_path, wide), await window_in(tmp_path, wide)
         permits = [await window.acquire_some(250) for _ in range(3)]
         for permit in itertools.chain(*permits):
@@ -256,7 +256,7 @@ def test_a_living_holder_keeps_its_slot(tmp_path: Path) -> None:
     """However long a request takes to be sent and answered, nobody else gets its slot."""
 
     async def main() -> float:
-        one = WindowSettings(requests=1)
+        one = RateLimit(requests=1)
         holder, other = await window_in(tmp_path, one), await window_in(tmp_path, one)
         permit = await holder.acquire()
         waiting = asyncio.create_task(other.acquire())
@@ -279,7 +279,7 @@ def test_a_429_closes_the_account_for_all_processes(tmp_path: Path) -> None:
         (await windows[0].acquire()).rejected(None)
         grants: list[float] = []
 
-        async def fetch(window: Window) -> None:
+        async def fetch(window: RateLimiter) -> None:
             permit = await window.acquire()
             grants.append(now())
             await asyncio.sleep(10)
@@ -337,7 +337,7 @@ def test_with_two_settings_the_stricter_one_holds_and_nobody_starves(tmp_path: P
 
     async def main() -> tuple[list[float], list[float]]:
         wide = await window_in(tmp_path)
-        strict = await window_in(tmp_path, WindowSettings(requests=4, period_s=120))
+        strict = await window_in(tmp_path, RateLimit(requests=4, period_s=120))
         mine: list[float] = []
         theirs: list[float] = []
         await asyncio.gather(use_until(wide, 1800, mine), use_until(strict, 1800, theirs))
@@ -353,13 +353,15 @@ def test_with_two_settings_the_stricter_one_holds_and_nobody_starves(tmp_path: P
 
 def test_a_part_is_rounded_up_and_the_longest_waiting_come_first() -> None:
     """Parts: ten for three are four each; the free slots are first for those who wait longest."""
-    waiting = [Ticket(2, since=5.0, requests=10, refill_s=61), Ticket(3, 9.0, 10, 61)]
-    assert may_take(1, 7.0, 10, [], waiting)
-    assert not may_take(1, 7.0, 10, [Use(0, 1, 1)] * 4, waiting)
-    assert not may_take(1, 7.0, 10, [Use(0, 4, 1)] * 9, waiting)  # the last one is for 2
-    assert may_take(1, 4.0, 10, [Use(0, 4, 1)] * 9, waiting)
-    assert may_take(1, 7.0, 10, [Use(0, 2, 1)] * 4 + [Use(0, 4, 1)] * 5, waiting)  # 2 has his
-    assert not may_take(1, 4.0, 10, [Use(0, 4, 1)] * 10, [])
+    waiting = [Waiter(2, since=5.0, requests=10, refill_s=61), Waiter(3, 9.0, 10, 61)]
+    assert fair_share(1, 7.0, 10, [], waiting)
+    assert not fair_share(1, 7.0, 10, [Request(0, 1, 1)] * 4, waiting)
+    assert not fair_share(1, 7.0, 10, [Request(0, 4, 1)] * 9, waiting)  # the last one is for 2
+    assert fair_share(1, 4.0, 10, [Request(0, 4, 1)] * 9, waiting)
+    assert fair_share(
+        1, 7.0, 10, [Request(0, 2, 1)] * 4 + [Request(0, 4, 1)] * 5, waiting
+    )  # 2 has his
+    assert not fair_share(1, 4.0, 10, [Request(0, 4, 1)] * 10, [])
 
 
 # --- clocks --------------------------------------------------------------------------------------
@@ -472,10 +474,10 @@ def test_a_file_that_cannot_be_used_is_left_alone(
 
     async def main() -> tuple[float, list[WindowEvent]]:
         events: list[WindowEvent] = []
-        window = await opening.open_window(
+        window = await opening.open_limiter(
             TEN, "key", tmp_path, on_event=events.append, clock=now, boot=lambda: "boot"
         )
-        assert isinstance(window, ProcessWindow)
+        assert isinstance(window, ProcessLimiter)
         (await window.acquire()).answered()
         await window.aclose()
         return now(), events
@@ -497,7 +499,7 @@ def test_a_state_directory_that_cannot_be_made_is_said(
     async def main() -> list[str]:
         events: list[WindowEvent] = []
         for folder in (None, tmp_path / "file" / "state"):
-            window = await opening.open_window(
+            window = await opening.open_limiter(
                 TEN, "key", folder, on_event=events.append, clock=now
             )
             await window.aclose()
@@ -572,7 +574,7 @@ def test_a_busy_file_holds_up_nobody_but_the_one_who_asks(tmp_path: Path) -> Non
     """The loop goes on, an answer keeps its time, the line moves when the file is free again."""
 
     async def main() -> float:
-        window = await window_in(tmp_path, WindowSettings(requests=1))
+        window = await window_in(tmp_path, RateLimit(requests=1))
         permit = await window.acquire()
         hog = sqlite3.connect(tmp_path / files.FILE_NAME, isolation_level=None)
         hog.execute("BEGIN IMMEDIATE")

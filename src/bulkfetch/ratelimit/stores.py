@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from bulkfetch.window.database import ASIDE_NAME, Store, Unusable, is_damage, open_file
-from bulkfetch.window.ours import this_process
-from bulkfetch.window.rows import Rows
-from bulkfetch.window.terms import WindowEvent, WindowSettings
+from bulkfetch.ratelimit.database import ASIDE_NAME, Store, Unusable, is_damage, open_file
+from bulkfetch.ratelimit.interfaces import RateLimit, WindowEvent
+from bulkfetch.ratelimit.ours import this_process
+from bulkfetch.ratelimit.rows import Rows
 
 
 class Stores:
@@ -21,7 +21,7 @@ class Stores:
 
     def __init__(
         self,
-        settings: WindowSettings,
+        settings: RateLimit,
         account_key: str,
         clock: Callable[[], float],
         boot: str = "",

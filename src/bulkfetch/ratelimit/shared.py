@@ -29,18 +29,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from bulkfetch.window import share as shares
-from bulkfetch.window.database import Store, is_busy
-from bulkfetch.window.rows import MOST_ROWS
-from bulkfetch.window.share import Share
-from bulkfetch.window.slots import Slot
-from bulkfetch.window.stores import Stores
-from bulkfetch.window.terms import End, OnEvent, WindowState
-from bulkfetch.window.transactions import Transactions
-from bulkfetch.window.turns import Use, may_take
+from bulkfetch.ratelimit import throttle as throttles
+from bulkfetch.ratelimit.database import Store, is_busy
+from bulkfetch.ratelimit.fair_share import Request, fair_share
+from bulkfetch.ratelimit.interfaces import End, OnEvent, WindowState
+from bulkfetch.ratelimit.limiter import Slot
+from bulkfetch.ratelimit.rows import MOST_ROWS
+from bulkfetch.ratelimit.stores import Stores
+from bulkfetch.ratelimit.throttle import Throttle
+from bulkfetch.ratelimit.transactions import Transactions
 
 # How often what is past is cleared away, in seconds; besides, before anybody is told to wait.
-HEAL_S = 1.0
+PRUNE_S = 1.0
 # How long the end of a request may wait to be written together with the beginning of the next:
 # half of the transactions of who asks often. Its stamp is of its own time, so no slot comes later
 # for this process; for another one by no more than it waits at least between two looks.
@@ -57,7 +57,7 @@ class Lease(Slot):
     use: int
 
 
-class Ledger(Transactions):
+class SharedLedger(Transactions):
     """A book (see `turnstile.Book`) that all processes of the machine share.
 
     When the file fails or disappears, a new one takes its place, or where there can be none the
@@ -77,7 +77,7 @@ class Ledger(Transactions):
         self._write_at = math.inf
         self._answers = 0  # written in this transaction, and not yet in the share
         self._renew_at = math.inf
-        self._heal_at = -math.inf
+        self._prune_at = -math.inf
         self._believed_until = -math.inf
         self._in_flight_cap: int | None = None
 
@@ -97,7 +97,7 @@ class Ledger(Transactions):
             if end == "unused":
                 self._ours.drop(self._store.place, slot.use)
             else:
-                self._note(slot, Use(self._stamp(end, now, ago_s), self._owner, 1))
+                self._note(slot, Request(self._stamp(end, now, ago_s), self._owner, 1))
         if end == "answered" and not slot.probe:
             self._answered.append((slot, now - ago_s))
             self._write_at = min(self._write_at, now + TOGETHER_S)
@@ -106,7 +106,7 @@ class Ledger(Transactions):
         self._write(partial(self._settle, slot, end, retry_after_s, now, ago_s))
         return True
 
-    def upkeep(self) -> float:
+    def tick(self) -> float:
         """Renew leases and write what is unwritten; give the seconds to the next time."""
         if not self._out:
             self._renew_at = math.inf
@@ -115,7 +115,7 @@ class Ledger(Transactions):
             until = self._now() + self._lease_s
             with self._ours.lock:
                 for lease in self._out:
-                    self._note(lease, Use(until, self._owner, 0))
+                    self._note(lease, Request(until, self._owner, 0))
             self._write(self._renew)
         if self._now() >= self._write_at:
             self._do(None)
@@ -123,14 +123,14 @@ class Ledger(Transactions):
                 return self._patience.again_s
         return max(0.0, min(self._renew_at, self._write_at) - self._now())
 
-    def leave(self) -> None:
+    def withdraw(self) -> None:
         """Nobody waits in this process any more."""
         self._believed_until = -math.inf
-        self._write(lambda: self._rows.drop_ticket())
+        self._write(lambda: self._rows.withdraw())
 
     @property
     def in_flight_cap(self) -> int | None:
-        """As `terms.Window` says."""
+        """As `interfaces.RateLimiter` says."""
         return self._in_flight_cap
 
     def state(self, waiting: int) -> WindowState:
@@ -162,7 +162,7 @@ class Ledger(Transactions):
         Slots still out keep their leases. If cancelled: the file is closed all the same.
         """
         try:
-            self.leave()
+            self.withdraw()
             for _ in range(int(LAST_WORDS_S / LAST_TRY_S)):
                 if not self._is_behind:
                     break
@@ -196,7 +196,7 @@ class Ledger(Transactions):
     def _moved(self, numbers: dict[int, int]) -> None:
         for slot in (*self._out, *(slot for slot, _ in self._answered)):
             slot.use = numbers.get(slot.use, slot.use)
-        self._heal_at = self._believed_until = -math.inf
+        self._prune_at = self._believed_until = -math.inf
 
     def _write(self, write: Callable[[], None]) -> None:
         """Do `write` now, or as soon as the file is free."""
@@ -208,7 +208,7 @@ class Ledger(Transactions):
         """Say when, at the latest, a request that has ended now was counted."""
         return now + self._settings.grace_s if end == "lost" else now - ago_s
 
-    def _note(self, lease: Lease, use: Use) -> None:
+    def _note(self, lease: Lease, use: Request) -> None:
         self._ours.put(self._store.place, lease.use, use, self._now())
 
     def _taken(self, taken: list[Lease] | float) -> None:
@@ -218,47 +218,47 @@ class Ledger(Transactions):
         until = self._now() + self._lease_s
         self._out.update(taken)
         for lease in taken:
-            self._note(lease, Use(until, self._owner, 0))
+            self._note(lease, Request(until, self._owner, 0))
         self._renew_at = min(self._renew_at, self._now() + self._lease_s / 3)
 
     # --- inside a transaction --------------------------------------------------------------------
 
     def _take(self, most: int) -> list[Lease] | float:
         now = self._now()
-        healed = now >= self._heal_at
-        if healed:
-            self._heal(now)
+        pruned = now >= self._prune_at
+        if pruned:
+            self._prune(now)
         taken = self._look(now, most)
-        if isinstance(taken, float) and not healed:
-            # It may be for a stamp that was to be healed that nothing is free.
-            self._heal(now)
+        if isinstance(taken, float) and not pruned:
+            # It may be for a stamp that was to be pruned that nothing is free.
+            self._prune(now)
             taken = self._look(now, most)
         return taken
 
-    def _heal(self, now: float) -> None:
-        self._rows.heal(now)
-        self._heal_at = now + HEAL_S
+    def _prune(self, now: float) -> None:
+        self._rows.prune(now)
+        self._prune_at = now + PRUNE_S
 
     def _look(self, now: float, most: int) -> list[Lease] | float:
         share, filled, in_flight, since, others = self._rows.standing(now)
         share = self._answers_taken_in(share, now)
-        share = self._learn(share, shares.aged(share, self._settings, now), now)
+        share = self._learn(share, throttles.aged(share, self._settings, now), now)
         requests, refill_s = self._settings.requests, self._settings.refill_s
         if others:
             requests = min([requests, *(other.requests for other in others)])
             refill_s = max([refill_s, *(other.refill_s for other in others)])
-        uses: list[Use] = []
+        uses: list[Request] = []
         elsewhere = self._ours.elsewhere(self._store.place, now - refill_s)
         if others or elsewhere:
             uses = self._uses(now - refill_s, elsewhere)
             filled = len(uses)
             in_flight += sum(not use.settled and use.at > now for use in elsewhere)
         closed_s = max(share.closed_until, self._ours.closed_until) - now
-        wait_s = max(shares.wait_s(share, now, in_flight), closed_s)
+        wait_s = max(throttles.wait_s(share, now, in_flight), closed_s)
         if wait_s > 0:
             return self._wait(now, since, min(wait_s, max(self._poll_s, closed_s)))
         # Draws the lesson of a closing first: it may leave fewer slots than there were.
-        after, probe = shares.granted(share, now, self._lease_s)
+        after, probe = throttles.granted(share, now, self._lease_s)
         limit = min(after.capacity, requests)
         if filled >= limit:
             uses = uses or self._uses(now - refill_s, elsewhere)
@@ -266,12 +266,12 @@ class Ledger(Transactions):
             wait_s = oldest.at + refill_s - now
             early = any(not use.settled for use in uses)  # one may come back unused
             return self._wait(now, since, min(wait_s, self._poll_s) if early else wait_s)
-        if others and not may_take(self._owner, since, limit, uses, others):
+        if others and not fair_share(self._owner, since, limit, uses, others):
             part_used = sum(use.owner == self._owner for use in uses) * (len(others) + 1) >= limit
             return self._wait(now, since, self._slack_s / 4 if part_used else self._turn_s)
         self._learn(share, after, now)
         # One by one where others wait, or an account has refused: the next one is judged anew.
-        alone = probe or others or shares.restrained(after, self._settings)
+        alone = probe or others or throttles.restrained(after, self._settings)
         count = 1 if alone else min(most, limit - filled, MOST_ROWS)
         leases = [
             Lease(in_flight=in_flight + number, probe=probe, use=use)
@@ -280,10 +280,10 @@ class Ledger(Transactions):
         # Believed a moment longer: who is served one by one still waits in between. Written anew
         # where somebody may look at it.
         if others or now + self._slack_s / 2 > self._believed_until:
-            self._ticket(now, now + self._slack_s)
+            self._announce(now, now + self._slack_s)
         return leases
 
-    def _uses(self, since: float, elsewhere: Sequence[Use]) -> list[Use]:
+    def _uses(self, since: float, elsewhere: Sequence[Request]) -> list[Request]:
         """Give all uses that fill a slot, the newest first."""
         uses = self._rows.uses(since)
         if elsewhere:
@@ -291,10 +291,10 @@ class Ledger(Transactions):
         return uses
 
     def _wait(self, now: float, since: float, wait_s: float) -> float:
-        self._ticket(since, now + wait_s + self._slack_s)
+        self._announce(since, now + wait_s + self._slack_s)
         return wait_s
 
-    def _ticket(self, since: float, until: float) -> None:
+    def _announce(self, since: float, until: float) -> None:
         self._rows.ticket(since, until)
         self._believed_until = until
 
@@ -303,7 +303,7 @@ class Ledger(Transactions):
     ) -> None:
         share = self._answers_taken_in(self._rows.share(), now)
         if end == "rejected":
-            after = shares.rejected(
+            after = throttles.rejected(
                 share,
                 self._settings,
                 now,
@@ -314,9 +314,9 @@ class Ledger(Transactions):
             )
             self._ours.closed_until = max(self._ours.closed_until, after.closed_until)
         elif end == "answered":
-            after = shares.answered(share, probe=True)
+            after = throttles.answered(share, probe=True)
         else:
-            after = shares.probe_failed(share) if lease.probe else share
+            after = throttles.probe_failed(share) if lease.probe else share
         if end == "unused":
             self._rows.unused(lease.use)
         else:
@@ -324,11 +324,11 @@ class Ledger(Transactions):
             self._rows.settled([(lease.use, at)], taken=end == "answered")
         self._learn(share, after, now)
 
-    def _answers_taken_in(self, share: Share, now: float) -> Share:
+    def _answers_taken_in(self, share: Throttle, now: float) -> Throttle:
         """Have the share, as just read, learn from the answers written in this transaction."""
         after = share
         for _ in range(self._answers):
-            after = shares.answered(after, probe=False)
+            after = throttles.answered(after, probe=False)
         self._answers = 0
         return self._learn(share, after, now)
 
@@ -337,13 +337,13 @@ class Ledger(Transactions):
         self._rows.renew([lease.use for lease in self._out], until)
         if any(lease.probe for lease in self._out):
             share = self._rows.share()
-            self._rows.keep(share._replace(probe_until=until))
+            self._rows.save(share._replace(probe_until=until))
 
-    def _learn(self, before: Share, after: Share, now: float) -> Share:
+    def _learn(self, before: Throttle, after: Throttle, now: float) -> Throttle:
         self._in_flight_cap = after.in_flight_cap
         if after != before:
-            self._rows.keep(after)
-            self._news += shares.news(before, after, self._settings, now)
+            self._rows.save(after)
+            self._news += throttles.news(before, after, self._settings, now)
         return after
 
     # --- outside one -----------------------------------------------------------------------------
@@ -352,12 +352,12 @@ class Ledger(Transactions):
         now = self._now()
         full = self._settings.requests
         refill_s = self._settings.refill_s
-        share = shares.aged(self._rows.share(), self._settings, now)
+        share = throttles.aged(self._rows.share(), self._settings, now)
         uses = self._uses(now - refill_s, self._ours.elsewhere(self._store.place, now - refill_s))
         in_flight = sum(not use.settled for use in uses if use.at > now)
         limit = min(share.capacity, full)
         closed_s = max(0.0, max(share.closed_until, self._ours.closed_until) - now)
-        barred_s = max(shares.wait_s(share, now, in_flight), closed_s)
+        barred_s = max(throttles.wait_s(share, now, in_flight), closed_s)
         free = max(0, limit - len(uses))
         next_s = barred_s
         if not free:

@@ -16,19 +16,19 @@ import pytest
 from tests.support.virtual_clock import run_virtual
 
 from bulkfetch.clock import boottime
-from bulkfetch.window import (
-    MachineWindow,
-    ProcessWindow,
-    Window,
+from bulkfetch.ratelimit import (
+    MachineLimiter,
+    ProcessLimiter,
+    RateLimit,
+    RateLimiter,
     WindowEvent,
-    WindowSettings,
-    open_window,
+    open_limiter,
 )
-from bulkfetch.window.database import FILE_NAME
-from bulkfetch.window.ours import Ours, this_process
-from bulkfetch.window.turns import Use
+from bulkfetch.ratelimit.database import FILE_NAME
+from bulkfetch.ratelimit.fair_share import Request
+from bulkfetch.ratelimit.ours import Ours, this_process
 
-TEN = WindowSettings()
+TEN = RateLimit()
 CLOSED_S = 66.0  # a refill and the grace, which a process waits before it keeps the limit alone
 
 
@@ -38,12 +38,14 @@ def now() -> float:
 
 async def opened(
     folder: Path | None, *, key: str = "key", events: list[WindowEvent] | None = None
-) -> Window:
+) -> RateLimiter:
     told = [] if events is None else events
-    return await open_window(TEN, key, folder, on_event=told.append, clock=now, boot=lambda: "boot")
+    return await open_limiter(
+        TEN, key, folder, on_event=told.append, clock=now, boot=lambda: "boot"
+    )
 
 
-async def use(window: Window, count: int, grants: list[float]) -> None:
+async def use(window: RateLimiter, count: int, grants: list[float]) -> None:
     """Send so many requests that are answered at once, and note when each left."""
     for _ in range(count):
         permit = await window.acquire()
@@ -226,9 +228,9 @@ def test_what_is_long_past_is_forgotten() -> None:
     ours = Ours()
     ours.keep(66)
     for number in range(10_000):
-        ours.put("here", number, Use(float(number), 1, 1), float(number))
+        ours.put("here", number, Request(float(number), 1, 1), float(number))
     assert len(ours.of("here", 1)) <= 400
-    ours.put("there", 1, Use(10_000.0, 2, 1), 10_000.0)
+    ours.put("there", 1, Request(10_000.0, 2, 1), 10_000.0)
     assert len(ours.elsewhere("there", 9_940)) == 59
     assert ours.elsewhere("there", 20_000) == []
     assert ours.of("here", 1) == {}
@@ -237,12 +239,12 @@ def test_what_is_long_past_is_forgotten() -> None:
 # --- loops, threads and forks ---------------------------------------------------------------------
 
 # Ten in half a second; the lease is long beside any pause of a busy machine.
-SCALED = WindowSettings(period_s=0.5, margin_s=0.02, grace_s=0.1, headers_timeout_s=1.0)
+SCALED = RateLimit(period_s=0.5, margin_s=0.02, grace_s=0.1, headers_timeout_s=1.0)
 
 
 async def count(key: str, folder: Path | None, requests: int, arrivals: list[float]) -> None:
     """Open a window as a client does, and note when a server would count each request."""
-    window = await open_window(SCALED, key, folder)
+    window = await open_limiter(SCALED, key, folder)
     for _ in range(requests):
         permit = await window.acquire()
         arrivals.append(boottime())
@@ -289,14 +291,14 @@ def test_a_loop_that_ended_without_closing_gives_its_slots_back_in_time(tmp_path
     kept: list[object] = []
 
     async def abandon() -> None:
-        window, _ = ProcessWindow.open(SCALED, key)
+        window, _ = ProcessLimiter.open(SCALED, key)
         kept.append((window, [await window.acquire() for _ in range(10)]))
 
     asyncio.run(abandon())
     taken_at = boottime()
 
     async def wait() -> float:
-        window, _ = ProcessWindow.open(SCALED, key)
+        window, _ = ProcessLimiter.open(SCALED, key)
         (await window.acquire()).answered()
         await window.aclose()
         return boottime()
@@ -306,12 +308,12 @@ def test_a_loop_that_ended_without_closing_gives_its_slots_back_in_time(tmp_path
 
 FORK = """
 import asyncio, os, sys, threading
-from bulkfetch.window import ProcessWindow, WindowSettings
-from bulkfetch.window.ours import this_process
+from bulkfetch.ratelimit import ProcessLimiter, RateLimit
+from bulkfetch.ratelimit.ours import this_process
 from bulkfetch.clock import boottime
 
 async def closed_s(say):
-    window, seconds = ProcessWindow.open(WindowSettings(), "key")
+    window, seconds = ProcessLimiter.open(RateLimit(), "key")
     print(say, round(seconds), flush=True)
     await window.aclose()
 
@@ -363,7 +365,7 @@ def test_without_a_clock_of_the_machine_the_process_has_one(tmp_path: Path) -> N
 
     async def main() -> list[WindowEvent]:
         events: list[WindowEvent] = []
-        window = await open_window(
+        window = await open_limiter(
             SCALED, f"clock {tmp_path}", tmp_path, on_event=events.append, clock=none
         )
         (await window.acquire()).answered()
@@ -378,8 +380,8 @@ def test_a_file_and_memory_hold_the_same(tmp_path: Path) -> None:
     """The window in memory is the same book: its rows can be looked at in the same way."""
 
     async def main() -> None:
-        window, _ = ProcessWindow.open(TEN, "key", clock=now)
-        machine = await MachineWindow.open(TEN, "other", tmp_path, clock=now, boot=lambda: "boot")
+        window, _ = ProcessLimiter.open(TEN, "key", clock=now)
+        machine = await MachineLimiter.open(TEN, "other", tmp_path, clock=now, boot=lambda: "boot")
         for each in (window, machine):
             (await each.acquire()).answered()
             await each.aclose()

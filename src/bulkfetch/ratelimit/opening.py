@@ -11,33 +11,33 @@ from pathlib import Path
 
 from bulkfetch.clock import boot_id, boottime
 from bulkfetch.config.state_dir import state_dir as default_state_dir
-from bulkfetch.window.database import FILE_NAME, Busy, Unusable, is_busy
-from bulkfetch.window.holder import holder
-from bulkfetch.window.ledger import Ledger
-from bulkfetch.window.slots import Slot
-from bulkfetch.window.stores import Stores, fallback, set_aside
-from bulkfetch.window.terms import OnEvent, Window, WindowSettings, ignore
-from bulkfetch.window.turnstile import Turnstile
+from bulkfetch.ratelimit.database import FILE_NAME, Busy, Unusable, is_busy
+from bulkfetch.ratelimit.holder import holder
+from bulkfetch.ratelimit.interfaces import OnEvent, RateLimit, RateLimiter, ignore
+from bulkfetch.ratelimit.limiter import Slot
+from bulkfetch.ratelimit.shared import SharedLedger
+from bulkfetch.ratelimit.stores import Stores, fallback, set_aside
+from bulkfetch.ratelimit.turnstile import Turnstile
 
 # How long to wait for other processes that make or check the file, in seconds, and how often.
 _OPEN_S = 5.0
 _OPEN_TRY_S = 0.01
 
 
-class MachineWindow(Turnstile[Slot]):
+class MachineLimiter(Turnstile[Slot]):
     """The window of all processes of this machine, bound to the running loop; see `ledger`."""
 
     @classmethod
     async def open(
         cls,
-        settings: WindowSettings,
+        settings: RateLimit,
         account_key: str,
         state_dir: Path,
         *,
         on_event: OnEvent = ignore,
         clock: Callable[[], float] = boottime,
         boot: Callable[[], str] = boot_id,
-    ) -> MachineWindow:
+    ) -> MachineLimiter:
         """Open the window of `account_key`, an opaque name of the account that holds no secret.
 
         `clock` gives seconds since the boot that `boot` names; both are the same in all processes.
@@ -56,7 +56,7 @@ class MachineWindow(Turnstile[Slot]):
                 if damage:
                     on_event(set_aside(state_dir, damage, stores.closed_s))
                 try:
-                    return cls(Ledger(stores, store, on_event))
+                    return cls(SharedLedger(stores, store, on_event))
                 except BaseException:
                     store.close()
                     raise
@@ -68,7 +68,7 @@ class MachineWindow(Turnstile[Slot]):
         raise Unusable(f"{path} stays locked by {holder(path)}")
 
 
-class ProcessWindow(Turnstile[Slot]):
+class ProcessLimiter(Turnstile[Slot]):
     """The window that all clients of this process share, bound to the running loop.
 
     For where the machine's cannot be had. It is the same book, in memory: clients that follow one
@@ -78,12 +78,12 @@ class ProcessWindow(Turnstile[Slot]):
     @classmethod
     def open(
         cls,
-        settings: WindowSettings,
+        settings: RateLimit,
         account_key: str,
         *,
         on_event: OnEvent = ignore,
         clock: Callable[[], float] = boottime,
-    ) -> tuple[ProcessWindow, float]:
+    ) -> tuple[ProcessLimiter, float]:
         """Open it; the second value is for how long it is closed, in seconds, since others may
         have run just before.
         """
@@ -93,33 +93,33 @@ class ProcessWindow(Turnstile[Slot]):
             clock = time.monotonic
         stores = Stores(settings, account_key, clock)
         store = stores.memory()
-        return cls(Ledger(stores, store, on_event)), stores.closed_s
+        return cls(SharedLedger(stores, store, on_event)), stores.closed_s
 
 
-async def open_window(
-    settings: WindowSettings,
+async def open_limiter(
+    settings: RateLimit,
     account_key: str,
     state_dir: Path | None,
     *,
     on_event: OnEvent = ignore,
     clock: Callable[[], float] = boottime,
     boot: Callable[[], str] = boot_id,
-) -> Window:
+) -> RateLimiter:
     """Open the machine's window, or where it cannot be had the one of this process.
 
     `state_dir` is the user's state directory, made if missing; None where there is none. The window
     of the process is closed for a period at first, since others may have run just before; the
-    `fallback` event says so and why. For a server that no other client asks, make a SlotWindow.
+    `fallback` event says so and why. For a server that no other client asks, make a SlotLimiter.
     If cancelled: nothing is left open.
     """
     try:
         if state_dir is None:
             raise Unusable(_no_state_dir())
-        return await MachineWindow.open(
+        return await MachineLimiter.open(
             settings, account_key, state_dir, on_event=on_event, clock=clock, boot=boot
         )
     except Unusable as why:
-        window, for_s = ProcessWindow.open(settings, account_key, on_event=on_event, clock=clock)
+        window, for_s = ProcessLimiter.open(settings, account_key, on_event=on_event, clock=clock)
         on_event(fallback(str(why), for_s))
         return window
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 import pytest
 from tests.support.virtual_clock import run_virtual
 
-from bulkfetch.window import SlotWindow, WindowEvent, WindowSettings
-from bulkfetch.window import share as shares
-from bulkfetch.window.share import PROBE_DUE, PROBE_OUT, Share
+from bulkfetch.ratelimit import RateLimit, SlotLimiter, WindowEvent
+from bulkfetch.ratelimit import throttle as throttles
+from bulkfetch.ratelimit.throttle import PROBE_DUE, PROBE_OUT, Throttle
 
-TEN = WindowSettings()
-FULL = Share(10)
+TEN = RateLimit()
+FULL = Throttle(10)
 
 
 @dataclass
@@ -57,7 +57,7 @@ def simulate(
         dice = random.Random(1)
         server = Server(at_once)
         result = Result(0, 0, 0, [])
-        window = SlotWindow(TEN, on_event=result.events.append)
+        window = SlotLimiter(TEN, on_event=result.events.append)
         todo = [None] * jobs
 
         async def other() -> None:
@@ -116,10 +116,10 @@ def test_a_foreign_user_is_given_way_to() -> None:
 def test_without_giving_way_both_users_fare_worse(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same simulation with the lesson left out shows what it is good for."""
 
-    def unmoved(share: Share, now: float) -> Share:
+    def unmoved(share: Throttle, now: float) -> Throttle:
         return share._replace(refused_at=None, taken=0, crowd=1)
 
-    monkeypatch.setattr(shares, "_lesson", unmoved)
+    monkeypatch.setattr(throttles, "_apply_rejection", unmoved)
     result = simulate(every_s=20)
     assert result.refused >= 50
     assert result.others_refused >= 50
@@ -141,13 +141,13 @@ def test_a_cap_on_concurrency_costs_no_slots_in_the_long_run() -> None:
     assert result.seconds <= 1350
 
 
-def refuse(share: Share, now: float, **more: float | bool | None) -> Share:
+def refuse(share: Throttle, now: float, **more: float | bool | None) -> Throttle:
     facts = {"retry_after_s": None, "taken": 0, "in_flight": 1, "probe": False, **more}
-    return shares.rejected(share, TEN, now, **facts)  # type: ignore[arg-type]
+    return throttles.rejected(share, TEN, now, **facts)  # type: ignore[arg-type]
 
 
-def learn(share: Share, now: float) -> Share:
-    return shares.granted(share, now, 65)[0]
+def learn(share: Throttle, now: float) -> Throttle:
+    return throttles.granted(share, now, 65)[0]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_answers_that_were_under_way_count_as_taken() -> None:
     """What the server took of a burst is known only when all its answers are in."""
     share = refuse(FULL, 100, taken=2)
     for _ in range(4):
-        share = shares.answered(share, probe=False)
+        share = throttles.answered(share, probe=False)
     assert learn(share, 161).capacity == 6
 
 
@@ -190,25 +190,25 @@ def test_a_silent_probe_is_replaced_when_its_lease_ends() -> None:
     """Its process may be dead; the others do not wait for ever."""
     share = learn(refuse(FULL, 100), 161)
     assert share.probe == PROBE_OUT
-    assert shares.wait_s(share, 225.9, 1) > 0
-    assert shares.wait_s(share, 226, 1) == 0
-    assert shares.granted(share, 226, 65)[1]
+    assert throttles.wait_s(share, 225.9, 1) > 0
+    assert throttles.wait_s(share, 226, 1) == 0
+    assert throttles.granted(share, 226, 65)[1]
 
 
 def test_each_failed_trial_doubles_the_patience() -> None:
     """A foreign user who stays is bothered less and less often."""
     share = learn(refuse(FULL, 100, taken=7), 161)
-    share = shares.answered(share, probe=True)
+    share = throttles.answered(share, probe=True)
     waits = []
     at = 161.0
     for _ in range(7):
         started = at
         while share.capacity == 7:
             at += 1
-            share = shares.aged(share, TEN, at)
+            share = throttles.aged(share, TEN, at)
         waits.append(round((at - started) / TEN.refill_s))
         share = learn(refuse(share, at, taken=7), at)
-        share = shares.answered(share, probe=True)
+        share = throttles.answered(share, probe=True)
     assert waits == [2, 4, 8, 16, 32, 32, 32]
 
 
@@ -218,14 +218,14 @@ def test_a_429_as_the_cap_is_lifted_is_a_cap_on_concurrency() -> None:
     refused = refuse(share, 100, taken=8, in_flight=6)
     learned = learn(refused, 161)
     assert (learned.capacity, learned.in_flight_cap) == (10, 5)
-    (event,) = shares.news(refused, learned, TEN, 161)
+    (event,) = throttles.news(refused, learned, TEN, 161)
     assert (event.kind, event.in_flight_cap) == ("crowded", 5)
 
 
 def test_long_quiet_restores_everything_in_one_look() -> None:
     """A share is knowledge of the past: a window asked again after hours starts afresh."""
-    share = shares.answered(learn(refuse(FULL, 100, taken=1, in_flight=4), 161), probe=True)
-    assert shares.restrained(share, TEN)
-    later = shares.aged(share, TEN, 1e5)
-    assert not shares.restrained(later, TEN)
+    share = throttles.answered(learn(refuse(FULL, 100, taken=1, in_flight=4), 161), probe=True)
+    assert throttles.restrained(share, TEN)
+    later = throttles.aged(share, TEN, 1e5)
+    assert not throttles.restrained(later, TEN)
     assert later.capacity == 10

@@ -13,24 +13,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.ratelimit.test_limiter_kill import arrivals, crowded, start, wait_for
 from tests.support.virtual_clock import run_virtual
 from tests.support.window_process import SCALED
-from tests.window.test_window_kill import arrivals, crowded, start, wait_for
 
-from bulkfetch.window import (
-    MachineWindow,
+from bulkfetch.ratelimit import (
+    MachineLimiter,
+    RateLimit,
+    RateLimiter,
     Unusable,
-    Window,
     WindowEvent,
-    WindowSettings,
     WindowState,
-    open_window,
+    open_limiter,
     opening,
 )
-from bulkfetch.window.database import ASIDE_NAME, FILE_NAME, LOCK_NAME
-from bulkfetch.window.holder import holder
+from bulkfetch.ratelimit.database import ASIDE_NAME, FILE_NAME, LOCK_NAME
+from bulkfetch.ratelimit.holder import holder
 
-TEN = WindowSettings()
+TEN = RateLimit()
 CLOSED_S = 66.0  # a refill and the grace: what nobody knows of is over then
 
 
@@ -40,14 +40,14 @@ def now() -> float:
 
 async def opened(
     folder: Path, events: list[WindowEvent] | None = None, *, key: str = "key"
-) -> MachineWindow:
+) -> MachineLimiter:
     told = [] if events is None else events
-    return await MachineWindow.open(
+    return await MachineLimiter.open(
         TEN, key, folder, on_event=told.append, clock=now, boot=lambda: "boot"
     )
 
 
-async def use(window: Window, count: int, grants: list[float]) -> None:
+async def use(window: RateLimiter, count: int, grants: list[float]) -> None:
     for _ in range(count):
         permit = await window.acquire()
         grants.append(now())
@@ -132,7 +132,7 @@ def test_a_damaged_file_costs_one_period_once(
     async def run(start_s: float) -> tuple[list[float], list[WindowEvent]]:
         grants: list[float] = []
         events: list[WindowEvent] = []
-        window = await open_window(
+        window = await open_limiter(
             TEN, "key", tmp_path, on_event=events.append, clock=now, boot=lambda: "boot"
         )
         await use(window, 10, grants)
@@ -199,7 +199,7 @@ def test_a_reboot_ends_the_closing_of_a_new_file(tmp_path: Path) -> None:
     """Seconds since another boot say nothing, far ahead as they may seem."""
 
     async def run(boot: str) -> float:
-        window = await MachineWindow.open(TEN, "key", tmp_path, clock=now, boot=lambda: boot)
+        window = await MachineLimiter.open(TEN, "key", tmp_path, clock=now, boot=lambda: boot)
         (await window.acquire()).answered()
         await window.aclose()
         return now()
@@ -311,7 +311,7 @@ def test_processes_that_start_at_once_make_one_file(tmp_path: Path) -> None:
     async def main() -> list[str]:
         told: list[str] = []
         for name in range(30):
-            window = await MachineWindow.open(
+            window = await MachineLimiter.open(
                 SCALED, "key", tmp_path / str(name), on_event=lambda event: told.append(event.kind)
             )
             await window.aclose()
@@ -333,13 +333,13 @@ OPEN_ALL = """
 import asyncio, sys
 from pathlib import Path
 from tests.support.window_process import SCALED
-from bulkfetch.window import open_window
+from bulkfetch.ratelimit import open_limiter
 
 async def main():
     told = []
     for name in range(30):
         folder = Path(sys.argv[1], str(name))
-        window = await open_window(SCALED, "key", folder, on_event=told.append)
+        window = await open_limiter(SCALED, "key", folder, on_event=told.append)
         await window.aclose()
     print(told)
 
@@ -400,7 +400,7 @@ def test_a_file_that_stays_held_is_told_now_and_then(tmp_path: Path) -> None:
 
     async def main() -> list[float]:
         told: list[float] = []
-        window = await MachineWindow.open(
+        window = await MachineLimiter.open(
             TEN, "key", tmp_path, on_event=lambda _: told.append(now()), clock=now,
             boot=lambda: "boot",
         )  # fmt: skip
