@@ -281,8 +281,8 @@ def _create(path: Path, renewed_at: float | None) -> None:
     os.close(os.open(new, flags, 0o600))
     db = sqlite3.connect(new, isolation_level=None)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = OFF")  # whether a power cut leaves it whole, is looked at
+        db.execute("PRAGMA journal_mode = WAL")
         db.execute("BEGIN")
         for statement in _SCHEMA.split(";"):
             db.execute(statement)
