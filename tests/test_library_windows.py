@@ -49,6 +49,7 @@ def statuses(server: SandboxThread) -> set[int | None]:
     return {arrival.status for arrival in server.log}
 
 
+@pytest.mark.slow
 def test_settings_made_in_code_share_the_machine_s_window(
     server: SandboxThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +69,7 @@ def test_settings_made_in_code_share_the_machine_s_window(
     assert (tmp_path / "state" / "window.db").is_file()
 
 
+@pytest.mark.slow
 def test_without_a_machine_s_window_the_clients_of_a_process_share_one(
     server: SandboxThread, tmp_path: Path
 ) -> None:
@@ -147,6 +149,7 @@ def test_a_server_s_spelling_changes_neither_window_nor_token() -> None:
     assert account_key(other, servers(other).api_domain) not in windows
 
 
+@pytest.mark.slow
 def test_a_held_window_is_told_and_the_run_goes_on_when_it_is_let_go(
     server: SandboxThread, tmp_path: Path
 ) -> None:
@@ -187,6 +190,7 @@ def test_a_held_window_is_told_and_the_run_goes_on_when_it_is_let_go(
     assert str(tmp_path / "state" / "window.db") in told.message
 
 
+@pytest.mark.slow
 def test_a_damaged_window_costs_one_run_one_period(server: SandboxThread, tmp_path: Path) -> None:
     """It is set aside; the next run begins at once."""
     told = made(server.url, tmp_path / "out", state_dir=tmp_path / "state")

@@ -69,6 +69,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_source_archive_has_what_the_readme_needs(built: Path) -> None:
     """The README's links and its test command work from the source archive too."""
     [archive] = built.glob("*.tar.gz")
@@ -86,6 +87,7 @@ def test_the_source_archive_has_what_the_readme_needs(built: Path) -> None:
     assert own <= names
 
 
+@pytest.mark.slow
 def test_the_wheel_has_a_file_to_start_from(built: Path) -> None:
     """An installed user finds the example of jobs.toml in the package, where the README says."""
     [wheel] = built.glob("*.whl")

@@ -158,6 +158,7 @@ def test_a_bomb_that_does_not_fit_fails_only_its_job(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_free_disk_is_looked_at_again_while_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,8 @@ from tests.support.zips import CSV, STORED, Item, deflate, pack
 from bulkfetch.archive import ISAL, ZLIB, Engine, Limits, extract, inspect
 from bulkfetch.errors import ArchiveError, NotAZip
 
+pytestmark = pytest.mark.slow
+
 LIMITS = Limits(file_bytes=1 << 20, reserve_bytes=0)
 # Small, since each of its bits is tried.
 SMALL = CSV[:24]

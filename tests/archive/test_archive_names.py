@@ -30,6 +30,7 @@ def test_harmful_names_are_told(what: str) -> None:
     assert reason.isprintable()
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40))
 def test_a_name_that_passes_stays_in_its_folder(name: str) -> None:
     """Whatever passes is a relative path downwards, on POSIX and on Windows."""

@@ -373,6 +373,7 @@ def test_a_list_that_may_block_is_not_opened(program: Program, call: Call) -> No
     assert "not opened" in found(ended)["ids_file"]["value"]
 
 
+@pytest.mark.slow
 def test_a_folder_in_use_is_a_warning(program: Program, call: Call) -> None:
     """A run at work is told: another one would be turned away now."""
     process = program.start("run", program.settings(), "--ids", "-")

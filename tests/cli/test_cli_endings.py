@@ -91,6 +91,7 @@ def test_hint_after_malformed_ids(program: Program, call: Call) -> None:
     assert "to try the failed ones again" not in ended.err
 
 
+@pytest.mark.slow
 def test_hint_after_a_list_from_stdin(program: Program) -> None:
     """An aborted run that read stdin says that the list is wanted again."""
     (program.folder / "jobs.toml").write_text('[account]\ndata_center = "eu"\n')

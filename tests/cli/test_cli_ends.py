@@ -17,6 +17,8 @@ from tests.support.programs import IDS, Program
 
 from bulkfetch.sandbox import JobSpec, SandboxOptions, SandboxThread
 
+pytestmark = pytest.mark.slow
+
 # Ten seconds are promised; a machine that has others to serve may take longer. What hangs does so
 # for a hundred.
 FIRST_S = 30

@@ -44,6 +44,7 @@ def test_every_page_has_examples() -> None:
     assert {page for page, _ in EXAMPLES} == set(_help_pages())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "line"), EXAMPLES, ids=[line for _, line in EXAMPLES])
 def test_an_example_works(program: Program, page: str, line: str) -> None:
     """In a folder with what the examples speak of, each ends with 0 and says what it should."""

@@ -134,6 +134,7 @@ def unshared() -> tuple[str, ...]:
     return AS_UNKNOWN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", [None, ""])
 def test_a_user_whom_the_system_does_not_know(program: Program, home: str | None) -> None:
     """In a process of its own, with nothing patched: the commands, and the library."""

@@ -117,6 +117,7 @@ def test_feed_without_a_loop() -> None:
     assert len(list(feed.drain())) == 9_000
 
 
+@pytest.mark.slow
 def test_slow_producer(program: Program) -> None:
     """Each id from a pipe is fetched when it comes, not when the list ends."""
     process = program.start("run", program.settings(), "--ids", "-")
@@ -130,6 +131,7 @@ def test_slow_producer(program: Program) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_named_pipe(program: Program) -> None:
     """A named pipe, as from `<(…)`, is read like stdin and named in messages."""
     fifo = program.folder / "list"
@@ -142,6 +144,7 @@ def test_named_pipe(program: Program) -> None:
     assert b"list:2" in err
 
 
+@pytest.mark.slow
 def test_csv_on_stdin(program: Program) -> None:
     """A column of a CSV file is taken by its name."""
     (program.folder / "ids.csv").write_text(f"Job ID,name\n{IDS[0]},Leads\n")
@@ -161,6 +164,7 @@ def test_closed_stdin(program: Program) -> None:
     assert err.startswith(b"error: stdin: ")
 
 
+@pytest.mark.slow
 def test_every_list_counts(program: Program, call: Call) -> None:
     """--ids may be given several times, beside arguments and stdin; plan sees the same jobs."""
     for name, job in (("a", IDS[0]), ("b", IDS[1])):
@@ -211,6 +215,7 @@ def test_lists_that_cannot_be_meant(
     assert not (program.folder / "exports").exists()
 
 
+@pytest.mark.slow
 def test_a_later_pipe_that_is_no_list(program: Program) -> None:
     """What is wrong with a pipe that is opened in its turn ends the run as aborted, in words."""
     (program.folder / "a").write_text(f"{IDS[0]}\n")

@@ -45,6 +45,7 @@ def here(program: Program, monkeypatch: pytest.MonkeyPatch) -> Program:
     return program
 
 
+@pytest.mark.slow
 def test_after_a_run(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
     """Status tells what is done and what failed and why; plan, what is left. Neither changes."""
     settings = here.settings()
@@ -75,6 +76,7 @@ def test_after_a_run(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
     assert tree(here.folder) == before
 
 
+@pytest.mark.slow
 def test_status_check(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
     """With --check the exit status says whether all is done; without, that it was told."""
     settings = here.settings()
@@ -109,6 +111,7 @@ def test_each_help_has_its_own_exit_statuses(
     assert ("the run finished" in table) == (command == "run")
 
 
+@pytest.mark.slow
 def test_status_beside_a_run(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
     """Status is answered while a run works, and names it."""
     process = here.start("run", here.settings(), "--ids", "-")
@@ -199,6 +202,7 @@ def test_plan_names_what_is_too_late(here: Program, capfd: pytest.CaptureFixture
     )
 
 
+@pytest.mark.slow
 def test_plan_asks_in_the_order_of_a_run(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
     """Second tries come after all fresh ids, so they are what comes too late."""
     flaky = IDS[0]
@@ -216,6 +220,7 @@ def test_plan_asks_in_the_order_of_a_run(here: Program, capfd: pytest.CaptureFix
 
 # Summer time (UTC+1) ends at this hour of UTC on this day of the year, which a leap day does not
 # count; a rule begins it on the first day, or in July.
+@pytest.mark.slow
 @pytest.mark.parametrize("begins", ["J1/0", "J182/0"])
 @pytest.mark.parametrize("in_hours", [1, 2, 3])
 def test_plan_over_a_change_of_the_clocks(
@@ -308,6 +313,7 @@ def test_check_looks_for_token_command(here: Program, capfd: pytest.CaptureFixtu
     assert SECRET not in out
 
 
+@pytest.mark.slow
 def test_status_of_an_empty_journal(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
     """An emptied journal has no jobs yet; a run says that it begins anew, and does."""
     settings = here.settings()

@@ -10,6 +10,7 @@ import pytest
 from tests.support.programs import IDS, Program
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["journal.db", "lock"])
 @pytest.mark.parametrize(
     "put",

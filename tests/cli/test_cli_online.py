@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trustme
 from tests.support.accounts_server import AccountsServer, accounts_server
 from tests.support.fault_table import tls_server
@@ -14,6 +15,8 @@ from tests.support.programs import Ended, Program
 from tests.support.recording_proxy import recording_proxy
 
 from bulkfetch.sandbox import AccountSpec, Sandbox, SandboxOptions
+
+pytestmark = pytest.mark.slow
 
 SECRET = "1000.hushhushhush"
 CREDENTIALS = {f"ZOHO_{name}": SECRET for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}

@@ -76,6 +76,7 @@ def test_json(program: Program, call: Call) -> None:
     assert [line.partition(":")[0] for line in ended.err.splitlines()] == ["error", "hint"]
 
 
+@pytest.mark.slow
 def test_verbose(program: Program, call: Call) -> None:
     """-v tells of failed attempts that were made good."""
     flaky = "554023000000990600"
@@ -136,6 +137,7 @@ def test_news_with_their_level(
     assert capfd.readouterr().err == ("" if line is None else f"{line}\n")
 
 
+@pytest.mark.slow
 def test_no_progress(program: Program) -> None:
     """--no-progress hides the progress alone: the summary, and the reader's notes, stay."""
     program.env["TERM"] = "xterm"
@@ -217,6 +219,7 @@ def test_credentials_missing(program: Program, call: Call) -> None:
     assert "to go on: " in ended.err
 
 
+@pytest.mark.slow
 def test_folder_in_use(program: Program) -> None:
     """A second run into one folder is told who is there, harms nothing, and ends with 3."""
     settings = program.settings()

@@ -12,6 +12,8 @@ import pytest
 from tests.support.kill_limits import bound_by_permissions
 from tests.support.programs import IDS, Program
 
+pytestmark = pytest.mark.slow
+
 SECRET = "1000.hushhushhush"
 FLAKY = "554023000000990600"
 GONE = "554023000000990404"

@@ -30,6 +30,7 @@ def test_a_proxy_password_that_no_header_can_carry(
     assert not (program.folder / "exports").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("printed", ["zz zz", "zzü€", "zz\\r\\nX: y", "zz\\x00", ""])
 def test_a_token_command_that_prints_no_token(program: Program, printed: str) -> None:
     """It ends the account, whose jobs stay pending; no request is made or counted."""

@@ -31,6 +31,7 @@ def starts_and_waits(program: Program, *arguments: str, **streams: Any) -> subpr
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_first_signal_stops(program: Program, number: signal.Signals) -> None:
     """A signal ends a run that waits for more ids: 130, said, and safe to run again."""
@@ -52,6 +53,7 @@ def test_first_signal_stops(program: Program, number: signal.Signals) -> None:
         stream.close()
 
 
+@pytest.mark.slow
 def test_second_signal_stops_at_once(program: Program) -> None:
     """The second Ctrl-C does not wait for a body under way; every job is answered for."""
     settings = program.settings(sandbox=STALLED % IDS[1])
@@ -76,6 +78,7 @@ def test_second_signal_stops_at_once(program: Program) -> None:
     assert (again.records[-1]["done"], again.records[-1]["skipped"]) == (1, 1)
 
 
+@pytest.mark.slow
 def test_ignored_hangup_stays_ignored(program: Program) -> None:
     """Under nohup a run outlives its terminal."""
     process = starts_and_waits(
@@ -128,6 +131,7 @@ def _is_blocked_on_a_lock(pid: int) -> bool:
     return len(os.listdir(f"/proc/{pid}/task")) > 1
 
 
+@pytest.mark.slow
 def test_a_suite_that_was_started_deaf(tmp_path: Path) -> None:
     """Tests that send signals pass under nohup and in the background, and leave no process."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]

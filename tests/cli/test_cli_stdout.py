@@ -11,6 +11,7 @@ from tests.support.programs import IDS, Program
 from bulkfetch.cli.outlet import Outlet
 
 
+@pytest.mark.slow
 def test_closed_reader_stops_the_run(program: Program) -> None:
     """When nobody reads stdout any more the run stops as at Ctrl-C, and loses nothing."""
     settings = program.settings()
@@ -36,6 +37,7 @@ def test_closed_reader_stops_the_run(program: Program) -> None:
     assert again.records[-1]["done"] + again.records[-1]["skipped"] == 3
 
 
+@pytest.mark.slow
 def test_a_closed_reader_is_noticed_without_another_result(program: Program) -> None:
     """The list is still open and nothing more comes of it: the last line's failure is enough."""
     process = program.start("run", program.settings(), "--ids", "-", "--json")
@@ -51,6 +53,7 @@ def test_a_closed_reader_is_noticed_without_another_result(program: Program) -> 
     process.stdin.close()
 
 
+@pytest.mark.slow
 def test_full_disk_behind_stdout(program: Program) -> None:
     """Results that cannot be written end the run with 3: nobody must take them for whole."""
     with Path("/dev/full").open("wb") as full:
@@ -60,6 +63,7 @@ def test_full_disk_behind_stdout(program: Program) -> None:
     assert b"error: STDOUT_FAILED: stdout: No space left on device" in err
 
 
+@pytest.mark.slow
 def test_paused_reader_does_not_stop_signals(program: Program) -> None:
     """A pager that does not read on holds up its run, but Ctrl-C still works, both times."""
     ids = program.folder / "ids.txt"

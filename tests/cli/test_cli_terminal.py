@@ -2,6 +2,8 @@ import pytest
 from tests.support.programs import IDS, Program
 from tests.support.terminals import Terminal
 
+pytestmark = pytest.mark.slow
+
 
 def test_bar_on_a_terminal(program: Program) -> None:
     """On a terminal a bar is drawn, results stay above it, and in the end it is gone."""

@@ -110,6 +110,7 @@ def test_a_long_list_is_read_as_it_is_used() -> None:
             assert [job.id for job in jobs] == [TWO]
 
 
+@pytest.mark.slow
 def test_a_million_lines_cost_no_more_memory_than_ten(tmp_path: Path) -> None:
     """Memory does not grow with the list."""
     listed = tmp_path / "ids.txt"

@@ -13,6 +13,8 @@ from tests.support import kill_clocks
 from tests.support.kill_scene import IDS, OPTIONS, Scene, service
 from tests.support.kill_zygote import Zygote
 
+pytestmark = pytest.mark.slow
+
 WINDOW = "requests = 10\nperiod_s = {0}\nmargin_s = 0.05\n"
 # The lease is these and five seconds of grace.
 QUICK = "connect_s = 0.2\nheaders_s = 0.3\n"

@@ -16,6 +16,8 @@ from tests.support.programs import Ended
 
 from bulkfetch.sandbox import JobSpec, SandboxOptions
 
+pytestmark = pytest.mark.slow
+
 FREE = "requests = 1000\nperiod_s = 0.5\nmargin_s = 0\n"
 # ZIPs of half a mebibyte that unpack to one.
 BIG = JobSpec(payload_bytes=600_000, payload_method="deflated")

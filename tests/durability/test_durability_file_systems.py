@@ -17,6 +17,8 @@ from tests.support.kill_scene import IDS, Scene, Service, service
 
 from bulkfetch.sandbox import JobSpec, SandboxOptions
 
+pytestmark = pytest.mark.slow
+
 FREE = "requests = 1000\nperiod_s = 0.5\nmargin_s = 0\n"
 SMALL, LARGE, SLOW = IDS[:5], IDS[5:8], IDS[8:10]
 OPTIONS = SandboxOptions(

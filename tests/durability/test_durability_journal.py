@@ -7,7 +7,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from tests.support.kill_scene import IDS, OPTIONS, Scene, service
+
+pytestmark = pytest.mark.slow
 
 
 def leave_a_hot_journal(file: Path) -> None:

@@ -16,6 +16,8 @@ from tests.support.programs import Ended
 
 from bulkfetch.sandbox import SandboxOptions
 
+pytestmark = pytest.mark.slow
+
 FREE = "requests = 1000\nperiod_s = 0.5\nmargin_s = 0\n"
 OPTIONS = SandboxOptions(requests=100_000, period_s=1.0, records=20)
 # Of whom nothing is known.

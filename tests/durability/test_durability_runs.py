@@ -15,6 +15,8 @@ from tests.support.kill_scene import IDS, Scene, Service, service
 
 from bulkfetch.sandbox import JobSpec, SandboxOptions
 
+pytestmark = pytest.mark.slow
+
 SMALL, LARGE = IDS[:3], IDS[3:5]
 # A body of a mebibyte takes half a minute.
 SLOW = SandboxOptions(

@@ -168,6 +168,7 @@ def test_a_token_command_that_hangs_is_ended(tmp_path: Path) -> None:
     assert ran.report.elapsed_s == pytest.approx(60, abs=1)
 
 
+@pytest.mark.slow
 def test_a_job_that_drips_takes_its_seat_and_no_more(tmp_path: Path) -> None:
     """Three jobs that drip hold three of ten seats: the others leave when they would have anyway.
 

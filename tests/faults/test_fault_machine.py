@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, event, given, note
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -20,6 +21,8 @@ from tests.support.whole_runs import account, refresh_token_of, run_whole, setti
 
 from bulkfetch import BulkfetchError, Client, Job, Outcome
 from bulkfetch.sandbox import FAULTS, JobSpec, Sandbox, SandboxOptions
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = 400 if os.environ.get("BULKFETCH_LONG") else 25
 

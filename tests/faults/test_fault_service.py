@@ -45,6 +45,7 @@ def down(until_s: float, *headers: str, status: int = 503) -> Answers:
 # --- maintenance ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [503, 502, 504, 408])
 @pytest.mark.parametrize("headers", [(), ("Retry-After: 30",), ("Retry-After: 120",)])
 def test_ten_minutes_of_maintenance_lose_not_even_an_only_job(
@@ -58,6 +59,7 @@ def test_ten_minutes_of_maintenance_lose_not_even_an_only_job(
     assert worst_minute(made.times()) <= 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("headers", [(), ("Retry-After: 30",)])
 @pytest.mark.parametrize("status", [503, 500])
 def test_ten_minutes_of_maintenance_lose_none_of_many_jobs(
@@ -103,6 +105,7 @@ def test_a_date_is_waited_for_as_seconds_are(tmp_path: Path) -> None:
     assert [round(at) for at in made.times()] == [0, 41]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 30])
 @pytest.mark.parametrize("headers", [(), ("Retry-After: 60",), ("Retry-After: 0",)])
 def test_a_service_that_stays_down_ends_the_account(
@@ -129,6 +132,7 @@ def test_a_retry_after_of_a_year_is_not_believed(tmp_path: Path) -> None:
 # --- one job alone --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [6, 100])
 @pytest.mark.parametrize("place", [0, -1])
 def test_one_job_that_alone_gives_500_fails_after_its_tries(
@@ -169,6 +173,7 @@ def test_one_job_that_alone_gives_503_does_not_stop_the_others(
     assert others[-1] <= 61 * 6 + 120
 
 
+@pytest.mark.slow
 def test_several_broken_jobs_among_good_ones_all_fail(tmp_path: Path) -> None:
     """They are not taken for a maintenance as long as others are served in between."""
     broken = set(ids(100)[::20])
@@ -230,6 +235,7 @@ def test_retry_after_is_honoured_under_words(tmp_path: Path) -> None:
     assert [round(at) for at in made.times()] == [0, 31]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [200, 403, 429, 503])
 def test_nothing_but_refusals_for_an_hour_ends_the_account(tmp_path: Path, status: int) -> None:
     """Then the account is RATE_LIMITED and its jobs are pending: nothing is asked for ever."""
@@ -242,6 +248,7 @@ def test_nothing_but_refusals_for_an_hour_ends_the_account(tmp_path: Path, statu
     assert len(made.asked) <= 10 + 60
 
 
+@pytest.mark.slow
 def test_the_hour_begins_anew_with_every_good_answer(tmp_path: Path) -> None:
     """An account that serves now and then is slow, not locked out."""
 
@@ -265,6 +272,7 @@ def test_refusals_and_failures_in_turn_end_too(tmp_path: Path) -> None:
     assert ran.report.elapsed_s <= 2 * 3600
 
 
+@pytest.mark.slow
 def test_a_slot_whose_body_is_slow_to_begin_comes_back_a_minute_after_its_head(
     tmp_path: Path,
 ) -> None:

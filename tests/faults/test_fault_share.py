@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from tests.support.whole_runs import Ran, account, fetch, refresh_token_of, run_whole, settings
 
 from bulkfetch.sandbox import (
@@ -17,6 +18,8 @@ from bulkfetch.sandbox import (
     SandboxOptions,
     worst_in,
 )
+
+pytestmark = pytest.mark.slow
 
 # Those that end an account by design, those that take long to play, and those that are refused
 # for good at the first sight (which are given to jobs of their own below).

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.support.fault_table import PATH, document
 
 from bulkfetch.sandbox import FAULTS
 
 
+@pytest.mark.slow
 def test_the_table_of_faults_is_true() -> None:
     """Every row of docs/faults.md is what becomes of such a job in a real run.
 

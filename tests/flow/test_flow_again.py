@@ -132,6 +132,7 @@ def test_what_failed_for_good_is_not_asked_again(tmp_path: Path, error: str, ask
 _TWO = {f"{TWO}.csv"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["zip_encrypted", "zip_traversal", "zip_program", "zip_bomb"])
 def test_a_hostile_archive_is_not_asked_again(tmp_path: Path, fault: str) -> None:
     """An archive that was refused for what it is costs one request, however often it is listed."""

@@ -108,6 +108,7 @@ async def scene(folder: Path, options: SandboxOptions, step: int) -> bool:
     return cancelled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", range(3))
 def test_each_step(tmp_path: Path, phase: int) -> None:
     """Cancelled in any step: nothing half done, no slot, task, thread or file held; it goes on."""

@@ -161,6 +161,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stalled", [False, True], ids=["flowing", "stalled"])
 @pytest.mark.parametrize("leave", WAYS, ids=lambda leave: leave.__name__)
 def test_leaving_early(
@@ -198,6 +199,7 @@ def test_leaving_early(
         run_flow(main())
 
 
+@pytest.mark.slow
 def test_leaving_when_nobody_could_go_on(tmp_path: Path) -> None:
     """A reader who leaves after those who end jobs have waited for him frees them all."""
 
@@ -217,6 +219,7 @@ def test_leaving_when_nobody_could_go_on(tmp_path: Path) -> None:
         run_flow(main())
 
 
+@pytest.mark.slow
 def test_a_run_that_is_kept_may_be_read_on(tmp_path: Path) -> None:
     """Who breaks out and keeps the run loses nothing; till it ends, another list is refused."""
 

@@ -152,6 +152,7 @@ def test_raising_source(tmp_path: Path, plain: bool) -> None:
     run_flow(main())
 
 
+@pytest.mark.slow
 def test_cleaned_up_source(tmp_path: Path) -> None:
     """An async generator of the caller's is closed when its list is stopped."""
     closed: list[str] = []

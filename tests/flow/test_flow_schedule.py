@@ -66,6 +66,7 @@ def test_several_accounts(tmp_path: Path) -> None:
     assert seen.report.done == 36
 
 
+@pytest.mark.slow
 def test_retries(tmp_path: Path) -> None:
     """With a third of the requests failing in all manners, the window holds and all come home."""
     rule = FaultRule(
@@ -107,6 +108,7 @@ def test_refetches(tmp_path: Path) -> None:
     assert seen.report.done == 10
 
 
+@pytest.mark.slow
 def test_latencies(tmp_path: Path) -> None:
     """However long answers take, no more than ten arrive in any minute, and none is refused."""
     options = small(latency_s=(0.0, 25.0))
@@ -124,6 +126,7 @@ def test_concurrency(tmp_path: Path) -> None:
     assert seen.report.ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seats", "second"), [(10, 90), (30, 61)])
 def test_bodies_of_more_than_a_minute(tmp_path: Path, seats: int, second: int) -> None:
     """Slow bodies hold their seats, not their slots: with seats enough the window sets the pace."""
@@ -176,12 +179,14 @@ def asked_of_a_slow_reader(out: Path, small_bytes: int) -> list[int]:
     return asked
 
 
+@pytest.mark.slow
 def test_slow_readers(tmp_path: Path) -> None:
     """Who reads the outcomes slowly holds up the requests: memory and disk do not fill."""
     # One is being read, four are told, eight finishers hold one, two wait for those, three seats.
     assert asked_of_a_slow_reader(tmp_path / "out", small_bytes=0) == [18, 19]
 
 
+@pytest.mark.slow
 def test_slow_readers_of_small_results(tmp_path: Path) -> None:
     """The same where one finisher takes several at once: it holds a batch, and no more."""
     first, second = asked_of_a_slow_reader(tmp_path / "out", small_bytes=1 << 20)
@@ -189,6 +194,7 @@ def test_slow_readers_of_small_results(tmp_path: Path) -> None:
     assert second <= first + 1 + 3
 
 
+@pytest.mark.slow
 def test_staging_limit(tmp_path: Path) -> None:
     """While staging is full no request starts but the one that was about to."""
     server: list[Sandbox] = []
@@ -216,6 +222,7 @@ def test_staging_limit(tmp_path: Path) -> None:
     assert seen.report.ok
 
 
+@pytest.mark.slow
 def test_shared_account(tmp_path: Path) -> None:
     """Beside somebody who takes half of the limit, a run backs off, tells so, and comes home."""
     options = small(foreigners={"default": 5}, accounts=account_specs("default"))

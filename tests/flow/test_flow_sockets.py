@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from tests.support.flows import ids, settings_for, small
 
 import bulkfetch.ratelimit
 from bulkfetch import fetch
 from bulkfetch.ratelimit import RateLimit, RateLimiter, open_limiter
 from bulkfetch.sandbox import FaultRule, SandboxThread
+
+pytestmark = pytest.mark.slow
 
 PERIOD_S = 0.5
 

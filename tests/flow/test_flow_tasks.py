@@ -253,6 +253,7 @@ ENDINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio.run(main())", "loop.run_until_complete(main())"])
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_loop_that_is_closed_without_leaving(tmp_path: Path, ending: str, loop: str) -> None:

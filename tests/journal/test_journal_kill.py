@@ -16,6 +16,8 @@ from tests.support.journals import drain, jobs, opened, skipped
 
 from bulkfetch.journal import JournalReader
 
+pytestmark = pytest.mark.slow
+
 COUNT = 2_000
 
 

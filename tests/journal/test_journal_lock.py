@@ -98,6 +98,7 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
         OutputLock.take(tmp_path / "out" / ".bulkfetch")
 
 
+@pytest.mark.slow
 def test_many_takers_one_winner(tmp_path: Path) -> None:
     """Of processes that start at the same time exactly one gets the folder."""
     command = [sys.executable, "-c", _HOLD, str(tmp_path)]

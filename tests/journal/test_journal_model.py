@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
@@ -16,6 +17,8 @@ from tests.support.journals import done, failed, skipped
 
 from bulkfetch.journal import Counts, Entry, Journal, JournalReader
 from bulkfetch.models import Job
+
+pytestmark = pytest.mark.slow
 
 T = TypeVar("T")
 _ACCOUNTS = st.sampled_from(["default", "eu"])

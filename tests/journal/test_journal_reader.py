@@ -104,6 +104,7 @@ async def test_a_reader_outlives_runs(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / ".bulkfetch").iterdir()] == ["journal.db"]
 
 
+@pytest.mark.slow
 async def test_a_reader_does_not_make_the_log_grow(tmp_path: Path) -> None:
     """With a reader in the middle of its pages the writer's log starts anew again and again."""
     ids = [str(554023000000000000 + n) for n in range(5_000)]

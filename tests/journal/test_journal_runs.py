@@ -16,6 +16,7 @@ from bulkfetch.models import Job
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.slow
 async def test_list_order_and_duplicates(tmp_path: Path) -> None:
     """A list of 20,000 ids comes out in its order, each id once, however it is cut into batches."""
     ids = [str(554023000000000000 + n * 7919 % 20_000) for n in range(20_000)]

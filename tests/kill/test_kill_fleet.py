@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from tests.support.kill_fleet import Fleet
 from tests.support.kill_scene import OPTIONS, service
+
+pytestmark = pytest.mark.slow
 
 
 def test_three_runs_killed_and_started_again_keep_one_window(tmp_path: Path) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.support.kill_harness import campaign
 from tests.support.kill_scene import service
+
+pytestmark = pytest.mark.slow
 
 
 def test_nothing_is_lost_or_fetched_twice_whenever_a_run_is_killed(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from tests.support.kill_zygote import Zygote
 
 from bulkfetch.pipeline.deliveries import HELD_BYTES
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Bench:

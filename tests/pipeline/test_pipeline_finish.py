@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from tests.support.flow_clock import run_flow
 from tests.support.flows import Seen, holding, ids, small, watch
 from tests.support.journals import drain, opened
@@ -244,6 +245,7 @@ def test_one_refused_among_small_ones(tmp_path: Path) -> None:
     assert [outcome.job_id for outcome in seen.outcomes if outcome.status == "failed"] == [bad]
 
 
+@pytest.mark.slow
 def test_small_zips_of_large_files(tmp_path: Path) -> None:
     """After so many bytes unpacked the rest of a batch waits for another hop; all are done."""
     with patch.object(finish, "UNPACK_BYTES", 1):

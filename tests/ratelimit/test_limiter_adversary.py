@@ -17,6 +17,8 @@ from tests.support.virtual_clock import run_virtual
 
 from bulkfetch.ratelimit import MachineLimiter, Permit, ProcessLimiter, RateLimit, SlotLimiter
 
+pytestmark = pytest.mark.slow
+
 TEN = RateLimit()
 QUIET = settings(
     derandomize=True,

@@ -284,6 +284,7 @@ def test_a_file_is_not_set_aside_again_and_again(tmp_path: Path) -> None:
     assert "this process keeps the limit for itself" in events[1].message
 
 
+@pytest.mark.slow
 def test_processes_that_find_it_damaged_at_once_set_it_aside_once(tmp_path: Path) -> None:
     """Real ones, one killed meanwhile: one new file, nobody fails, ten in any period."""
     (tmp_path / "state").mkdir()
@@ -305,6 +306,7 @@ def test_processes_that_find_it_damaged_at_once_set_it_aside_once(tmp_path: Path
     assert names <= {FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", ASIDE_NAME, LOCK_NAME}
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_make_one_file(tmp_path: Path) -> None:
     """Nobody finds a file half-made, which would cost a period."""
 

@@ -9,7 +9,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from tests.support.window_process import SCALED
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 

@@ -264,6 +264,7 @@ def in_thread(main: Coroutine[Any, Any, None]) -> threading.Thread:
     return thread
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["nowhere", "mixed"])
 def test_loops_in_several_threads_share_one_window(tmp_path: Path, where: str) -> None:
     """Each thread has a loop and a client of its own; the server counts ten at most."""
@@ -277,6 +278,7 @@ def test_loops_in_several_threads_share_one_window(tmp_path: Path, where: str) -
     assert crowded(arrivals) == []
 
 
+@pytest.mark.slow
 def test_loops_one_after_the_other_share_one_window(tmp_path: Path) -> None:
     """A loop that has ended leaves behind what its client had used."""
     arrivals: list[float] = []
@@ -285,6 +287,7 @@ def test_loops_one_after_the_other_share_one_window(tmp_path: Path) -> None:
     assert crowded(arrivals) == []
 
 
+@pytest.mark.slow
 def test_a_loop_that_ended_without_closing_gives_its_slots_back_in_time(tmp_path: Path) -> None:
     """Permits that nobody settles any more end with their lease."""
     key = f"abandoned {tmp_path}"

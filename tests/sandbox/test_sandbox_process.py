@@ -13,7 +13,7 @@ from tests.support.sandbox_http import RESULT, ask, ended
 
 from bulkfetch.sandbox import Sandbox, SandboxOptions, read_log, serve, worst_in
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 COMMAND = [sys.executable, "-m", "bulkfetch.sandbox", "--options-json"]
 

@@ -11,6 +11,8 @@ import pytest
 
 from bulkfetch.sandbox import SandboxOptions, SandboxThread
 
+pytestmark = pytest.mark.slow
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken

@@ -24,6 +24,8 @@ from bulkfetch.config.proxies import explicit
 from bulkfetch.pipeline.lane import Lane
 from bulkfetch.secret import Secret
 
+pytestmark = pytest.mark.slow
+
 CLIENT_ID = "1000.CLIENTclient77777777777777"
 CLIENT_SECRET = "c11e47c11e47c11e47secretSECRETsecret"
 REFRESH_TOKEN = "1000.refresh0refresh1refresh2.REFRESH3REFRESH4"

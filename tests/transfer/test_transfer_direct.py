@@ -332,6 +332,7 @@ def test_other_bodies_stay_with_the_parser(rest: int | None, more: str) -> None:
     asyncio.run(asyncio.wait_for(main(), 60))
 
 
+@pytest.mark.slow
 def test_a_body_that_is_over_holds_no_memory(tmp_path: Path) -> None:
     """The blocks are gone with the body's end, though connection and protocol hold each other."""
 

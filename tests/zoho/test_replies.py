@@ -261,6 +261,7 @@ def test_an_error_body_may_hold_anything(body: bytes) -> None:
     refusal(Head(200), body)
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(),

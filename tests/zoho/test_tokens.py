@@ -347,6 +347,7 @@ async def test_another_api_domain_is_told_and_never_used() -> None:
 # --- sharing among processes ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_processes_refresh_once_among_them(tmp_path: Path) -> None:
     """Six processes that begin together need one refresh, and all get its token."""
@@ -623,6 +624,7 @@ async def test_a_command_that_is_not_there_is_told() -> None:
         await CommandToken(("/nonexistent/pass", "show")).token()
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     """After its time the whole family is killed, even a child that outlived its parent."""
