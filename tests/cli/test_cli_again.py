@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 
 import pytest
+from tests.support.journals import drain, failed, opened
 from tests.support.programs import IDS, Ended, Program
+
+from bulkfetch import Job, Outcome
+from bulkfetch.models import Failure
 
 Call = Callable[..., Ended]
 
@@ -88,6 +93,87 @@ def test_a_missing_file_is_told_and_fetched_again_on_request(program: Program, c
     assert (ended.status, set(_jobs(ended)), ended.records[-1]["done"]) == (0, {IDS[1]}, 1)
     assert lost.read_bytes() == content
     assert call("verify", "exports").status == 0
+
+
+@pytest.mark.parametrize(
+    "option", [("--again", "missing"), ("--failed",), ("--again", "missing", "--failed")]
+)
+@pytest.mark.parametrize("whole", [False, True], ids=["pending", "its ZIP here"])
+def test_the_same_command_goes_on_after_a_kill(
+    program: Program, call: Call, option: tuple[str, ...], whole: bool
+) -> None:
+    """A run that was killed on its way leaves nothing that the same command does not take up."""
+    name = program.settings()
+    out = program.folder / "exports"
+    call("run", name, *IDS[:3])
+    (out / f"{IDS[0]}.csv").unlink()
+
+    async def as_killed() -> None:
+        async with opened(out) as journal:
+            await journal.admit([Job(IDS[1], again=True)])
+            (entry,) = await drain(journal)
+            await journal.failed(entry, failed(entry, out))
+        async with opened(out) as journal:
+            await journal.admit([Job(job_id, again=True) for job_id in IDS[:2]])
+            entries = await drain(journal)
+            if whole:
+                for entry in entries:
+                    await journal.downloaded(entry, zip_bytes=9, attempts=2)
+
+    asyncio.run(as_killed())
+    planned = call("plan", name, *IDS[:3], "--json").records[-1]
+    assert (planned["to_fetch"], planned["downloaded"]) == ((0, 2) if whole else (2, 0))
+    ended = call("run", name, *option, "--json")
+    assert ended.status == 0
+    expected = ({IDS[0]} if "missing" in option else set()) | (
+        {IDS[1]} if "--failed" in option else set()
+    )
+    assert set(_jobs(ended)) == expected
+    assert all(job["status"] == "done" for job in _jobs(ended).values())
+
+
+def test_missing_takes_what_failed_on_its_way_back(program: Program, call: Call) -> None:
+    """A lost file whose job failed for a passing cause is still lost; one that expired is told."""
+    name = program.settings()
+    out = program.folder / "exports"
+    call("run", name, *IDS[:2])
+    for job_id in IDS[:2]:
+        (out / f"{job_id}.csv").unlink()
+
+    async def as_failed() -> None:
+        async with opened(out) as journal:
+            await journal.admit([Job(job_id, again=True) for job_id in IDS[:2]])
+            passing, lasting = await drain(journal)
+            await journal.failed(passing, failed(passing, out))
+            gone = Failure("RESOURCE_NOT_FOUND", "gone", "", 404)
+            await journal.failed(lasting, Outcome(IDS[1], "default", "failed", error=gone))
+
+    asyncio.run(as_failed())
+    ended = call("run", name, "--again", "missing", "--json")
+    assert set(_jobs(ended)) == {IDS[0]}
+    assert (out / f"{IDS[0]}.csv").exists()
+
+
+def test_failed_of_an_account_that_is_put_back(program: Program, call: Call) -> None:
+    """--failed without an account's table says so, and asks for its jobs once it is there again."""
+    tables = '[accounts.{}]\ndata_center = "sandbox"\n[accounts.{}.window]\nrequests = 1000\n'
+    both = "".join(tables.format(name, name) for name in ("default", "b"))
+    (program.folder / "both.toml").write_text(f'out = "exports"\n{both}')
+    (program.folder / "one.toml").write_text(f'out = "exports"\n{tables.format("c", "c")}')
+    out = program.folder / "exports"
+
+    async def as_failed() -> None:
+        async with opened(out) as journal:
+            await journal.admit([Job(IDS[0], "b")])
+            (entry,) = await drain(journal, "b")
+            await journal.failed(entry, failed(entry, out))
+
+    asyncio.run(as_failed())
+    ended = call("run", "one.toml", "--failed", "--json")
+    assert _jobs(ended)[IDS[0]]["error"]["code"] == "UNKNOWN_ACCOUNT"  # type: ignore[index]
+    assert call("run", "one.toml", "--failed", "--json").status == 0
+    ended = call("run", "both.toml", "--failed", "--json")
+    assert (ended.status, _jobs(ended)[IDS[0]]["status"]) == (0, "done")
 
 
 def test_again_keeps_the_name(program: Program, call: Call) -> None:

@@ -177,7 +177,11 @@ def _states(settings: Settings, wanted: Mapping[str, Collection[str]]) -> States
                     states[outcome.account, outcome.job_id] = "done"
                 elif outcome.status == "pending" and outcome.zip_bytes is not None:
                     states[outcome.account, outcome.job_id] = "downloaded"
-                elif outcome.error is not None and is_permanent(outcome.error.code):
+                elif (
+                    outcome.status == "failed"
+                    and outcome.error
+                    and is_permanent(outcome.error.code)
+                ):
                     states[outcome.account, outcome.job_id] = "failed"
                 elif outcome.error is not None:
                     states[outcome.account, outcome.job_id] = "again"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bulkfetch.errors import ConfigError
+from bulkfetch.errors import ConfigError, UnknownAccount, is_permanent
 from bulkfetch.models import Job, is_job_id
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # The word for all done jobs whose file is gone or has another size.
 MISSING = "missing"
 # No request was ever possible: only their list can be put right.
-_NEVER_ASKED = frozenset({"INVALID_JOB_ID", "INVALID_NAME", "UNKNOWN_ACCOUNT"})
+_NEVER_ASKED = frozenset({"INVALID_JOB_ID", "INVALID_NAME"})
 
 
 @contextmanager
@@ -59,8 +59,13 @@ def _recalled(asked: Asked, settings: Settings, reader: JournalReader) -> Iterat
     if not asked.failed and MISSING not in asked.again:
         return
     places = Places(settings.out.absolute(), str(settings.out))
+    accounts = frozenset(account.name for account in settings.accounts)
     for known in reader.known():
-        if _is_wanted(asked, known) and _is_due(asked, known, places):
+        if not _is_wanted(asked, known):
+            continue
+        if (asked.failed and _has_failed(known, accounts)) or (
+            MISSING in asked.again and _is_missing(known, places)
+        ):
             yield replace(known.job, again=True)
 
 
@@ -68,10 +73,27 @@ def _is_wanted(asked: Asked, known: Known) -> bool:
     return asked.account is None or known.job.account == asked.account
 
 
-def _is_due(asked: Asked, known: Known, places: Places) -> bool:
-    from bulkfetch.pipeline.skipped import is_missing
+def _has_failed(known: Known, accounts: Container[str]) -> bool:
+    """Return whether a job's last end is a failure that asking may mend.
 
-    outcome = known.outcome
-    if outcome.status == "failed":
-        return asked.failed and (outcome.error is None or outcome.error.code not in _NEVER_ASKED)
-    return outcome.status == "done" and MISSING in asked.again and is_missing(outcome, places)
+    Also where it is to be tried once more and a run ended before that.
+    """
+    error = known.outcome.error
+    if known.outcome.status == "done" or error is None:
+        return known.outcome.status == "failed"
+    if error.code == UnknownAccount.code:  # somebody may have added it to the settings
+        return known.job.account in accounts
+    return error.code not in _NEVER_ASKED
+
+
+def _is_missing(known: Known, places: Places) -> bool:
+    """Return whether the file of a job is gone that was done, and did not fail for good since.
+
+    Also where it is to be fetched once more and a run ended before that, or it failed.
+    """
+    from bulkfetch.pipeline.skipped import are_missing
+
+    error = known.outcome.error
+    if known.outcome.status == "failed" and error is not None and is_permanent(error.code):
+        return False
+    return are_missing(known.files, places)

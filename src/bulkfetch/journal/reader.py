@@ -32,7 +32,7 @@ from bulkfetch.journal.schema import (
     open_copy_to_read,
     open_to_read,
 )
-from bulkfetch.models import Job, Outcome
+from bulkfetch.models import Job, Outcome, PublishedFile
 
 # Rows a page: a few hundred KiB of memory, some milliseconds of a read lock.
 _PAGE = 500
@@ -84,10 +84,15 @@ class AccountCounts(NamedTuple):
 
 
 class Known(NamedTuple):
-    """A job as a list would name it, and what it has come to."""
+    """A job as a list would name it, and what it has come to.
+
+    `files` are what it has published, also where it has failed since or is to be fetched once more;
+    none where it was superseded.
+    """
 
     job: Job
     outcome: Outcome
+    files: tuple[PublishedFile, ...]
 
 
 class JournalReader:
@@ -161,7 +166,8 @@ class JournalReader:
     def _known(self, row: Any) -> Known:
         *columns, name, _ = row
         outcome = self._outcomes.read(tuple(columns))
-        return Known(Job(outcome.job_id, outcome.account, name), outcome)
+        files = self._outcomes.published(tuple(columns))
+        return Known(Job(outcome.job_id, outcome.account, name), outcome, files)
 
     def close(self) -> None:
         """Close the file; more calls do no harm."""

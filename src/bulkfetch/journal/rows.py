@@ -66,14 +66,13 @@ class Outcomes:
 
         A job that is fetched again, or was superseded, has no file to tell of.
         """
-        job_id, account, state, files, zip_bytes, records, attempts, quarantine, error, newer = row
+        job_id, account, state, _, zip_bytes, records, attempts, quarantine, error, newer = row
         status = STATUS[state]
-        shown = json.loads(files) if files and status == "done" and newer is None else ()
         return Outcome(
             job_id=job_id,
             account=account,
             status=status,
-            files=tuple(self._file(**file) for file in shown),
+            files=self.published(row) if status == "done" else (),
             zip_bytes=zip_bytes,
             records=records,
             attempts=attempts,
@@ -82,6 +81,13 @@ class Outcomes:
             error=Failure(**json.loads(error)) if error else None,
             superseded_by=newer,
         )
+
+    def published(self, row: OutcomeRow) -> tuple[PublishedFile, ...]:
+        """Return the files of a row of COLUMNS, done or not; none where it was superseded."""
+        files, newer = row[3], row[9]
+        if not files or newer is not None:
+            return ()
+        return tuple(self._file(**file) for file in json.loads(files))
 
     def _file(self, path: str, bytes: int, sha256: str | None) -> PublishedFile:
         return PublishedFile(path=self._outside(path), bytes=bytes, sha256=sha256)

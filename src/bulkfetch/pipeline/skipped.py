@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable
 from dataclasses import replace
 
-from bulkfetch.models import Outcome
+from bulkfetch.models import Outcome, PublishedFile
 from bulkfetch.pipeline.places import Places
 
 
@@ -17,14 +17,14 @@ def looked_at(outcomes: Iterable[Outcome], places: Places) -> list[Outcome]:
     Blocking: one stat for each file.
     """
     return [
-        replace(outcome, missing=True) if is_missing(outcome, places) else outcome
+        replace(outcome, missing=True) if are_missing(outcome.files, places) else outcome
         for outcome in outcomes
     ]
 
 
-def is_missing(outcome: Outcome, places: Places) -> bool:
-    """Return whether one of the outcome's files is no longer there as it was published."""
-    return any(_size(places.absolute(file.path)) != file.bytes for file in outcome.files)
+def are_missing(files: Iterable[PublishedFile], places: Places) -> bool:
+    """Return whether one of the files is no longer there as it was published."""
+    return any(_size(places.absolute(file.path)) != file.bytes for file in files)
 
 
 def _size(path: str) -> int | None:
