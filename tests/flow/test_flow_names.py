@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from tests.support.flow_clock import run_flow
 from tests.support.flows import Seen, ids, small, staged, watch
+from tests.support.journals import drain, opened
 
 from bulkfetch import Job
-from bulkfetch.sandbox import Sandbox
+from bulkfetch.journal import Whole
+from bulkfetch.sandbox import JobSpec, Sandbox
 
 ONE, TWO, THREE = ids(3)
 
@@ -228,3 +231,63 @@ def test_a_kept_zip_does_not_replace_a_file(tmp_path: Path) -> None:
     assert _code(seen, ONE) == "PUBLISH_CONFLICT"
     assert (out / f"{ONE}.zip").read_bytes() == b"mine"
     assert sorted(path.name for path in out.iterdir()) == [".bulkfetch", f"{ONE}.zip"]
+
+
+def test_a_name_in_another_spelling_takes_over_and_back(tmp_path: Path) -> None:
+    """Three nights, one name in two spellings: no night's own file is in the way of the next."""
+    out = tmp_path / "out"
+    sizes = {job_id: JobSpec(records=10 + number) for number, job_id in enumerate(ids(3))}
+
+    async def nights() -> list[Seen]:
+        async with Sandbox(small(jobs=sizes)) as sandbox:
+            names = ((ONE, "Leads"), (TWO, "LEADS"), (THREE, "Leads"))
+            others = {"Leads.csv", "LEADS.csv"}
+            return [
+                await watch(
+                    sandbox, [Job(job_id, name=name)], out, foreign=others - {f"{name}.csv"}
+                )
+                for job_id, name in names
+            ]
+
+    assert [seen.report.done for seen in run_flow(nights())] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("keep", ["held", "file"])
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        ([Job(ONE, name="a/b")], "INVALID_NAME"),
+        ([Job(TWO, name="Leads"), Job(ONE, name="Leads")], "PUBLISH_CONFLICT"),
+        ([Job(TWO, name=ONE), Job(ONE)], "PUBLISH_CONFLICT"),
+    ],
+    ids=["bad name", "same name", "name of a newer one"],
+)
+def test_a_list_that_is_wrong_loses_no_zip(
+    tmp_path: Path, keep: str, bad: list[Job], code: str
+) -> None:
+    """What was complete before a slip in the list is unpacked without a request after it."""
+    out = tmp_path / "out"
+    body = Sandbox(small()).zip_of(ONE)
+    archive = body.read(0, body.length)
+
+    async def downloaded() -> None:
+        async with opened(out) as journal:
+            await journal.admit([Job(ONE)])
+            (entry,) = await drain(journal)
+            held = archive if keep == "held" else None
+            await journal.all_downloaded([Whole(entry, len(archive), 1, held)])
+        (out / ".bulkfetch" / "staging").mkdir()
+        if keep == "file":
+            (out / ".bulkfetch" / "staging" / f"default.{ONE}.zip").write_bytes(archive)
+
+    asyncio.run(downloaded())
+
+    async def runs() -> tuple[Seen, Seen]:
+        async with Sandbox(small()) as sandbox:
+            slip = await watch(sandbox, bad, out)
+            others = {path.name for path in out.glob("*.csv")}
+            return slip, await watch(sandbox, [Job(ONE, name="Right")], out, foreign=others)
+
+    slip, right = run_flow(runs())
+    assert _code(slip, ONE) == code
+    assert (right.report.done, right.arrivals) == (1, [])

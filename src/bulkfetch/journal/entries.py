@@ -39,12 +39,15 @@ class Whole(NamedTuple):
     """A job whose ZIP is complete: its size in bytes, and the requests that it took.
 
     `zip` is all of it where the journal is to hold it, None where it is a file in staging.
+    `path` and `bytes` are those of the file that it will be published as, None where nobody knows.
     """
 
     entry: Entry
     zip_bytes: int
     attempts: int
     zip: bytes | None = None
+    path: str | None = None
+    bytes: int | None = None
 
 
 class Ended(NamedTuple):

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bulkfetch.disk import disk_errors, fsync_dir
-from bulkfetch.filenames import same_file
-from bulkfetch.journal import traces
+from bulkfetch.journal import ownership, traces
 from bulkfetch.journal.admission import (
     Admission,
     ClaimedNames,
@@ -77,12 +76,8 @@ _END = f"""
         quarantine = ?, error = ?
     WHERE key = ? AND state <= {DOWNLOADED}
 """
-_SUPERSEDE = """
-    UPDATE job SET superseded = nullif(?, key)
-    WHERE key IN (?, (SELECT job FROM published WHERE folded = ?))
-"""
-_PUBLISHED = "INSERT OR REPLACE INTO published (folded, job, bytes) VALUES (?, ?, ?)"
-_OWNER = "SELECT job, bytes FROM published WHERE folded = ?"
+# A job that a list makes fail keeps these (`schema`), one that has ended does not.
+_LET_GO = ("DELETE FROM held WHERE job = ?", "DELETE FROM standing WHERE job = ?")
 _ATTEMPTED = "UPDATE job SET attempts = ? WHERE key = ?"
 
 
@@ -245,13 +240,22 @@ class Journal:
     async def all_downloaded(self, wholes: Sequence[Whole]) -> None:
         """Record as `downloaded`, in one transaction, and hold those ZIPs that are nowhere else.
 
+        What each will be published as is known to `sizes` from then on.
         If cancelled: all recorded, or none.
         """
+
+        def announce(connection: sqlite3.Connection) -> None:
+            for each in wholes:
+                if each.path is not None and each.bytes is not None:
+                    path = self._outcomes.inside(each.path)
+                    ownership.announce(connection, each.entry.key, path, each.bytes)
+
         held = [(whole.entry.key, whole.zip) for whole in wholes if whole.zip is not None]
         await self._update(
             _DOWNLOADED,
             [(each.entry, (each.zip_bytes, each.attempts, each.entry.key)) for each in wholes],
             held=held,
+            along=announce,
         )
 
     async def held(self, entry: Entry) -> bytes | None:
@@ -279,13 +283,19 @@ class Journal:
         If cancelled: nothing happens.
         """
 
-        def work(connection: sqlite3.Connection) -> dict[str, Owner]:
-            found = {}
-            for path in paths:
-                row = connection.execute(_OWNER, (self._folded(path),)).fetchone()
-                if row is not None:
-                    found[path] = Owner(*row)
-            return found
+        inside = [self._outcomes.inside(path) for path in paths]
+        found = await self._writer.read(lambda connection: ownership.owners(connection, inside))
+        return {path: owner for path, owner in zip(paths, found, strict=True) if owner is not None}
+
+    async def sizes(self, paths: Sequence[str]) -> dict[str, frozenset[int]]:
+        """Return the sizes that files may have which bulkfetch put at these paths, in any run.
+
+        If cancelled: nothing happens.
+        """
+
+        def work(connection: sqlite3.Connection) -> dict[str, frozenset[int]]:
+            inside = self._outcomes.inside
+            return {path: ownership.sizes(connection, inside(path)) for path in paths}
 
         return await self._writer.read(work)
 
@@ -309,12 +319,12 @@ class Journal:
         def publish(connection: sqlite3.Connection) -> None:
             for entry, outcome, kept in ended:
                 for file in outcome.files:
-                    path = self._folded(file.path)
-                    connection.execute(_SUPERSEDE, (entry.key, entry.key, path))
-                    connection.execute(_PUBLISHED, (path, entry.key, file.bytes))
+                    path = self._outcomes.inside(file.path)
+                    ownership.supersede(connection, entry.key, path)
+                    ownership.publish(connection, entry.key, path, file.bytes)
                 if kept is not None:
-                    row = (self._folded(kept.path), entry.key, kept.bytes)
-                    connection.execute(_PUBLISHED, row)
+                    path = self._outcomes.inside(kept.path)
+                    ownership.publish(connection, entry.key, path, kept.bytes)
 
         write = self._outcomes.write
         rows = [(entry, (DONE, *write(outcome), entry.key)) for entry, outcome, _ in ended]
@@ -330,8 +340,13 @@ class Journal:
             self._tally.pending -= 1
             self._tally.failed += 1
 
+        def let_go(connection: sqlite3.Connection) -> None:
+            for statement in _LET_GO:
+                connection.execute(statement, (entry.key,))
+
         columns = self._outcomes.write(outcome)
-        await self._update(_END, [(entry, (FAILED, *columns, entry.key))], after)
+        rows = [(entry, (FAILED, *columns, entry.key))]
+        await self._update(_END, rows, after, along=let_go)
 
     async def attempted(self, entry: Entry, attempts: int) -> None:
         """Note how many requests the job has cost so far; written along with the next write.
@@ -374,9 +389,6 @@ class Journal:
 
         self._write_attempts()
         await self._writer.write(work, after)
-
-    def _folded(self, path: str) -> str:
-        return same_file(self._outcomes.inside(path))
 
     def _write_attempts(self) -> None:
         if self._attempts:

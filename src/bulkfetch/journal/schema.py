@@ -7,12 +7,13 @@ rows that a question asks for: what is to do, what failed, what was done before 
 Each costs nothing for the rows outside it, which keeps a pending job within some 80 bytes.
 
 **Names** are compared folded (`filenames.same_file`). `claim` has the job that may publish under a
-name, `published` the one whose file stands there and how many bytes it has, `job.superseded` the
-newer job that was published over this one.
+name, `published` the one whose file stands there and how many bytes it has, `standing` what else
+may stand there (`ownership`), `job.superseded` the newer job that was published over this one.
 
 **Small ZIPs are kept here** between "downloaded" and the job's end (`held`): recorded and durable
 in one step, where a file of its own would be made, synced, renamed and removed for each. A trigger
-lets them go, so that none outlives its state. **secure_delete** overwrites what is let go: exports
+lets them go, so that none outlives its state; a job that a later list makes fail (a bad name) keeps
+its ZIP, for when the list is put right. **secure_delete** overwrites what is let go: exports
 that were removed must not live on in the journal's free pages.
 
 **Modes.** While a run works the file is in WAL mode: readers never wait for the writer, nor it for
@@ -103,18 +104,36 @@ STEPS: tuple[str, ...] = (
         folded TEXT PRIMARY KEY, job INTEGER NOT NULL REFERENCES job, bytes INTEGER NOT NULL
     ) WITHOUT ROWID;
     INSERT OR REPLACE INTO published
-        SELECT published_path(json_extract(file.value, '$.path')), job.key,
+        SELECT same_file(plain_path(json_extract(file.value, '$.path'))), job.key,
             json_extract(file.value, '$.bytes')
         FROM job, json_each(job.files) AS file WHERE job.files IS NOT NULL ORDER BY job.key;
     UPDATE job SET superseded = (
         SELECT published.job FROM json_each(job.files) AS file
-        JOIN published ON published.folded = published_path(json_extract(file.value, '$.path'))
+        JOIN published
+        ON published.folded = same_file(plain_path(json_extract(file.value, '$.path')))
         WHERE published.job <> job.key
     ) WHERE files IS NOT NULL;
     DROP INDEX job_failed;
     DROP INDEX job_kept;
     CREATE INDEX job_failed ON job (position) WHERE state IN ({FAILED}, {FAILED_BEFORE});
     CREATE INDEX job_kept ON job (position, account) WHERE state >= {KEPT};
+    """,
+    # What is to be fetched has no ZIP yet, whatever an earlier try left there.
+    f"""
+    ALTER TABLE published ADD COLUMN path TEXT;
+    CREATE TABLE standing (
+        folded TEXT NOT NULL, bytes INTEGER NOT NULL, job INTEGER NOT NULL,
+        PRIMARY KEY (folded, bytes, job)
+    ) WITHOUT ROWID;
+    CREATE INDEX standing_job ON standing (job);
+    UPDATE job SET zip_bytes = NULL WHERE state = {PENDING} AND zip_bytes IS NOT NULL;
+    DROP TRIGGER let_go;
+    CREATE TRIGGER let_go AFTER UPDATE OF state ON job
+    WHEN old.state IN ({DOWNLOADED}, {FAILED}) AND new.state NOT IN ({DOWNLOADED}, {FAILED})
+    BEGIN
+        DELETE FROM held WHERE job = old.key;
+        DELETE FROM standing WHERE job = old.key;
+    END;
     """,
 )
 
@@ -269,7 +288,8 @@ def rest(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str]) -> None:
-    connection.create_function("published_path", 1, _published_path, deterministic=True)
+    connection.create_function("same_file", 1, same_file, deterministic=True)
+    connection.create_function("plain_path", 1, _plain_path, deterministic=True)
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = check_version(connection, path, len(steps))
@@ -286,9 +306,9 @@ def _migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str]) -
         raise
 
 
-def _published_path(path: str) -> str:
+def _plain_path(path: str) -> str:
     # Earlier versions wrote "./" before it where OUT was the working directory.
-    return same_file(path.removeprefix("./"))
+    return path.removeprefix("./")
 
 
 def _statements(script: str) -> Iterator[str]:

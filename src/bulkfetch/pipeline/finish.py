@@ -71,6 +71,14 @@ class Published(NamedTuple):
     zip: PublishedFile | None = None
 
 
+class Standing(NamedTuple):
+    """What the journal knows of files that stand in the way, by path: whose they are, and the sizes
+    of those that bulkfetch has put there or was about to when it was killed."""
+
+    jobs: dict[str, Owner]
+    sizes: dict[str, frozenset[int]]
+
+
 class Finishing(NamedTuple):
     """How to finish: guards of the archive, whether the ZIP is kept, how much of refused ones.
 
@@ -192,7 +200,14 @@ class Finisher:
                 else:
                     self._held.pop(delivery.work.entry.key, None)
                     unusable.append((delivery, staged))
-            await self._record([each.work for each, _ in whole if not each.work.recorded])
+            # What is salvaged may have another name by now than when it was recorded.
+            await self._record(
+                [
+                    (each.work, member)
+                    for each, member in whole
+                    if each.salvaged or not each.work.recorded
+                ]
+            )
             owners = await self._owners(whole)
             while whole:
                 ends = await self._in_thread(partial(self._unpack, whole, owners))
@@ -209,12 +224,22 @@ class Finisher:
         except OSError as error:
             raise disk_error(error) from error
 
-    async def _record(self, whole: list[Work]) -> None:
+    async def _record(self, whole: list[tuple[Work, Member]]) -> None:
         if whole:
             await self._journal.all_downloaded(
-                [Whole(work.entry, work.zip_bytes or 0, work.attempts, work.body) for work in whole]
+                [
+                    Whole(
+                        work.entry,
+                        work.zip_bytes or 0,
+                        work.attempts,
+                        None if work.recorded else work.body,
+                        self._places.report(self._places.published(work.job, member.suffix)),
+                        member.bytes,
+                    )
+                    for work, member in whole
+                ]
             )
-        for work in whole:
+        for work, _ in whole:
             work.recorded = True
             self._held.pop(work.entry.key, None)
 
@@ -224,13 +249,15 @@ class Finisher:
         text = "its ZIP is here already; nothing is asked"
         self._say("salvaged", work, text, zip_bytes=staged.zip_bytes)
 
-    async def _owners(self, whole: list[tuple[Delivery, Member]]) -> dict[str, Owner]:
-        """Return who published what stands in the way; most often nothing does."""
+    async def _owners(self, whole: list[tuple[Delivery, Member]]) -> Standing:
+        """Return what is known of what stands in the way; most often nothing does."""
         paths = [self._places.published(each.work.job, member.suffix) for each, member in whole]
         if self._finishing.keep_zip:
             paths += [self._places.kept_zip(each.work.job) for each, _ in whole]
         standing = [self._places.report(path) for path in paths if os.path.lexists(path)]
-        return await self._journal.owners(standing) if standing else {}
+        if not standing:
+            return Standing({}, {})
+        return Standing(await self._journal.owners(standing), await self._journal.sizes(standing))
 
     def _ended(self, work: Work, published: Published) -> Ended:
         outcome = Outcome(
@@ -373,7 +400,7 @@ class Finisher:
                 fsync_dir(self._places.staging)
 
     def _unpack(
-        self, whole: list[tuple[Delivery, Member]], owners: dict[str, Owner]
+        self, whole: list[tuple[Delivery, Member]], owners: Standing
     ) -> list[Published | BulkfetchError | ExtractionCancelled]:
         """Publish the files of the first ones, until UNPACK_BYTES are written, one at least."""
         extracted: list[Extracted | BulkfetchError | ExtractionCancelled] = []
@@ -427,7 +454,7 @@ class Finisher:
             raise
 
     def _publish(
-        self, work: Work, member: Member, extracted: Extracted, owners: dict[str, Owner]
+        self, work: Work, member: Member, extracted: Extracted, owners: Standing
     ) -> Published | PublishConflict:
         target = self._places.unpacked(work.job)
         final = self._places.published(work.job, member.suffix)
@@ -442,18 +469,21 @@ class Finisher:
         shown = self._places.report(final)
         return Published(PublishedFile(shown, extracted.bytes, extracted.sha256), kept)
 
-    def _may_replace(self, work: Work, final: Path, owners: dict[str, Owner]) -> bool:
+    def _may_replace(self, work: Work, final: Path, owners: Standing) -> bool:
         """Return whether a file under the final name may go: this job's, or as once published.
 
         A file of an older job that has another size by now was changed by somebody, who may need
         it.
         """
-        owner = owners.get(self._places.report(final))
-        if self._finishing.overwrite or owner is None:
+        path = self._places.report(final)
+        if self._finishing.overwrite or path not in owners.sizes:
             return self._finishing.overwrite
-        return owner.key == work.entry.key or final.lstat().st_size == owner.bytes
+        owner = owners.jobs.get(path)
+        if owner is not None and owner.key == work.entry.key:
+            return True
+        return final.lstat().st_size in owners.sizes[path]
 
-    def _keep_zip(self, work: Work, owners: dict[str, Owner]) -> PublishedFile:
+    def _keep_zip(self, work: Work, owners: Standing) -> PublishedFile:
         """Publish a second name of a staged ZIP, or a copy where links are not to be had."""
         staged = self._places.zip(work.job)
         copy = staged.with_suffix(".keep")
