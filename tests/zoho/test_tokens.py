@@ -39,7 +39,7 @@ from bulkfetch.zoho.token_cache import (
     NoCache,
     cache_key,
 )
-from bulkfetch.zoho.token_reply import Grant
+from bulkfetch.zoho.token_response import Grant
 from bulkfetch.zoho.tokens import (
     REFRESH_TRIES,
     CommandToken,

@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from bulkfetch.errors import BulkfetchError, ConnectionLost, TooLarge, Truncated
 from bulkfetch.transfer.watchdog import Watchdog
-from bulkfetch.zoho.replies import printable
+from bulkfetch.zoho.responses import printable
 
 # aiohttp pauses the socket when twice this many bytes wait to be read. The event loop reads 256 KiB
 # at a time: less pauses too often, more only costs memory and page faults.

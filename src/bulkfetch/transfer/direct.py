@@ -32,7 +32,7 @@ from bulkfetch.transfer.early_sync import EarlySync
 from bulkfetch.transfer.tls import BareTls
 from bulkfetch.transfer.turn import BLOCK_BYTES, TURN_BYTES, Bench, Turn
 from bulkfetch.transfer.watchdog import Watchdog
-from bulkfetch.zoho.replies import printable
+from bulkfetch.zoho.responses import printable
 
 # What is shorter is not worth its connection, which cannot be used for another request after this.
 WORTH_BYTES = 4 << 20

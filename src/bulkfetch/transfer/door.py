@@ -29,14 +29,14 @@ from bulkfetch.transfer.gate import gate
 from bulkfetch.transfer.turn import Turn
 from bulkfetch.transfer.watchdog import Watchdog
 from bulkfetch.zoho.redact import redacted
-from bulkfetch.zoho.replies import (
+from bulkfetch.zoho.responses import (
     ERROR_BODY_BYTES,
     ZIP_MAGIC,
     Head,
     printable,
-    range_refusal,
+    range_response_error,
     read_head,
-    refusal,
+    response_error,
 )
 from bulkfetch.zoho.urls import result_url
 
@@ -185,12 +185,12 @@ class Door:
         refused: BulkfetchError | None
         first, refused, resumes = b"", None, head.status == 206 and partial is not None
         if partial is not None and resumes:
-            refused = range_refusal(head, partial.bytes, partial.total)
+            refused = range_response_error(head, partial.bytes, partial.total)
             if refused is None and head.validator not in (None, partial.validator):
                 refused = BadResponse("the rest of another file", http=head.status)
         if not resumes or refused is not None:
             first = await _beginning(response.content, watchdog, head)
-            judged = refusal(head, first)
+            judged = response_error(head, first)
             if refused is None or isinstance(judged, TooManyRequests):
                 refused = judged
         _settle(attempt, head, refused)

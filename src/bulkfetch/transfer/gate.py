@@ -27,8 +27,8 @@ from bulkfetch.errors import (
     Stalled,
 )
 from bulkfetch.transfer.attempt import Answer, Attempt
-from bulkfetch.zoho.reach import unconnected
-from bulkfetch.zoho.replies import printable, read_head
+from bulkfetch.zoho.connect_errors import connect_error
+from bulkfetch.zoho.responses import printable, read_head
 
 if TYPE_CHECKING:
     from bulkfetch.ratelimit import Permit, RateLimiter
@@ -120,7 +120,7 @@ def _answered(permit: Permit, response: aiohttp.ClientResponse, attempt: Attempt
 
 def _own(foreign: Exception, headers_s: float, scheme: str) -> tuple[BulkfetchError, bool]:
     """Turn a foreign error into ours, and say whether the request may have been sent."""
-    failed = unconnected(foreign)
+    failed = connect_error(foreign)
     if failed is not None:
         return failed, False
     match foreign:

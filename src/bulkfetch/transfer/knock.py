@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from bulkfetch.errors import BulkfetchError, ConnectFailed, TlsFailed
 from bulkfetch.transfer.resolver import Resolver
 from bulkfetch.transfer.tls import shared_context
-from bulkfetch.zoho.replies import printable
+from bulkfetch.zoho.responses import printable
 
 _PORTS = {"http": 80, "https": 443}
 _HEAD_BYTES = 64 * 1024

@@ -26,7 +26,7 @@ import anyio.to_thread
 from bulkfetch.config.hosts import server_key
 from bulkfetch.errors import ConfigError
 from bulkfetch.secret import Secret, is_sendable
-from bulkfetch.zoho.token_reply import MAX_LIFETIME_S
+from bulkfetch.zoho.token_response import MAX_LIFETIME_S
 
 # Who waits longer for another process's refresh than such a refresh can take asks for itself.
 LOCK_WAIT_S = 120.0

@@ -27,7 +27,7 @@ from bulkfetch.errors import (
     TokenUnavailable,
 )
 from bulkfetch.secret import Secret
-from bulkfetch.zoho.reach import unconnected
+from bulkfetch.zoho.connect_errors import connect_error
 from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.token_cache import (
     AskedAnew,
@@ -40,7 +40,7 @@ from bulkfetch.zoho.token_cache import (
 )
 from bulkfetch.zoho.token_choice import accounts_server, token_way
 from bulkfetch.zoho.token_command import TIMEOUT_S, run_token_command
-from bulkfetch.zoho.token_reply import Grant, read_token_reply
+from bulkfetch.zoho.token_response import Grant, read_token_response
 
 # Renewed so long before its end (or at nine tenths of a short life), so that no request carries a
 # token that dies on the way.
@@ -343,9 +343,9 @@ class Refresh:
                     chunk := await response.content.read(_MAX_BODY_BYTES)
                 ):
                     body += chunk
-                return read_token_reply(response.status, body, parts.values())
+                return read_token_response(response.status, body, parts.values())
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            if isinstance(failed := unconnected(error), CertificateRefused):
+            if isinstance(failed := connect_error(error), CertificateRefused):
                 return failed
             # Else only the kind: foreign messages may hold what was sent, or a proxy's password.
             why = type(error).__name__ if failed is None else failed.message

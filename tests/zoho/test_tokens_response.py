@@ -14,7 +14,7 @@ from bulkfetch.config.regions import REGIONS, Servers
 from bulkfetch.errors import AccountError, ConfigError, TokenRefused
 from bulkfetch.secret import Secret
 from bulkfetch.zoho.regions import servers
-from bulkfetch.zoho.token_reply import Grant, read_token_reply
+from bulkfetch.zoho.token_response import Grant, read_token_response
 
 
 def reply(**fields: object) -> bytes:
@@ -39,7 +39,7 @@ def test_lifetimes_are_seconds_whatever_the_reply_s_age(
     fields: dict[str, object], lifetime_s: float
 ) -> None:
     """Old replies tell milliseconds, broken ones nothing: the answer is a sane time in seconds."""
-    grant = read_token_reply(200, reply(**fields))
+    grant = read_token_response(200, reply(**fields))
     assert isinstance(grant, Grant)
     assert grant.lifetime_s == lifetime_s
 
@@ -57,7 +57,7 @@ def test_lifetimes_are_seconds_whatever_the_reply_s_age(
 )
 def test_an_api_domain_is_taken_only_if_it_could_be_one(named: object, domain: str | None) -> None:
     """Plain http elsewhere and addresses with more than a server are as good as none."""
-    grant = read_token_reply(200, reply(api_domain=named))
+    grant = read_token_response(200, reply(api_domain=named))
     assert isinstance(grant, Grant)
     assert grant.api_domain == domain
 
@@ -65,7 +65,7 @@ def test_an_api_domain_is_taken_only_if_it_could_be_one(named: object, domain: s
 def test_an_error_that_repeats_what_was_sent_is_struck_out() -> None:
     """A secret in the server's words does not get into the message."""
     body = json.dumps({"error": "bad", "error_description": "no such: s3cret\x1b[2J"}).encode()
-    error = read_token_reply(200, body, [Secret("s3cret"), None])
+    error = read_token_response(200, body, [Secret("s3cret"), None])
     assert isinstance(error, TokenRefused)
     assert "s3cret" not in error.message
     assert error.message.isprintable()
@@ -74,7 +74,7 @@ def test_an_error_that_repeats_what_was_sent_is_struck_out() -> None:
 @given(st.integers(100, 599), st.binary(max_size=200))
 def test_any_bytes_have_a_meaning(status: int, body: bytes) -> None:
     """No reply raises, and none without a token is a grant."""
-    assert isinstance(read_token_reply(status, body), AccountError)
+    assert isinstance(read_token_response(status, body), AccountError)
 
 
 NUMBERS = [0, -1, 3600, 10**400, 1.5, float("nan"), float("inf")]
@@ -94,7 +94,7 @@ JSON = st.sampled_from(VALUES)
 )
 def test_any_fields_have_a_meaning(status: int, fields: dict[str, object]) -> None:
     """Fields of wrong types are an error or a grant with a usable token and lifetime."""
-    answer = read_token_reply(status, json.dumps(fields).encode())
+    answer = read_token_response(status, json.dumps(fields).encode())
     if isinstance(answer, Grant):
         assert status == 200
         assert 0 < answer.lifetime_s <= 86_400

@@ -13,7 +13,7 @@ from bulkfetch.config.hosts import server_url
 from bulkfetch.errors import AccountError, TokenRefused, TokenThrottled, TokenUnavailable
 from bulkfetch.secret import Secret, is_sendable
 from bulkfetch.zoho.redact import strike
-from bulkfetch.zoho.replies import printable
+from bulkfetch.zoho.responses import printable
 
 DEFAULT_LIFETIME_S = 3600.0  # documented; used where the reply does not tell
 MAX_LIFETIME_S = 86_400.0  # what is more must be meant as milliseconds
@@ -30,7 +30,7 @@ class Grant(NamedTuple):
     api_domain: str | None = None
 
 
-def read_token_reply(
+def read_token_response(
     status: int, body: bytes, secrets: Iterable[Secret | None] = ()
 ) -> Grant | AccountError:
     """Give the grant, or the error (a value, not raised). Takes any bytes and never raises.

@@ -247,12 +247,12 @@ def printable(text: str, limit: int) -> str:
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
-def refusal(head: Head, body: bytes) -> BulkfetchError | None:
+def response_error(head: Head, body: bytes) -> BulkfetchError | None:
     """Say what is wrong with a reply, None when it is a ZIP's beginning.
 
     `body` is the first bytes of the body: for a ZIP at least two of them, for anything else up to
     ERROR_BODY_BYTES. The reply to a Range request is judged by
-    `range_refusal`.
+    `range_response_error`.
     """
     status = head.status
     said = error_body(body)
@@ -286,7 +286,7 @@ def refusal(head: Head, body: bytes) -> BulkfetchError | None:
     return UnexpectedStatus(_words(status, said), http=status)
 
 
-def range_refusal(head: Head, offset: int, total: int | None) -> BulkfetchError | None:
+def range_response_error(head: Head, offset: int, total: int | None) -> BulkfetchError | None:
     """Check the reply to `Range: bytes={offset}-`; None when it continues exactly there.
 
     `total` is the size that the first reply announced, None where it did not.

@@ -14,7 +14,7 @@ import ssl
 import aiohttp
 
 from bulkfetch.errors import BulkfetchError, CertificateRefused, ConnectFailed, TlsFailed
-from bulkfetch.zoho.replies import printable
+from bulkfetch.zoho.responses import printable
 
 # OpenSSL's X509_V_ERR_* (x509_vfy.h), as far as something else is to be said of them.
 _NOT_YET_VALID, _EXPIRED = 9, 10
@@ -30,7 +30,7 @@ _NO_TLS = frozenset(
 _OTHER_PORT = "Check port and scheme of the address: plain HTTP is http://, and for loopback only."
 
 
-def unconnected(foreign: Exception) -> BulkfetchError | None:
+def connect_error(foreign: Exception) -> BulkfetchError | None:
     """Give our error for a connection that failed before anything was sent; None for all else.
 
     ConnectFailed and TlsFailed may heal. CertificateRefused does not by being tried again.

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from bulkfetch import errors
-from bulkfetch.zoho.replies import (
+from bulkfetch.zoho.responses import (
     Head,
     error_body,
     printable,
-    range_refusal,
+    range_response_error,
     read_head,
-    refusal,
+    response_error,
     retry_after,
 )
 
@@ -73,7 +73,7 @@ def test_a_reply_means_what_zoho_says_it_means(
     status: int, body: bytes, expected: type[errors.BulkfetchError] | None
 ) -> None:
     """Each documented reply, and each undocumented variant, has one meaning."""
-    error = refusal(Head(status), body)
+    error = response_error(Head(status), body)
     assert type(error) is (expected or type(None))
     if error is not None:
         assert error.http == status
@@ -92,24 +92,24 @@ def test_a_body_that_begins_as_a_zip_is_taken_whatever_its_encoding_is_called(
     """Bytes decide: under every Content-Encoding PK is a ZIP; nothing is ever unpacked."""
     for spelt in (encoding, encoding.upper(), f" {encoding} "):
         head = read_head(200, {"Content-Encoding": spelt}, 0.0)
-        assert refusal(head, b"PK\x03\x04") is None
+        assert response_error(head, b"PK\x03\x04") is None
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "UTF-8", "gzip, identity"])
 def test_an_encoded_body_that_is_no_zip_is_told_as_encoded(encoding: str) -> None:
     """Under a name of an encoding other bytes are refused with that name; Zoho's words are read."""
     head = read_head(200, {"Content-Encoding": encoding}, 0.0)
-    error = refusal(head, b"\x1f\x8b\x08\x00")
+    error = response_error(head, b"\x1f\x8b\x08\x00")
     assert isinstance(error, errors.EncodedBody)
     assert encoding.partition(",")[0].lower() in error.message
-    assert isinstance(refusal(head, _body("NO_PERMISSION")), errors.NoPermission)
+    assert isinstance(response_error(head, _body("NO_PERMISSION")), errors.NoPermission)
 
 
 def test_an_encoding_changes_nothing_of_what_a_status_says() -> None:
     """A packed page under 503 or 404 is what it would be unpacked."""
     packed = b"\x1f\x8b\x08\x00"
     for status, expected in ((503, errors.ServerError), (404, errors.ResourceNotFound)):
-        assert isinstance(refusal(Head(status, encoding="gzip"), packed), expected)
+        assert isinstance(response_error(Head(status, encoding="gzip"), packed), expected)
 
 
 def test_all_headers_of_one_name_count() -> None:
@@ -142,7 +142,7 @@ LIMITS = (
 @pytest.mark.parametrize("body", LIMITS)
 def test_a_limit_is_known_by_its_words_under_any_status(status: int, body: bytes) -> None:
     """However TOO_MANY_REQUESTS is spelt and wherever it stands, it is the limit."""
-    error = refusal(Head(status), body)
+    error = response_error(Head(status), body)
     assert type(error) is errors.TooManyRequests
     assert error.http == status
 
@@ -158,15 +158,17 @@ def test_a_limit_is_known_by_its_words_under_any_status(status: int, body: bytes
 )
 def test_any_401_may_mean_an_old_token(body: bytes, code: str) -> None:
     """Whatever a 401 says it is the token's, but for the scope; its code is kept where known."""
-    error = refusal(Head(401), body)
+    error = response_error(Head(401), body)
     assert isinstance(error, errors.TokenRejected)
     assert error.code == code
-    assert not isinstance(refusal(Head(401), _body("OAUTH_SCOPE_MISMATCH")), errors.TokenRejected)
+    assert not isinstance(
+        response_error(Head(401), _body("OAUTH_SCOPE_MISMATCH")), errors.TokenRejected
+    )
 
 
 _ZONES = """
 import sys, time
-from bulkfetch.zoho.replies import retry_after
+from bulkfetch.zoho.responses import retry_after
 for line in sys.stdin:
     value, date = line.rstrip("\\n").split("|")
     print(retry_after(value, date or None, now=784111777.0))
@@ -217,7 +219,7 @@ def test_dates_of_retry_after_are_utc_wherever_this_machine_is(zone: str) -> Non
 )
 def test_a_redirect_names_its_target_host(location: str | None, named: str) -> None:
     """A redirect's message names the host that it leads to, and nothing else of it."""
-    error = refusal(Head(302, location=location), b"")
+    error = response_error(Head(302, location=location), b"")
     assert error is not None
     assert error.message == f"HTTP 302 to {named}"
 
@@ -258,7 +260,7 @@ def test_retry_after_takes_any_text(value: str, date: str | None) -> None:
 def test_an_error_body_may_hold_anything(body: bytes) -> None:
     """No bytes whatever make the search for an error code raise."""
     error_body(body)
-    refusal(Head(200), body)
+    response_error(Head(200), body)
 
 
 @pytest.mark.slow
@@ -303,7 +305,7 @@ def test_a_continued_body_must_continue_exactly(
 ) -> None:
     """A 206 is taken only when it runs from the byte asked for to the known end."""
     head = Head(206, length=length, content_range=content_range)
-    assert (range_refusal(head, 10, 20) is None) is fine
+    assert (range_response_error(head, 10, 20) is None) is fine
 
 
 @given(st.dictionaries(st.sampled_from(["ETag", "Content-Length", "Retry-After"]), st.text()))
@@ -343,10 +345,10 @@ def test_any_reply_is_judged_in_one_clean_line(
 ) -> None:
     """Only 200 with a ZIP's first bytes is let in; all else is an error of one printable line."""
     head = read_head(status, headers, now=0.0)
-    error = refusal(head, body)
+    error = response_error(head, body)
     fine = status == 200 and body.startswith(b"PK")
     assert (error is None) is fine
-    for each in (error, range_refusal(head, offset, 20)):
+    for each in (error, range_response_error(head, offset, 20)):
         if each is not None:
             assert each.message.isprintable()
             assert 0 < len(each.message) <= 400
