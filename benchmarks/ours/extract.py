@@ -4,17 +4,19 @@
 """
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
-from bulkfetch.archive import Limits, extract, inspect, unpack
+from bulkfetch.archive import ExtractLimits, extract, inspect
 
 
 def main() -> None:
     """Unpack each archive to a numbered file."""
     out, threads, how, archives = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
-    limits = Limits(file_bytes=64 << 30)
+    limits = ExtractLimits(file_bytes=64 << 30)
     if how == "bare":
-        unpack.DISK_CHECK_BYTES = sys.maxsize
+        # By its name: the package's own `extract` is the function.
+        vars(import_module("bulkfetch.archive.extract"))["DISK_CHECK_BYTES"] = sys.maxsize
 
     def unpack_one(number: int) -> None:
         archive = Path(archives[number])

@@ -210,7 +210,7 @@ class Client:
         # Imported here and below: a run that has nothing to fetch needs none of it, and starts at
         # once. In a thread, since it takes tenths of a second.
         await anyio.to_thread.run_sync(_import_rooms)
-        from bulkfetch.archive import Limits
+        from bulkfetch.archive import ExtractLimits
         from bulkfetch.pipeline.finish import Finishing
         from bulkfetch.pipeline.traffic import Traffic
 
@@ -220,7 +220,7 @@ class Client:
             self._places,
             leftovers,
             Finishing(
-                Limits(file_bytes=limits.file_bytes, reserve_bytes=limits.free_bytes),
+                ExtractLimits(file_bytes=limits.file_bytes, reserve_bytes=limits.free_bytes),
                 keep_zip=self._settings.keep_zip,
                 sha256=self._settings.sha256,
                 quarantine_bytes=limits.quarantine_bytes,

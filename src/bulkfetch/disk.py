@@ -213,11 +213,11 @@ def publish(staged: Path, final: Path, *, replace: bool) -> None:
     only the last step, the folder's fsync, failed.
     """
     fsync_file(staged)
-    place(staged, final, replace=replace)
+    rename_into_place(staged, final, replace=replace)
     fsync_dir(final.parent)
 
 
-def place(staged: Path, final: Path, *, replace: bool) -> None:
+def rename_into_place(staged: Path, final: Path, *, replace: bool) -> None:
     """Do the middle step of `publish`, for who syncs several files together, before and after.
 
     Raises PublishConflict, DiskFull, NotWritable; the staged file then still stands.

@@ -8,14 +8,14 @@ import pytest
 from tests.support.zip_cases import honest, hostile
 
 from bulkfetch import errors
-from bulkfetch.archive import ISAL, ZLIB, Engine, Limits, extract, inspect
+from bulkfetch.archive import ISAL, ZLIB, ExtractLimits, InflateEngine, extract, inspect
 
 HONEST, HOSTILE = honest(), hostile()
-LIMITS = Limits(file_bytes=1 << 30, reserve_bytes=0)
+LIMITS = ExtractLimits(file_bytes=1 << 30, reserve_bytes=0)
 ENGINES = [pytest.param(ISAL, id="isal"), pytest.param(ZLIB, id="zlib")]
 
 
-def unpack(archive: bytes, folder: Path, engine: Engine) -> tuple[str, bytes]:
+def unpack(archive: bytes, folder: Path, engine: InflateEngine) -> tuple[str, bytes]:
     (folder / "in.zip").write_bytes(archive)
     member = inspect(folder / "in.zip", LIMITS)
     extract(folder / "in.zip", member, folder / "out", LIMITS, engine=engine)
@@ -24,7 +24,9 @@ def unpack(archive: bytes, folder: Path, engine: Engine) -> tuple[str, bytes]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("what", HONEST)
-def test_honest_archives_come_out_byte_for_byte(what: str, engine: Engine, tmp_path: Path) -> None:
+def test_honest_archives_come_out_byte_for_byte(
+    what: str, engine: InflateEngine, tmp_path: Path
+) -> None:
     """Whatever honest packers vary, the file comes out as it went in."""
     case = HONEST[what]
     assert unpack(case.archive, tmp_path, engine) == (case.suffix, case.data)
@@ -32,7 +34,7 @@ def test_honest_archives_come_out_byte_for_byte(what: str, engine: Engine, tmp_p
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("what", HOSTILE)
-def test_hostile_archives_are_refused(what: str, engine: Engine, tmp_path: Path) -> None:
+def test_hostile_archives_are_refused(what: str, engine: InflateEngine, tmp_path: Path) -> None:
     """Each is refused with its own code and a hint, and leaves no file behind."""
     case = HOSTILE[what]
     with pytest.raises((errors.ArchiveError, errors.NotAZip)) as refusal:

@@ -19,12 +19,21 @@ from typing import Any
 
 import pytest
 
-from bulkfetch.archive import ISAL, ZLIB, Engine, Limits, Member, extract, inspect, structure
-from bulkfetch.archive.judge import the_export
+from bulkfetch.archive import (
+    ISAL,
+    ZLIB,
+    ExtractLimits,
+    InflateEngine,
+    Member,
+    extract,
+    inspect,
+    structure,
+)
+from bulkfetch.archive.validate import select_member
 from bulkfetch.errors import ArchiveError, NotAZip, ZipContent
 
 FOLDER = os.environ.get("BULKFETCH_ZIP_CORPUS")
-LIMITS = Limits(file_bytes=64 << 20, reserve_bytes=0)
+LIMITS = ExtractLimits(file_bytes=64 << 20, reserve_bytes=0)
 # Far above what is needed, far below what an unbounded reader would take.
 MOST_CPU_S, MOST_GROWTH_MIB = 60, 64
 
@@ -59,7 +68,7 @@ def samples() -> list[Sample]:
     return found
 
 
-def unpack_each(path: Path, folder: Path, engine: Engine) -> list[str]:
+def unpack_each(path: Path, folder: Path, engine: InflateEngine) -> list[str]:
     """Read every file of an archive with the product's own reader, whatever its ending.
 
     None of these archives is an export, so the product refuses all of them in the end; here the
@@ -73,7 +82,7 @@ def unpack_each(path: Path, folder: Path, engine: Engine) -> list[str]:
     digests: list[str] = []
     for entry, until in structure.spans(entries, end):
         with suppress(ZipContent):
-            the_export((entry,), LIMITS)
+            select_member((entry,), LIMITS)
         fixed = data[entry.offset : entry.offset + structure.LOCAL_BYTES]
         header = data[entry.offset : entry.offset + structure.local_header_bytes(fixed)]
         start, stop = structure.read_local(header, entry, until)

@@ -14,10 +14,10 @@ import pytest
 from tests.support.zips import STORED, Item, pack
 
 from bulkfetch import errors
-from bulkfetch.archive import ExtractionCancelled, Limits, extract, inspect
-from bulkfetch.archive.unpack import WRITE_BYTES
+from bulkfetch.archive import ExtractionCancelled, ExtractLimits, extract, inspect
+from bulkfetch.archive.extract import WRITE_BYTES
 
-LIMITS = Limits(file_bytes=1 << 30, reserve_bytes=0)
+LIMITS = ExtractLimits(file_bytes=1 << 30, reserve_bytes=0)
 BIG = os.urandom(3000) * 1000  # too far apart for deflate's window to fold it all away
 
 
@@ -130,9 +130,9 @@ def test_the_new_file_has_plain_permissions(big: Path, tmp_path: Path) -> None:
 
 def test_the_limit_on_file_bytes_is_exact(big: Path, tmp_path: Path) -> None:
     """A file of exactly file_bytes passes, one byte more is refused before anything is written."""
-    exact = Limits(file_bytes=len(BIG), reserve_bytes=0)
+    exact = ExtractLimits(file_bytes=len(BIG), reserve_bytes=0)
     member = inspect(big, exact)
-    less = Limits(file_bytes=len(BIG) - 1, reserve_bytes=0)
+    less = ExtractLimits(file_bytes=len(BIG) - 1, reserve_bytes=0)
     with pytest.raises(errors.ZipTooLarge):
         inspect(big, less)
     with pytest.raises(errors.ZipTooLarge):
@@ -145,7 +145,9 @@ def test_a_file_that_does_not_fit_stops_the_run(big: Path, tmp_path: Path) -> No
     """An honest file and too little free disk: the disk is at fault, nothing is begun."""
     member = inspect(big, LIMITS)
     with pytest.raises(errors.DiskFull):
-        extract(big, member, tmp_path / "out", Limits(file_bytes=1 << 30, reserve_bytes=1 << 60))
+        extract(
+            big, member, tmp_path / "out", ExtractLimits(file_bytes=1 << 30, reserve_bytes=1 << 60)
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -154,7 +156,9 @@ def test_a_bomb_that_does_not_fit_fails_only_its_job(tmp_path: Path) -> None:
     bomb = written(tmp_path, pack(Item(data=bytes(1_000_000))))
     member = inspect(bomb, LIMITS)
     with pytest.raises(errors.ZipTooLarge):
-        extract(bomb, member, tmp_path / "out", Limits(file_bytes=1 << 30, reserve_bytes=1 << 60))
+        extract(
+            bomb, member, tmp_path / "out", ExtractLimits(file_bytes=1 << 30, reserve_bytes=1 << 60)
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -180,7 +184,7 @@ def test_free_disk_is_looked_at_again_while_writing(
             path,
             inspect(path, LIMITS),
             tmp_path / "out",
-            Limits(file_bytes=1 << 30, reserve_bytes=1 << 20),
+            ExtractLimits(file_bytes=1 << 30, reserve_bytes=1 << 20),
         )
     assert len(looks) == 2
     assert not (tmp_path / "out").exists()

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tests.support.zip_cases import honest, hostile
 from tests.support.zips import CSV, STORED, Item, deflate, pack
 
-from bulkfetch.archive import ISAL, ZLIB, Engine, Limits, extract, inspect
+from bulkfetch.archive import ISAL, ZLIB, ExtractLimits, InflateEngine, extract, inspect
 from bulkfetch.errors import ArchiveError, NotAZip
 
 pytestmark = pytest.mark.slow
 
-LIMITS = Limits(file_bytes=1 << 20, reserve_bytes=0)
+LIMITS = ExtractLimits(file_bytes=1 << 20, reserve_bytes=0)
 # Small, since each of its bits is tried.
 SMALL = CSV[:24]
 ITEM = Item(name=b"1.csv", data=SMALL)
@@ -36,7 +36,7 @@ quick = settings(
 )
 
 
-def verdict(archive: bytes, folder: Path, engine: Engine) -> bytes | None:
+def verdict(archive: bytes, folder: Path, engine: InflateEngine) -> bytes | None:
     """Give the bytes that came out, None when it was refused; nothing else may be raised."""
     source, target = folder / "in.zip", folder / "out"
     source.write_bytes(archive)

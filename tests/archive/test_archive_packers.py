@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.support.zips import CSV, CSV_NAME
 
-from bulkfetch.archive import Limits, extract, inspect
+from bulkfetch.archive import ExtractLimits, extract, inspect
 
-LIMITS = Limits(file_bytes=1 << 30, reserve_bytes=0)
+LIMITS = ExtractLimits(file_bytes=1 << 30, reserve_bytes=0)
 
 
 class Pipe(io.BytesIO):

@@ -19,7 +19,7 @@ from tests.support.journals import drain, opened
 from tests.support.zips import Item, pack
 
 from bulkfetch import Job, disk
-from bulkfetch.archive import Limits, extract, inspect
+from bulkfetch.archive import ExtractLimits, extract, inspect
 from bulkfetch.journal import Journal, Whole
 from bulkfetch.pipeline import finish
 from bulkfetch.sandbox import Sandbox
@@ -122,7 +122,7 @@ def test_syncing_is_syncing(tmp_path: Path) -> None:
         assert len(synced.mock_calls) == 1
         assert (tmp_path / "a").read_bytes() == b"more"
         archive = pack(Item(data=b"Id\n1\n"))
-        limits = Limits(file_bytes=1 << 20)
+        limits = ExtractLimits(file_bytes=1 << 20)
         member = inspect(archive, limits)
         with closing(disk.Unsynced()) as unsynced:
             for name in "bc":

@@ -4,17 +4,17 @@
 `inflate` holds the engines, `source` is where bytes come from, `unpack` puts them together.
 """
 
-from bulkfetch.archive.inflate import ISAL, ZLIB, Engine
-from bulkfetch.archive.judge import Limits, Suffix
-from bulkfetch.archive.unpack import Extracted, ExtractionCancelled, Member, extract, inspect
+from bulkfetch.archive.extract import Extracted, ExtractionCancelled, Member, extract, inspect
+from bulkfetch.archive.inflate import ISAL, ZLIB, InflateEngine
+from bulkfetch.archive.validate import ExtractLimits, Suffix
 
 __all__ = [
     "ISAL",
     "ZLIB",
-    "Engine",
+    "ExtractLimits",
     "Extracted",
     "ExtractionCancelled",
-    "Limits",
+    "InflateEngine",
     "Member",
     "Suffix",
     "extract",

@@ -31,7 +31,7 @@ class Inflater(Protocol):
     def decompress(self, data: Buffer, max_length: int, /) -> bytes: ...
 
 
-class Engine(NamedTuple):
+class InflateEngine(NamedTuple):
     """How to inflate, how to sum up, and what a bad stream raises."""
 
     inflater: Callable[[], Inflater]
@@ -67,5 +67,5 @@ class _ZlibInflater:
 _ISAL_ERROR = cast(type[Exception], igzip_lib.error)
 # IgzipDecompressor, not isal_zlib's decompressobj: the latter's unconsumed_tail becomes empty while
 # output is still pending, which cuts the usual loop short.
-ISAL = Engine(igzip_lib.IgzipDecompressor, isal_zlib.crc32, _ISAL_ERROR)
-ZLIB = Engine(_ZlibInflater, zlib.crc32, zlib.error)
+ISAL = InflateEngine(igzip_lib.IgzipDecompressor, isal_zlib.crc32, _ISAL_ERROR)
+ZLIB = InflateEngine(_ZlibInflater, zlib.crc32, zlib.error)

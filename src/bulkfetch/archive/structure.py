@@ -65,7 +65,7 @@ class End(NamedTuple):
     entries: int
 
 
-class Entry(NamedTuple):
+class ZipEntry(NamedTuple):
     """One entry as the central directory has it, ZIP64 values put in; `name` as its bytes."""
 
     name: bytes
@@ -112,12 +112,12 @@ def read_end(tail: bytes, file_bytes: int) -> End:
     return End(offset=offset, size=size, entries=entries)
 
 
-def read_directory(data: bytes, end: End) -> tuple[Entry, ...]:
+def read_directory(data: bytes, end: End) -> tuple[ZipEntry, ...]:
     """Read the central directory: all of its bytes, exactly as many entries as announced.
 
     Raises ZipCorrupt, ZipUnsafe, ZipUnsupported.
     """
-    entries: list[Entry] = []
+    entries: list[ZipEntry] = []
     at = 0
     while at < len(data):
         entry, at = _read_central(data, at)
@@ -127,7 +127,7 @@ def read_directory(data: bytes, end: End) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def spans(entries: tuple[Entry, ...], end: End) -> list[tuple[Entry, int]]:
+def spans(entries: tuple[ZipEntry, ...], end: End) -> list[tuple[ZipEntry, int]]:
     """Give each entry, in the file's order, with the offset at which its span ends.
 
     An entry's span begins at its local header and ends where the next one's, or the directory,
@@ -157,7 +157,7 @@ def local_header_bytes(fixed: bytes) -> int:
     return int(LOCAL_BYTES + name_bytes + extra_bytes)
 
 
-def read_local(header: bytes, entry: Entry, until: int) -> tuple[int, int]:
+def read_local(header: bytes, entry: ZipEntry, until: int) -> tuple[int, int]:
     """Hold a local header against its directory entry; give where data begins and ends.
 
     `header` is the whole local header; `until` is the end of the entry's span. What stands between
@@ -197,7 +197,7 @@ def read_local(header: bytes, entry: Entry, until: int) -> tuple[int, int]:
     return start, stop
 
 
-def check_descriptor(data: bytes, entry: Entry) -> None:
+def check_descriptor(data: bytes, entry: ZipEntry) -> None:
     """Hold a data descriptor against its directory entry. Raises ZipCorrupt."""
     if len(data) in (16, 24) and not data.startswith(_DESCRIPTOR_SIGNATURE):
         raise ZipCorrupt("a data descriptor is damaged")
@@ -249,7 +249,7 @@ def _read_end64(tail: bytes, base: int, locator_at: int) -> tuple[tuple[int, ...
     return (disk, directory_disk, here, entries, size, offset), base + at
 
 
-def _read_central(data: bytes, at: int) -> tuple[Entry, int]:
+def _read_central(data: bytes, at: int) -> tuple[ZipEntry, int]:
     if len(data) - at < _CENTRAL.size or not data.startswith(_CENTRAL_SIGNATURE, at):
         raise ZipCorrupt("the central directory is damaged")
     fields = _CENTRAL.unpack_from(data, at)
@@ -267,7 +267,7 @@ def _read_central(data: bytes, at: int) -> tuple[Entry, int]:
     )
     if disk:
         raise ZipUnsupported("the archive spans several disks")
-    entry = Entry(
+    entry = ZipEntry(
         name=name,
         version=version,
         flags=flags,

@@ -20,14 +20,21 @@ from typing import NamedTuple, TypeVar
 import anyio
 import anyio.to_thread
 
-from bulkfetch.archive import Extracted, ExtractionCancelled, Limits, Member, extract, inspect
+from bulkfetch.archive import (
+    Extracted,
+    ExtractionCancelled,
+    ExtractLimits,
+    Member,
+    extract,
+    inspect,
+)
 from bulkfetch.disk import (
     Unsynced,
     disk_error,
     fsync_dir,
     fsync_file,
-    place,
     publish,
+    rename_into_place,
     write_file,
 )
 from bulkfetch.errors import (
@@ -86,7 +93,7 @@ class Finishing(NamedTuple):
     the journal did not publish may be replaced.
     """
 
-    limits: Limits
+    limits: ExtractLimits
     keep_zip: bool
     sha256: bool
     quarantine_bytes: int
@@ -462,7 +469,7 @@ class Finisher:
         try:
             if self._finishing.keep_zip:
                 kept = self._keep_zip(work, owners)
-            place(target, final, replace=self._may_replace(work, final, owners))
+            rename_into_place(target, final, replace=self._may_replace(work, final, owners))
         except PublishConflict as error:
             target.unlink()
             return self._places.as_given(error)

@@ -17,7 +17,7 @@ from bulkfetch.archive.structure import (
     ENCRYPTED_FLAGS,
     STORED,
     UTF8_FLAG,
-    Entry,
+    ZipEntry,
     check_version,
 )
 from bulkfetch.errors import (
@@ -38,7 +38,7 @@ _DOS_FOLDER, _DOS_VOLUME = 0x10, 0x08
 DEFLATE_RATIO = 1032
 
 
-class Limits(NamedTuple):
+class ExtractLimits(NamedTuple):
     """Guards on what one archive may do.
 
     `file_bytes` is the most that it may unpack to. `reserve_bytes` of the disk are left free, so
@@ -49,7 +49,7 @@ class Limits(NamedTuple):
     reserve_bytes: int = 0
 
 
-def the_export(entries: tuple[Entry, ...], limits: Limits) -> tuple[Entry, Suffix]:
+def select_member(entries: tuple[ZipEntry, ...], limits: ExtractLimits) -> tuple[ZipEntry, Suffix]:
     """Pick the one entry that is due.
 
     The worst said of any entry is what is said of the archive: hostility before encryption before
@@ -83,7 +83,7 @@ def the_export(entries: tuple[Entry, ...], limits: Limits) -> tuple[Entry, Suffi
             raise ZipContent("the archive's file is neither CSV nor ICS")
 
 
-def _decoded(entry: Entry) -> str:
+def _decoded(entry: ZipEntry) -> str:
     try:
         return entry.name.decode("utf-8")
     except UnicodeDecodeError as foreign:
@@ -92,7 +92,7 @@ def _decoded(entry: Entry) -> str:
         return entry.name.decode("cp437")
 
 
-def _refuse_hostile(entry: Entry, name: str) -> None:
+def _refuse_hostile(entry: ZipEntry, name: str) -> None:
     if (hazard := names.member_hazard(name)) is not None:
         raise ZipUnsafe(f"the archive holds {hazard}")
     folder = name.endswith("/")
@@ -108,7 +108,7 @@ def _refuse_hostile(entry: Entry, name: str) -> None:
         raise ZipUnsafe("the archive holds a folder with bytes in it")
 
 
-def _refuse_unknown(entry: Entry) -> None:
+def _refuse_unknown(entry: ZipEntry) -> None:
     if entry.method not in (STORED, DEFLATED):
         raise ZipUnsupported(f"compression method {entry.method}")
     if entry.flags & ~_KNOWN_FLAGS:
@@ -116,7 +116,7 @@ def _refuse_unknown(entry: Entry) -> None:
     check_version(entry.version)
 
 
-def _refuse_impossible(entry: Entry) -> None:
+def _refuse_impossible(entry: ZipEntry) -> None:
     if entry.method == STORED and entry.bytes != entry.compressed_bytes:
         raise ZipCorrupt("a stored file has two sizes")
     if entry.bytes > entry.compressed_bytes * DEFLATE_RATIO:

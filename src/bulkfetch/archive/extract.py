@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bulkfetch.archive import structure
-from bulkfetch.archive.inflate import ISAL, Buffer, Engine
-from bulkfetch.archive.judge import Limits, Suffix, the_export
+from bulkfetch.archive.inflate import ISAL, Buffer, InflateEngine
 from bulkfetch.archive.source import opened
+from bulkfetch.archive.validate import ExtractLimits, Suffix, select_member
 from bulkfetch.disk import Unsynced, begin_writeback, disk_errors, require_room
 from bulkfetch.errors import DiskFull, NotAZip, ZipCorrupt, ZipTooLarge
 
@@ -67,7 +67,7 @@ class Extracted(NamedTuple):
     sha256: str | None
 
 
-def inspect(archive: Path | bytes, limits: Limits) -> Member:
+def inspect(archive: Path | bytes, limits: ExtractLimits) -> Member:
     """Find the one CSV or ICS of a complete ZIP, a file or in memory, by its structure alone.
 
     Cheap whatever the archive's size: its tail (65 KB), its directory (1 MiB at most) and the frame
@@ -83,7 +83,7 @@ def inspect(archive: Path | bytes, limits: Limits) -> Member:
         entries = structure.read_directory(source.read(end.offset, end.size), end)
         # Overlaps first: what an archive with shared bytes holds is not worth asking.
         spans = structure.spans(entries, end)
-        export, suffix = the_export(entries, limits)
+        export, suffix = select_member(entries, limits)
         export_start = 0
         for entry, until in spans:
             fixed = source.read(entry.offset, structure.LOCAL_BYTES)
@@ -107,12 +107,12 @@ def extract(
     archive: Path | bytes,
     member: Member,
     target: Path,
-    limits: Limits,
+    limits: ExtractLimits,
     *,
     cancelled: Callable[[], bool] = lambda: False,
     digest: bool = True,
     unsynced: Unsynced | None = None,
-    engine: Engine = ISAL,
+    engine: InflateEngine = ISAL,
 ) -> Extracted:
     """Unpack an inspected archive's file to `target`, which must not exist.
 
@@ -171,7 +171,7 @@ def extract(
 
 
 def _inflated(
-    compressed: Iterator[memoryview], member: Member, engine: Engine
+    compressed: Iterator[memoryview], member: Member, engine: InflateEngine
 ) -> Iterator[list[bytes]]:
     """Give a deflated member, at most one byte more than it declares, WRITE_BYTES at a time."""
     stream = engine.inflater()
@@ -208,7 +208,7 @@ def _refuse_foreign(magic: bytes) -> None:
         raise ZipCorrupt("the first entry's header is damaged")
 
 
-def _refuse_without_room(member: Member, folder: Path, limits: Limits) -> None:
+def _refuse_without_room(member: Member, folder: Path, limits: ExtractLimits) -> None:
     """A full disk stops the run; a bomb only fails its job. Raises DiskFull, ZipTooLarge."""
     try:
         require_room(folder, member.bytes, "unpacked", limits.reserve_bytes)
