@@ -8,7 +8,7 @@ import pytest
 from tests.support.scripted_service import Answers, Service, archive, http, said, served, service
 from tests.support.whole_runs import Ran, account, fetch, run_whole, settings
 
-from bulkfetch.observe.wording import NORMAL, event_line
+from bulkfetch.observe.messages import NORMAL, event_line
 
 MINUTE = 60.0
 PAGE = b"<html><body>Down for maintenance</body></html>"

@@ -29,7 +29,7 @@ _PARTS = [
     "ratelimit",
     "zoho.tokens",
     "zoho.regions",
-    "observe.plain",
+    "observe.plain_renderer",
     "journal.reader",
     "config.load",
 ]

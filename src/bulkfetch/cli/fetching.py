@@ -22,8 +22,8 @@ from bulkfetch.config import Settings
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Event
 from bulkfetch.models import Failure, Job, Outcome, Report
+from bulkfetch.observe.messages import event_level, event_line
 from bulkfetch.observe.records import job_record
-from bulkfetch.observe.wording import event_level, event_line
 from bulkfetch.pipeline.run import Run
 
 # How often progress is looked at: often enough for a countdown in seconds.

@@ -18,7 +18,7 @@ from bulkfetch.cli.printer import Printer
 from bulkfetch.config.settings import WindowSettings
 from bulkfetch.errors import ConfigError, is_permanent
 from bulkfetch.models import Job
-from bulkfetch.observe.outlook import KEPT_S, start_s, starts_within
+from bulkfetch.observe.eta import KEPT_S, start_s, starts_within
 from bulkfetch.observe.text import duration, jobs
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
 from bulkfetch.cli.outlet import Outlet, write_all
-from bulkfetch.cli.screen import Face, Screen
+from bulkfetch.cli.screen import Renderer, Screen
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.models import Failure
+from bulkfetch.observe.messages import DEBUG, NORMAL, QUIET
 from bulkfetch.observe.text import printable
-from bulkfetch.observe.wording import DEBUG, NORMAL, QUIET
 
 _STDOUT, _STDERR = 1, 2
 _MOMENT_S = 0.5
@@ -169,17 +169,17 @@ class Printer:
             self._shares_terminal = False
             screen.close()
 
-    def _face(self, periods_s: Mapping[str, float]) -> Face:
-        from bulkfetch.observe.plain import PlainFace
+    def _face(self, periods_s: Mapping[str, float]) -> Renderer:
+        from bulkfetch.observe.plain_renderer import PlainRenderer
 
         shows = self.shows_progress and self.verbosity > QUIET
         if not shows or not os.isatty(_STDERR) or os.environ.get("TERM", "dumb") == "dumb":
-            return PlainFace(self._write_or_raise, periods_s, progress=shows)
-        from bulkfetch.observe.live import LiveFace
+            return PlainRenderer(self._write_or_raise, periods_s, progress=shows)
+        from bulkfetch.observe.live_renderer import LiveRenderer
 
         # Results on the same terminal go above the bar, by the same thread, or they would tear it.
         self._shares_terminal = os.isatty(_STDOUT)
-        return LiveFace(cast("TextIO", _Terminal(self._encoding)), periods_s)
+        return LiveRenderer(cast("TextIO", _Terminal(self._encoding)), periods_s)
 
     def _write_or_raise(self, text: str) -> None:
         write_all(_STDERR, text.encode(self._encoding, "backslashreplace"))

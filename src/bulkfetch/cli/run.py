@@ -13,8 +13,7 @@ from bulkfetch.cli.endings import next_step, this_command
 from bulkfetch.cli.printer import Printer
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.models import Report
-from bulkfetch.observe.records import summary_record
-from bulkfetch.observe.wording import (
+from bulkfetch.observe.messages import (
     QUIET,
     SHOWN_FAILURES,
     failure_lines,
@@ -22,6 +21,7 @@ from bulkfetch.observe.wording import (
     notes_on_skipped,
     summary_line,
 )
+from bulkfetch.observe.records import summary_record
 
 if TYPE_CHECKING:
     from bulkfetch.cli.fetching import Ending

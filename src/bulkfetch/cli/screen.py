@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _LINES = 2000
 
 
-class Face(Protocol):
+class Renderer(Protocol):
     """What draws: on a terminal, or into a log. Used by one thread. All may raise OSError."""
 
     def lines(self, texts: list[str]) -> None:
@@ -36,7 +36,7 @@ class Face(Protocol):
 class Screen:
     """The box between the event loop and a face. Every method may be called from any thread."""
 
-    def __init__(self, face: Face) -> None:
+    def __init__(self, face: Renderer) -> None:
         self._face = face
         self._lines: deque[str] = deque()
         self._dropped = 0

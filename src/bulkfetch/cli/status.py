@@ -10,9 +10,9 @@ import click
 
 from bulkfetch.cli import exits
 from bulkfetch.cli.printer import Printer
+from bulkfetch.observe.messages import SHOWN_FAILURES, failure_lines
 from bulkfetch.observe.records import job_record
 from bulkfetch.observe.text import jobs
-from bulkfetch.observe.wording import SHOWN_FAILURES, failure_lines
 
 if TYPE_CHECKING:
     from bulkfetch.journal import AccountCounts, JournalReader

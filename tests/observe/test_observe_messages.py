@@ -4,7 +4,7 @@ import pytest
 
 from bulkfetch.events import Event, Kind
 from bulkfetch.models import Failure, Outcome, Report
-from bulkfetch.observe.wording import event_level, event_line, failure_lines, summary_line
+from bulkfetch.observe.messages import event_level, event_line, failure_lines, summary_line
 
 LEVELS = {
     "window_shared": "warning",

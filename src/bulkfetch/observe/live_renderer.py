@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bulkfetch.observe.standing import Meter, Standing, standing
+from bulkfetch.observe.summary import Meter, RunSummary, summarize
 
 if TYPE_CHECKING:
     from bulkfetch.pipeline.progress import Progress
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _BAR_COLUMNS = 40
 
 
-class LiveFace:
+class LiveRenderer:
     """Draws into `terminal`. NO_COLOR and the terminal's size are respected; used by one thread."""
 
     def __init__(self, terminal: TextIO, periods_s: Mapping[str, float]) -> None:
@@ -48,14 +48,14 @@ class LiveFace:
         """Draw the bar anew."""
         rate = self._meter.rate(progress.elapsed_s, progress.received_bytes)
         self._live.start()
-        self._live.update(_drawing(standing(progress, rate, self._periods_s)), refresh=True)
+        self._live.update(_drawing(summarize(progress, rate, self._periods_s)), refresh=True)
 
     def close(self) -> None:
         """Take the bar away."""
         self._live.stop()
 
 
-def _drawing(now: Standing) -> Group:
+def _drawing(now: RunSummary) -> Group:
     head = Table.grid(padding=(0, 1))
     # An empty list yet: total None would be an endless animation, which redraws for nothing.
     head.add_row(

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from bulkfetch.observe.outlook import Pace, end_left_s, time_left_s
+from bulkfetch.observe.eta import Pace, end_left_s, time_left_s
 from bulkfetch.observe.text import duration, jobs, size
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Meter:
         return (count - first) / (elapsed_s - first_s) if elapsed_s > first_s else 0.0
 
 
-class Standing(NamedTuple):
+class RunSummary(NamedTuple):
     """A run at a glance: `ended` of `to_do` jobs of this run, and the words for it.
 
     `to_do` grows as long as the list is being read. `counts` says how many and how they ended,
@@ -52,7 +52,7 @@ class Standing(NamedTuple):
         return f"{self.counts}; {', '.join(self.details)}" if self.details else self.counts
 
 
-def standing(progress: Progress, rate: float, periods_s: Mapping[str, float]) -> Standing:
+def summarize(progress: Progress, rate: float, periods_s: Mapping[str, float]) -> RunSummary:
     """Say where a run stands; `rate` in bytes per second, `periods_s` by account, margins included.
 
     An account that `periods_s` does not know is left out of the estimate.
@@ -75,7 +75,7 @@ def standing(progress: Progress, rate: float, periods_s: Mapping[str, float]) ->
     else:
         details += window_words(progress.windows)
         details += _left(progress, ended, periods_s)
-    return Standing(ended, to_do, words, tuple(details))
+    return RunSummary(ended, to_do, words, tuple(details))
 
 
 def window_words(windows: Mapping[str, WindowState]) -> list[str]:

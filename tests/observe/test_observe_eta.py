@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkfetch.observe.outlook import Pace, end_left_s, start_s, starts_within, time_left_s
+from bulkfetch.observe.eta import Pace, end_left_s, start_s, starts_within, time_left_s
 
 
 def test_schedule() -> None:

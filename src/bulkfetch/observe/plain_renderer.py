@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from bulkfetch.observe.standing import Meter, standing
+from bulkfetch.observe.summary import Meter, summarize
 
 if TYPE_CHECKING:
     from bulkfetch.pipeline.progress import Progress
@@ -16,7 +16,7 @@ def pause_s(elapsed_s: float) -> float:
     return 5.0 if elapsed_s < 300 else 30.0
 
 
-class PlainFace:
+class PlainRenderer:
     """Writes lines through `write`, which takes text with its line ends."""
 
     def __init__(
@@ -39,7 +39,7 @@ class PlainFace:
         rate = self._meter.rate(progress.elapsed_s, progress.received_bytes)
         if progress.elapsed_s - self._last_s >= pause_s(progress.elapsed_s):
             self._last_s = progress.elapsed_s
-            self._write(f"{standing(progress, rate, self._periods_s).line}\n")
+            self._write(f"{summarize(progress, rate, self._periods_s).line}\n")
 
     def close(self) -> None:
         """Nothing is to be taken away."""

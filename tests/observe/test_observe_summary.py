@@ -3,16 +3,16 @@ import io
 from tests.support.progresses import BUSY, progress
 
 from bulkfetch.journal import Counts
-from bulkfetch.observe.live import LiveFace
-from bulkfetch.observe.plain import PlainFace
-from bulkfetch.observe.standing import Meter, standing
+from bulkfetch.observe.live_renderer import LiveRenderer
+from bulkfetch.observe.plain_renderer import PlainRenderer
+from bulkfetch.observe.summary import Meter, summarize
 
 PERIODS = {"default": 61.0}
 
 
 def test_running() -> None:
     """A run at a glance: jobs, bytes, rate, the window's next slot, the time left."""
-    assert standing(progress(), 12_300_000, PERIODS).line == (
+    assert summarize(progress(), 12_300_000, PERIODS).line == (
         "12 of 25 jobs done, 1 failed; 3 under way, 145 MB received (12.3 MB/s), "
         "0 of 10 slots free, next in 43 s, about 43 s left"
     )
@@ -20,51 +20,51 @@ def test_running() -> None:
 
 def test_list_still_read() -> None:
     """While the list is being read its length is not known, so no time left is told."""
-    line = standing(progress(list_read=False), 0, PERIODS).line
+    line = summarize(progress(list_read=False), 0, PERIODS).line
     assert "25 jobs or more" in line
     assert "left" not in line
 
 
 def test_time_left_is_until_the_last_file() -> None:
     """How long jobs take counts, or the bar would promise the end when the last one starts."""
-    line = standing(progress(job_s=20.0, since_start_s=4.0), 0, PERIODS).line
+    line = summarize(progress(job_s=20.0, since_start_s=4.0), 0, PERIODS).line
     assert line.endswith("about 1 min 3 s left")
 
 
 def test_time_left_after_the_last_start() -> None:
     """When all have been asked for, time is left as long as bodies are under way."""
     last = {"counts": Counts(done=22, pending=3), "in_flight": 3, "job_s": 20.0}
-    line = standing(progress(**last, since_start_s=4.0), 0, PERIODS).line
+    line = summarize(progress(**last, since_start_s=4.0), 0, PERIODS).line
     assert line.endswith("about 16 s left")
-    late = standing(progress(**last, since_start_s=25.0), 0, PERIODS).line
+    late = summarize(progress(**last, since_start_s=25.0), 0, PERIODS).line
     assert late.endswith("slots free, next in 43 s, finishing")
 
 
 def test_time_left_while_the_last_are_unpacked() -> None:
     """Jobs on their way to their file want no slot: they do not wait for the next one."""
     last = {"counts": Counts(done=20, pending=5), "in_flight": 1, "finishing": 4, "job_s": 20.0}
-    line = standing(progress(**last, since_start_s=4.0), 0, PERIODS).line
+    line = summarize(progress(**last, since_start_s=4.0), 0, PERIODS).line
     assert line.endswith("about 16 s left")
 
 
 def test_nothing_left() -> None:
     """A run at its end has no time left and nothing to finish."""
     now = progress(counts=Counts(done=25), in_flight=0, job_s=20.0, since_start_s=1.0)
-    line = standing(now, 0, PERIODS).line
+    line = summarize(now, 0, PERIODS).line
     assert "left" not in line
     assert "finishing" not in line
 
 
 def test_stopping() -> None:
     """A run that stops says so instead of what it would have done."""
-    line = standing(progress(stopping=True), 0, PERIODS).line
+    line = summarize(progress(stopping=True), 0, PERIODS).line
     assert line.endswith("stopping")
     assert "slots" not in line
 
 
 def test_resumed() -> None:
     """Jobs done in earlier runs are told apart and not part of this run's work."""
-    now = standing(progress(counts=Counts(done=1, pending=4, skipped=20)), 0, PERIODS)
+    now = summarize(progress(counts=Counts(done=1, pending=4, skipped=20)), 0, PERIODS)
     assert now.counts == "1 of 5 jobs done, 20 done before"
     assert (now.ended, now.to_do) == (1, 5)
 
@@ -72,14 +72,14 @@ def test_resumed() -> None:
 def test_window_closed() -> None:
     """After a 429 the wait is told."""
     closed = BUSY._replace(closed_s=61.0)
-    line = standing(progress(windows={"default": closed}), 0, PERIODS).line
+    line = summarize(progress(windows={"default": closed}), 0, PERIODS).line
     assert "window closed for 1 min 1 s, about 1 min 1 s left" in line
 
 
 def test_window_held() -> None:
     """While somebody keeps the window's file nothing is said of slots, nor of the time left."""
     free = BUSY._replace(free=5, held_s=12.0)
-    line = standing(progress(windows={"a": free, "b": BUSY}), 0, PERIODS).line
+    line = summarize(progress(windows={"a": free, "b": BUSY}), 0, PERIODS).line
     assert line.endswith("window held by another process for 12 s")
     assert "slots" not in line
     assert "left" not in line
@@ -88,15 +88,15 @@ def test_window_held() -> None:
 def test_several_accounts() -> None:
     """The slots of several accounts are summed, and the next of any is told."""
     windows = {"a": BUSY, "b": BUSY._replace(next_free_s=4.0), "c": BUSY._replace(closed_s=9.0)}
-    line = standing(progress(windows=windows), 0, {}).line
+    line = summarize(progress(windows=windows), 0, {}).line
     assert "0 of 30 slots free, next in 4.0 s, 1 window closed" in line
 
 
 def test_before_the_first_window() -> None:
     """A run without a window yet, or one that waits for an answer, can be shown too."""
-    assert "slots" not in standing(progress(windows={}), 0, PERIODS).line
+    assert "slots" not in summarize(progress(windows={}), 0, PERIODS).line
     waiting = BUSY._replace(next_free_s=None)
-    assert "next in" not in standing(progress(windows={"default": waiting}), 0, PERIODS).line
+    assert "next in" not in summarize(progress(windows={"default": waiting}), 0, PERIODS).line
 
 
 def test_meter() -> None:
@@ -110,7 +110,7 @@ def test_meter() -> None:
 def test_plain_lines_are_rare_and_whole() -> None:
     """A log gets a line every 5 s, every 30 s after five minutes, and nothing that moves."""
     written: list[str] = []
-    face = PlainFace(written.append, PERIODS, progress=True)
+    face = PlainRenderer(written.append, PERIODS, progress=True)
     for second in range(661):
         face.progress(progress(elapsed_s=float(second)))
     assert len(written) == 295 // 5 + (660 - 295) // 30
@@ -121,7 +121,7 @@ def test_plain_lines_are_rare_and_whole() -> None:
 def test_plain_without_progress() -> None:
     """With -q there are lines, but no progress."""
     written: list[str] = []
-    face = PlainFace(written.append, PERIODS, progress=False)
+    face = PlainRenderer(written.append, PERIODS, progress=False)
     face.progress(progress(elapsed_s=60.0))
     face.lines(["error: a", "hint: b"])
     face.close()
@@ -131,7 +131,7 @@ def test_plain_without_progress() -> None:
 def test_live() -> None:
     """On a terminal lines stay above a bar that is drawn anew and taken away in the end."""
     terminal = io.StringIO()
-    face = LiveFace(terminal, PERIODS)
+    face = LiveRenderer(terminal, PERIODS)
     face.progress(progress())
     face.lines(["a line that stays"])
     face.progress(progress(counts=Counts(done=20, failed=1, pending=4)))
