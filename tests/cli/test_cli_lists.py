@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from tests.support.programs import IDS, Ended, Program
 
-from bulkfetch.cli.feed import Feed
+from bulkfetch.cli.async_reader import AsyncReader
 from bulkfetch.errors import ConfigError
 from bulkfetch.models import Job
 
@@ -19,12 +19,12 @@ def listed(jobs: Iterator[Job]) -> Iterator[Iterator[Job]]:
     yield jobs
 
 
-def feed_of(jobs: Iterator[Job]) -> Feed:
-    return Feed(lambda: listed(jobs))
+def reader_of(jobs: Iterator[Job]) -> AsyncReader:
+    return AsyncReader(lambda: listed(jobs))
 
 
 def test_feed_gives_everything_in_order() -> None:
-    """A feed loses, doubles and reorders nothing, and holds only so many jobs ahead."""
+    """A reader loses, doubles and reorders nothing, and holds only so many jobs ahead."""
     ahead = 0
     most = 0
 
@@ -37,14 +37,14 @@ def test_feed_gives_everything_in_order() -> None:
     async def consume() -> list[str]:
         nonlocal ahead, most
         got = []
-        async for job in feed:
+        async for job in reader:
             most = max(most, ahead)
             ahead -= 1
             got.append(job.id)
         return got
 
-    feed = feed_of(produce())
-    assert feed.wait_for_first()
+    reader = reader_of(produce())
+    assert reader.wait_for_first()
     assert asyncio.run(consume()) == [str(number) for number in range(20_000)]
     assert most <= 4100
 
@@ -59,18 +59,18 @@ def test_feed_gives_at_once_what_is_there() -> None:
         yield Job("2")
 
     async def consume() -> list[str]:
-        first = await anext(feed)
-        waiting = asyncio.ensure_future(anext(feed))
+        first = await anext(reader)
+        waiting = asyncio.ensure_future(anext(reader))
         await asyncio.sleep(0)
         assert not waiting.done()
         more.set()
         second = await waiting
         with pytest.raises(StopAsyncIteration):
-            await anext(feed)
+            await anext(reader)
         return [first.id, second.id]
 
-    feed = feed_of(produce())
-    assert feed.wait_for_first()
+    reader = reader_of(produce())
+    assert reader.wait_for_first()
     assert asyncio.run(consume()) == ["1", "2"]
 
 
@@ -82,12 +82,12 @@ def test_feed_passes_errors_on() -> None:
         raise OSError("gone")
 
     async def consume() -> None:
-        assert (await anext(feed)).id == "1"
+        assert (await anext(reader)).id == "1"
         with pytest.raises(OSError, match="gone"):
-            await anext(feed)
+            await anext(reader)
 
-    feed = feed_of(produce())
-    assert feed.wait_for_first()
+    reader = reader_of(produce())
+    assert reader.wait_for_first()
     asyncio.run(consume())
 
 
@@ -100,21 +100,21 @@ def test_feed_raises_at_once_what_opening_raises() -> None:
         yield iter(())
 
     with pytest.raises(ConfigError):
-        Feed(broken).wait_for_first()
+        AsyncReader(broken).wait_for_first()
 
 
 def test_empty_feed() -> None:
     """An empty list is known to be empty."""
-    feed = feed_of(iter(()))
-    assert not feed.wait_for_first()
-    assert list(feed.drain()) == []
+    reader = reader_of(iter(()))
+    assert not reader.wait_for_first()
+    assert list(reader.drain()) == []
 
 
 def test_feed_without_a_loop() -> None:
     """The same list for who need not be asynchronous."""
-    feed = feed_of(Job(str(number)) for number in range(9_000))
-    assert feed.wait_for_first()
-    assert len(list(feed.drain())) == 9_000
+    reader = reader_of(Job(str(number)) for number in range(9_000))
+    assert reader.wait_for_first()
+    assert len(list(reader.drain())) == 9_000
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ def test_a_token_and_a_connection(program: Program) -> None:
             assert seen(ended, "connection")["value"] == "connected to 127.0.0.1, without TLS"
             assert seen(ended, "token")["value"] == "got one from 127.0.0.1"
             assert [arrival.kind for arrival in sandbox.log] == ["token"]
-            # Asked anew each time, or a token of an hour ago would hide what has changed since.
+            # Got anew each time, or a token of an hour ago would hide what has changed since.
             await online(program, f'api_domain = "{sandbox.url}"')
             assert [arrival.kind for arrival in sandbox.log] == ["token"] * 2
             ran = await asyncio.to_thread(program.run, "run", "jobs.toml", "1", "--json")

@@ -5,8 +5,8 @@ import pytest
 from tests.support.programs import IDS, Ended, Program
 from tests.support.terminals import Terminal
 
-from bulkfetch.cli.fetching import Fetching
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.runner import Runner
 from bulkfetch.config import Settings
 from bulkfetch.events import Event, Kind
 from bulkfetch.pipeline.places import Places
@@ -131,8 +131,8 @@ def test_news_with_their_level(
     """A warning begins with that word and an error with its own, and -q hides neither."""
     printer = Printer()
     printer.verbosity = -1 if options else 0
-    with printer.screen({}) as screen:
-        fetching = Fetching(Settings(), printer, screen)
+    with printer.display({}) as display:
+        fetching = Runner(Settings(), printer, display)
         fetching.on_event(Event(kind, "words", "eu", data={"code": "CODE", "hint": "Do it."}))
     assert capfd.readouterr().err == ("" if line is None else f"{line}\n")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.programs import IDS, Program
 
-from bulkfetch.cli.outlet import Outlet
+from bulkfetch.cli.stdout_writer import StdoutWriter
 
 
 @pytest.mark.slow
@@ -84,13 +84,13 @@ def test_paused_reader_does_not_stop_signals(program: Program) -> None:
 def test_outlet_keeps_order_and_loses_nothing() -> None:
     """A slow reader gets every line in order; who writes waits instead of filling the memory."""
     read, write = os.pipe()
-    outlet = Outlet(write)
+    writer = StdoutWriter(write)
     lines = [b"%d\n" % number * 200 for number in range(5000)]
 
     async def produce() -> None:
         for line in lines:
-            await outlet.send(line)
-        await asyncio.to_thread(outlet.close)
+            await writer.send(line)
+        await asyncio.to_thread(writer.close)
         os.close(write)
 
     async def both() -> bytes:
@@ -106,11 +106,11 @@ def test_outlet_keeps_order_and_loses_nothing() -> None:
 def test_outlet_tells_who_waits_that_the_reader_is_gone() -> None:
     """Whoever waits for room is woken by the reader's end."""
     read, write = os.pipe()
-    outlet = Outlet(write)
+    writer = StdoutWriter(write)
 
     async def produce() -> None:
         while True:
-            await outlet.send(b"x" * 65536)
+            await writer.send(b"x" * 65536)
 
     async def leave() -> None:
         producing = asyncio.create_task(produce())
@@ -120,7 +120,7 @@ def test_outlet_tells_who_waits_that_the_reader_is_gone() -> None:
 
     with pytest.raises(BrokenPipeError):
         asyncio.run(leave())
-    outlet.close()
+    writer.close()
     os.close(write)
 
 
@@ -128,12 +128,12 @@ def test_outlet_writes_to_a_nonblocking_descriptor() -> None:
     """A descriptor that somebody made non-blocking still gets every byte."""
     read, write = os.pipe()
     os.set_blocking(write, False)
-    outlet = Outlet(write)
-    outlet.put(b"y" * 500_000)
+    writer = StdoutWriter(write)
+    writer.put(b"y" * 500_000)
     got = b""
     while len(got) < 500_000:
         got += os.read(read, 65536)
-    outlet.close()
+    writer.close()
     os.close(read)
     os.close(write)
     assert got == b"y" * 500_000

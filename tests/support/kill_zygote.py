@@ -22,7 +22,7 @@ from tests.support.programs import Ended, Program
 
 _PARTS = [
     "cli.app",
-    "cli.fetching",
+    "cli.runner",
     "client",
     "transfer.door",
     "transfer.session",

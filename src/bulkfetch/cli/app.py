@@ -9,7 +9,7 @@ from importlib import import_module
 
 import click
 
-from bulkfetch.cli import exits
+from bulkfetch.cli import exit_codes
 from bulkfetch.cli.memory import end_now
 from bulkfetch.cli.misplaced import command_hint, missing_hint
 from bulkfetch.cli.printer import Printer, StdoutGone
@@ -68,7 +68,7 @@ class _Commands(click.Group):
     cls=_Commands,
     invoke_without_command=True,
     help=_ABOUT,
-    epilog=exits.EPILOG,
+    epilog=exit_codes.EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="bulkfetch", message="%(prog)s %(version)s")
@@ -78,7 +78,7 @@ def program(context: click.Context) -> int:
     if context.invoked_subcommand is None:
         printer: Printer = context.obj
         printer.raw(context.get_help())
-    return exits.USAGE
+    return exit_codes.USAGE
 
 
 def execute(arguments: Sequence[str] | None) -> int:
@@ -101,41 +101,41 @@ def _command(printer: Printer, arguments: Sequence[str] | None) -> int:
             given = program.invoke(context)
     except click.exceptions.Exit as end:  # --help, --version
         return end.exit_code
-    return given if isinstance(given, int) else exits.DONE
+    return given if isinstance(given, int) else exit_codes.DONE
 
 
 def _answered_for(printer: Printer, act: Callable[[], int | None]) -> int:
     """Do it, and turn whatever it raises into words and an exit status."""
     try:
-        return act() or exits.DONE
+        return act() or exit_codes.DONE
     except click.UsageError as error:
         printer.error(error.format_message(), _usage_hint(error))
-        return exits.USAGE
+        return exit_codes.USAGE
     except click.ClickException as error:
         printer.error(error.format_message())
-        return exits.USAGE
+        return exit_codes.USAGE
     except ConfigError as error:
         printer.failure(error)
-        return exits.USAGE
+        return exit_codes.USAGE
     except BulkfetchError as error:
         printer.failure(error)
-        return exits.ABORTED
+        return exit_codes.ABORTED
     except StdoutGone:
-        return exits.INTERRUPTED
+        return exit_codes.INTERRUPTED
     except BrokenPipeError:
         # click wrote a help page; what is left in the stream's buffer must not fail once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return exits.INTERRUPTED
+        return exit_codes.INTERRUPTED
     except KeyboardInterrupt:
         printer.note("interrupted")
-        return exits.INTERRUPTED
+        return exit_codes.INTERRUPTED
     except Exception as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             # It came between two steps of a lock, which Python's own threading does not stand.
             printer.note("interrupted")
-            return exits.INTERRUPTED
+            return exit_codes.INTERRUPTED
         printer.bug(error)
-        return exits.ABORTED
+        return exit_codes.ABORTED
 
 
 def _usage_hint(error: click.UsageError) -> str:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bulkfetch.cli import exits
+from bulkfetch.cli import exit_codes
 from bulkfetch.cli.misplaced import settings_first
 from bulkfetch.cli.printer import Printer
 
 if TYPE_CHECKING:
-    from bulkfetch.cli.findings import Finding
+    from bulkfetch.cli.check_findings import Finding
 
 _ABOUT = """\b
 Examples:
@@ -29,7 +29,7 @@ With --online, ask each account's accounts server (or token_command) for one tok
 to its API server as a run would. No result is asked for, so nothing counts for the limit.
 """
 
-_EPILOG = exits.epilog(
+_EPILOG = exit_codes.epilog(
     s0="a run can start; there may be warnings",
     s2="usage or configuration: a run would start nothing",
     s3="a run would be aborted (credentials, disk, journal; with --online: token, connection)",
@@ -47,8 +47,8 @@ def check(
     printer: Printer, settings_file: str, out: str | None, online: bool, as_json: bool
 ) -> int:
     """Look at everything that a run needs, and give the exit status."""
-    from bulkfetch.cli.findings import exit_status, of_settings, wrong_parts
-    from bulkfetch.cli.looks import at_disk
+    from bulkfetch.cli.check_disk import disk_findings
+    from bulkfetch.cli.check_findings import exit_status, settings_findings, wrong_parts
     from bulkfetch.config import load_settings
     from bulkfetch.readiness import problems
 
@@ -56,11 +56,11 @@ def check(
     with settings_first(settings_file):
         settings = load_settings(settings_file, out=out)
     wrong = wrong_parts(problems(settings))
-    found: Iterator[Finding] = chain(at_disk(settings), of_settings(settings, wrong))
+    found: Iterator[Finding] = chain(disk_findings(settings), settings_findings(settings, wrong))
     if online:
-        from bulkfetch.cli.online import seen_online
+        from bulkfetch.cli.check_online import online_findings
 
-        found = chain(found, seen_online(settings, wrong))
+        found = chain(found, online_findings(settings, wrong))
     statuses = set()
     for finding in found:
         printer.result(finding.line, finding.record)

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Collection, Sequence
 
-from bulkfetch.cli import exits
+from bulkfetch.cli import exit_codes
 from bulkfetch.errors import is_permanent
 from bulkfetch.models import Report
 from bulkfetch.observe.text import jobs
@@ -25,10 +25,10 @@ def next_step(status: int, report: Report | None, command: str, *, stdin_list: b
     `command` is the one that was run, `stdin_list` says that it read its list from stdin, which
     is gone.
     """
-    if status in (exits.DONE, exits.USAGE):  # nothing is left, or an edit is due
+    if status in (exit_codes.DONE, exit_codes.USAGE):  # nothing is left, or an edit is due
         return None
     again = f"{command}  (give the list again on stdin)" if stdin_list else command
-    if status != exits.FAILED or report is None:
+    if status != exit_codes.FAILED or report is None:
         return f"to go on: {again}"
     codes = [failure.error.code for failure in report.failures if failure.error]
     passing = [code for code in codes if may_pass(code)]

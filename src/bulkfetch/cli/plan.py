@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from bulkfetch.cli import exits
-from bulkfetch.cli.asked import Asked, list_options, open_list, settings_of
-from bulkfetch.cli.feed import Feed
+from bulkfetch.cli import exit_codes
+from bulkfetch.cli.async_reader import AsyncReader
+from bulkfetch.cli.options import ListOptions, list_options, open_list, settings_of
 from bulkfetch.cli.printer import Printer
 from bulkfetch.config.settings import WindowSettings
 from bulkfetch.errors import ConfigError, is_permanent
@@ -47,7 +47,7 @@ Results are taken to have been completed now, and the window to be unused: Zoho 
 one day, in which one account can start {in_a_day():,}.
 """
 
-_EPILOG = exits.epilog(
+_EPILOG = exit_codes.epilog(
     s0="the plan is told, whatever it says",
     s2="usage or configuration; a run would start nothing",
     s3="the list, or the journal of the output folder, cannot be read",
@@ -117,13 +117,13 @@ def account_plan(
 @list_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_obj
-def plan(printer: Printer, asked: Asked, as_json: bool) -> None:
+def plan(printer: Printer, options: ListOptions, as_json: bool) -> None:
     """Lay out a run."""
     printer.json = as_json
-    settings = settings_of(asked)
+    settings = settings_of(options)
     for warning in settings.warnings:
         printer.warn(warning)
-    with open_list(asked, settings) as listed:
+    with open_list(options, settings) as listed:
         wanted, malformed = _read(listed, {account.name for account in settings.accounts})
     states = _states(settings, wanted)
     now = time.time()
@@ -142,7 +142,7 @@ def plan(printer: Printer, asked: Asked, as_json: bool) -> None:
 
 
 def _read(
-    listed: Iterator[Job] | Feed | None, accounts: Container[str]
+    listed: Iterator[Job] | AsyncReader | None, accounts: Container[str]
 ) -> tuple[dict[str, dict[str, None]], int]:
     """Give the different ids of each account in the order of the list, and count the bad jobs.
 
@@ -152,7 +152,7 @@ def _read(
 
     wanted: dict[str, dict[str, None]] = {}
     malformed = 0
-    for job in listed.drain() if isinstance(listed, Feed) else listed or ():
+    for job in listed.drain() if isinstance(listed, AsyncReader) else listed or ():
         if refusal(job, accounts) is None:
             wanted.setdefault(job.account, {})[job.id] = None
         else:

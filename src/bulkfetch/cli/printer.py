@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-from bulkfetch.cli.outlet import Outlet, write_all
-from bulkfetch.cli.screen import Renderer, Screen
+from bulkfetch.cli.progress import ProgressDisplay, Renderer
+from bulkfetch.cli.stdout_writer import StdoutWriter, write_all
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.models import Failure
 from bulkfetch.observe.messages import DEBUG, NORMAL, QUIET
@@ -55,8 +55,8 @@ class Printer:
         self.shows_progress = True
         # The process is to end without waiting for threads that hang.
         self.leaves_threads = False
-        self._outlet = Outlet(_STDOUT)
-        self._screen: Screen | None = None
+        self._stdout = StdoutWriter(_STDOUT)
+        self._display: ProgressDisplay | None = None
         self._shares_terminal = False
         self._encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
 
@@ -69,7 +69,7 @@ class Printer:
         """
         if (line := self._line(text, record)) is not None:
             with _stdout_errors():
-                self._outlet.put(line)
+                self._stdout.put(line)
 
     async def send(self, text: str | None, record: Mapping[str, Any] | None) -> None:
         """Write a result in the form that was asked for; waits where the reader pauses.
@@ -80,20 +80,20 @@ class Printer:
 
         if (line := self._line(text, record)) is None:
             return
-        if self._shares_terminal and self._screen is not None:
+        if self._shares_terminal and self._display is not None:
             # Looked at now and then: news from the drawing thread are not worth the machinery here.
-            while not self._screen.has_room:  # noqa: ASYNC110
+            while not self._display.has_room:  # noqa: ASYNC110
                 await asyncio.sleep(_LOOK_S)
-            self._screen.line(line.decode(errors="replace").rstrip("\n"))
+            self._display.line(line.decode(errors="replace").rstrip("\n"))
             return
         with _stdout_errors():
-            await self._outlet.send(line)
+            await self._stdout.send(line)
 
     def check_stdout(self) -> None:
         """Raise StdoutGone or StdoutFailed where a result sent earlier could not be written."""
         with _stdout_errors():
-            if self._outlet.error is not None:
-                raise self._outlet.error
+            if self._stdout.error is not None:
+                raise self._stdout.error
 
     def _line(self, text: str | None, record: Mapping[str, Any] | None) -> bytes | None:
         if self.json:
@@ -144,8 +144,8 @@ class Printer:
 
     def _say(self, text: str) -> None:
         line = printable(text)
-        if self._screen is not None:
-            self._screen.line(line)
+        if self._display is not None:
+            self._display.line(line)
         else:
             self._write(f"{line}\n")
 
@@ -159,15 +159,15 @@ class Printer:
     # --- during a run ----------------------------------------------------------------------------
 
     @contextmanager
-    def screen(self, periods_s: Mapping[str, float]) -> Iterator[Screen]:
+    def display(self, periods_s: Mapping[str, float]) -> Iterator[ProgressDisplay]:
         """Show progress while the block runs; `periods_s` are the windows' by account."""
-        screen = self._screen = Screen(self._face(periods_s))
+        display = self._display = ProgressDisplay(self._face(periods_s))
         try:
-            yield screen
+            yield display
         finally:
-            self._screen = None
+            self._display = None
             self._shares_terminal = False
-            screen.close()
+            display.close()
 
     def _face(self, periods_s: Mapping[str, float]) -> Renderer:
         from bulkfetch.observe.plain_renderer import PlainRenderer
@@ -186,17 +186,17 @@ class Printer:
 
     def hurry(self) -> None:
         """Wait no longer than a moment for a reader who pauses."""
-        self._outlet.patience_s = _MOMENT_S
+        self._stdout.patience_s = _MOMENT_S
 
     def close(self) -> None:
         """Wait until all results are written. Raises StdoutGone, StdoutFailed where they were not.
 
         A signal's exception passes through; what was not written by then is lost.
         """
-        self._outlet.close()
-        if self._outlet.error is not None:
+        self._stdout.close()
+        if self._stdout.error is not None:
             with _stdout_errors():
-                raise self._outlet.error
+                raise self._stdout.error
 
 
 class _Terminal(io.TextIOBase):

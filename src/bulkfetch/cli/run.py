@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bulkfetch.cli import exits
-from bulkfetch.cli.asked import Asked, list_options, open_list, settings_of
+from bulkfetch.cli import exit_codes
 from bulkfetch.cli.endings import next_step, this_command
+from bulkfetch.cli.options import ListOptions, list_options, open_list, settings_of
 from bulkfetch.cli.printer import Printer
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.models import Report
@@ -24,7 +24,7 @@ from bulkfetch.observe.messages import (
 from bulkfetch.observe.records import summary_record
 
 if TYPE_CHECKING:
-    from bulkfetch.cli.fetching import Ending
+    from bulkfetch.cli.runner import Ending
 
 _ABOUT = """\b
 Examples:
@@ -47,7 +47,7 @@ The first Ctrl-C (or SIGTERM, SIGHUP) finishes what is under way, the second sto
 """
 
 
-@click.command(help=_ABOUT, short_help="Fetch a list, or go on with it.", epilog=exits.EPILOG)
+@click.command(help=_ABOUT, short_help="Fetch a list, or go on with it.", epilog=exit_codes.EPILOG)
 @list_options
 @click.option("--failed", is_flag=True, help="Fetch what failed in the output folder.")
 @click.option(
@@ -65,7 +65,7 @@ The first Ctrl-C (or SIGTERM, SIGHUP) finishes what is under way, the second sto
 @click.pass_obj
 def run(
     printer: Printer,
-    asked: Asked,
+    options: ListOptions,
     failed: bool,
     again: tuple[str, ...],
     keep_zip: bool,
@@ -81,18 +81,18 @@ def run(
     printer.json = as_json
     printer.verbosity = QUIET if quiet else verbose
     printer.shows_progress = not no_progress
-    asked = asked._replace(again=again, failed=failed)
-    settings = settings_of(asked, keep_zip=keep_zip, overwrite=overwrite)
+    options = options._replace(again=again, failed=failed)
+    settings = settings_of(options, keep_zip=keep_zip, overwrite=overwrite)
     for warning in settings.warnings:
         printer.warn(warning)
-    if "-" in asked.lists and os.isatty(0):
+    if "-" in options.lists and os.isatty(0):
         printer.note("reading ids from the terminal; Ctrl-D ends the list")
-    with open_list(asked, settings) as jobs:
+    with open_list(options, settings) as jobs:
         if jobs is None:
             printer.warn("the list is empty: nothing to do")
-            printer.result(None, summary_record(Report(), exits.DONE))
-            return exits.DONE
-        from bulkfetch.cli.fetching import fetch_all
+            printer.result(None, summary_record(Report(), exit_codes.DONE))
+            return exit_codes.DONE
+        from bulkfetch.cli.runner import fetch_all
 
         ending = fetch_all(settings, jobs, printer)
     if ending.at_once or ending.hangs:
@@ -101,11 +101,11 @@ def run(
     status = ending.exit_status
     if ending.report is not None and not ending.stdout_gone:
         printer.result(None, summary_record(ending.report, status))
-    _tell(printer, asked, ending, status)
+    _tell(printer, options, ending, status)
     return status
 
 
-def _tell(printer: Printer, asked: Asked, ending: Ending, status: int) -> None:
+def _tell(printer: Printer, options: ListOptions, ending: Ending, status: int) -> None:
     report, error = ending.report, ending.error
     if report is not None:
         shown = report.failures[:SHOWN_FAILURES]
@@ -124,6 +124,6 @@ def _tell(printer: Printer, asked: Asked, ending: Ending, status: int) -> None:
         printer.failure(aborted)
     if report is not None:
         printer.note(summary_line(report))
-    command = this_command(asked.ids)
-    if step := next_step(status, report, command, stdin_list="-" in asked.lists):
+    command = this_command(options.ids)
+    if step := next_step(status, report, command, stdin_list="-" in options.lists):
         printer.note(step)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bulkfetch.cli import exits
+from bulkfetch.cli import exit_codes
 from bulkfetch.cli.printer import Printer
 from bulkfetch.errors import ConfigError, NotWritable
 
@@ -137,7 +137,7 @@ def sandbox(
         raise NotWritable(
             f"cannot serve at port {port}: {error.strerror or error}", hint="Give another --port."
         ) from None
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def _unwritten(log_file: Path, error: OSError) -> NotWritable:

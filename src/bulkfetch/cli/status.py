@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bulkfetch.cli import exits
+from bulkfetch.cli import exit_codes
 from bulkfetch.cli.printer import Printer
 from bulkfetch.observe.messages import SHOWN_FAILURES, failure_lines
 from bulkfetch.observe.records import job_record
@@ -26,7 +26,7 @@ Tell what is done in an output folder, over all runs, who works there now, and w
 and why (--json names every one of them). Changes nothing, and is never held up by a run.
 """
 
-_EPILOG = exits.epilog(
+_EPILOG = exit_codes.epilog(
     s0="told, whatever it is; with --check: all is done",
     s1="only with --check: jobs have failed or are pending",
     s2="usage, or no run has written there",
@@ -60,7 +60,7 @@ def status(printer: Printer, out: str, as_json: bool, check: bool) -> int:
         )
         _tell_failed(printer, reader, sum(account.failed for account in counts))
     unfinished = any(each.failed or each.pending or each.downloaded for each in counts)
-    return exits.FAILED if check and unfinished else exits.DONE
+    return exit_codes.FAILED if check and unfinished else exit_codes.DONE
 
 
 def _account_line(counts: AccountCounts) -> str:

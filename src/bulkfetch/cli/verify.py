@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bulkfetch.cli import exits
+from bulkfetch.cli import exit_codes
 from bulkfetch.cli.printer import Printer
 from bulkfetch.errors import ConfigError
 
@@ -27,7 +27,7 @@ SHA-256. Files that a newer job has replaced are left out. Changes nothing and a
 network; `bulkfetch run JOBS.toml --again missing` fetches what is gone or has another size.
 """
 
-_EPILOG = exits.epilog(
+_EPILOG = exit_codes.epilog(
     s0="every file is as it was published",
     s1="files are gone, have changed or cannot be read",
     s2="usage, or no run has written there",
@@ -68,7 +68,7 @@ def verify(printer: Printer, out: str, ids: tuple[str, ...], as_json: bool) -> i
     summary = {"type": "summary", "files": files, "bad": bad}
     wrong = f"{bad} of them not as they were published" if bad else "all as they were published"
     printer.result(f"{files} file{'' if files == 1 else 's'}, {wrong}", summary)
-    return exits.FAILED if bad else exits.DONE
+    return exit_codes.FAILED if bad else exit_codes.DONE
 
 
 def _published(reader: JournalReader, ids: tuple[str, ...]) -> Iterator[Outcome]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bulkfetch.cli.findings import Finding
+from bulkfetch.cli.check_findings import Finding
 from bulkfetch.errors import ConfigError, RunError
 from bulkfetch.observe.text import size
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bulkfetch.config import Settings
 
 
-def at_disk(settings: Settings) -> Iterator[Finding]:
+def disk_findings(settings: Settings) -> Iterator[Finding]:
     """Look at everything on the disk that a run would use."""
     yield _out(settings)
     yield from _journal(settings)

@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from bulkfetch.cli import exits
+from bulkfetch.cli import exit_codes
 from bulkfetch.config.hosts import host_of
 from bulkfetch.errors import BulkfetchError, ConfigError
 from bulkfetch.observe.text import duration, size
@@ -81,13 +81,15 @@ class Finding(NamedTuple):
     def exit_status(self) -> int:
         """What a run would end with because of this."""
         if self.verdict != "bad":
-            return exits.DONE
-        return exits.USAGE if self.code == ConfigError.code else exits.ABORTED
+            return exit_codes.DONE
+        return exit_codes.USAGE if self.code == ConfigError.code else exit_codes.ABORTED
 
 
 def exit_status(statuses: set[int]) -> int:
     """Say what a run would end with: mistakes in the configuration are found before all else."""
-    return exits.USAGE if exits.USAGE in statuses else max(statuses, default=exits.DONE)
+    return (
+        exit_codes.USAGE if exit_codes.USAGE in statuses else max(statuses, default=exit_codes.DONE)
+    )
 
 
 def wrong_parts(problems: Iterator[Problem]) -> Wrong:
@@ -95,7 +97,7 @@ def wrong_parts(problems: Iterator[Problem]) -> Wrong:
     return {(problem.part, problem.account): problem.error for problem in problems}
 
 
-def of_settings(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
+def settings_findings(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
     """Tell every setting but those that `looks` looks at."""
     for field in fields(settings):
         if field.name not in _OWN_WAY:

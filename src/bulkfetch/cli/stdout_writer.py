@@ -37,7 +37,7 @@ def write_all(descriptor: int, payload: bytes) -> None:
             waiting.poll()
 
 
-class Outlet:
+class StdoutWriter:
     """Lines on their way to a descriptor. `error` is why no more can be written, None as yet.
 
     `patience_s` is how long `put` and `close` wait for a reader who pauses; None is for ever.

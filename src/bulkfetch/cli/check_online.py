@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from bulkfetch.cli.findings import Finding, Wrong, shown, table_of
+from bulkfetch.cli.check_findings import Finding, Wrong, shown, table_of
 from bulkfetch.config import AccountSettings, Settings
 from bulkfetch.config.hosts import host_of
 from bulkfetch.errors import BulkfetchError
@@ -20,7 +20,7 @@ from bulkfetch.zoho.token_choice import accounts_server, token_way
 from bulkfetch.zoho.tokens import token_source
 
 
-def seen_online(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
+def online_findings(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
     """Look at one account after the other, but for what is `wrong` with it already."""
     for account in settings.accounts:
         key = table_of(settings, account)

@@ -11,7 +11,7 @@ from bulkfetch.errors import ConfigError, UnknownAccount, is_permanent
 from bulkfetch.models import Job, is_job_id
 
 if TYPE_CHECKING:
-    from bulkfetch.cli.asked import Asked
+    from bulkfetch.cli.options import ListOptions
     from bulkfetch.config import Settings
     from bulkfetch.journal import JournalReader, Known
     from bulkfetch.pipeline.places import Places
@@ -23,13 +23,13 @@ _NEVER_ASKED = frozenset({"INVALID_JOB_ID", "INVALID_NAME"})
 
 
 @contextmanager
-def recalled(asked: Asked, settings: Settings) -> Iterator[Iterator[Job]]:
-    """Give the jobs that `asked.again` and `asked.failed` mean, under their names of before.
+def recalled(options: ListOptions, settings: Settings) -> Iterator[Iterator[Job]]:
+    """Give the jobs that `options.again` and `options.failed` mean, under their names of before.
 
     An id that the journal does not know is taken as one given by hand. Raises ConfigError for one
     that is no id, and where no run has been in the output folder.
     """
-    for text in asked.again:
+    for text in options.again:
         if text != MISSING and not is_job_id(text):
             raise ConfigError(
                 f"--again {text[:60]!a} is not a job id",
@@ -37,40 +37,40 @@ def recalled(asked: Asked, settings: Settings) -> Iterator[Iterator[Job]]:
             )
     with ExitStack() as stack:
         jobs: Iterator[Job] = iter(())
-        if asked.recalls:
+        if options.recalls:
             from bulkfetch.journal import JournalReader
             from bulkfetch.pipeline.places import STATE_DIR
 
             reader = stack.enter_context(JournalReader.open(settings.out / STATE_DIR))
-            jobs = _recalled(asked, settings, reader)
+            jobs = _recalled(options, settings, reader)
         yield jobs
 
 
-def _recalled(asked: Asked, settings: Settings, reader: JournalReader) -> Iterator[Job]:
+def _recalled(options: ListOptions, settings: Settings, reader: JournalReader) -> Iterator[Job]:
     from bulkfetch.config import job_of
     from bulkfetch.pipeline.places import Places
 
-    for text in asked.again:
+    for text in options.again:
         if text == MISSING:
             continue
-        found = [known.job for known in reader.find(text) if _is_wanted(asked, known)]
+        found = [known.job for known in reader.find(text) if _is_wanted(options, known)]
         for job in found or [job_of(settings, text)]:
             yield replace(job, again=True)
-    if not asked.failed and MISSING not in asked.again:
+    if not options.failed and MISSING not in options.again:
         return
     places = Places(settings.out.absolute(), str(settings.out))
     accounts = frozenset(account.name for account in settings.accounts)
     for known in reader.known():
-        if not _is_wanted(asked, known):
+        if not _is_wanted(options, known):
             continue
-        if (asked.failed and _has_failed(known, accounts)) or (
-            MISSING in asked.again and _is_missing(known, places)
+        if (options.failed and _has_failed(known, accounts)) or (
+            MISSING in options.again and _is_missing(known, places)
         ):
             yield replace(known.job, again=True)
 
 
-def _is_wanted(asked: Asked, known: Known) -> bool:
-    return asked.account is None or known.job.account == asked.account
+def _is_wanted(options: ListOptions, known: Known) -> bool:
+    return options.account is None or known.job.account == options.account
 
 
 def _has_failed(known: Known, accounts: Container[str]) -> bool:

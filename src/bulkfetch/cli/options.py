@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import click
 
-from bulkfetch.cli.feed import Feed
+from bulkfetch.cli.async_reader import AsyncReader
 from bulkfetch.cli.misplaced import require_ids, settings_first
-from bulkfetch.cli.recalled import recalled
+from bulkfetch.cli.recall import recalled
 from bulkfetch.errors import ConfigError, RunError
 from bulkfetch.models import Job
 
@@ -39,7 +39,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _READ_BYTES = 256 * 1024
 
 
-class Asked(NamedTuple):
+class ListOptions(NamedTuple):
     """The arguments that say what is to be fetched; None and () where not given.
 
     `again` are ids, or "missing", that are fetched even if they were done; `failed` asks for all
@@ -62,7 +62,7 @@ class Asked(NamedTuple):
 
 
 def list_options(command: F) -> F:
-    """Add the arguments of `Asked` to a command, which gets them as `asked`."""
+    """Add the arguments of `ListOptions` to a command, which gets them as `options`."""
 
     @click.argument("settings_file", metavar="JOBS.toml")
     @click.argument("ids", nargs=-1, metavar="[ID]...")
@@ -96,54 +96,57 @@ def list_options(command: F) -> F:
             raise click.BadParameter("the name of the list is empty", param_hint="'--ids'")
         if lists.count("-") > 1:
             raise click.BadParameter("stdin ('-') can be read only once", param_hint="'--ids'")
-        asked = Asked(settings_file, ids, lists, ids_column, account, out)
-        return command(asked=asked, **others)
+        options = ListOptions(settings_file, ids, lists, ids_column, account, out)
+        return command(options=options, **others)
 
     # It takes other arguments than the command itself, and that is the point.
     return with_options  # type: ignore[return-value]
 
 
-def settings_of(asked: Asked, *, keep_zip: bool = False, overwrite: bool = False) -> Settings:
+def settings_of(
+    options: ListOptions, *, keep_zip: bool = False, overwrite: bool = False
+) -> Settings:
     """Load the settings that are asked for. Raises ConfigError."""
     from bulkfetch.config import load_settings
 
-    with settings_first(asked.settings_file, asked.ids, asked.lists):
+    with settings_first(options.settings_file, options.ids, options.lists):
         settings = load_settings(
-            asked.settings_file,
-            out=asked.out,
+            options.settings_file,
+            out=options.out,
             keep_zip=keep_zip or None,
             overwrite=overwrite or None,
         )
-    if asked.account is None:
+    if options.account is None:
         return settings
-    settings.account(asked.account)  # or there is no such account
-    return replace(settings, fallback_account=asked.account)
+    settings.account(options.account)  # or there is no such account
+    return replace(settings, fallback_account=options.account)
 
 
 @contextmanager
-def open_list(asked: Asked, settings: Settings) -> Iterator[Iterator[Job] | Feed | None]:
+def open_list(
+    options: ListOptions, settings: Settings
+) -> Iterator[Iterator[Job] | AsyncReader | None]:
     """Open the list that is asked for; None where it is empty. Waits for its first job.
 
-    A regular file is read where it is iterated; what may keep one waiting is a Feed, to be iterated
-    asynchronously. Raises ConfigError for what is wrong with the list as a whole, and where there
-    is no list at all.
+    A regular file is read while it is iterated; a list that may block (stdin, a pipe) is given as
+    an AsyncReader. Raises ConfigError where the list as a whole is wrong, or there is none.
     """
     from bulkfetch.config import open_jobs
 
-    require_ids(asked.settings_file, asked.ids)
-    if asked.recalls and not asked.ids and not asked.lists:
-        with recalled(asked, settings) as jobs:
+    require_ids(options.settings_file, options.ids)
+    if options.recalls and not options.ids and not options.lists:
+        with recalled(options, settings) as jobs:
             first = next(jobs, None)
             yield None if first is None else chain([first], jobs)
         return
-    lists = asked.lists
-    if not asked.ids and not lists and settings.ids_file is not None:
+    lists = options.lists
+    if not options.ids and not lists and settings.ids_file is not None:
         lists = (str(settings.ids_file),)
-    if not asked.ids and not lists and not settings.jobs:
+    if not options.ids and not lists and not settings.jobs:
         raise ConfigError(
             "no job ids given",
             hint="Give ids as arguments, --ids FILE, or ids_file or [[jobs]] in "
-            f"{asked.settings_file}.",
+            f"{options.settings_file}.",
         )
 
     at_terminal = "-" in lists and os.isatty(0)
@@ -152,8 +155,8 @@ def open_list(asked: Asked, settings: Settings) -> Iterator[Iterator[Job] | Feed
     def opened() -> Iterator[Iterator[Job]]:
         stdin = _stdin() if "-" in lists else None
         with (
-            recalled(asked, settings) as before,
-            open_jobs(settings, asked.ids, asked.lists, asked.ids_column, stdin) as jobs,
+            recalled(options, settings) as before,
+            open_jobs(settings, options.ids, options.lists, options.ids_column, stdin) as jobs,
         ):
             yield chain(before, _read(jobs, at_terminal))
 
@@ -162,11 +165,11 @@ def open_list(asked: Asked, settings: Settings) -> Iterator[Iterator[Job] | Feed
             first = next(jobs, None)
             yield None if first is None else chain([first], jobs)
         return
-    feed = Feed(opened)
+    reader = AsyncReader(opened)
     try:
-        yield feed if feed.wait_for_first() else None
+        yield reader if reader.wait_for_first() else None
     finally:
-        feed.stop()
+        reader.stop()
 
 
 def _read(jobs: Iterator[Job], at_terminal: bool) -> Iterator[Job]:

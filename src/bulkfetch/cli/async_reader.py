@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _AHEAD_JOBS = 4000
 
 
-class Feed(AsyncIterator[Job]):
+class AsyncReader(AsyncIterator[Job]):
     """The jobs of a blocking list, as an async iterator. Nothing is read before `wait_for_first`.
 
     What is there is handed over at once, however few: a producer may give one id an hour.

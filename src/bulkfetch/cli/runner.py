@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from bulkfetch.cli import exits
-from bulkfetch.cli.asked import TerminalGone
-from bulkfetch.cli.feed import Feed
+from bulkfetch.cli import exit_codes
+from bulkfetch.cli.async_reader import AsyncReader
 from bulkfetch.cli.memory import keep_big_blocks
+from bulkfetch.cli.options import TerminalGone
 from bulkfetch.cli.printer import Printer, StdoutFailed, StdoutGone
-from bulkfetch.cli.screen import Screen
+from bulkfetch.cli.progress import ProgressDisplay
 from bulkfetch.cli.signals import stop_on_signals
 from bulkfetch.client import Client
 from bulkfetch.config import Settings
@@ -59,17 +59,17 @@ class Ending:
     def exit_status(self) -> int:
         """The exit status of the program."""
         if isinstance(self.error, ConfigError):
-            return exits.USAGE
+            return exit_codes.USAGE
         if isinstance(self.error, TerminalGone):
-            return exits.INTERRUPTED
+            return exit_codes.INTERRUPTED
         if self.error is not None:
-            return exits.ABORTED
+            return exit_codes.ABORTED
         if self.at_once or self.hangs or self.report is None:
-            return exits.INTERRUPTED
-        return exits.exit_status(self.report)
+            return exit_codes.INTERRUPTED
+        return exit_codes.exit_status(self.report)
 
 
-def fetch_all(settings: Settings, jobs: Iterator[Job] | Feed, printer: Printer) -> Ending:
+def fetch_all(settings: Settings, jobs: Iterator[Job] | AsyncReader, printer: Printer) -> Ending:
     """Fetch the list and say how it ended. Outcomes and news are told, the ending is not.
 
     Errors are in the ending. Leaves no event loop and no thread at work behind, unless `hangs`.
@@ -79,29 +79,29 @@ def fetch_all(settings: Settings, jobs: Iterator[Job] | Feed, printer: Printer) 
         for account in settings.accounts
     }
     keep_big_blocks()
-    with printer.screen(periods_s) as screen:
-        fetching = Fetching(settings, printer, screen)
-        runner = asyncio.Runner()
+    with printer.display(periods_s) as display:
+        runner = Runner(settings, printer, display)
+        loop = asyncio.Runner()
         try:
-            runner.run(fetching.work(jobs))
+            loop.run(runner.work(jobs))
         except asyncio.CancelledError:
-            fetching.ending.at_once = True
+            runner.ending.at_once = True
         except Exception as error:
-            fetching.ending.error = _inner(error)
+            runner.ending.error = _inner(error)
         finally:
-            if not fetching.ending.hangs:  # else its end would be waited for
-                runner.close()
-    return fetching.ending
+            if not runner.ending.hangs:  # else its end would be waited for
+                loop.close()
+    return runner.ending
 
 
-class Fetching:
+class Runner:
     """One run, and all that goes with it."""
 
-    def __init__(self, settings: Settings, printer: Printer, screen: Screen) -> None:
+    def __init__(self, settings: Settings, printer: Printer, display: ProgressDisplay) -> None:
         self.ending = Ending()
         self._settings = settings
         self._printer = printer
-        self._screen = screen
+        self._display = display
         self._run: Run | None = None
         self._task: asyncio.Task[None] | None = None
         self._out_of_patience = asyncio.Event()
@@ -109,7 +109,7 @@ class Fetching:
         self._stop_asked = False
         self._writes = True
 
-    async def work(self, jobs: Iterator[Job] | Feed) -> None:
+    async def work(self, jobs: Iterator[Job] | AsyncReader) -> None:
         """Do the run. Raises what keeps it from beginning.
 
         If cancelled: as the client; the ending has the report all the same.
@@ -129,7 +129,7 @@ class Fetching:
             "something does not end, perhaps the disk or who reads stdout: stopped without it"
         )
 
-    async def _fetch(self, jobs: Iterator[Job] | Feed) -> None:
+    async def _fetch(self, jobs: Iterator[Job] | AsyncReader) -> None:
         try:
             async with Client(self._settings, on_event=self.on_event) as client:
                 self._run = client.fetch(jobs, only_new=not self._printer.json)
@@ -150,7 +150,7 @@ class Fetching:
             self.ending.error = self.ending.error or error
         finally:
             looking.cancel()
-            self._screen.show(run.progress())
+            self._display.show(run.progress())
 
     def _wait_no_longer_than(self, patience_s: float) -> None:
         """Give up what does not move for so long, from now on."""
@@ -174,7 +174,7 @@ class Fetching:
 
     async def _look(self, run: Run) -> None:
         while True:
-            self._screen.show(run.progress())
+            self._display.show(run.progress())
             if self._writes:
                 # Lines are written behind our back: the last one's failure shows with no next one.
                 with self._minding_stdout(run):

@@ -33,7 +33,7 @@ class Renderer(Protocol):
         ...
 
 
-class Screen:
+class ProgressDisplay:
     """The box between the event loop and a face. Every method may be called from any thread."""
 
     def __init__(self, face: Renderer) -> None:
