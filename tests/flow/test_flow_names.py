@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -291,3 +292,57 @@ def test_a_list_that_is_wrong_loses_no_zip(
     slip, right = run_flow(runs())
     assert _code(slip, ONE) == code
     assert (right.report.done, right.arrivals) == (1, [])
+
+
+@pytest.mark.parametrize("spelling", ["Leads", "LEADS"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_new_job_does_not_replace_one_that_its_own_list_has_as_done(
+    tmp_path: Path, spelling: str, overwrite: bool
+) -> None:
+    """In one list a name has one owner also where the job that has the file is listed later.
+
+    The older file stays, the newer archive is kept; once the lists are apart it takes over.
+    """
+    out = tmp_path / "out"
+    old, new = Job(ONE, name="Leads"), Job(TWO, name=spelling)
+
+    async def nights() -> list[Seen]:
+        async with Sandbox(small()) as sandbox:
+            first = await watch(sandbox, [old], out)
+            both = [
+                await watch(sandbox, jobs, out, overwrite=overwrite)
+                for jobs in ([new, old], [new, old])
+            ]
+            others = {"Leads.csv"} - {f"{spelling}.csv"}
+            return [first, *both, await watch(sandbox, [new], out, foreign=others)]
+
+    first, both, again, alone = run_flow(nights())
+    for seen in (both, again):
+        assert (_code(seen, TWO), seen.by_id()[ONE].files) == (
+            "PUBLISH_CONFLICT",
+            first.by_id()[ONE].files,
+        )
+        assert (seen.report.failed, seen.report.skipped) == (1, 1)
+    assert [len(seen.arrivals) for seen in (both, again, alone)] == [1, 0, 0]
+    assert alone.by_id()[TWO].status == "done"
+
+
+def test_a_done_job_that_its_own_list_has_just_replaced_is_told(tmp_path: Path) -> None:
+    """Where the list goes on after the newer one was published, the older one fails in words."""
+    out = tmp_path / "out"
+    published = asyncio.Event()
+
+    async def listed() -> AsyncIterator[Job]:
+        yield Job(TWO, name="Leads")
+        await published.wait()
+        yield Job(ONE, name="Leads")
+
+    async def nights() -> Seen:
+        async with Sandbox(small()) as sandbox:
+            await watch(sandbox, [Job(ONE, name="Leads")], out)
+            return await watch(sandbox, listed(), out, reading=lambda _: published.set())
+
+    seen = run_flow(nights())
+    assert seen.by_id()[TWO].status == "done"
+    assert _code(seen, ONE) == "PUBLISH_CONFLICT"
+    assert (seen.report.done, seen.report.failed, seen.report.skipped) == (1, 1, 0)

@@ -13,7 +13,7 @@
 """
 
 from bulkfetch.journal.admission import Admission, Admitted, ClaimedNames, Refused, published_stem
-from bulkfetch.journal.entries import Counts, Ended, Entry, Owner, Whole
+from bulkfetch.journal.entries import Counts, Ended, Entry, Owner, Rival, Whole
 from bulkfetch.journal.journal import Journal
 from bulkfetch.journal.lock import Holder, OutputLock
 from bulkfetch.journal.reader import AccountCounts, JournalReader, Known
@@ -33,6 +33,7 @@ __all__ = [
     "OutputLock",
     "Owner",
     "Refused",
+    "Rival",
     "Whole",
     "published_stem",
 ]

@@ -36,7 +36,7 @@ _LIST_AGAIN = f"""
 _HOLDS_ZIP = "SELECT 1 FROM held WHERE job = ?"
 _REFUSE = f"UPDATE job SET position = ?, name = ?, state = {FAILED}, error = ? WHERE key = ?"
 _CLAIMANT = """
-    SELECT job.key, job.position, job.id FROM claim JOIN job ON job.key = claim.job
+    SELECT job.key, job.position, job.id, job.state FROM claim JOIN job ON job.key = claim.job
     WHERE claim.folded = ?
 """
 _CLAIM = """
@@ -70,6 +70,13 @@ class Admission:
 
     accounts: dict[str, Admitted] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
+
+
+class _Conflict(NamedTuple):
+    """Another job of the list has the name; `published` says that it was published in this run."""
+
+    error: PublishConflict
+    published: bool
 
 
 class _Row(NamedTuple):
@@ -154,13 +161,17 @@ def _admit(
         job = Job(job.id, job.account, row.name)  # the name that its file has
     conflict = _claim(connection, names(job), row.key, first_position)
     if state == KEPT:
+        if conflict is not None and conflict.published:
+            # Its file was replaced a moment ago: a failure of this list, and not one of its own.
+            connection.execute(_LIST_AGAIN, (row.position, row.state, row.name, row.error, row.key))
+            raise conflict.error
         return "already_done"
     if state == FAILED_BEFORE:
         return "failed_before"
     if conflict is not None:
-        text = json.dumps(failure_record(Failure.of(conflict)))
+        text = json.dumps(failure_record(Failure.of(conflict.error)))
         connection.execute(_REFUSE, (position, job.name, text, row.key))
-        raise conflict
+        raise conflict.error
     return "to_do"
 
 
@@ -179,16 +190,17 @@ def _mentioned_again(job: Job, row: _Row) -> str:
 
 def _claim(
     connection: sqlite3.Connection, names: Sequence[str], key: int, first_position: int
-) -> PublishConflict | None:
+) -> _Conflict | None:
     """Claim names for a job, all or none; return the conflict with a job of the same list."""
     folded = [same_file(name) for name in names]
     for name in folded:
         claimant = connection.execute(_CLAIMANT, (name,)).fetchone()
         if claimant is not None and claimant[0] != key and claimant[1] >= first_position:
-            return PublishConflict(
+            error = PublishConflict(
                 f"job {claimant[2]} of the same list would be published under the same name",
                 hint="Give one of them another name.",
             )
+            return _Conflict(error, claimant[3] == DONE)
     connection.executemany(_CLAIM, ((name, key) for name in folded))
     return None
 

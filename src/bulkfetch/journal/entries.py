@@ -58,6 +58,14 @@ class Ended(NamedTuple):
     zip: PublishedFile | None = None
 
 
+class Rival(NamedTuple):
+    """A job that was done before, is in the same list, and has a file at `path` (as `out` is named)
+    that another job of the list would be published as."""
+
+    job_id: str
+    path: str
+
+
 class Owner(NamedTuple):
     """The job that a published file is of: its key in this journal; and the file's size."""
 

@@ -30,7 +30,7 @@ from bulkfetch.journal.admission import (
     published_stem,
     record_refused,
 )
-from bulkfetch.journal.entries import Counts, Ended, Entry, Owner, Whole
+from bulkfetch.journal.entries import Counts, Ended, Entry, Owner, Rival, Whole
 from bulkfetch.journal.rows import COLUMNS, Outcomes
 from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FILE_NAME, KEPT, PENDING
 from bulkfetch.journal.writer import Writer
@@ -237,18 +237,24 @@ class Journal:
         """
         await self.all_downloaded([Whole(entry, zip_bytes, attempts)])
 
-    async def all_downloaded(self, wholes: Sequence[Whole]) -> None:
+    async def all_downloaded(self, wholes: Sequence[Whole]) -> dict[int, Rival]:
         """Record as `downloaded`, in one transaction, and hold those ZIPs that are nowhere else.
 
-        What each will be published as is known to `sizes` from then on.
+        What each will be published as is known to `sizes` from then on. Returns by key those that
+        another job of this list stands in the way of, since it was published in an earlier run.
         If cancelled: all recorded, or none.
         """
+        rivals: dict[int, Rival] = {}
+        inside, outside = self._outcomes.inside, self._outcomes.outside
 
         def announce(connection: sqlite3.Connection) -> None:
             for each in wholes:
                 if each.path is not None and each.bytes is not None:
-                    path = self._outcomes.inside(each.path)
-                    ownership.announce(connection, each.entry.key, path, each.bytes)
+                    key, path = each.entry.key, inside(each.path)
+                    ownership.announce(connection, key, path, each.bytes)
+                    found = ownership.kept_in_list(connection, key, path, self._first_position)
+                    if found is not None:
+                        rivals[key] = Rival(found[0], outside(found[1]))
 
         held = [(whole.entry.key, whole.zip) for whole in wholes if whole.zip is not None]
         await self._update(
@@ -257,6 +263,7 @@ class Journal:
             held=held,
             along=announce,
         )
+        return rivals
 
     async def held(self, entry: Entry) -> bytes | None:
         """Give the job's ZIP if it is held here, which it is until the job ends; else None.

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from bulkfetch.filenames import same_file
 from bulkfetch.journal.entries import Owner
+from bulkfetch.journal.schema import KEPT
 
 # What the rows of files of another spelling have for a job: they go with none.
 _NO_JOB = 0
@@ -26,6 +27,10 @@ _KEEP_OTHER_SPELLING = f"""
 """
 _PUBLISHED = "INSERT OR REPLACE INTO published (folded, job, bytes, path) VALUES (?, ?, ?, ?)"
 _ABOUT_TO_STAND = "INSERT OR IGNORE INTO standing (folded, bytes, job) VALUES (?, ?, ?)"
+_KEPT_IN_LIST = f"""
+    SELECT job.id, coalesce(path, ?) FROM published JOIN job ON job.key = published.job
+    WHERE folded = ? AND job.key <> ? AND position >= ? AND state = {KEPT}
+"""
 _OWNER = "SELECT job, bytes FROM published WHERE folded = ?"
 _SIZES = """
     SELECT bytes FROM published WHERE folded = ?1 UNION SELECT bytes FROM standing WHERE folded = ?1
@@ -47,6 +52,14 @@ def publish(connection: sqlite3.Connection, key: int, path: str, size: int) -> N
 def announce(connection: sqlite3.Connection, key: int, path: str, size: int) -> None:
     """Note that a job is about to have a file of `size` bytes at a path; until the job ends."""
     connection.execute(_ABOUT_TO_STAND, (same_file(path), size, key))
+
+
+def kept_in_list(
+    connection: sqlite3.Connection, key: int, path: str, first_position: int
+) -> tuple[str, str] | None:
+    """Return the other job of the list that has a file under the name from before, and its path."""
+    row = connection.execute(_KEPT_IN_LIST, (path, same_file(path), key, first_position)).fetchone()
+    return None if row is None else (row[0], row[1])
 
 
 def owners(connection: sqlite3.Connection, paths: Iterable[str]) -> list[Owner | None]:

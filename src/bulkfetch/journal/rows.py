@@ -77,7 +77,7 @@ class Outcomes:
             records=records,
             attempts=attempts,
             skipped=skipped,
-            quarantine=None if quarantine is None else self._outside(quarantine),
+            quarantine=None if quarantine is None else self.outside(quarantine),
             error=Failure(**json.loads(error)) if error else None,
             superseded_by=newer,
         )
@@ -90,7 +90,7 @@ class Outcomes:
         return tuple(self._file(**file) for file in json.loads(files))
 
     def _file(self, path: str, bytes: int, sha256: str | None) -> PublishedFile:
-        return PublishedFile(path=self._outside(path), bytes=bytes, sha256=sha256)
+        return PublishedFile(path=self.outside(path), bytes=bytes, sha256=sha256)
 
     def inside(self, path: str) -> str:
         """Return a path below the output folder as the journal keeps it."""
@@ -98,7 +98,8 @@ class Outcomes:
             return path[len(self._prefix) :].removeprefix(_HERE)
         return os.path.abspath(path)
 
-    def _outside(self, path: str) -> str:
+    def outside(self, path: str) -> str:
+        """Return a path that the journal keeps as the user would write it."""
         return path if os.path.isabs(path) else self._prefix + path.removeprefix(_HERE)
 
 

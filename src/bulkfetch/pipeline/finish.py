@@ -46,7 +46,7 @@ from bulkfetch.errors import (
     ZipCorrupt,
 )
 from bulkfetch.events import Emit, Event, Kind, ignore
-from bulkfetch.journal import Ended, Journal, Owner, Whole
+from bulkfetch.journal import Ended, Journal, Owner, Rival, Whole
 from bulkfetch.models import Failure, Outcome, PublishedFile
 from bulkfetch.pipeline.deliveries import Deliveries, Delivery
 from bulkfetch.pipeline.lane import Lane
@@ -80,10 +80,12 @@ class Published(NamedTuple):
 
 class Standing(NamedTuple):
     """What the journal knows of files that stand in the way, by path: whose they are, and the sizes
-    of those that bulkfetch has put there or was about to when it was killed."""
+    of those that bulkfetch has put there or was about to when it was killed. `rivals` are jobs of
+    the same list, by the key of the job that they stand in the way of."""
 
     jobs: dict[str, Owner]
     sizes: dict[str, frozenset[int]]
+    rivals: dict[int, Rival]
 
 
 class Finishing(NamedTuple):
@@ -208,14 +210,14 @@ class Finisher:
                     self._held.pop(delivery.work.entry.key, None)
                     unusable.append((delivery, staged))
             # What is salvaged may have another name by now than when it was recorded.
-            await self._record(
+            rivals = await self._record(
                 [
                     (each.work, member)
                     for each, member in whole
                     if each.salvaged or not each.work.recorded
                 ]
             )
-            owners = await self._owners(whole)
+            owners = await self._owners(whole, rivals)
             while whole:
                 ends = await self._in_thread(partial(self._unpack, whole, owners))
                 done = []
@@ -231,9 +233,10 @@ class Finisher:
         except OSError as error:
             raise disk_error(error) from error
 
-    async def _record(self, whole: list[tuple[Work, Member]]) -> None:
+    async def _record(self, whole: list[tuple[Work, Member]]) -> dict[int, Rival]:
+        rivals = {}
         if whole:
-            await self._journal.all_downloaded(
+            rivals = await self._journal.all_downloaded(
                 [
                     Whole(
                         work.entry,
@@ -249,6 +252,7 @@ class Finisher:
         for work, _ in whole:
             work.recorded = True
             self._held.pop(work.entry.key, None)
+        return rivals
 
     def _count_in(self, work: Work, staged: Staged) -> None:
         self._room.add(staged.zip_bytes)
@@ -256,15 +260,19 @@ class Finisher:
         text = "its ZIP is here already; nothing is asked"
         self._say("salvaged", work, text, zip_bytes=staged.zip_bytes)
 
-    async def _owners(self, whole: list[tuple[Delivery, Member]]) -> Standing:
+    async def _owners(
+        self, whole: list[tuple[Delivery, Member]], rivals: dict[int, Rival]
+    ) -> Standing:
         """Return what is known of what stands in the way; most often nothing does."""
         paths = [self._places.published(each.work.job, member.suffix) for each, member in whole]
         if self._finishing.keep_zip:
             paths += [self._places.kept_zip(each.work.job) for each, _ in whole]
         standing = [self._places.report(path) for path in paths if os.path.lexists(path)]
         if not standing:
-            return Standing({}, {})
-        return Standing(await self._journal.owners(standing), await self._journal.sizes(standing))
+            return Standing({}, {}, rivals)
+        return Standing(
+            await self._journal.owners(standing), await self._journal.sizes(standing), rivals
+        )
 
     def _ended(self, work: Work, published: Published) -> Ended:
         outcome = Outcome(
@@ -467,6 +475,7 @@ class Finisher:
         final = self._places.published(work.job, member.suffix)
         kept: PublishedFile | None = None
         try:
+            self._require_no_rival(work, owners)
             if self._finishing.keep_zip:
                 kept = self._keep_zip(work, owners)
             rename_into_place(target, final, replace=self._may_replace(work, final, owners))
@@ -475,6 +484,20 @@ class Finisher:
             return self._places.as_given(error)
         shown = self._places.report(final)
         return Published(PublishedFile(shown, extracted.bytes, extracted.sha256), kept)
+
+    def _require_no_rival(self, work: Work, owners: Standing) -> None:
+        """Raise PublishConflict where another job of the list has its file under this one's name.
+
+        It was listed after this one, else this one would not have been asked for.
+        """
+        rival = owners.rivals.get(work.entry.key)
+        if rival is not None and os.path.lexists(self._places.absolute(rival.path)):
+            raise PublishConflict(
+                f"job {rival.job_id} of the same list was published under the same name before: "
+                f"{rival.path}",
+                hint="Give one of them another name, or take one out of the list. The result is "
+                "kept and not asked for again.",
+            )
 
     def _may_replace(self, work: Work, final: Path, owners: Standing) -> bool:
         """Return whether a file under the final name may go: this job's, or as once published.
