@@ -329,7 +329,9 @@ class Client:
 
         if self._sandbox_url is None:
             options = read_sandbox_options(self._settings)
-            server = await self._stack.enter_async_context(SandboxThread(options))
+            # To its end even if the run is: a thread that nobody has could not be ended.
+            with anyio.CancelScope(shield=True):
+                server = await self._stack.enter_async_context(SandboxThread(options))
             self._sandbox_url = server.sandbox.url
         return self._sandbox_url
 

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -18,11 +19,12 @@ from tests.support.flow_clock import run_flow
 from tests.support.flows import ids, loop_windows, settings_for, small
 from tests.support.programs import Program
 
-from bulkfetch import Client, RunError
+from bulkfetch import Client, RunError, Settings
+from bulkfetch.config import AccountSettings
 from bulkfetch.journal import OutputLock
 from bulkfetch.pipeline.finish import Finisher
 from bulkfetch.pipeline.places import STATE_DIR
-from bulkfetch.sandbox import Sandbox
+from bulkfetch.sandbox import Sandbox, SandboxThread
 
 JOBS = ids(12)
 
@@ -283,3 +285,29 @@ def test_a_loop_that_is_closed_without_leaving(tmp_path: Path, ending: str, loop
     if loop.startswith("asyncio.run") or ending != "in a run":  # else its tasks are destroyed
         assert ended.stderr == ""
     assert (ended.returncode, ended.stdout) == (0, "")
+
+
+def test_left_while_the_stand_in_starts(tmp_path: Path) -> None:
+    """The built-in sandbox is ended with its client, also where that was left meanwhile."""
+    others = set(threading.enumerate())
+    settings = Settings(
+        out=tmp_path,
+        accounts=(AccountSettings(name="default", data_center="sandbox"),),
+        sandbox=(("records", 5),),
+    )
+    starting, entered = threading.Event(), SandboxThread.__enter__
+
+    def enter(server: SandboxThread) -> SandboxThread:
+        starting.set()
+        return entered(server)
+
+    async def main() -> None:
+        async with Client(settings) as client:
+            run = client.fetch(JOBS)
+            while not starting.is_set():
+                await asyncio.sleep(0.001)
+            del run
+
+    with patch.object(SandboxThread, "__enter__", enter):
+        asyncio.run(main())
+    assert set(threading.enumerate()) <= others
