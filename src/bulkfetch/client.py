@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from collections import UserString
-from collections.abc import AsyncIterable, Coroutine, Iterable
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from importlib import import_module
 from pathlib import Path
@@ -30,6 +29,7 @@ from bulkfetch.events import Emit, Event, Kind, harmless, ignore
 from bulkfetch.journal import Journal, OutputLock, published_stem
 from bulkfetch.models import Job, Report
 from bulkfetch.pipeline.handle import Run
+from bulkfetch.pipeline.listing import check_list
 from bulkfetch.pipeline.outcomes import Conclude
 from bulkfetch.pipeline.places import STATE_DIR, Places
 from bulkfetch.pipeline.preflight import lacking_room, require_writable
@@ -161,7 +161,7 @@ class Client:
         run that was left early the next list is taken at once, and begun when the rest of that run
         has ended.
         """
-        _check_list(jobs)
+        check_list(jobs)
         if self._lock is None:
             raise RuntimeError("the client is not open: use `async with`")
         previous = self._engine
@@ -366,7 +366,7 @@ def fetch(
     aborted; TypeError, at the call, for a text or one Job in place of a list. If cancelled:
     as `Client`.
     """
-    _check_list(jobs)
+    check_list(jobs)
     return _fetch(jobs, settings, on_event)
 
 
@@ -384,20 +384,6 @@ def _let_go(session: aiohttp.ClientSession) -> None:
     with suppress(Exception):  # StopIteration among them
         closing.send(None)
     closing.close()
-
-
-def _check_list(jobs: object) -> None:
-    """Raise TypeError for what is no list of ids, or would be taken apart into something else."""
-    if isinstance(jobs, str | bytes | bytearray | memoryview | UserString):
-        advice = "put one id into a list, split a text of several"
-    elif isinstance(jobs, Job):
-        advice = "put it into a list"
-    elif isinstance(jobs, AsyncIterable | Iterable) or hasattr(jobs, "__getitem__"):
-        return
-    else:
-        advice = "give ids or Jobs in any iterable or async iterable"
-    # Not its value, which may be anything.
-    raise TypeError(f"a list of job ids is wanted, not {type(jobs).__name__}: {advice}")
 
 
 def _speaks_tls(account: AccountSettings) -> bool:

@@ -8,22 +8,21 @@ and the lanes start no further request.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import anyio
 import anyio.abc
 import anyio.to_thread
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from bulkfetch.disk import disk_error
 from bulkfetch.errors import AccountError, RunError
 from bulkfetch.journal import ClaimedNames, Counts, Journal, Refused
 from bulkfetch.models import Failure, Job, Outcome, Report
 from bulkfetch.pipeline.handle import Run as Run  # a run's two sides are had from one place
+from bulkfetch.pipeline.listing import BATCH_JOBS, batches, pump
 from bulkfetch.pipeline.outcomes import Conclude, Outcomes
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.progress import Progress
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=BaseException)
 Jobs = Iterable[str | Job] | AsyncIterable[str | Job]
 
-# Ids admitted to the journal in one transaction.
-BATCH_JOBS = 2000
 # Jobs read from the journal at a time, to be told one by one.
 PAGE_JOBS = 2000
 # After a stop, what is under way has this long to end by itself. With two seconds to tidy up it
@@ -337,8 +334,8 @@ class Engine:
         if isinstance(self._jobs, AsyncIterable):
             put, ready = anyio.create_memory_object_stream[str | Job](BATCH_JOBS)
             async with anyio.create_task_group() as reading, ready:
-                reading.start_soon(_pump, self._jobs, put)
-                async for batch in _batches(ready):
+                reading.start_soon(pump, self._jobs, put)
+                async for batch in batches(ready):
                     await admit(batch)
         else:
             source = iter(self._jobs)
@@ -429,33 +426,6 @@ class Engine:
             missing=self._missing,
             superseded=self._superseded,
         )
-
-
-async def _batches(ready: MemoryObjectReceiveStream[str | Job]) -> AsyncIterator[list[str | Job]]:
-    """Cut what a stream holds ready into batches, waiting only for the first of each."""
-    async for job in ready:
-        batch = [job]
-        try:
-            while len(batch) < BATCH_JOBS:
-                batch.append(ready.receive_nowait())
-        except (anyio.WouldBlock, anyio.EndOfStream):
-            yield batch
-        else:
-            yield batch
-
-
-async def _pump(jobs: AsyncIterable[str | Job], ready: MemoryObjectSendStream[str | Job]) -> None:
-    async with ready:
-        try:
-            async for job in jobs:
-                await ready.send(job)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and not task.cancelling():
-                # Of something that the caller awaits in there: a task group would take it for ours
-                # and the list for read.
-                raise RuntimeError("the reading of the list was cancelled") from None
-            raise
 
 
 def _first(group: BaseExceptionGroup[E]) -> E:
