@@ -13,7 +13,7 @@ SOURCE = Path(bulkfetch.__file__).parent
 
 # Top to bottom. A room may import from itself and from the rows above its own.
 ROOMS = [
-    {"errors", "clock", "secret", "filenames"},
+    {"errors", "clock", "secret", "filenames", "text"},
     {"models", "disk", "events"},
     {"config"},
     {"zoho"},

@@ -12,7 +12,7 @@ from tests.support.programs import IDS, Ended, Program
 
 from bulkfetch.config import AccountSettings, Credentials, Limits, Settings, WindowSettings
 from bulkfetch.config.settings import JobEntry, Tables
-from bulkfetch.observe.text import printable
+from bulkfetch.text import escape
 
 Call = Callable[..., Ended]
 
@@ -314,7 +314,7 @@ def test_configuration_fails_in_check_as_in_run(
     if checked.out:
         bad = [record for record in checked.records if record["verdict"] == "bad"]
         assert [record["code"] for record in bad] == ["CONFIG"]
-        assert error == f"error: {printable(bad[0]['value'])}"
+        assert error == f"error: {escape(bad[0]['value'])}"
     else:  # found while the settings were read
         assert checked.err == ran.err
     assert SECRET not in checked.out + checked.err + ran.err

@@ -16,7 +16,6 @@ from bulkfetch import errors
 from bulkfetch.zoho.responses import (
     Head,
     error_body,
-    printable,
     range_response_error,
     read_head,
     response_error,
@@ -278,12 +277,6 @@ def test_any_json_is_a_body(value: object) -> None:
 def test_deeply_nested_json_is_no_error_code() -> None:
     """JSON nested beyond the parser's depth is taken for any other text."""
     assert error_body(b'{"a":' * 9000) is None
-
-
-def test_foreign_text_is_one_clean_line() -> None:
-    """Control and bidi characters never reach a terminal; long text is cut."""
-    assert printable("a\x1b[31mb\r\nc\u202ed", 40) == "a [31mb  c d"
-    assert len(printable("x" * 1000, 30)) == 30
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import stat
 from typing import Literal, NamedTuple
 
-from bulkfetch.archive import names
 from bulkfetch.archive.structure import (
     AES,
     DEFLATED,
@@ -28,6 +27,7 @@ from bulkfetch.errors import (
     ZipUnsafe,
     ZipUnsupported,
 )
+from bulkfetch.filenames import member_hazard, same_file
 
 Suffix = Literal[".csv", ".ics"]
 
@@ -60,7 +60,7 @@ def select_member(entries: tuple[ZipEntry, ...], limits: ExtractLimits) -> tuple
     decoded = [_decoded(entry) for entry in entries]
     for entry, name in zip(entries, decoded, strict=True):
         _refuse_hostile(entry, name)
-    if len({names.same_file_key(name.removesuffix("/")) for name in decoded}) < len(entries):
+    if len({same_file(name.removesuffix("/")) for name in decoded}) < len(entries):
         raise ZipUnsafe("two entries have one name")
     if any(entry.flags & ENCRYPTED_FLAGS or entry.method == AES for entry in entries):
         raise ZipEncrypted()
@@ -93,7 +93,7 @@ def _decoded(entry: ZipEntry) -> str:
 
 
 def _refuse_hostile(entry: ZipEntry, name: str) -> None:
-    if (hazard := names.member_hazard(name)) is not None:
+    if (hazard := member_hazard(name)) is not None:
         raise ZipUnsafe(f"the archive holds {hazard}")
     folder = name.endswith("/")
     mode = entry.attributes >> 16  # as Unix packers fill it in; zero from others

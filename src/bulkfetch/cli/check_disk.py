@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bulkfetch.cli.check_findings import Finding
 from bulkfetch.errors import ConfigError, RunError
-from bulkfetch.observe.text import size
+from bulkfetch.text import size
 
 if TYPE_CHECKING:
     from bulkfetch.config import Settings

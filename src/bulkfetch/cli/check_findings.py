@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from bulkfetch.cli import exit_codes
 from bulkfetch.config.hosts import host_of
 from bulkfetch.errors import BulkfetchError, ConfigError
-from bulkfetch.observe.text import duration, size
 from bulkfetch.secret import Secret
+from bulkfetch.text import duration, size
 
 if TYPE_CHECKING:
     from bulkfetch.config import AccountSettings, Settings

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from bulkfetch.cli import exit_codes
 from bulkfetch.errors import is_permanent
 from bulkfetch.models import Report
-from bulkfetch.observe.text import jobs
+from bulkfetch.text import jobs
 
 # Ids given as arguments that a hint repeats; more of them are only counted.
 _REPEATED_IDS = 10

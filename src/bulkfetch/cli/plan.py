@@ -19,7 +19,7 @@ from bulkfetch.config.settings import WindowSettings
 from bulkfetch.errors import ConfigError, is_permanent
 from bulkfetch.models import Job
 from bulkfetch.observe.eta import KEPT_S, start_s, starts_within
-from bulkfetch.observe.text import duration, jobs
+from bulkfetch.text import duration, jobs
 
 if TYPE_CHECKING:
     from bulkfetch.config import Settings

@@ -22,7 +22,7 @@ from bulkfetch.cli.stdout_writer import StdoutWriter, write_all
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.models import Failure
 from bulkfetch.observe.messages import DEBUG, NORMAL, QUIET
-from bulkfetch.observe.text import printable
+from bulkfetch.text import escape
 
 _STDOUT, _STDERR = 1, 2
 _MOMENT_S = 0.5
@@ -101,7 +101,7 @@ class Printer:
         if text is None:
             return None
         # For a program a path is given byte for byte; a terminal would obey what is in it.
-        return os.fsencode(printable(text) if os.isatty(_STDOUT) else text) + b"\n"
+        return os.fsencode(escape(text) if os.isatty(_STDOUT) else text) + b"\n"
 
     # --- everything else -------------------------------------------------------------------------
 
@@ -140,10 +140,10 @@ class Printer:
 
     def raw(self, text: str) -> None:
         """Write text with line ends of its own to stderr, such as a help page."""
-        self._write("".join(f"{printable(line)}\n" for line in text.splitlines()))
+        self._write("".join(f"{escape(line)}\n" for line in text.splitlines()))
 
     def _say(self, text: str) -> None:
-        line = printable(text)
+        line = escape(text)
         if self._display is not None:
             self._display.line(line)
         else:

@@ -12,7 +12,7 @@ from bulkfetch.cli import exit_codes
 from bulkfetch.cli.printer import Printer
 from bulkfetch.observe.messages import SHOWN_FAILURES, failure_lines
 from bulkfetch.observe.records import job_record
-from bulkfetch.observe.text import jobs
+from bulkfetch.text import jobs
 
 if TYPE_CHECKING:
     from bulkfetch.journal import AccountCounts, JournalReader

@@ -20,6 +20,7 @@ from bulkfetch.config.list_lines import label_of, open_lines, unreadable, waits
 from bulkfetch.config.settings import Settings
 from bulkfetch.errors import ConfigError
 from bulkfetch.models import Job, is_job_id
+from bulkfetch.text import escape
 
 _SHOWN_CHARS = 60
 
@@ -87,10 +88,8 @@ def job_of(settings: Settings, job_id: str) -> Job:
 
 
 def shown(text: str) -> str:
-    """Make a malformed id fit to be printed: bounded, escaped, and never a valid id by accident."""
-    clean = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:200])
-    clean = clean.strip() or "(empty)"
-    return clean if len(clean) <= _SHOWN_CHARS else clean[: _SHOWN_CHARS - 1] + "…"
+    """Return a malformed id fit to be printed, and never a valid id by accident."""
+    return escape(text, _SHOWN_CHARS) or "(empty)"
 
 
 def _each_once(lists: Sequence[str | Path]) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from bulkfetch.events import Event, Kind
 from bulkfetch.models import Outcome, Report
-from bulkfetch.observe.text import duration, jobs, printable, size
+from bulkfetch.text import duration, escape, jobs, size
 
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 
@@ -53,7 +53,7 @@ def event_line(event: Event, verbosity: int) -> str | None:
         words.insert(0, str(event.data["code"]))
     if verbosity >= DEBUG:
         words.insert(0, event.kind)
-    return printable(": ".join([*words, event.message]))
+    return escape(": ".join([*words, event.message]))
 
 
 def failure_lines(outcome: Outcome) -> tuple[str, str]:
@@ -66,7 +66,7 @@ def failure_lines(outcome: Outcome) -> tuple[str, str]:
     where = "" if outcome.account == "default" else f" of account {outcome.account}"
     kept = f"; kept as {outcome.quarantine}" if outcome.quarantine else ""
     sentence = f"job {outcome.job_id}{where}: {error.code}{http}{tried}: {error.message}{kept}"
-    return printable(sentence), printable(error.hint)
+    return escape(sentence), escape(error.hint)
 
 
 def summary_line(report: Report) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from bulkfetch.observe.eta import Pace, end_left_s, time_left_s
-from bulkfetch.observe.text import duration, jobs, size
+from bulkfetch.text import duration, jobs, size
 
 if TYPE_CHECKING:
     from bulkfetch.pipeline.progress import Progress

@@ -16,8 +16,8 @@ import anyio
 import anyio.to_thread
 
 from bulkfetch.errors import BulkfetchError, ConnectionLost, TooLarge, Truncated
+from bulkfetch.text import escape
 from bulkfetch.transfer.watchdog import Watchdog
-from bulkfetch.zoho.responses import printable
 
 # aiohttp pauses the socket when twice this many bytes wait to be read. The event loop reads 256 KiB
 # at a time: less pauses too often, more only costs memory and page faults.
@@ -123,4 +123,4 @@ def _own(foreign: Exception) -> BulkfetchError:
         case aiohttp.ClientPayloadError():
             return Truncated("the body ended before its announced length")
         case _:
-            return ConnectionLost(printable(str(foreign) or type(foreign).__name__, 200))
+            return ConnectionLost(escape(str(foreign) or type(foreign).__name__, 200))

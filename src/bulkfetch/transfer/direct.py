@@ -28,11 +28,11 @@ import anyio
 import anyio.to_thread
 
 from bulkfetch.errors import BulkfetchError, ConnectionLost, Truncated
+from bulkfetch.text import escape
 from bulkfetch.transfer.early_sync import EarlySync
 from bulkfetch.transfer.tls import BareTls
 from bulkfetch.transfer.turn import BLOCK_BYTES, TURN_BYTES, Bench, Turn
 from bulkfetch.transfer.watchdog import Watchdog
-from bulkfetch.zoho.responses import printable
 
 # What is shorter is not worth its connection, which cannot be used for another request after this.
 WORTH_BYTES = 4 << 20
@@ -167,7 +167,7 @@ class DirectBody:
         except BlockingIOError:
             self._dry = True
         except OSError as foreign:  # of TLS as well
-            self._failure = ConnectionLost(printable(str(foreign), 200))
+            self._failure = ConnectionLost(escape(str(foreign), 200))
 
     def _decrypt(self, tls: BareTls, room: memoryview, raw: memoryview) -> int:
         """Give how many bytes of plaintext came into `room`; 0 at the end."""

@@ -22,6 +22,7 @@ from bulkfetch.errors import (
     Truncated,
 )
 from bulkfetch.secret import Secret
+from bulkfetch.text import escape
 from bulkfetch.transfer.attempt import Attempt, Partial
 from bulkfetch.transfer.body import READ_BUFFER_BYTES, ParsedBody
 from bulkfetch.transfer.direct import DirectBody, take_over
@@ -33,7 +34,6 @@ from bulkfetch.zoho.responses import (
     ERROR_BODY_BYTES,
     ZIP_MAGIC,
     Head,
-    printable,
     range_response_error,
     read_head,
     response_error,
@@ -127,7 +127,7 @@ class Door:
         except BulkfetchError as error:
             failure = error
         except aiohttp.ClientError as error:
-            failure = ConnectionLost(printable(str(error), 200))
+            failure = ConnectionLost(escape(str(error), 200))
         except OSError as error:
             failure = disk_error(error)
         finally:

@@ -26,9 +26,10 @@ from bulkfetch.errors import (
     ConnectionLost,
     Stalled,
 )
+from bulkfetch.text import escape
 from bulkfetch.transfer.attempt import Answer, Attempt
 from bulkfetch.zoho.connect_errors import connect_error
-from bulkfetch.zoho.responses import printable, read_head
+from bulkfetch.zoho.responses import read_head
 
 if TYPE_CHECKING:
     from bulkfetch.ratelimit import Permit, RateLimiter
@@ -129,7 +130,7 @@ def _own(foreign: Exception, headers_s: float, scheme: str) -> tuple[BulkfetchEr
         case aiohttp.ClientResponseError():
             if _TLS_ALERT in foreign.message:
                 return BadResponse("the server speaks TLS at this port", hint=_SAY_HTTPS), True
-            return BadResponse(f"not HTTP: {printable(foreign.message, 200)}"), True
+            return BadResponse(f"not HTTP: {escape(foreign.message, 200)}"), True
         case aiohttp.ServerDisconnectedError():
             hint = f"{ConnectionLost.default_hint} {_SAY_HTTPS}" if scheme == "http" else None
             text = "the server closed the connection without an answer"
@@ -150,4 +151,4 @@ def _reason(foreign: Exception) -> str:
     # names the proxy with its password.
     if isinstance(foreign, aiohttp.InvalidURL):
         return type(foreign).__name__
-    return printable(str(foreign) or type(foreign).__name__, 200)
+    return escape(str(foreign) or type(foreign).__name__, 200)

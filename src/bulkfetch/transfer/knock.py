@@ -17,9 +17,9 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from bulkfetch.errors import BulkfetchError, ConnectFailed, TlsFailed
+from bulkfetch.text import escape
 from bulkfetch.transfer.resolver import Resolver
 from bulkfetch.transfer.tls import shared_context
-from bulkfetch.zoho.responses import printable
 
 _PORTS = {"http": 80, "https": 443}
 _HEAD_BYTES = 64 * 1024
@@ -49,11 +49,11 @@ async def knock(url: str, proxy: str | None, ca_file: Path | None, within_s: flo
         failure = ConnectFailed(f"no connection to {_host(urlsplit(url))} within {within_s:g} s")
     except ssl.CertificateError as foreign:
         reason = foreign.verify_message if isinstance(foreign, ssl.SSLError) else str(foreign)
-        failure = TlsFailed(f"the certificate is not trusted: {printable(reason, 200)}")
+        failure = TlsFailed(f"the certificate is not trusted: {escape(reason, 200)}")
     except ssl.SSLError as foreign:
-        failure = TlsFailed(printable(foreign.reason or "the handshake failed", 200))
+        failure = TlsFailed(escape(foreign.reason or "the handshake failed", 200))
     except OSError as foreign:
-        failure = ConnectFailed(printable(foreign.strerror or type(foreign).__name__, 200))
+        failure = ConnectFailed(escape(foreign.strerror or type(foreign).__name__, 200))
     # Outside of the `except`: the frames below hold the proxy's password.
     raise failure
 
@@ -106,9 +106,7 @@ async def _open(
     reason = failure.strerror if isinstance(failure, socket.gaierror) else None
     if reason is None and failure.errno is not None:
         reason = os.strerror(failure.errno)
-    raise ConnectFailed(
-        f"{_host(there)} cannot be reached: {printable(reason or str(failure), 200)}"
-    )
+    raise ConnectFailed(f"{_host(there)} cannot be reached: {escape(reason or str(failure), 200)}")
 
 
 async def _ask_for_tunnel(

@@ -14,7 +14,7 @@ import ssl
 import aiohttp
 
 from bulkfetch.errors import BulkfetchError, CertificateRefused, ConnectFailed, TlsFailed
-from bulkfetch.zoho.responses import printable
+from bulkfetch.text import escape
 
 # OpenSSL's X509_V_ERR_* (x509_vfy.h), as far as something else is to be said of them.
 _NOT_YET_VALID, _EXPIRED = 9, 10
@@ -65,7 +65,7 @@ def _certificate(foreign: aiohttp.ClientConnectorCertificateError) -> BulkfetchE
     if code == _NOT_YET_VALID:
         return CertificateRefused(f"the certificate of {where} is not yet valid", hint=_CLOCK)
     why = getattr(cause, "verify_message", "") or type(cause).__name__
-    return CertificateRefused(f"the certificate of {where} is not trusted: {printable(why, 120)}")
+    return CertificateRefused(f"the certificate of {where} is not trusted: {escape(why, 120)}")
 
 
 def _handshake(foreign: aiohttp.ClientConnectorSSLError) -> BulkfetchError:
@@ -75,7 +75,7 @@ def _handshake(foreign: aiohttp.ClientConnectorSSLError) -> BulkfetchError:
     if isinstance(foreign.os_error, ssl.SSLEOFError) or "EOF" in reason:
         return TlsFailed(f"{where} closed the connection at the TLS greeting")
     words = reason.replace("_", " ").lower() or type(foreign.os_error).__name__
-    return TlsFailed(f"no TLS with {where}: {printable(words, 120)}")
+    return TlsFailed(f"no TLS with {where}: {escape(words, 120)}")
 
 
 def _connection(foreign: aiohttp.ClientConnectorError) -> BulkfetchError:
@@ -90,7 +90,7 @@ def _connection(foreign: aiohttp.ClientConnectorError) -> BulkfetchError:
 
 
 def _host(foreign: aiohttp.ClientConnectorError) -> str:
-    return printable(foreign.host, 100)
+    return escape(foreign.host, 100)
 
 
 def _where(foreign: aiohttp.ClientConnectorError) -> str:
@@ -104,4 +104,4 @@ def _reason(cause: OSError) -> str:
     # The system's words for its number, not a library's text around them.
     number = cause.errno or 0
     words = os.strerror(number) if number > 0 else cause.strerror or str(cause)
-    return printable(words or type(cause).__name__, 120)
+    return escape(words or type(cause).__name__, 120)

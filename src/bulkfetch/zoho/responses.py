@@ -37,6 +37,7 @@ from bulkfetch.errors import (
     TooManyRequests,
     UnexpectedStatus,
 )
+from bulkfetch.text import escape
 
 ZIP_MAGIC = b"PK"
 # An error body is a few hundred bytes; more than this is not read for a code.
@@ -212,8 +213,8 @@ def error_body(body: bytes) -> ZohoError | None:
     for holder in _holders(top):
         code, message = holder.get("code"), holder.get("message")
         if isinstance(code, str):
-            words = printable(message, 300) if isinstance(message, str) else ""
-            found = ZohoError(printable(code, 60), words)
+            words = escape(message, 300) if isinstance(message, str) else ""
+            found = ZohoError(escape(code, 60), words)
             if _meaning(found) is not None:
                 return found
             said = said or found
@@ -239,12 +240,6 @@ def _meaning(said: ZohoError | None) -> type[BulkfetchError] | None:
         return None
     code = _BETWEEN_WORDS.sub("_", said.code.strip()).upper()
     return _ERRORS.get(code) or _ALIASES.get(code)
-
-
-def printable(text: str, limit: int) -> str:
-    """Make foreign text fit for one line of a terminal or a log: bounded, nothing unprintable."""
-    clean = "".join(c if c.isprintable() else " " for c in text[: 2 * limit]).strip()
-    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
 def response_error(head: Head, body: bytes) -> BulkfetchError | None:
@@ -278,7 +273,7 @@ def response_error(head: Head, body: bytes) -> BulkfetchError | None:
         hint = None if said or not body else f"{cls.default_hint} {_NOT_ZOHO}"
         return cls(_words(status, said), hint=hint, http=status)
     if status == 200 and head.encoding != "identity":
-        return EncodedBody(f"Content-Encoding {printable(head.encoding, 40)}", http=status)
+        return EncodedBody(f"Content-Encoding {escape(head.encoding, 40)}", http=status)
     if status == 200:
         kind = "JSON" if body.lstrip()[:1] in (b"{", b"[") else "text or HTML"
         looks = kind if _is_text(body) else "unknown bytes"
@@ -325,7 +320,7 @@ def _host(location: str | None) -> str:
         host = urlsplit(location).hostname
     except ValueError:
         host = None
-    return printable(host, 100) if host else "the same host"
+    return escape(host, 100) if host else "the same host"
 
 
 def _is_text(body: bytes) -> bool:

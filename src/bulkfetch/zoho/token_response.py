@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from bulkfetch.config.hosts import server_url
 from bulkfetch.errors import AccountError, TokenRefused, TokenThrottled, TokenUnavailable
 from bulkfetch.secret import Secret, is_sendable
+from bulkfetch.text import escape
 from bulkfetch.zoho.redact import strike
-from bulkfetch.zoho.responses import printable
 
 DEFAULT_LIFETIME_S = 3600.0  # documented; used where the reply does not tell
 MAX_LIFETIME_S = 86_400.0  # what is more must be meant as milliseconds
@@ -88,4 +88,4 @@ def _words(value: object, secrets: Iterable[Secret | None]) -> str:
     for secret in secrets:
         if secret is not None:
             text = strike(text, secret.reveal())
-    return printable(text, 200)
+    return escape(text, 200)

@@ -1,4 +1,4 @@
-"""Sizes, times and foreign text in words. Pure."""
+"""Text for people: sizes, times and counts in words, and foreign text escaped. Pure."""
 
 from __future__ import annotations
 
@@ -44,12 +44,18 @@ def jobs(count: int) -> str:
     return f"{count} job" if count == 1 else f"{count} jobs"
 
 
-def printable(text: str) -> str:
-    """Escape what a terminal would obey or not show, so that foreign text is only ever read.
+def escape(text: str, limit: int | None = None) -> str:
+    """Return foreign text in which nothing is left that a terminal would obey or not show.
 
-    Control characters, bidirectional marks and lone surrogates become `\\x1b`, `\\u202e`, …; line
-    ends too, so that a message is one line.
+    Control characters, line ends, bidirectional marks and lone surrogates become `\\n`, `\\x1b`,
+    `\\u202e`, …: the result is one line. With a `limit`, it has at most so many characters, without
+    spaces around them; "…" stands for what was cut.
     """
-    if text.isprintable():
+    if limit is not None:
+        text = text[: 2 * limit]
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    if limit is None:
         return text
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    text = text.strip()
+    return text if len(text) <= limit else text[: limit - 1] + "…"

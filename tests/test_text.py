@@ -1,6 +1,6 @@
 import pytest
 
-from bulkfetch.observe.text import duration, jobs, printable, size
+from bulkfetch.text import duration, escape, jobs, size
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,15 @@ def test_jobs() -> None:
         ("\x9b31m", "\\x9b31m"),
     ],
 )
-def test_printable(text: str, shown: str) -> None:
+def test_foreign_text_is_escaped(text: str, shown: str) -> None:
     """Nothing that a terminal would obey, or not show, gets through."""
-    assert printable(text) == shown
-    assert printable(text).isprintable()
+    assert escape(text) == shown
+    assert escape(text).isprintable()
+
+
+def test_foreign_text_is_cut_to_one_clean_line() -> None:
+    """With a limit, long text is cut, and nothing but text stands at its ends."""
+    assert escape(" a\x1b[31mb\r\nc\u202ed ", 40) == r"a\x1b[31mb\r\nc\u202ed"
+    assert escape("x" * 1000, 30) == "x" * 29 + "…"
+    assert escape(" \u202e\n" * 1000, 30).isprintable()
+    assert escape("   ", 30) == ""
