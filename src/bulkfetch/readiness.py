@@ -16,7 +16,7 @@ from bulkfetch.errors import AccountError, BulkfetchError, ConfigError
 from bulkfetch.zoho.token_choice import accounts_server, require_program, token_way
 
 
-class Problem(NamedTuple):
+class SettingProblem(NamedTuple):
     """What is wrong with one part of the settings; `account` None where it is nobody's own.
 
     A ConfigError keeps a run from starting, an AccountError keeps one account from being asked.
@@ -27,7 +27,7 @@ class Problem(NamedTuple):
     error: BulkfetchError
 
 
-def problems(settings: Settings) -> Iterator[Problem]:
+def problems(settings: Settings) -> Iterator[SettingProblem]:
     """Look at everything; give what cannot work."""
     for account in settings.accounts:
         if not account.is_sandbox:
@@ -36,7 +36,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
         try:
             read_sandbox_options(settings)
         except ConfigError as error:
-            yield Problem("sandbox", None, error)
+            yield SettingProblem("sandbox", None, error)
 
 
 def require_usable(settings: Settings) -> None:
@@ -64,12 +64,12 @@ def require_authorities(ca_file: Path) -> None:
         ) from None
 
 
-def _problems_of(account: AccountSettings) -> Iterator[Problem]:
+def _problems_of(account: AccountSettings) -> Iterator[SettingProblem]:
     if account.ca_file is not None:
         try:
             require_authorities(account.ca_file)
         except ConfigError as error:
-            yield Problem("ca_file", account.name, error)
+            yield SettingProblem("ca_file", account.name, error)
     try:
         way = token_way(account)
         if account.token_command is not None:
@@ -78,7 +78,7 @@ def _problems_of(account: AccountSettings) -> Iterator[Problem]:
             accounts_server(account)
             _require_token_cache(account)
     except (AccountError, ConfigError) as error:
-        yield Problem("credentials", account.name, error)
+        yield SettingProblem("credentials", account.name, error)
 
 
 def _require_token_cache(account: AccountSettings) -> None:

@@ -21,7 +21,7 @@ from bulkfetch.text import duration, size
 
 if TYPE_CHECKING:
     from bulkfetch.config import AccountSettings, Settings
-    from bulkfetch.readiness import Problem
+    from bulkfetch.readiness import SettingProblem
 
 Verdict = Literal["ok", "warning", "bad"]
 # What is wrong, by the part of the settings and the account (None: nobody's own).
@@ -92,7 +92,7 @@ def exit_status(statuses: set[int]) -> int:
     )
 
 
-def wrong_parts(problems: Iterator[Problem]) -> Wrong:
+def wrong_parts(problems: Iterator[SettingProblem]) -> Wrong:
     """Put what is wrong where it is looked up."""
     return {(problem.part, problem.account): problem.error for problem in problems}
 
