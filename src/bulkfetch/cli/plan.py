@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from itertools import islice
@@ -15,14 +15,15 @@ from bulkfetch.cli import exit_codes
 from bulkfetch.cli.async_reader import AsyncReader
 from bulkfetch.cli.options import ListOptions, list_options, open_list, settings_of
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.wanted import read_wanted
 from bulkfetch.config.settings import WindowSettings
-from bulkfetch.errors import ConfigError, is_permanent
-from bulkfetch.models import Job
+from bulkfetch.errors import ConfigError, InvalidName, PublishConflict, is_permanent
 from bulkfetch.observe.eta import KEPT_S, start_s, starts_within
 from bulkfetch.text import duration, jobs
 
 if TYPE_CHECKING:
     from bulkfetch.config import Settings
+    from bulkfetch.models import Outcome
 
 # Batches that are listed one by one in the text form: the first ones, and the last.
 _SHOWN_BATCHES = 6
@@ -54,6 +55,9 @@ _EPILOG = exit_codes.epilog(
     s130="interrupted, or stdout was closed",
 )
 
+
+# A job that failed so keeps the ZIP that it had, until its list or the folder is put right.
+_KEEP_ZIP = frozenset({PublishConflict.code, InvalidName.code})
 
 # What the journal knows of wanted jobs, by account and id: "done", "downloaded", "failed" for good,
 # or to be tried "again" after all others.
@@ -124,8 +128,15 @@ def plan(printer: Printer, options: ListOptions, as_json: bool) -> None:
     for warning in settings.warnings:
         printer.warn(warning)
     with open_list(options, settings) as listed:
-        wanted, malformed = _read(listed, {account.name for account in settings.accounts})
+        read = listed.drain() if isinstance(listed, AsyncReader) else listed or ()
+        found = read_wanted(read, {account.name for account in settings.accounts})
+    wanted = found.ids
     states = _states(settings, wanted)
+    malformed = found.malformed + sum(states.get(key) != "done" for key in found.renamed)
+    second = [key for key in found.second if states.get(key) not in ("done", "failed")]
+    for name, job in second:
+        del wanted[name][job]
+        states.pop((name, job), None)
     now = time.time()
     plans = [_plan_of(settings, name, ids, states) for name, ids in sorted(wanted.items())]
     for account in plans:
@@ -138,26 +149,12 @@ def plan(printer: Printer, options: ListOptions, as_json: bool) -> None:
         printer.warn(
             f"{jobs(malformed)} with a bad id, name or account would fail without a request"
         )
-    _tell_all(printer, plans, malformed, late[:_SHOWN_LATE], now)
-
-
-def _read(
-    listed: Iterator[Job] | AsyncReader | None, accounts: Container[str]
-) -> tuple[dict[str, dict[str, None]], int]:
-    """Give the different ids of each account in the order of the list, and count the bad jobs.
-
-    They are held in memory, some 150 bytes each.
-    """
-    from bulkfetch.pipeline.refusal import refusal
-
-    wanted: dict[str, dict[str, None]] = {}
-    malformed = 0
-    for job in listed.drain() if isinstance(listed, AsyncReader) else listed or ():
-        if refusal(job, accounts) is None:
-            wanted.setdefault(job.account, {})[job.id] = None
-        else:
-            malformed += 1
-    return wanted, malformed
+    if second:
+        printer.warn(
+            f"{jobs(len(second))} with the name of another job of the list would fail "
+            "without a request"
+        )
+    _tell_all(printer, plans, malformed, len(second), late[:_SHOWN_LATE], now)
 
 
 def _states(settings: Settings, wanted: Mapping[str, Collection[str]]) -> States:
@@ -175,7 +172,7 @@ def _states(settings: Settings, wanted: Mapping[str, Collection[str]]) -> States
             if outcome.job_id in wanted.get(outcome.account, ()):
                 if outcome.status == "done":
                     states[outcome.account, outcome.job_id] = "done"
-                elif outcome.status == "pending" and outcome.zip_bytes is not None:
+                elif _has_its_zip(outcome):
                     states[outcome.account, outcome.job_id] = "downloaded"
                 elif (
                     outcome.status == "failed"
@@ -186,6 +183,15 @@ def _states(settings: Settings, wanted: Mapping[str, Collection[str]]) -> States
                 elif outcome.error is not None:
                     states[outcome.account, outcome.job_id] = "again"
     return states
+
+
+def _has_its_zip(outcome: Outcome) -> bool:
+    """Return whether a run needs no request for a job, since its ZIP is here."""
+    if outcome.zip_bytes is None:
+        return False
+    return outcome.status == "pending" or (
+        outcome.error is not None and outcome.error.code in _KEEP_ZIP
+    )
 
 
 def _to_fetch(ids: Collection[str], plan: AccountPlan, states: States) -> Iterator[str]:
@@ -262,7 +268,12 @@ def _tell_late(printer: Printer, account: AccountPlan, ids: Iterable[str], now: 
 
 
 def _tell_all(
-    printer: Printer, plans: list[AccountPlan], malformed: int, late: list[str], now: float
+    printer: Printer,
+    plans: list[AccountPlan],
+    malformed: int,
+    conflicts: int,
+    late: list[str],
+    now: float,
 ) -> None:
     record: dict[str, Any] = {
         "type": "plan",
@@ -271,6 +282,7 @@ def _tell_all(
         "done": sum(plan.done for plan in plans),
         "failed_before": sum(plan.failed_before for plan in plans),
         "malformed": malformed,
+        "conflicts": conflicts,
         "expiring": sum(plan.expiring for plan in plans),
         "last_start_s": None,
         "last_start": None,
