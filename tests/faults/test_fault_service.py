@@ -46,7 +46,7 @@ def down(until_s: float, *headers: str, status: int = 503) -> Answers:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("status", [503, 502, 504, 408])
+@pytest.mark.parametrize("status", [503, 502, 504, 408, 507, 509, 520, 522, 529, 530, 599])
 @pytest.mark.parametrize("headers", [(), ("Retry-After: 30",), ("Retry-After: 120",)])
 def test_ten_minutes_of_maintenance_lose_not_even_an_only_job(
     tmp_path: Path, status: int, headers: tuple[str, ...]
@@ -222,6 +222,26 @@ def test_the_probe_s_words_are_read_before_others_follow(tmp_path: Path) -> None
     assert ran.report.done == 30
     refused = [round(at) for at in made.times() if 1 < at < 200]
     assert refused == [61, 122, 183]
+
+
+@pytest.mark.parametrize("status", [200, 403])
+def test_the_words_of_the_limit_count_before_their_body_has_ended(
+    tmp_path: Path, status: int
+) -> None:
+    """A length that never comes is not waited for, and the window closes from the head on."""
+
+    def answers(now: float, job_id: str, before: int) -> bytes:
+        if now > MINUTE:
+            return served(job_id)
+        whole = said(status, "TOO_MANY_REQUESTS")
+        length = len(whole.partition(b"\r\n\r\n")[2])
+        return whole.replace(f"Length: {length}".encode(), b"Length: 5000")
+
+    ran, made = run(tmp_path, answers, 12)
+    assert (ran.report.done, ran.report.failed) == (12, 0)
+    assert next(round(at) for at in made.times() if at > 1) == 61
+    assert ran.told("window_closed")
+    assert {event.data["code"] for event in ran.told("attempt_failed")} == {"TOO_MANY_REQUESTS"}
 
 
 def test_retry_after_is_honoured_under_words(tmp_path: Path) -> None:

@@ -134,6 +134,21 @@ LIMITS = (
     json.dumps({"data": [{"code": "TOO_MANY_REQUESTS", "status": "error"}]}).encode(),
     json.dumps({"data": [{"code": "SUCCESS"}, {"code": "TOO_MANY_REQUESTS"}]}).encode(),
     json.dumps({"code": "ERROR", "data": [{"code": "TOO_MANY_REQUESTS"}]}).encode(),
+    json.dumps({"data": {"code": "TOO_MANY_REQUESTS", "status": "error"}}).encode(),
+    json.dumps({"error": {"code": "TOO_MANY_REQUESTS"}}).encode(),
+    json.dumps({"errors": [{"code": "RATE_LIMITED"}]}).encode(),
+    json.dumps({"error": {"code": 429, "message": "slow down"}}).encode(),
+    json.dumps({"error": "TOO_MANY_REQUESTS"}).encode(),
+    json.dumps({"errorCode": "TOO_MANY_REQUESTS"}).encode(),
+    json.dumps({"code": "ERROR", "details": {"reason": "TOO_MANY_REQUESTS"}}).encode(),
+    json.dumps({"code": "AUTHENTICATION_FAILURE", "message": "TOO_MANY_REQUESTS"}).encode(),
+    _body("TOO_MANY_REQUESTS")[:-4],
+    _body("TOO_MANY_REQUESTS").replace(b"{", b"while(1);{", 1),
+    json.dumps({"code": "TOO_MANY_REQUESTS"}).encode("utf-16"),
+    json.dumps({"code": "TOO_MANY_REQUESTS", "message": "x" * 70_000}).encode(),
+    b"TOO_MANY_REQUESTS",
+    b"<response><error><code>TOO_MANY_REQUESTS</code></error></response>",
+    b"<html><title>429 Too Many Requests</title></html>",
 )
 
 
@@ -144,6 +159,13 @@ def test_a_limit_is_known_by_its_words_under_any_status(status: int, body: bytes
     error = response_error(Head(status), body)
     assert type(error) is errors.TooManyRequests
     assert error.http == status
+
+
+def test_the_words_of_the_limit_are_looked_for_in_no_file_and_under_no_other_code() -> None:
+    """A ZIP may hold them, and beside a code that is known the phrase says nothing."""
+    assert response_error(Head(200), b"PK\x03\x04TOO_MANY_REQUESTS") is None
+    aside = json.dumps({"code": "NO_PERMISSION", "message": "not for too many requests"}).encode()
+    assert type(response_error(Head(403), aside)) is errors.NoPermission
 
 
 @pytest.mark.parametrize(

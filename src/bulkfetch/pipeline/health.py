@@ -43,7 +43,8 @@ _NOT_GOOD = (
     TooManyRequests,
 )
 # What says that the service fails, or a gateway before it: whose request it was does not matter.
-_OF_THE_SERVICE = frozenset({408, 502, 503, 504})
+# From 520 on are the gateways' own: no answer, no connection, overloaded.
+_OF_THE_SERVICE = frozenset({408, 502, 503, 504, 507, 509, *range(520, 600)})
 
 
 class Health:

@@ -34,6 +34,7 @@ from bulkfetch.zoho.responses import (
     ERROR_BODY_BYTES,
     ZIP_MAGIC,
     Head,
+    is_whole_limit,
     range_response_error,
     read_head,
     response_error,
@@ -248,6 +249,8 @@ async def _beginning(content: aiohttp.StreamReader, watchdog: Watchdog, head: He
     while len(data) < ERROR_BODY_BYTES:
         if success and len(data) >= len(ZIP_MAGIC) and data.startswith(ZIP_MAGIC):
             break
+        if is_whole_limit(data):
+            break  # whatever length was announced: to wait for the rest may be to wait for ever
         try:
             piece = await watchdog.read(content)
         except (aiohttp.ClientError, OSError):  # the network's: no file is open yet

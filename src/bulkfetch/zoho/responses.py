@@ -72,11 +72,14 @@ _ALIASES: Mapping[str, type[BulkfetchError]] = {
             "API_RATE_LIMIT_EXCEEDED",
             "CONCURRENCY_LIMIT_EXCEEDED",
             "LIMIT_EXCEEDED",
+            "RATE_LIMIT",
+            "RATE_LIMITED",
             "RATE_LIMIT_EXCEEDED",
             "RATE_LIMIT_REACHED",
             "REQUEST_LIMIT_EXCEEDED",
             "THRESHOLD_EXCEEDED",
             "TOO_MANY_REQUEST",
+            "429",
         ),
         TooManyRequests,
     ),
@@ -95,6 +98,12 @@ _NOT_PACKED = frozenset({"", "identity"})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NOT_ZOHO = "The answer was not in Zoho's words: a proxy may be giving it."
 _BOM = b"\xef\xbb\xbf"
+# The limit in what is not Zoho's error body: text, a page, XML, JSON of another form or cut off.
+# The constant goes before every code, the phrase before none that means something.
+_LIMIT_CODE = b"TOO_MANY_REQUESTS"
+_LIMIT_WORDS = re.compile(rb"too[\s_-]{1,3}many[\s_-]{1,3}requests?", re.IGNORECASE)
+# Where the objects of an error body are that may hold a code, beside the body itself.
+_HOLDERS = ("data", "error", "errors", "details")
 _BETWEEN_WORDS = re.compile(r"[\s-]+")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:([0-9]{1,18})|\*)", re.ASCII)
 
@@ -197,7 +206,7 @@ def _epoch(text: str) -> float | None:
 
 
 def error_body(body: bytes) -> ZohoError | None:
-    """Find Zoho's error code in a body, at top level or inside `data[]`; None where there is none.
+    """Find Zoho's error code in a body, at top level or one below; None where there is none.
 
     A code that means something here goes before one that does not. Takes any bytes and never
     raises.
@@ -212,9 +221,10 @@ def error_body(body: bytes) -> ZohoError | None:
     said = None
     for holder in _holders(top):
         code, message = holder.get("code"), holder.get("message")
-        if isinstance(code, str):
+        # Gateways give the status for a code, as a number; `true` is one to Python.
+        if isinstance(code, str) or type(code) is int:
             words = escape(message, 300) if isinstance(message, str) else ""
-            found = ZohoError(escape(code, 60), words)
+            found = ZohoError(escape(str(code)[:200], 60), words)
             if _meaning(found) is not None:
                 return found
             said = said or found
@@ -226,12 +236,27 @@ def _holders(top: object) -> Iterator[dict[str, object]]:
     for outer in top if isinstance(top, list) else (top,):
         if isinstance(outer, dict):
             yield outer
-            data = outer.get("data")
-            yield from (each for each in _list(data) if isinstance(each, dict))
+            for name in _HOLDERS:
+                below = outer.get(name)
+                for each in below if isinstance(below, list) else (below,):
+                    if isinstance(each, dict):
+                        yield each
 
 
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
+def _tells_limit(body: bytes, meant: type[BulkfetchError] | None) -> bool:
+    """Say whether a body that is no ZIP tells of the limit, in whatever form."""
+    if meant is TooManyRequests:
+        return True
+    text = body[:ERROR_BODY_BYTES].replace(b"\0", b"")  # UTF-16 is read as well
+    if text.startswith(ZIP_MAGIC):
+        return False
+    return _LIMIT_CODE in text or (meant is None and _LIMIT_WORDS.search(text) is not None)
+
+
+def is_whole_limit(body: bytes) -> bool:
+    """Say whether the beginning of a body is a whole error body that tells of the limit."""
+    whole = body.rstrip()[-1:] in (b"}", b"]")
+    return whole and _meaning(error_body(body)) is TooManyRequests
 
 
 def _meaning(said: ZohoError | None) -> type[BulkfetchError] | None:
@@ -252,9 +277,9 @@ def response_error(head: Head, body: bytes) -> BulkfetchError | None:
     status = head.status
     said = error_body(body)
     meant = _meaning(said)
-    if said is not None and meant is TooManyRequests:
+    if _tells_limit(body, meant):
         # Whatever the status: a gateway may tell of a limit with 200, 403 or 503, a redirect even.
-        return TooManyRequests(said.message, http=status)
+        return TooManyRequests(said.message if said else "", http=status)
     if status in _REDIRECTS:
         return Redirected(f"HTTP {status} to {_host(head.location)}", http=status)
     if status == 206:
