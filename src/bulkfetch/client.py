@@ -165,7 +165,7 @@ class Client:
         if self._lock is None:
             raise RuntimeError("the client is not open: use `async with`")
         previous = self._engine
-        if previous is not None and not previous.held:
+        if previous is not None and (not previous.held or previous.deserted):
             previous.abandon()  # which its handle has asked for, but in a later turn of the loop
         if previous is not None and not (previous.ended or previous.abandoned):
             raise RuntimeError(

@@ -92,6 +92,34 @@ async def by_cancellation_of_a_task_that_is_kept(client: Client) -> None:
     await asyncio.sleep(0.1)
 
 
+async def by_cancellation_that_is_kept(client: Client) -> None:
+    """What is kept holds the frames, and these the run."""
+
+    async def handler() -> None:
+        run = client.fetch(MANY)
+        async for _ in run:
+            reading.set()
+            await asyncio.sleep(1e6)
+
+    global kept
+    reading = asyncio.Event()
+    task = asyncio.create_task(handler())
+    await reading.wait()
+    task.cancel()
+    kept = (task, await asyncio.gather(task, return_exceptions=True))
+
+
+async def by_failure_that_is_kept(client: Client) -> None:
+    async def handler() -> None:
+        run = client.fetch(MANY)
+        async for _ in run:
+            raise LookupError
+
+    global kept
+    task = asyncio.create_task(handler())
+    kept = (task, await asyncio.gather(task, return_exceptions=True))
+
+
 async def by_dropping_a_generator(client: Client) -> None:
     async def told() -> AsyncIterator[str]:
         async for outcome in client.fetch(MANY):
@@ -152,6 +180,8 @@ WAYS = [
     by_cancellation,
     by_cancellation_while_it_waits,
     by_cancellation_of_a_task_that_is_kept,
+    by_cancellation_that_is_kept,
+    by_failure_that_is_kept,
     by_dropping_a_generator,
     by_closing_a_generator,
     by_never_reading,

@@ -27,8 +27,9 @@ class Run(AsyncIterator[Outcome]):
     later; meanwhile it goes on until 256 outcomes are unread, and the client takes no other list.
     `aclose`, the end of `async with run`, or dropping it (as a loop does that is left early by
     `break`, an exception or a cancellation, where nothing else refers to the run) ends it: nothing
-    more is asked, and the client is free within a second. Outcomes that were not read are in the
-    journal; the same list goes on later.
+    more is asked, and the client is free within a second. So does the client's next list, where
+    the task whose loop this was has been cancelled or has failed. Outcomes that were not read are
+    in the journal; the same list goes on later.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -37,6 +38,7 @@ class Run(AsyncIterator[Outcome]):
         self._loop = asyncio.get_running_loop()
 
     def __aiter__(self) -> Self:
+        self._engine.read_by(asyncio.current_task())
         return self
 
     async def __anext__(self) -> Outcome:

@@ -8,10 +8,12 @@ and the lanes start no further request.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import weakref
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import anyio
 import anyio.abc
@@ -104,11 +106,14 @@ class Engine:
         self._everything = anyio.CancelScope()
         self._abandoned = anyio.Event()
         self._over = anyio.Event()
+        self._reader: weakref.ref[asyncio.Task[Any]] | None = None
+        self._waiting = 0
 
     # --- for the reader --------------------------------------------------------------------------
 
     async def next(self) -> Outcome:
         """Return the next outcome. If cancelled: nothing is lost, the run goes on."""
+        self._waiting += 1
         try:
             return await self._outcomes.next()
         except anyio.EndOfStream:
@@ -117,6 +122,23 @@ class Engine:
             if self._aborted is not None and not self.abandoned:
                 raise self._aborted from None
             raise StopAsyncIteration from None
+        finally:
+            self._waiting -= 1
+
+    def read_by(self, task: asyncio.Task[Any] | None) -> None:
+        """Take note of the task that begins to read."""
+        self._reader = None if task is None else weakref.ref(task)
+
+    @property
+    def deserted(self) -> bool:
+        """Whether its reader was cancelled or has failed, and nobody waits in his place.
+
+        Such a run may be held for ever: by the frames of an exception that somebody keeps.
+        """
+        task = None if self._reader is None else self._reader()
+        if task is None or not task.done() or self._waiting:
+            return False
+        return task.cancelled() or task.exception() is not None
 
     @property
     def report(self) -> Report:
