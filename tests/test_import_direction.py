@@ -18,7 +18,7 @@ ROOMS = [
     {"config"},
     {"zoho"},
     {"ratelimit"},
-    {"transfer"},
+    {"download"},
     {"archive"},
     {"journal"},
     {"pipeline"},

@@ -4,10 +4,6 @@ An ID of the form CODE*COUNT stands for COUNT ids of a body, made lazily. The wi
 which settings allow for a server on this machine.
 """
 
-from bulkfetch.cli.memory import collect_rarely, end_quickly, keep_big_blocks
-
-collect_rarely()  # all three as the program does
-
 import asyncio
 import json
 import os
@@ -46,7 +42,6 @@ def ids(words: list[str]) -> Iterator[str]:
 
 async def main() -> None:
     """Fetch all; tell how fast, and how large the process was."""
-    keep_big_blocks()
     out, base, ca_file, seats, sums = sys.argv[1:6]
     # Beside the output folder, which must hold nothing else than results.
     file = Path(out).with_name("jobs.toml")
@@ -82,4 +77,3 @@ async def main() -> None:
 
 if __name__ == "__main__":
     asyncio.run(main())
-    end_quickly()

@@ -4,10 +4,6 @@ Window, token, request, judging, streaming to the staging file, and its fsync: a
 does between an id and a complete ZIP, without journal and unpacking.
 """
 
-from bulkfetch.cli.memory import collect_rarely, end_quickly
-
-collect_rarely()  # both as the program does
-
 import asyncio
 import json
 import os
@@ -15,11 +11,11 @@ import sys
 from pathlib import Path
 
 from bulkfetch.disk import fsync_file
+from bulkfetch.download.attempt import Attempt
+from bulkfetch.download.downloader import Downloader, Endpoint, TransferLimits
+from bulkfetch.download.session import open_session
 from bulkfetch.ratelimit import RateLimit, open_limiter
 from bulkfetch.secret import Secret
-from bulkfetch.transfer.attempt import Attempt
-from bulkfetch.transfer.door import Door, Guards, Remote
-from bulkfetch.transfer.session import open_session
 
 
 class FixedToken:
@@ -45,12 +41,12 @@ async def main() -> None:
     settings = RateLimit(requests=1_000_000, period_s=0.01, margin_s=0.0)
     window = await open_limiter(settings, "benchmark", Path(os.environ["BULKFETCH_STATE_DIR"]))
     async with open_session(ca_file) as session:
-        door = Door(
+        downloader = Downloader(
             session,
-            Remote(base, "/crm/bulk/{version}/read/{job_id}/result", "v8"),
+            Endpoint(base, "/crm/bulk/{version}/read/{job_id}/result", "v8"),
             window,
             FixedToken(),
-            Guards(4 << 30, 60.0, 1000.0, 30.0, 60.0),
+            TransferLimits(4 << 30, 60.0, 1000.0, 30.0, 60.0),
         )
         received = 0
 
@@ -58,7 +54,7 @@ async def main() -> None:
             nonlocal received
             async with seats:
                 part = out / f"{job_id}.zip"
-                fetched = await door.fetch(job_id, part, Attempt())
+                fetched = await downloader.fetch(job_id, part, Attempt())
                 received += fetched.zip_bytes
                 if sync == "sync":
                     await asyncio.to_thread(fsync_file, part)
@@ -70,4 +66,3 @@ async def main() -> None:
 
 if __name__ == "__main__":
     asyncio.run(main())
-    end_quickly()

@@ -36,7 +36,6 @@ from bulkfetch.pipeline.preflight import lacking_room, require_writable
 from bulkfetch.pipeline.run import Engine, Jobs, Parts
 from bulkfetch.readiness import require_usable
 from bulkfetch.secret import Secret
-from bulkfetch.transfer.turn import Turn
 
 if TYPE_CHECKING:
     import aiohttp
@@ -95,7 +94,6 @@ class Client:
         self._working: set[asyncio.Task[None]] = set()
         self._lines: dict[str, Line] = {}
         self._sessions: dict[tuple[Path | None, bool], aiohttp.ClientSession] = {}
-        self._turn = Turn()
         self._sandbox_url: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -248,10 +246,9 @@ class Client:
 
     async def _connect(self, account: AccountSettings, own: bool) -> Line:
         """Open a line; `own` says that nobody else asks this server."""
-        from bulkfetch.pipeline.deliveries import HELD_BYTES
+        from bulkfetch.download.downloader import Downloader, Endpoint, TransferLimits
         from bulkfetch.pipeline.work import Line
         from bulkfetch.ratelimit import RateLimit, SlotLimiter, WindowEvent, open_limiter
-        from bulkfetch.transfer.door import Door, Guards, Remote
         from bulkfetch.zoho.regions import servers
         from bulkfetch.zoho.tokens import token_source
 
@@ -286,27 +283,26 @@ class Client:
             key = account_key(account, where.api_domain)
             window = await open_limiter(pace, key, state_dir, on_event=news)
         self._stack.push_async_callback(window.aclose)
-        remote = Remote(
+        endpoint = Endpoint(
             where.api_domain,
             account.result_path,
             account.version,
             account.proxies.url_for(where.api_domain),
         )
-        guards = Guards(
+        bounds = TransferLimits(
             limits.zip_bytes,
             limits.idle_s,
             limits.min_bytes_per_s,
             limits.connect_s,
             pace.headers_timeout_s,
-            held_bytes=HELD_BYTES,
             free_bytes=limits.free_bytes,
         )
-        door = Door(session, remote, window, tokens, guards, turn=self._turn)
-        return Line(name, door, window, tokens, account.window.concurrency, limits.tries)
+        downloader = Downloader(session, endpoint, window, tokens, bounds)
+        return Line(name, downloader, window, tokens, account.window.concurrency, limits.tries)
 
     async def _session(self, account: AccountSettings) -> aiohttp.ClientSession:
-        from bulkfetch.transfer.session import open_session
-        from bulkfetch.transfer.tls import shared_context
+        from bulkfetch.download.session import open_session
+        from bulkfetch.download.tls import shared_context
 
         ca_file = account.ca_file
         secure = ca_file is not None or _speaks_tls(account)
@@ -398,6 +394,12 @@ def _speaks_tls(account: AccountSettings) -> bool:
 
 def _import_rooms() -> None:
     """Import what only requests need."""
-    for room in ("archive", "pipeline.traffic", "transfer.door", "transfer.session", "ratelimit"):
+    for room in (
+        "archive",
+        "pipeline.traffic",
+        "download.downloader",
+        "download.session",
+        "ratelimit",
+    ):
         import_module(f"bulkfetch.{room}")
     import_module("bulkfetch.zoho.tokens")

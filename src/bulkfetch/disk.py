@@ -9,7 +9,6 @@ import errno
 import filecmp
 import os
 import stat
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -132,22 +131,16 @@ def fsync_file(path: Path) -> None:
         _fsync(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
-def write_file(path: Path, data: bytes, *, sync: bool) -> None:
-    """Make a file hold these bytes, on the device before returning where `sync` says so.
+def write_file(path: Path, data: bytes) -> None:
+    """Make a file hold these bytes, on the device before returning; what it held is gone.
 
-    What it held is gone. Raises DiskFull, NotWritable: it then holds part of them.
+    Raises DiskFull, NotWritable: it then holds part of them.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with disk_errors(path):
-        fd = os.open(path, flags, 0o666)
-        try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(fd, rest) :]
-            if sync:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
+    with disk_errors(path), open(os.open(path, flags, 0o666), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def fsync_dir(path: Path) -> None:
@@ -162,17 +155,6 @@ def fsync_dir(path: Path) -> None:
         except OSError as error:
             if error.errno not in _NOT_FOR_FOLDERS:
                 raise
-
-
-def begin_writeback(fd: int, offset: int, size: int) -> None:
-    """Ask the system to begin writing a part of a file to the device; does not wait, nor promise.
-
-    A later fsync, which does, finds less left to do, and reports what went wrong.
-    """
-    if hasattr(os, "posix_fadvise"):  # not on macOS
-        # "Do not need" has Linux start writing what is dirty; only what is clean by then is let go.
-        with suppress(OSError):
-            os.posix_fadvise(fd, offset, size, os.POSIX_FADV_DONTNEED)
 
 
 class Unsynced:

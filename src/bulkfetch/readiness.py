@@ -50,7 +50,7 @@ def require_authorities(ca_file: Path) -> None:
     """Raise ConfigError where a ca_file cannot be used."""
     import ssl  # late, both: few have one
 
-    from bulkfetch.transfer.tls import add_authorities
+    from bulkfetch.download.tls import add_authorities
 
     try:
         add_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_file)

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Collection
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 from tests.support.flow_clock import flow_loop, run_flow
@@ -18,8 +17,6 @@ from tests.support.flows import csv_job, ids, loop_windows, settings_for, small,
 from tests.support.zips import STORED, Item, pack
 
 from bulkfetch import Client, Settings, fetch
-from bulkfetch.pipeline import deliveries
-from bulkfetch.pipeline.finish import Finisher
 from bulkfetch.ratelimit import RateLimiter
 from bulkfetch.sandbox import JobSpec, Sandbox, SandboxOptions
 
@@ -120,38 +117,6 @@ def test_each_step(tmp_path: Path, phase: int) -> None:
         assert own_threads(others) == set()
     assert tried > 10
     assert open_descriptors() <= before
-
-
-def test_bodies_in_memory(tmp_path: Path) -> None:
-    """What has come whole and is nowhere but in memory is in staging after a cancel."""
-
-    async def stuck(*_: object) -> None:
-        await asyncio.sleep(1e6)
-
-    async def main() -> None:
-        jobs, out = ids(6), tmp_path / "out"
-        async with Sandbox(small()) as sandbox:
-            made = settings_for(sandbox.url, out)
-            # One is being finished, one waits to be, the others wait for their turn to wait.
-            with (
-                loop_windows(),
-                patch.object(Finisher, "_finish", stuck),
-                patch.object(deliveries, "WAITING", 1),
-                patch.object(deliveries, "BATCH_JOBS", 1),
-            ):
-                task = asyncio.ensure_future(fetch(jobs, made))
-                await asyncio.sleep(30)
-                assert (len(sandbox.results()), staged(out)) == (6, [])
-                task.cancel()
-                await asyncio.wait([task])
-            assert task.cancelled()
-            assert staged(out) == [f"default.{job}.part" for job in jobs]
-            with loop_windows():
-                report = await fetch(jobs, made)
-            assert (report.done, report.requests) == (6, 0)
-            assert staged(out) == []
-
-    run_flow(main())
 
 
 def test_entering(tmp_path: Path) -> None:

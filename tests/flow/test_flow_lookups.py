@@ -16,10 +16,10 @@ from tests.support.flow_clock import run_flow
 from tests.support.flows import ids, loop_windows, settings_for, small
 
 from bulkfetch import Client, Outcome
+from bulkfetch.download import resolver
+from bulkfetch.download.resolver import MOST_THREADS, Resolver
+from bulkfetch.download.session import open_session
 from bulkfetch.sandbox import Sandbox
-from bulkfetch.transfer import resolver
-from bulkfetch.transfer.resolver import MOST_THREADS, Resolver
-from bulkfetch.transfer.session import open_session
 
 
 class NameServer:

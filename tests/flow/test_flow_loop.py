@@ -19,10 +19,10 @@ from tests.support.fault_table import tls_server
 from tests.support.programs import Program
 
 import bulkfetch
+from bulkfetch.download import tls
 from bulkfetch.errors import OutputLocked
 from bulkfetch.journal import OutputLock
 from bulkfetch.sandbox import SandboxOptions, SandboxThread
-from bulkfetch.transfer import tls
 
 PROGRAM = """
 import asyncio, json, os, sys, threading, time
@@ -32,7 +32,7 @@ heavy, blocked = {}, []
 
 class Watching:
     def find_spec(self, name, path=None, target=None):
-        if name in ("aiohttp", "bulkfetch.transfer.door", "bulkfetch.archive"):
+        if name in ("aiohttp", "bulkfetch.download.downloader", "bulkfetch.archive"):
             heavy.setdefault(name, threading.current_thread() is threading.main_thread())
 
 sys.meta_path.insert(0, Watching())
@@ -72,7 +72,7 @@ def test_the_first_fetch_imports_and_syncs_in_threads(tmp_path: Path) -> None:
     statuses, heavy, blocked = json.loads(ended.stdout)
     assert statuses == ["done", "done"]
     assert heavy == dict.fromkeys(
-        ("aiohttp", "bulkfetch.transfer.door", "bulkfetch.archive"), False
+        ("aiohttp", "bulkfetch.download.downloader", "bulkfetch.archive"), False
     )
     assert blocked == []
 

@@ -253,7 +253,6 @@ def test_a_name_in_another_spelling_takes_over_and_back(tmp_path: Path) -> None:
     assert [seen.report.done for seen in run_flow(nights())] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("keep", ["held", "file"])
 @pytest.mark.parametrize(
     ("bad", "code"),
     [
@@ -263,9 +262,7 @@ def test_a_name_in_another_spelling_takes_over_and_back(tmp_path: Path) -> None:
     ],
     ids=["bad name", "same name", "name of a newer one"],
 )
-def test_a_list_that_is_wrong_loses_no_zip(
-    tmp_path: Path, keep: str, bad: list[Job], code: str
-) -> None:
+def test_a_list_that_is_wrong_loses_no_zip(tmp_path: Path, bad: list[Job], code: str) -> None:
     """What was complete before a slip in the list is unpacked without a request after it."""
     out = tmp_path / "out"
     body = Sandbox(small()).zip_of(ONE)
@@ -275,11 +272,9 @@ def test_a_list_that_is_wrong_loses_no_zip(
         async with opened(out) as journal:
             await journal.admit([Job(ONE)])
             (entry,) = await drain(journal)
-            held = archive if keep == "held" else None
-            await journal.all_downloaded([Whole(entry, len(archive), 1, held)])
+            await journal.all_downloaded([Whole(entry, len(archive), 1)])
         (out / ".bulkfetch" / "staging").mkdir()
-        if keep == "file":
-            (out / ".bulkfetch" / "staging" / f"default.{ONE}.zip").write_bytes(archive)
+        (out / ".bulkfetch" / "staging" / f"default.{ONE}.zip").write_bytes(archive)
 
     asyncio.run(downloaded())
 

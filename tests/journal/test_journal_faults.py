@@ -15,7 +15,7 @@ import pytest
 from tests.support.journals import done, drain, jobs, opened
 
 from bulkfetch.errors import DiskFull, JournalDamaged, JournalTooNew, NotWritable, RunError
-from bulkfetch.journal import Counts, Journal, JournalReader, Whole, faults, schema
+from bulkfetch.journal import Counts, Journal, JournalReader, faults, schema
 from bulkfetch.models import Job
 
 pytestmark = pytest.mark.anyio
@@ -81,7 +81,7 @@ async def test_steps_lead_forward(tmp_path: Path) -> None:
 
 
 async def test_a_journal_of_the_first_format_goes_on(tmp_path: Path) -> None:
-    """What was recorded before small ZIPs were held in the journal stays; new ones are held."""
+    """What was recorded by the first version that had a journal stays."""
     folder = tmp_path / ".bulkfetch"
     folder.mkdir()
     with closing(schema.open_to_write(folder / "journal.db", schema.STEPS[:1])) as connection:
@@ -97,9 +97,6 @@ async def test_a_journal_of_the_first_format_goes_on(tmp_path: Path) -> None:
         assert journal.counts() == Counts(pending=2, skipped=1)
         first, second = await journal.take("default", 10)
         assert (first.state, second.state) == ("pending", "downloaded")
-        assert await journal.held(second) is None
-        await journal.all_downloaded([Whole(first, 3, 1, b"ZIP")])
-        assert await journal.held(first) == b"ZIP"
 
 
 async def test_a_step_is_taken_whole_or_not_at_all(tmp_path: Path) -> None:

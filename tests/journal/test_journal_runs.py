@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.journals import done, drain, failed, jobs, opened, skipped
 
-from bulkfetch.journal import AccountCounts, Admitted, Counts, Journal, JournalReader, Whole
+from bulkfetch.journal import AccountCounts, Admitted, Counts, Journal, JournalReader
 from bulkfetch.journal.schema import STEPS, open_to_write
 from bulkfetch.models import Job
 
@@ -131,30 +131,6 @@ async def test_a_staged_zip_is_remembered(tmp_path: Path) -> None:
         second, first = await drain(journal)
         assert (first.state, first.zip_bytes, first.attempts) == ("downloaded", 4096, 2)
         assert (second.state, second.zip_bytes, second.attempts) == ("pending", None, 1)
-
-
-@pytest.mark.parametrize("end", ["done", "failed", "back_to_pending"])
-async def test_a_small_zip_is_held_until_its_job_ends(tmp_path: Path, end: str) -> None:
-    """It is there for the next run, and gone with the state: of its bytes nothing is left."""
-    body = bytes(range(256)) * 200
-    async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1", "2"))
-        first, second = await drain(journal)
-        await journal.all_downloaded([Whole(first, len(body), 1, body), Whole(second, 9, 1)])
-        assert await journal.held(second) is None
-    async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1"))
-        (entry,) = await drain(journal)
-        assert (entry.state, await journal.held(entry)) == ("downloaded", body)
-        match end:
-            case "done":
-                await journal.done(entry, done(entry, tmp_path))
-            case "failed":
-                await journal.failed(entry, failed(entry, tmp_path))
-            case _:
-                await journal.back_to_pending(entry)
-        assert await journal.held(entry) is None
-    assert body[:256] not in (tmp_path / ".bulkfetch/journal.db").read_bytes()
 
 
 async def test_keys_last(tmp_path: Path) -> None:

@@ -15,8 +15,6 @@ from tests.support.kill_scene import Service, service
 from tests.support.kill_steps import Cut
 from tests.support.kill_zygote import Zygote
 
-from bulkfetch.pipeline.deliveries import HELD_BYTES
-
 pytestmark = pytest.mark.slow
 
 
@@ -30,7 +28,6 @@ class Bench:
     steps: list[str]
 
 
-# Held in the journal, and a file of its own until it is unpacked.
 @pytest.fixture(scope="module", params=[20, 3000], ids=["small", "larger"])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """A sandbox, a warm program, and the steps of a run of one job of so many records."""
@@ -44,18 +41,18 @@ def test_the_steps_follow_the_order_that_makes_the_promise(bench: Bench) -> None
     job = "default.5540230000005680000"
     steps = iter(bench.steps)
     order = [
+        f"write {job}.part",
+        f"fsync {job}.part",
+        f"replace {job}.zip",
+        "fsync staging",
         "commit journal.db",
         f"writev {job}.out",
         f"fsync {job}.out",
         "rename 5540230000005680000.csv",
         "fsync out",
         "commit journal.db",
+        f"unlink {job}.zip",
     ]
-    if bench.server.truth("5540230000005680000").zip_bytes > HELD_BYTES:
-        staged = (f"write {job}.part", f"fsync {job}.part", f"replace {job}.zip", "fsync staging")
-        order = [*staged, *order, f"unlink {job}.zip"]
-    else:
-        assert not [step for step in bench.steps if step.endswith((".part", ".zip"))]
     assert [step for step in order if step not in steps] == []
 
 

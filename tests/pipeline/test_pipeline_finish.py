@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -14,15 +13,13 @@ from unittest.mock import patch
 
 import pytest
 from tests.support.flow_clock import run_flow
-from tests.support.flows import Seen, holding, ids, small, watch
-from tests.support.journals import drain, opened
+from tests.support.flows import Seen, ids, small, watch
 from tests.support.zips import Item, pack
 
 from bulkfetch import Job, disk
 from bulkfetch.archive import ExtractLimits, extract, inspect
-from bulkfetch.journal import Journal, Whole
+from bulkfetch.journal import Journal
 from bulkfetch.pipeline import finish
-from bulkfetch.sandbox import Sandbox
 
 
 @contextmanager
@@ -33,15 +30,14 @@ def written_down() -> Iterator[list[str]]:
     def note(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def noted(*arguments: Any, **more: Any) -> Any:
             ends = " → ".join(filter(None, map(_told, arguments)))
-            synced = " synced" if more.get("sync") else ""
-            steps.append(f"{name} {ends}{synced}".strip())
+            steps.append(f"{name} {ends}".strip())
             return call(*arguments, **more)
 
         return noted
 
     with ExitStack() as stack:
         for owner, names in (
-            (finish, ("inspect", "extract", "write_file", "fsync_file", "fsync_dir")),
+            (finish, ("inspect", "extract", "fsync_file", "fsync_dir")),
             (disk, ("fsync_file", "fsync_dir")),
             (disk.Unsynced, ("sync",)),
             (os, ("replace", "rename")),
@@ -56,8 +52,6 @@ def written_down() -> Iterator[list[str]]:
 
 def _told(argument: object) -> str | None:
     match argument:
-        case bytes():
-            return "memory"
         case str() | os.PathLike():
             return Path(argument).suffix or "folder"
         case _:
@@ -75,9 +69,9 @@ def _unlink(steps: list[str]) -> Callable[..., None]:
     return noted
 
 
-def run_one(out: Path, *, held_bytes: int = 0, **how: Any) -> list[str]:
+def run_one(out: Path, **how: Any) -> list[str]:
     """Run a list of one job and give the steps, those of opening the journal left out."""
-    with written_down() as steps, holding(held_bytes):
+    with written_down() as steps:
         run_flow(watch(small(**how.pop("sandbox", {})), [Job(ids(1)[0])], out, **how))
     first = next(step for step in steps if step.startswith("inspect"))
     return steps[steps.index(first) :]
@@ -100,25 +94,10 @@ def test_order(tmp_path: Path) -> None:
     ]
 
 
-def test_order_of_a_held_one(tmp_path: Path) -> None:
-    """A small ZIP goes from memory into the journal, which syncs it: the rest is the same."""
-    assert run_one(tmp_path / "out", held_bytes=1 << 20) == [
-        "inspect memory",
-        "all_downloaded",
-        "extract memory → .out",
-        "sync",
-        "rename .out → .csv",
-        "fsync_dir folder",
-        "all_done",
-    ]
-
-
 def test_syncing_is_syncing(tmp_path: Path) -> None:
     """What says that it syncs asks the system to, after the last byte and before the name."""
     with patch.object(os, "fsync", wraps=os.fsync) as synced:
-        disk.write_file(tmp_path / "a", b"data", sync=False)
-        assert not synced.mock_calls
-        disk.write_file(tmp_path / "a", b"more", sync=True)
+        disk.write_file(tmp_path / "a", b"more")
         assert len(synced.mock_calls) == 1
         assert (tmp_path / "a").read_bytes() == b"more"
         archive = pack(Item(data=b"Id\n1\n"))
@@ -147,41 +126,6 @@ def test_order_of_a_refusal(tmp_path: Path) -> None:
     refused = {"faults": {ids(1)[0]: ("zip_encrypted",)}}
     steps = run_one(tmp_path / "out", sandbox=refused)
     assert steps == ["inspect .part", "replace .part → .zip", "failed"]
-    steps = run_one(tmp_path / "other", held_bytes=1 << 20, sandbox=refused)
-    assert steps[:2] == ["inspect memory", "write_file .part → memory"]
-    assert steps[-2:] == ["replace .part → .zip", "failed"]
-
-
-def test_a_kept_zip_of_a_held_one(tmp_path: Path) -> None:
-    """A ZIP that is nowhere but in the journal is written down to be kept, before its file."""
-    run_one(tmp_path / "file", keep_zip=True)
-    steps = run_one(tmp_path / "held", held_bytes=1 << 20, keep_zip=True)
-    kept = steps.index("rename .keep → .zip")
-    assert steps[kept - 2 : kept] == ["write_file .keep → memory", "fsync_file .keep"]
-    assert kept < steps.index("rename .out → .csv")
-    name = f"{ids(1)[0]}.zip"
-    assert (tmp_path / "held" / name).read_bytes() == (tmp_path / "file" / name).read_bytes()
-
-
-def test_a_held_zip_counts_more_than_what_was_put_down_of_it(tmp_path: Path) -> None:
-    """A kill can cut short the file that a held ZIP is put into: nothing is asked for again."""
-    out, job_id = tmp_path / "out", ids(1)[0]
-    body = Sandbox(small()).zip_of(job_id)
-    archive = body.read(0, body.length)
-    part = out / ".bulkfetch" / "staging" / f"default.{job_id}.part"
-    part.parent.mkdir(parents=True)
-    part.write_bytes(archive[:9])
-
-    async def hold() -> None:
-        async with opened(out) as journal:
-            await journal.admit([Job(job_id)])
-            (entry,) = await drain(journal)
-            await journal.all_downloaded([Whole(entry, len(archive), 1, archive)])
-
-    asyncio.run(hold())
-    seen = run_flow(watch(small(), [Job(job_id)], out))
-    assert (seen.report.done, seen.report.requests) == (1, 0)
-    assert not part.exists()
 
 
 def test_kept_zips_without_links(tmp_path: Path) -> None:
@@ -226,13 +170,13 @@ def test_small_results_share_their_steps(tmp_path: Path) -> None:
     """Several small ones: each file is synced, folders and journal once for many, in order."""
     steps, seen = run_many(tmp_path / "out", 40)
     assert seen.report.done == 40
-    steps = steps[steps.index("inspect memory") :]
-    assert steps.count("extract memory → .out") == 40
+    steps = steps[steps.index("inspect .part") :]
+    assert steps.count("extract .zip → .out") == 40
     batches = steps.count("all_done")
     assert batches < 40
-    assert steps.count("sync") == steps.count("fsync_dir folder") == batches
+    assert (steps.count("sync"), steps.count("fsync_dir folder")) == (batches, 2 * batches)
     # One finisher takes one batch after the other, so that each one's steps stand in order.
-    kinds = ("all_downloaded", "extract", "sync", "rename", "fsync_dir", "all_done")
+    kinds = ("all_downloaded", "extract", "sync", "rename", "all_done")
     seen_kinds = [step.split()[0] for step in steps if step.startswith(kinds)]
     assert [kind for kind, _ in groupby(seen_kinds)] == list(kinds) * batches
 

@@ -11,6 +11,8 @@ import pytest
 from tests.support.lanes import ZIP_BYTES, Answer, FakeDoor, Scene
 from tests.support.virtual_clock import run_virtual
 
+from bulkfetch.download.attempt import Attempt
+from bulkfetch.download.downloader import Download
 from bulkfetch.errors import (
     ConnectFailed,
     DiskFull,
@@ -25,8 +27,6 @@ from bulkfetch.pipeline import lane as lanes
 from bulkfetch.pipeline.lane import GROWTH_BYTES
 from bulkfetch.pipeline.work import Work
 from bulkfetch.ratelimit import Permit, SlotLimiter
-from bulkfetch.transfer.attempt import Attempt
-from bulkfetch.transfer.door import Fetched
 
 
 def play(folder: Path, *jobs: str, **how: object) -> Scene:
@@ -79,7 +79,7 @@ def test_seats_free_in_one_turn_share_a_look_at_the_window(tmp_path: Path) -> No
         window, door = scene.window, scene.door
         wanted: list[int] = []
 
-        async def every_other_one_later(job_id: str, part: Path, attempt: Attempt) -> Fetched:
+        async def every_other_one_later(job_id: str, part: Path, attempt: Attempt) -> Download:
             fetched = await FakeDoor.fetch(door, job_id, part, attempt)
             if int(job_id) % 2:
                 await asyncio.sleep(0)

@@ -12,8 +12,8 @@ from tests.support.recording_proxy import RecordingProxy, recording_proxy
 from tests.support.whole_runs import Ran, fetch, run_whole
 
 from bulkfetch import ConfigError, load_settings
+from bulkfetch.download.session import open_session
 from bulkfetch.sandbox import Sandbox, SandboxOptions
-from bulkfetch.transfer.session import open_session
 
 JOB = "554023000000568002"
 TOKEN = "1000.token-that-nobody-else-should-see"

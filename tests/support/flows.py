@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping, Set
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from unittest.mock import patch
 import bulkfetch.ratelimit
 from bulkfetch import Client, Event, Outcome, Report, Settings
 from bulkfetch.config import AccountSettings, Credentials, Limits, WindowSettings
-from bulkfetch.pipeline import deliveries
 from bulkfetch.pipeline.run import Jobs, Run
 from bulkfetch.ratelimit import RateLimiter, SlotLimiter, open_limiter
 from bulkfetch.sandbox import AccountSpec, Arrival, JobSpec, Sandbox, SandboxOptions
@@ -90,11 +89,6 @@ def loop_windows() -> Iterator[list[RateLimiter]]:
 
     with patch.object(bulkfetch.ratelimit, "open_limiter", open_on_loop):
         yield opened
-
-
-def holding(most: int) -> AbstractContextManager[object]:
-    """Have bodies of at most so many bytes held in memory until they are finished."""
-    return patch.object(deliveries, "HELD_BYTES", most)
 
 
 @dataclass

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from bulkfetch.download.attempt import Attempt, Partial
+from bulkfetch.download.downloader import Download, Downloader
 from bulkfetch.errors import BulkfetchError, ConnectFailed, InvalidToken, TooManyRequests
 from bulkfetch.events import Event
 from bulkfetch.journal import Entry
@@ -18,8 +20,6 @@ from bulkfetch.pipeline.staging import StagingRoom
 from bulkfetch.pipeline.work import Ends, Line, Work
 from bulkfetch.ratelimit import RateLimit, SlotLimiter
 from bulkfetch.secret import Secret
-from bulkfetch.transfer.attempt import Attempt, Partial
-from bulkfetch.transfer.door import Door, Fetched
 
 ZIP_BYTES = 1000
 
@@ -47,8 +47,8 @@ class FakeDoor:
     askers: set[asyncio.Task[object] | None] = field(default_factory=set)
     _now: int = 0
 
-    async def fetch(self, job_id: str, part: Path, attempt: Attempt) -> Fetched:
-        """Stand in for `Door.fetch`."""
+    async def fetch(self, job_id: str, part: Path, attempt: Attempt) -> Download:
+        """Stand in for `Downloader.fetch`."""
         permit, attempt.permit = attempt.permit, None
         assert permit is not None, "a lane brings the slot along"
         self.asked.append((round(asyncio.get_running_loop().time(), 1), job_id))
@@ -78,7 +78,7 @@ class FakeDoor:
             permit.answered()
         if error is not None:
             raise error
-        return Fetched(ZIP_BYTES)
+        return Download(ZIP_BYTES)
 
 
 @dataclass
@@ -137,7 +137,7 @@ class Scene:
         self.events: list[Event] = []
         self.most_live = 0
         self._delivering = delivering
-        line = Line("default", cast(Door, self.door), self.window, self.tokens, seats, tries)
+        line = Line("default", cast(Downloader, self.door), self.window, self.tokens, seats, tries)
         self.lane = Lane(
             line,
             Ends(self._take, self._note, self._deliver, self._fail),

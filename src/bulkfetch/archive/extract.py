@@ -19,7 +19,7 @@ from bulkfetch.archive import structure
 from bulkfetch.archive.inflate import ISAL, Buffer, InflateEngine
 from bulkfetch.archive.source import opened
 from bulkfetch.archive.validate import ExtractLimits, Suffix, select_member
-from bulkfetch.disk import Unsynced, begin_writeback, disk_errors, require_room
+from bulkfetch.disk import Unsynced, disk_errors, require_room
 from bulkfetch.errors import DiskFull, NotAZip, ZipCorrupt, ZipTooLarge
 
 # One read of compressed bytes.
@@ -28,11 +28,9 @@ INPUT_BYTES = 256 << 10
 # cache then takes the bytes in few large folios, a third cheaper than in the many small ones that
 # odd sizes leave. Half of it costs 5 % more, for each call lets the interpreter go and wants it
 # back; twice as much no longer stays in a core's second-level cache until it is summed up and
-# copied. (Such pieces are mapped and unmapped at each call unless malloc is told otherwise, and
-# page faults then take half of the time: see `cli.memory`.)
+# copied.
 WRITE_BYTES = 512 << 10
-# Once in so many bytes written free disk is looked at, often enough not to eat the reserve, and the
-# disk is asked to begin writing: the fsync that follows then finds little left to do.
+# Once in so many bytes written free disk is looked at, often enough not to eat the reserve.
 DISK_CHECK_BYTES = 16 << 20
 # Sparse CRM tables compress honestly 100:1. Beyond twice that, a file that does not fit on the
 # disk is the archive's fault, not the disk's.
@@ -118,8 +116,8 @@ def extract(
 
     `cancelled` is asked before each write, from the calling thread. `digest` says whether SHA-256
     is wanted: in hardware it still costs some two thirds of all the rest, whereas the CRC that
-    decides is nearly free. `unsynced` takes the target over to be synced, the system having been
-    asked to begin; where it is None the target is closed, and on the device some time.
+    decides is nearly free. `unsynced` takes the target over to be synced; where it is None the
+    target is closed, and on the device some time.
 
     Records are not counted: looking for line ends and quotes costs another two thirds.
 
@@ -156,7 +154,6 @@ def extract(
                 if sha256 is not None:
                     sha256.update(piece)
             if written >= check_at:
-                begin_writeback(sink, check_at - DISK_CHECK_BYTES, DISK_CHECK_BYTES)
                 check_at += DISK_CHECK_BYTES
                 require_room(
                     target.parent, member.bytes - written, "unpacked", limits.reserve_bytes
@@ -165,8 +162,6 @@ def extract(
             raise ZipCorrupt("it unpacks to fewer bytes than it says")
         if crc32 != member.crc32:
             raise ZipCorrupt("the CRC is wrong")
-        if unsynced is not None:
-            begin_writeback(sink, check_at - DISK_CHECK_BYTES, DISK_CHECK_BYTES)
     return Extracted(bytes=written, sha256=None if sha256 is None else sha256.hexdigest())
 
 

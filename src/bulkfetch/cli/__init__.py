@@ -6,8 +6,6 @@ errors answer at once. What a command needs is imported when it runs.
 
 from collections.abc import Sequence
 
-from bulkfetch.cli.memory import collect_rarely, end_quickly
-
 __all__ = ["main"]
 
 
@@ -16,11 +14,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Sets signal handlers for the time of the call. Never raises, but for what cannot be caught.
     """
-    collect_rarely()
     from bulkfetch.cli.app import execute
 
-    try:
-        return execute(arguments)
-    finally:
-        if arguments is None:
-            end_quickly()
+    return execute(arguments)

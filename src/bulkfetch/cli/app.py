@@ -10,7 +10,6 @@ from importlib import import_module
 import click
 
 from bulkfetch.cli import exit_codes
-from bulkfetch.cli.memory import end_now
 from bulkfetch.cli.misplaced import command_hint, missing_hint
 from bulkfetch.cli.printer import Printer, StdoutGone
 from bulkfetch.cli.signals import raise_on_signals
@@ -89,7 +88,7 @@ def execute(arguments: Sequence[str] | None) -> int:
         # The results still have to go out, and the last of them may fail to.
         flushed = _answered_for(printer, printer.close)
     if printer.leaves_threads and arguments is None:
-        end_now(status or flushed)
+        os._exit(status or flushed)  # Python would wait for its threads
     return status or flushed
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.async_reader import AsyncReader
-from bulkfetch.cli.memory import keep_big_blocks
 from bulkfetch.cli.options import TerminalGone
 from bulkfetch.cli.printer import Printer, StdoutFailed, StdoutGone
 from bulkfetch.cli.progress import ProgressDisplay
@@ -78,7 +77,6 @@ def fetch_all(settings: Settings, jobs: Iterator[Job] | AsyncReader, printer: Pr
         account.name: account.window.period_s + account.window.margin_s
         for account in settings.accounts
     }
-    keep_big_blocks()
     with printer.display(periods_s) as display:
         runner = Runner(settings, printer, display)
         loop = asyncio.Runner()

@@ -33,7 +33,6 @@ _LIST_AGAIN = f"""
         zip_bytes = CASE WHEN ?2 = {PENDING} THEN NULL ELSE zip_bytes END
     WHERE key = ?5
 """
-_HOLDS_ZIP = "SELECT 1 FROM held WHERE job = ?"
 _REFUSE = f"UPDATE job SET position = ?, name = ?, state = {FAILED}, error = ? WHERE key = ?"
 _CLAIMANT = """
     SELECT job.key, job.position, job.id, job.state FROM claim JOIN job ON job.key = claim.job
@@ -153,8 +152,6 @@ def _admit(
             return _mentioned_again(job, row)
         code = json.loads(row.error)["code"] if row.error else None
         state = state_when_listed(row.state, code, again=job.again)
-        if row.state == FAILED and _holds_zip(connection, row.key):
-            state = DOWNLOADED  # an earlier list had made it fail, after its ZIP was complete
         name = row.name if state == KEPT else job.name
         connection.execute(_LIST_AGAIN, (position, state, name, row.error, row.key))
     if state == KEPT:
@@ -173,10 +170,6 @@ def _admit(
         connection.execute(_REFUSE, (position, job.name, text, row.key))
         raise conflict.error
     return "to_do"
-
-
-def _holds_zip(connection: sqlite3.Connection, key: int) -> bool:
-    return connection.execute(_HOLDS_ZIP, (key,)).fetchone() is not None
 
 
 def _mentioned_again(job: Job, row: _Row) -> str:

@@ -24,7 +24,7 @@ class Entry(NamedTuple):
     """A job to do, as `take` hands it out.
 
     `key` is the job's number in this journal, the same in every run. "downloaded" means that its
-    whole ZIP is in staging or held here, `zip_bytes` long (None while pending). `attempts` counts
+    whole ZIP is in staging, `zip_bytes` long (None while pending). `attempts` counts
     result requests over all earlier runs. `job.origin` is not kept.
     """
 
@@ -36,16 +36,14 @@ class Entry(NamedTuple):
 
 
 class Whole(NamedTuple):
-    """A job whose ZIP is complete: its size in bytes, and the requests that it took.
+    """A job whose ZIP is complete in staging: its size in bytes, and the requests that it took.
 
-    `zip` is all of it where the journal is to hold it, None where it is a file in staging.
     `path` and `bytes` are those of the file that it will be published as, None where nobody knows.
     """
 
     entry: Entry
     zip_bytes: int
     attempts: int
-    zip: bytes | None = None
     path: str | None = None
     bytes: int | None = None
 

@@ -64,8 +64,6 @@ _DOWNLOADED = f"""
     UPDATE job SET state = {DOWNLOADED}, zip_bytes = ?, attempts = ?
     WHERE key = ? AND state <= {DOWNLOADED}
 """
-_HOLD = "INSERT OR REPLACE INTO held (job, zip) VALUES (?, ?)"
-_HELD = "SELECT zip FROM held WHERE job = ?"
 _BACK_TO_PENDING = f"""
     UPDATE job SET state = {PENDING}, zip_bytes = NULL WHERE key = ? AND state <= {DOWNLOADED}
 """
@@ -76,8 +74,8 @@ _END = f"""
         quarantine = ?, error = ?
     WHERE key = ? AND state <= {DOWNLOADED}
 """
-# A job that a list makes fail keeps these (`schema`), one that has ended does not.
-_LET_GO = ("DELETE FROM held WHERE job = ?", "DELETE FROM standing WHERE job = ?")
+# A job that a list makes fail keeps it (`schema`), one that has ended does not.
+_LET_GO = "DELETE FROM standing WHERE job = ?"
 _ATTEMPTED = "UPDATE job SET attempts = ? WHERE key = ?"
 
 
@@ -238,7 +236,7 @@ class Journal:
         await self.all_downloaded([Whole(entry, zip_bytes, attempts)])
 
     async def all_downloaded(self, wholes: Sequence[Whole]) -> dict[int, Rival]:
-        """Record as `downloaded`, in one transaction, and hold those ZIPs that are nowhere else.
+        """Record as `downloaded`, in one transaction.
 
         What each will be published as is known to `sizes` from then on. Returns by key those that
         another job of this list stands in the way of, since it was published in an earlier run.
@@ -256,26 +254,12 @@ class Journal:
                     if found is not None:
                         rivals[key] = Rival(found[0], outside(found[1]))
 
-        held = [(whole.entry.key, whole.zip) for whole in wholes if whole.zip is not None]
         await self._update(
             _DOWNLOADED,
             [(each.entry, (each.zip_bytes, each.attempts, each.entry.key)) for each in wholes],
-            held=held,
             along=announce,
         )
         return rivals
-
-    async def held(self, entry: Entry) -> bytes | None:
-        """Give the job's ZIP if it is held here, which it is until the job ends; else None.
-
-        If cancelled: nothing happens.
-        """
-
-        def work(connection: sqlite3.Connection) -> bytes | None:
-            row = connection.execute(_HELD, (entry.key,)).fetchone()
-            return bytes(row[0]) if row else None
-
-        return await self._writer.read(work)
 
     async def back_to_pending(self, entry: Entry) -> None:
         """Record that the ZIP is not usable and is to be fetched again; durable on return.
@@ -348,8 +332,7 @@ class Journal:
             self._tally.failed += 1
 
         def let_go(connection: sqlite3.Connection) -> None:
-            for statement in _LET_GO:
-                connection.execute(statement, (entry.key,))
+            connection.execute(_LET_GO, (entry.key,))
 
         columns = self._outcomes.write(outcome)
         rows = [(entry, (FAILED, *columns, entry.key))]
@@ -382,11 +365,9 @@ class Journal:
         statement: str,
         rows: Sequence[tuple[Entry, tuple[object, ...]]],
         after: Callable[[None], None] | None = None,
-        held: Sequence[tuple[int, bytes]] = (),
         along: Callable[[sqlite3.Connection], None] | None = None,
     ) -> None:
         def work(connection: sqlite3.Connection) -> None:
-            connection.executemany(_HOLD, held)
             if along is not None:
                 along(connection)
             for entry, values in rows:

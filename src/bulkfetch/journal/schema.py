@@ -10,11 +10,9 @@ Each costs nothing for the rows outside it, which keeps a pending job within som
 name, `published` the one whose file stands there and how many bytes it has, `standing` what else
 may stand there (`ownership`), `job.superseded` the newer job that was published over this one.
 
-**Small ZIPs are kept here** between "downloaded" and the job's end (`held`): recorded and durable
-in one step, where a file of its own would be made, synced, renamed and removed for each. A trigger
-lets them go, so that none outlives its state; a job that a later list makes fail (a bad name) keeps
-its ZIP, for when the list is put right. **secure_delete** overwrites what is let go: exports
-that were removed must not live on in the journal's free pages.
+**Small ZIPs were kept here** in formats 2 to 4 (`held`). They are moved to staging before the table
+is dropped. **secure_delete** overwrites what is deleted, so that no export lives on in the
+journal's free pages.
 
 **Modes.** While a run works the file is in WAL mode: readers never wait for the writer, nor it for
 them. A run that ends folds the log in and leaves WAL mode, so that a journal at rest is one file,
@@ -38,6 +36,7 @@ from urllib.parse import quote
 from bulkfetch.errors import DiskFull, JournalDamaged, JournalTooNew
 from bulkfetch.filenames import same_file
 from bulkfetch.journal.faults import lacks_shared_memory
+from bulkfetch.journal.held import HELD_FORMATS, move_held
 
 FILE_NAME = "journal.db"
 
@@ -135,6 +134,16 @@ STEPS: tuple[str, ...] = (
         DELETE FROM standing WHERE job = old.key;
     END;
     """,
+    # The ZIPs are files in staging by now (`move_held`).
+    f"""
+    DROP TRIGGER let_go;
+    DROP TABLE held;
+    CREATE TRIGGER let_go AFTER UPDATE OF state ON job
+    WHEN old.state IN ({DOWNLOADED}, {FAILED}) AND new.state NOT IN ({DOWNLOADED}, {FAILED})
+    BEGIN
+        DELETE FROM standing WHERE job = old.key;
+    END;
+    """,
 )
 
 
@@ -154,6 +163,8 @@ def open_to_write(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connectio
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         connection.execute("PRAGMA secure_delete = ON")
+        if len(steps) > HELD_FORMATS[-1] >= check_version(connection, path) >= HELD_FORMATS[0]:
+            move_held(connection, path.parent / "staging")
         _migrate(connection, path, steps)
     except BaseException:
         connection.close()

@@ -15,15 +15,12 @@ from bulkfetch.pipeline.work import Work
 # a thread, journal entries, syncs) are most of the cost. Larger ones would wait in vain.
 SMALL_BYTES = 256 << 10
 BATCH_JOBS = 64
-# ZIPs of at most this size have no file: they are held in memory, then in the journal. Waiting, in
-# a batch and in flight there may be 140 of them, 18 MB.
-HELD_BYTES = 128 << 10
 # Of each kind so many wait at most; then the lanes do.
 WAITING = 64
 
 
 class Delivery(NamedTuple):
-    """A job whose ZIP is complete, in staging or held, and the lane that it came from.
+    """A job whose ZIP is complete in staging, and the lane that it came from.
 
     `salvaged`: the ZIP is from an earlier run, and nobody has counted its bytes yet.
     """

@@ -2,8 +2,7 @@
 
 The order of steps is the promise (a power cut between any two leaves a state from which the next
 run goes on): structure verified → synced → journal "downloaded" → extracted, every byte's CRC
-checked, synced → renamed → folder synced → journal "done" → the ZIP removed. A small ZIP is synced
-with its entry in the journal, which holds it until the job ends.
+checked, synced → renamed → folder synced → journal "done" → the ZIP removed.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import os
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -35,14 +34,13 @@ from bulkfetch.disk import (
     fsync_file,
     publish,
     rename_into_place,
-    write_file,
 )
+from bulkfetch.download.retry import RetryAction
 from bulkfetch.errors import (
     ArchiveError,
     BulkfetchError,
     NotAZip,
     PublishConflict,
-    RunError,
     ZipCorrupt,
 )
 from bulkfetch.events import Emit, Event, Kind, ignore
@@ -54,7 +52,6 @@ from bulkfetch.pipeline.outcomes import Conclude
 from bulkfetch.pipeline.places import Places
 from bulkfetch.pipeline.staging import StagingRoom
 from bulkfetch.pipeline.work import Work
-from bulkfetch.transfer.decide import Next
 
 T = TypeVar("T")
 
@@ -65,7 +62,7 @@ DISK_WAITS = 4
 
 
 class Staged(NamedTuple):
-    """A ZIP that is complete and verified in structure; synced, if it is a file."""
+    """A ZIP that is complete, verified in structure, and synced."""
 
     member: Member
     zip_bytes: int
@@ -133,18 +130,6 @@ class Finisher:
         # ZIPs of done jobs. The next step in a thread removes them on its way; what a kill leaves
         # is removed by the next run.
         self._spent: list[Path] = []
-        # By the journal's key: jobs whose ZIP is nowhere but in memory.
-        self._held: dict[int, Work] = {}
-
-    def hold(self, work: Work) -> None:
-        """Answer for a job's ZIP that may be in memory only, from now on until it is recorded."""
-        if work.body is not None and not work.recorded:
-            self._held[work.entry.key] = work
-
-    async def keep_held(self) -> None:
-        """Put what is still in memory only into staging, for a later run. If cancelled: not all."""
-        if self._held:
-            await self._in_thread(self._keep_held)
 
     def halt(self) -> None:
         """Have threads under way end soon: what they were unpacking is dropped."""
@@ -207,7 +192,6 @@ class Finisher:
                         self._count_in(delivery.work, staged)
                     whole.append((delivery, staged.member))
                 else:
-                    self._held.pop(delivery.work.entry.key, None)
                     unusable.append((delivery, staged))
             # What is salvaged may have another name by now than when it was recorded.
             rivals = await self._record(
@@ -242,7 +226,6 @@ class Finisher:
                         work.entry,
                         work.zip_bytes or 0,
                         work.attempts,
-                        None if work.recorded else work.body,
                         self._places.report(self._places.published(work.job, member.suffix)),
                         member.bytes,
                     )
@@ -251,7 +234,6 @@ class Finisher:
             )
         for work, _ in whole:
             work.recorded = True
-            self._held.pop(work.entry.key, None)
         return rivals
 
     def _count_in(self, work: Work, staged: Staged) -> None:
@@ -289,8 +271,7 @@ class Finisher:
         if done:
             await self._journal.all_done([ended for _, ended in done])
         for delivery, _ in done:
-            if delivery.work.body is None:
-                self._spent.append(self._places.zip(delivery.work.job))
+            self._spent.append(self._places.zip(delivery.work.job))
             self._room.remove(delivery.work.zip_bytes or 0)
             delivery.lane.concluded()
         for delivery, ended in done:
@@ -319,7 +300,6 @@ class Finisher:
                 await self._refused(delivery, error)
             case PublishConflict():
                 # The ZIP stays in staging: once the way is free, a later run needs no request.
-                await self._in_thread(lambda: self._put_down(work, sync=True))
                 self._room.remove(work.zip_bytes or 0)
                 await self.fail(lane, work, error)
             case _:
@@ -331,14 +311,14 @@ class Finisher:
         if delivery.salvaged and isinstance(error, ZipCorrupt | NotAZip):
             # A dead run's body that never was complete, or that the disk has lost.
             await self._again(lane, work)
-        elif lane.judge(work, None, error).next is Next.REFETCH:
+        elif lane.judge(work, None, error).next is RetryAction.REFETCH:
             work.refetched = True
             self._say(
                 "attempt_failed",
                 work,
                 f"{error.code}: {error.message}; fetched once more",
                 code=error.code,
-                next=Next.REFETCH.value,
+                next=RetryAction.REFETCH.value,
                 attempt=work.attempts,
                 delay_s=0.0,
             )
@@ -381,15 +361,12 @@ class Finisher:
                 found.append(self._stage_one(delivery.work))
             except (ArchiveError, NotAZip) as error:
                 found.append(error)
-        pairs = zip(batch, found, strict=True)
-        if any(isinstance(one, Staged) and each.work.body is None for each, one in pairs):
+        if any(isinstance(one, Staged) for one in found):
             fsync_dir(self._places.staging)
         return found
 
     def _stage_one(self, work: Work) -> Staged | None:
-        limits, job, body = self._finishing.limits, work.job, work.body
-        if body is not None:
-            return Staged(inspect(body, limits), len(body))
+        limits, job = self._finishing.limits, work.job
         staged, part = self._places.zip(job), self._places.part(job)
         source = staged if staged.exists() else part
         if not source.exists():
@@ -399,20 +376,6 @@ class Finisher:
         if source is part:
             os.replace(part, staged)
         return Staged(member, staged.stat().st_size)
-
-    def _keep_held(self) -> None:
-        for work in self._held.values():
-            # As a body that came whole and was not looked at. A disk that takes no more has ended
-            # the run already; what it does not take is fetched again.
-            with suppress(RunError):
-                self._put_down(work, sync=False)
-
-    def _put_down(self, work: Work, *, sync: bool) -> None:
-        """Have a held ZIP in a file, where one is looked for."""
-        if work.body is not None:
-            write_file(self._places.part(work.job), work.body, sync=sync)
-            if sync:
-                fsync_dir(self._places.staging)
 
     def _unpack(
         self, whole: list[tuple[Delivery, Member]], owners: Standing
@@ -450,13 +413,10 @@ class Finisher:
 
     def _extract(self, work: Work, member: Member, unsynced: Unsynced) -> Extracted:
         target = self._places.unpacked(work.job)
-        # Large ones not beyond the cores: who waits for the disk leaves the core to others. A held
-        # one is unpacked in no time.
-        core = self._cores if work.body is None else nullcontext()
         try:
-            with core:
+            with self._cores:
                 return extract(
-                    self._places.zip(work.job) if work.body is None else work.body,
+                    self._places.zip(work.job),
                     member,
                     target,
                     self._finishing.limits,
@@ -518,13 +478,10 @@ class Finisher:
         staged = self._places.zip(work.job)
         copy = staged.with_suffix(".keep")
         copy.unlink(missing_ok=True)
-        if work.body is not None:
-            write_file(copy, work.body, sync=False)
-        else:
-            try:
-                os.link(staged, copy)
-            except OSError:
-                shutil.copyfile(staged, copy)
+        try:
+            os.link(staged, copy)
+        except OSError:
+            shutil.copyfile(staged, copy)
         final = self._places.kept_zip(work.job)
         try:
             publish(copy, final, replace=self._may_replace(work, final, owners))
@@ -539,7 +496,6 @@ class Finisher:
 
     def _quarantine(self, work: Work) -> Path | None:
         """Keep a refused archive within the quarantine's size; the oldest go first."""
-        self._put_down(work, sync=False)
         staged, part = self._places.zip(work.job), self._places.part(work.job)
         source = staged if staged.exists() else part
         with self._sorting_out:  # another thread must not remove what this one looks at

@@ -13,6 +13,7 @@ asks nobody to wait, is enough as long as no other job failed since the last goo
 
 from __future__ import annotations
 
+from bulkfetch.download.retry import FAILING_FOR_S, REFUSED_FOR_S, RetryState
 from bulkfetch.errors import (
     AccountError,
     BadResponse,
@@ -29,7 +30,6 @@ from bulkfetch.errors import (
     Unreachable,
 )
 from bulkfetch.pipeline.work import Work
-from bulkfetch.transfer.decide import FAILING_FOR_S, REFUSED_FOR_S, Standing
 
 # Failures that say nothing of a service at work.
 _NOT_GOOD = (
@@ -99,12 +99,12 @@ class Health:
         error: BulkfetchError,
         now: float,
         retry_after_s: float | None,
-    ) -> Standing:
+    ) -> RetryState:
         """Say where a job and the account stand after a failure that was taken in."""
         alone = self._failing == {work.job.id}
         says_so = error.http in _OF_THE_SERVICE or retry_after_s is not None
         own = work.stands_out > 1 or (alone and (work.stands_out > 0 or not says_so))
-        return Standing(
+        return RetryState(
             tries=work.tries,
             budget=budget,
             repeated=work.repeated,

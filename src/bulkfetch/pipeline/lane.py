@@ -17,6 +17,8 @@ import anyio.abc
 import anyio.lowlevel
 
 from bulkfetch.clock import boottime
+from bulkfetch.download.attempt import Attempt, Partial
+from bulkfetch.download.retry import Decision, RetryAction, decide
 from bulkfetch.errors import (
     AccountError,
     BulkfetchError,
@@ -35,8 +37,6 @@ from bulkfetch.pipeline.timing import JobTimes
 from bulkfetch.pipeline.waiting import Waiting
 from bulkfetch.pipeline.work import Ends, Line, Work
 from bulkfetch.secret import Secret
-from bulkfetch.transfer.attempt import Attempt, Partial
-from bulkfetch.transfer.decide import Decision, Next, decide
 
 if TYPE_CHECKING:
     from bulkfetch.ratelimit import Permit, RateLimiter
@@ -147,7 +147,7 @@ class Lane:
 
     def put_back(self, work: Work) -> None:
         """Take back a delivered job that must be fetched again, from its first byte."""
-        work.staged, work.partial, work.zip_bytes, work.body = False, None, None, None
+        work.staged, work.partial, work.zip_bytes = False, None, None
         self._waiting.add_retry(work)
         self._tell()
 
@@ -256,7 +256,7 @@ class Lane:
                 if self._is_followed:
                     number = work.attempts + 1
                     self._say("attempt_started", work, f"attempt {number} started", attempt=number)
-                fetched = await self._line.door.fetch(work.job.id, part, attempt)
+                fetched = await self._line.downloader.fetch(work.job.id, part, attempt)
             finally:
                 if attempt.permit is not None:  # a callback broke the run off
                     attempt.permit.unused()
@@ -280,9 +280,6 @@ class Lane:
         else:
             self._health.good()
             work.zip_bytes, work.staged, work.partial = fetched.zip_bytes, True, None
-            work.body = fetched.body
-            if work.body is not None and work.attempts > 1:
-                part.unlink(missing_ok=True)  # what an earlier attempt had left of it
             if fetched.resumed_bytes:
                 gained = fetched.resumed_bytes
                 self._say("resumed", work, f"resumed: {gained} bytes saved", gained_bytes=gained)
@@ -296,17 +293,17 @@ class Lane:
             work.repeated = True
         decision = self.judge(work, attempt.partial, error, attempt.retry_after_s)
         lost = attempt.received if attempt.partial is None else 0
-        if lost >= WORTH_TELLING_BYTES and decision.next is Next.RETRY:
+        if lost >= WORTH_TELLING_BYTES and decision.next is RetryAction.RETRY:
             self._say("restarted", work, f"{lost} bytes are fetched again", lost_bytes=lost)
         match decision.next:
-            case Next.HOLD:
+            case RetryAction.HOLD:
                 self._hold(work, error, decision)
-            case Next.RETRY:
+            case RetryAction.RETRY:
                 delay_s = decision.delay_s(self._dice())
                 self._waiting.add_later(work, anyio.current_time() + delay_s)
                 self._attempt_failed(work, error, decision, delay_s)
                 self._tell()
-            case Next.REPEAT:
+            case RetryAction.REPEAT:
                 self._attempt_failed(work, error, decision)
                 if self.ended is not None:
                     return  # no other token is of any use
@@ -322,18 +319,18 @@ class Lane:
                         self._say("token_renewed", None, "the access token was renewed")
                     self._waiting.add_retry(work, first=True)
                     self._tell()
-            case Next.AFTER_WINDOW:
+            case RetryAction.AFTER_WINDOW:
                 self._attempt_failed(work, error, decision)
                 self._waiting.add_retry(work, first=True)
                 self._tell()
-            case Next.END_ACCOUNT:
+            case RetryAction.END_ACCOUNT:
                 self.end(error)
                 if isinstance(error, TokenRejected) and attempt.token is not None:
                     await self._line.tokens.refuse(attempt.token)
-            case Next.END_RUN:
+            case RetryAction.END_RUN:
                 self._places.part(work.job).unlink(missing_ok=True)
                 raise error
-            case Next.FAIL | Next.REFETCH:
+            case RetryAction.FAIL | RetryAction.REFETCH:
                 # What came of it is worth nothing to a later run, and would stay for ever.
                 self._places.part(work.job).unlink(missing_ok=True)
                 await self._ends.fail(work, error)

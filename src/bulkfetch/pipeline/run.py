@@ -314,8 +314,7 @@ class Engine:
                 group.cancel_scope.cancel()
         finally:
             if self._traffic is not None:
-                with anyio.CancelScope(shield=True):
-                    await self._traffic.aclose()
+                self._traffic.close()
 
     async def _halt_threads_at_the_end(self) -> None:
         try:

@@ -108,26 +108,19 @@ class Traffic:
         """Have threads under way end soon: what they were unpacking is dropped."""
         self._finisher.halt()
 
-    async def aclose(self) -> None:
-        """Put what is in memory only into staging, for a later run. After all tasks have ended.
-
-        If cancelled: not all of it.
-        """
-        try:
-            await self._finisher.keep_held()
-        finally:
-            self._deliveries.close()
+    def close(self) -> None:
+        """Let go of the streams, after all tasks have ended."""
+        self._deliveries.close()
 
     def _lane(self, line: Line) -> Lane:
         async def take(limit: int) -> list[Work]:
             entries = await self._journal.take(line.account, limit)
-            return [await self._work(entry) for entry in entries]
+            return [self._work(entry) for entry in entries]
 
         async def note(work: Work) -> None:
             await self._journal.attempted(work.entry, work.attempts)
 
         async def hand_over(work: Work) -> None:
-            self._finisher.hold(work)
             await self._deliveries.send(Delivery(lane, work, salvaged=work.zip_bytes is None))
 
         async def fail(work: Work, error: BulkfetchError) -> None:
@@ -137,13 +130,7 @@ class Traffic:
         lane = Lane(line, ends, self._places, self._room, self._emit)
         return lane
 
-    async def _work(self, entry: Entry) -> Work:
+    def _work(self, entry: Entry) -> Work:
         recorded = entry.state == "downloaded"
-        on_disk = self._places.key(entry.job) in self._leftovers
-        held = await self._journal.held(entry) if recorded else None
-        if held is not None and on_disk:
-            # Put down when a run ended, perhaps not to its last byte; the journal's is whole.
-            self._places.part(entry.job).unlink(missing_ok=True)
-        return Work(
-            entry, staged=recorded or on_disk, recorded=recorded, body=held, attempts=entry.attempts
-        )
+        staged = recorded or self._places.key(entry.job) in self._leftovers
+        return Work(entry, staged=staged, recorded=recorded, attempts=entry.attempts)

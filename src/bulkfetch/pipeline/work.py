@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bulkfetch.download.attempt import Partial
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.journal import Entry
 from bulkfetch.models import Job
-from bulkfetch.transfer.attempt import Partial
 
 if TYPE_CHECKING:
     # What they bring along is not needed by a run that has nothing to ask.
+    from bulkfetch.download.downloader import Downloader
     from bulkfetch.ratelimit import RateLimiter
-    from bulkfetch.transfer.door import Door
     from bulkfetch.zoho.tokens import TokenSource
 
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 class Work:
     """A job under way, with what its attempts have come to.
 
-    `entry` is its place in the journal. `staged` says that its ZIP is, or may be, complete here,
-    `recorded` that the journal says so; `body` is a small ZIP, held in memory and, once recorded,
-    in the journal: it has no file. `attempts` counts result requests over all runs. `tries`,
-    `repeated` and `refetched` as in `transfer.decide.Standing`; `partial` is what a broken attempt
-    left, `furthest` the most bytes that any has left, `zip_bytes` the complete ZIP's size.
+    `entry` is its place in the journal. `staged` says that its ZIP is, or may be, complete in
+    staging, `recorded` that the journal says so. `attempts` counts result requests over all runs.
+    `tries`, `repeated` and `refetched` as in `download.retry.RetryState`; `partial` is what a
+    broken attempt left, `furthest` the most bytes that any has left, `zip_bytes` the complete ZIP's
+    size.
     `started` is when its last request began, on the loop's clock; None before there was one.
     `failed_after` and `stands_out` are `health`'s: how many good answers the account had had when
     the server last failed on this job, and how often it did again after others were answered well.
@@ -35,7 +35,6 @@ class Work:
     entry: Entry
     staged: bool = False
     recorded: bool = False
-    body: bytes | None = field(default=None, repr=False)
     attempts: int = 0
     tries: int = 0
     repeated: bool = False
@@ -57,7 +56,7 @@ class Line(NamedTuple):
     """What a lane needs of its account: `seats` requests in flight, `tries` per job."""
 
     account: str
-    door: Door
+    downloader: Downloader
     window: RateLimiter
     tokens: TokenSource
     seats: int
@@ -68,7 +67,7 @@ class Ends(NamedTuple):
     """Where a lane's jobs come from and go to.
 
     `take` gives the next jobs of the list, none where there are none now. `note` is told of a job
-    that has cost a request. `deliver` takes a job whose ZIP is complete, in staging or held,
+    that has cost a request. `deliver` takes a job whose ZIP is complete in staging,
     and may hold the caller up. `fail` takes one that has failed.
     """
 

@@ -1,4 +1,4 @@
-"""The one door to a result: whatever asks the server for a file goes through `Door.fetch`."""
+"""The only way to a result: every request for a file goes through `Downloader.fetch`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import aiohttp
 
 from bulkfetch.disk import disk_error, require_room
+from bulkfetch.download.attempt import Attempt, Partial
+from bulkfetch.download.body import READ_BUFFER_BYTES, save_body
+from bulkfetch.download.middleware import rate_limit_middleware
+from bulkfetch.download.watchdog import Watchdog
 from bulkfetch.errors import (
     BadResponse,
     BulkfetchError,
@@ -23,12 +27,6 @@ from bulkfetch.errors import (
 )
 from bulkfetch.secret import Secret
 from bulkfetch.text import escape
-from bulkfetch.transfer.attempt import Attempt, Partial
-from bulkfetch.transfer.body import READ_BUFFER_BYTES, ParsedBody
-from bulkfetch.transfer.direct import DirectBody, take_over
-from bulkfetch.transfer.gate import gate
-from bulkfetch.transfer.turn import Turn
-from bulkfetch.transfer.watchdog import Watchdog
 from bulkfetch.zoho.redact import redacted
 from bulkfetch.zoho.responses import (
     ERROR_BODY_BYTES,
@@ -47,7 +45,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
+class Endpoint:
     """Where an account's results are; `proxy` None means a direct connection."""
 
     api_domain: str
@@ -56,11 +54,10 @@ class Remote:
     proxy: str | None = field(default=None, repr=False)  # may hold a password
 
 
-class Guards(NamedTuple):
+class TransferLimits(NamedTuple):
     """Bounds of one attempt; bytes and seconds as in [limits] of jobs.toml.
 
-    Bodies of `held_bytes` or less are held in memory: their caller sees to the disk, of which
-    `free_bytes` are left free.
+    `free_bytes` of the disk are left free.
     """
 
     zip_bytes: int
@@ -68,58 +65,49 @@ class Guards(NamedTuple):
     min_bytes_per_s: float
     connect_s: float
     headers_s: float
-    held_bytes: int = 0
     free_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
-    """A body that came whole: its size, and how much of it an earlier attempt had left.
-
-    `body` is all of it where it is held in memory, None where it is on disk.
-    """
+class Download:
+    """A body that is whole on disk: its size, and how much of it an earlier attempt had left."""
 
     zip_bytes: int
     resumed_bytes: int = 0
-    body: bytes | None = field(default=None, repr=False)
 
 
-class Door:
+class Downloader:
     """Fetches results of one account. Safe for any number of concurrent calls."""
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        remote: Remote,
+        endpoint: Endpoint,
         window: RateLimiter,
         tokens: TokenSource,
-        guards: Guards,
+        limits: TransferLimits,
         *,
-        turn: Turn | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`turn` is shared by the doors of a process, see `direct`; None: this one's own."""
         self._session = session
-        self._remote = remote
+        self._endpoint = endpoint
         self._window = window
         self._tokens = tokens
-        self._guards = guards
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=guards.connect_s)
-        self._turn = turn or Turn()
+        self._limits = limits
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s)
         self._clock = clock  # wall time, for Retry-After dates only
-        userinfo, _, _ = (remote.proxy or "").partition("://")[2].rpartition("@")
+        userinfo, _, _ = (endpoint.proxy or "").partition("://")[2].rpartition("@")
         password = userinfo.partition(":")[2]
         self._proxy_password = Secret(password) if password else None
 
-    async def fetch(self, job_id: str, part: Path, attempt: Attempt) -> Fetched:
-        """Ask once for a result and stream it to `part`, which lies in an existing folder.
+    async def fetch(self, job_id: str, part: Path, attempt: Attempt) -> Download:
+        """Request a result once and stream it to `part`, which lies in an existing folder.
 
         With `attempt.partial` the request is a conditional Range request and `part` holds what it
         says; a server that answers with the whole file is taken at its word.
 
-        Returns when the whole body is in the file, not yet synced, or held in memory; its first
-        bytes are seen to be a ZIP's. Raises BulkfetchError; `attempt.partial` then says what may be
-        resumed.
+        Returns when the whole body is in the file, not yet synced; its first bytes are those of a
+        ZIP. Raises BulkfetchError; `attempt.partial` then says what may be resumed.
         If cancelled: `part` holds what was written so far; the slot is settled.
         """
         failure: BulkfetchError
@@ -147,41 +135,36 @@ class Door:
         # The frames it came through hold the server's words as they were.
         raise failure.with_traceback(None)
 
-    async def _ask(self, job_id: str, part: Path, attempt: Attempt) -> Fetched:
-        remote, guards, partial = self._remote, self._guards, attempt.partial
+    async def _ask(self, job_id: str, part: Path, attempt: Attempt) -> Download:
+        endpoint, limits, partial = self._endpoint, self._limits, attempt.partial
         headers = {}
         if partial is not None:
             headers = {"Range": f"bytes={partial.bytes}-", "If-Range": partial.validator}
         response = await self._session.get(
-            result_url(remote.api_domain, remote.result_path, remote.version, job_id),
+            result_url(endpoint.api_domain, endpoint.result_path, endpoint.version, job_id),
             headers=headers,
             allow_redirects=False,
             read_bufsize=READ_BUFFER_BYTES,
-            proxy=remote.proxy,
+            proxy=endpoint.proxy,
             timeout=self._timeout,
             trace_request_ctx=attempt,
-            middlewares=(gate(self._window, self._tokens, attempt, guards.headers_s),),
+            middlewares=(
+                rate_limit_middleware(self._window, self._tokens, attempt, limits.headers_s),
+            ),
         )
         try:
             head = read_head(response.status, response.headers, self._clock())
-            async with Watchdog(attempt, guards.idle_s, guards.min_bytes_per_s) as watchdog:
-                fetched = await self._take(response, watchdog, head, part, attempt)
+            watchdog = Watchdog(response.content, attempt, limits.idle_s, limits.min_bytes_per_s)
+            download = await self._take(watchdog, head, part, attempt)
         except BaseException:
             response.close()
             raise
         response.release()
-        return fetched
+        return download
 
-    async def _take(
-        self,
-        response: aiohttp.ClientResponse,
-        watchdog: Watchdog,
-        head: Head,
-        part: Path,
-        attempt: Attempt,
-    ) -> Fetched:
-        guards, partial = self._guards, attempt.partial
-        cap = guards.zip_bytes
+    async def _take(self, watchdog: Watchdog, head: Head, part: Path, attempt: Attempt) -> Download:
+        limits, partial = self._limits, attempt.partial
+        cap = limits.zip_bytes
         validator: str | None
         refused: BulkfetchError | None
         first, refused, resumes = b"", None, head.status == 206 and partial is not None
@@ -190,7 +173,7 @@ class Door:
             if refused is None and head.validator not in (None, partial.validator):
                 refused = BadResponse("the rest of another file", http=head.status)
         if not resumes or refused is not None:
-            first = await _beginning(response.content, watchdog, head)
+            first = await _beginning(watchdog, head)
             judged = response_error(head, first)
             if refused is None or isinstance(judged, TooManyRequests):
                 refused = judged
@@ -210,25 +193,16 @@ class Door:
             validator = head.validator if head.resumable else None
         if head.length is not None and offset + head.length > cap:
             raise TooLarge(f"{offset + head.length} bytes announced, {cap} allowed")
-        if head.length is not None and head.length > guards.held_bytes:
-            _require_room(part, offset, head.length, guards.free_bytes)
+        if head.length is not None:
+            _require_room(part, offset, head.length, limits.free_bytes)
         # From here on the file holds this reply's bytes, and no earlier one's.
         attempt.partial = Partial(offset, total, validator) if validator is not None else None
-        rest = None if head.length is None else head.length - len(first)
-        body: DirectBody | ParsedBody | None = None
-        held: bytes | None = None
-        if self._remote.proxy is None:
-            body = await take_over(response, watchdog, first, rest, self._turn)
-        if body is None:
-            body = ParsedBody(response.content, watchdog, first, cap - offset)
-            if not offset and guards.held_bytes:
-                held = await body.whole(guards.held_bytes)
-        size = await body.save(part, offset=offset) if held is None else len(held)
+        size = await save_body(watchdog, first, part, offset=offset, cap_bytes=cap)
         if total is not None and size != total:
             raise Truncated(f"{size} of {total} bytes")
         if size < len(ZIP_MAGIC):
             raise NotAZip(f"{size} bytes in place of a ZIP", http=head.status)
-        return Fetched(zip_bytes=size, resumed_bytes=offset, body=held)
+        return Download(zip_bytes=size, resumed_bytes=offset)
 
 
 def _settle(attempt: Attempt, head: Head, refused: BulkfetchError | None) -> None:
@@ -242,7 +216,7 @@ def _settle(attempt: Attempt, head: Head, refused: BulkfetchError | None) -> Non
         answer.taken()
 
 
-async def _beginning(content: aiohttp.StreamReader, watchdog: Watchdog, head: Head) -> bytes:
+async def _beginning(watchdog: Watchdog, head: Head) -> bytes:
     """Read as much of a body as it takes to judge it: two bytes of a ZIP, the whole of an error."""
     data = b""
     success = head.status == 200
@@ -252,8 +226,8 @@ async def _beginning(content: aiohttp.StreamReader, watchdog: Watchdog, head: He
         if is_whole_limit(data):
             break  # whatever length was announced: to wait for the rest may be to wait for ever
         try:
-            piece = await watchdog.read(content)
-        except (aiohttp.ClientError, OSError):  # the network's: no file is open yet
+            piece = await watchdog.read()
+        except (ConnectionLost, Truncated):
             if success:
                 raise Truncated("the body broke off at its beginning") from None
             break  # the status alone has to do

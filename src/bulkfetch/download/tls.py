@@ -1,42 +1,11 @@
-"""TLS whose reading may be taken over from the event loop (`direct` does).
-
-asyncio decrypts through an `ssl.SSLObject` between two `ssl.MemoryBIO`s and shows only the former.
-A context may say of which class its objects are, and is asked to wrap the BIOs: so ours remember
-theirs. Everything else, checking of certificates and host names first, is the standard library's.
-"""
+"""The TLS contexts of clients, read once for the process."""
 
 from __future__ import annotations
 
 import os
 import ssl
-import sys
 import threading
 from pathlib import Path
-
-
-class BareTls(ssl.SSLObject):
-    """An SSLObject that shows where ciphertext goes in (`incoming`) and comes out (`outgoing`)."""
-
-    incoming: ssl.MemoryBIO
-    outgoing: ssl.MemoryBIO
-
-
-class _BaringContext(ssl.SSLContext):
-    sslobject_class = BareTls
-
-    def wrap_bio(
-        self,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
-        server_side: bool = False,
-        server_hostname: str | bytes | None = None,
-        session: ssl.SSLSession | None = None,
-    ) -> ssl.SSLObject:
-        tls = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
-        assert isinstance(tls, BareTls)
-        tls.incoming, tls.outgoing = incoming, outgoing
-        return tls
-
 
 # What was read is kept for the process: tens of milliseconds, and the same each time.
 _contexts: dict[Path | None, tuple[object, ssl.SSLContext]] = {}
@@ -67,11 +36,7 @@ def client_context(ca_file: Path | None = None) -> ssl.SSLContext:
     It trusts the system's authorities and those in `ca_file`.
     Raises OSError, ssl.SSLError for an unusable `ca_file`.
     """
-    # As ssl.create_default_context(), which makes no other class.
-    context = _BaringContext(ssl.PROTOCOL_TLS_CLIENT)
-    if sys.version_info >= (3, 13):
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
-    context.load_default_certs()
+    context = ssl.create_default_context()
     if ca_file is not None:
         add_authorities(context, ca_file)
     context.set_alpn_protocols(["http/1.1"])

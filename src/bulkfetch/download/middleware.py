@@ -1,4 +1,4 @@
-"""The gate: a client middleware that every single request passes.
+"""The client middleware that every single request passes: it takes the slot and adds the token.
 
 aiohttp repeats an idempotent request by itself when its connection dies before an answer, on fresh
 connections too (aio-libs/aiohttp#10790). The server counts both. A middleware is the one place
@@ -19,6 +19,7 @@ import aiohttp
 from aiohttp import hdrs
 
 from bulkfetch.clock import boottime
+from bulkfetch.download.attempt import Answer, Attempt
 from bulkfetch.errors import (
     BadResponse,
     BulkfetchError,
@@ -27,7 +28,6 @@ from bulkfetch.errors import (
     Stalled,
 )
 from bulkfetch.text import escape
-from bulkfetch.transfer.attempt import Answer, Attempt
 from bulkfetch.zoho.connect_errors import connect_error
 from bulkfetch.zoho.responses import read_head
 
@@ -40,7 +40,7 @@ _TLS_ALERT = "\\x15\\x03"
 _SAY_HTTPS = "Where the server speaks TLS, api_domain must begin with https://."
 
 
-def gate(
+def rate_limit_middleware(
     window: RateLimiter, tokens: TokenSource, attempt: Attempt, headers_s: float
 ) -> aiohttp.ClientMiddlewareType:
     """Make the middleware of one attempt: slot, token, request, and the slot settled by its end.

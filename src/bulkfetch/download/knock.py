@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from bulkfetch.download.resolver import Resolver
+from bulkfetch.download.tls import shared_context
 from bulkfetch.errors import BulkfetchError, ConnectFailed, TlsFailed
 from bulkfetch.text import escape
-from bulkfetch.transfer.resolver import Resolver
-from bulkfetch.transfer.tls import shared_context
 
 _PORTS = {"http": 80, "https": 443}
 _HEAD_BYTES = 64 * 1024

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import aiohttp
 
-from bulkfetch.transfer.attempt import Attempt
-from bulkfetch.transfer.resolver import Resolver
-from bulkfetch.transfer.tls import shared_context
+from bulkfetch.download.attempt import Attempt
+from bulkfetch.download.resolver import Resolver
+from bulkfetch.download.tls import shared_context
 
 # Servers commonly drop idle connections after 15 to 60 s. Ours go first: a request sent into a
 # connection that is just being closed is a lost request, and costs a slot.

@@ -45,13 +45,13 @@ REFUSED_FOR_S = 3600.0
 # common; what lasts half as long again is left to a later run.
 FAILURES_IN_A_ROW = 3
 FAILING_FOR_S = 900.0
-# The longest a Retry-After is believed, as `window.share` does, and what is added to it: dates are
-# whole seconds.
+# The longest a Retry-After is believed, as `ratelimit.throttle` does, and what is added to it:
+# dates are whole seconds.
 LONGEST_RETRY_AFTER_S = 3600.0
 RETRY_AFTER_MARGIN_S = 1.0
 
 
-class Next(Enum):
+class RetryAction(Enum):
     """What to do with the job."""
 
     RETRY = "retry"  # after a backoff
@@ -64,7 +64,7 @@ class Next(Enum):
     END_RUN = "end run"  # the whole run stops
 
 
-class Standing(NamedTuple):
+class RetryState(NamedTuple):
     """Where a job and its account stand when an attempt failed.
 
     `tries` counts failed attempts since bytes last grew, this one included, of `budget` allowed.
@@ -99,7 +99,7 @@ class Decision(NamedTuple):
     `least_s` is what the server asked to wait, and is waited whatever the dice say.
     """
 
-    next: Next
+    next: RetryAction
     ceiling_s: float = 0.0
     least_s: float = 0.0
 
@@ -108,52 +108,52 @@ class Decision(NamedTuple):
         return max(self.least_s, dice * self.ceiling_s)
 
 
-def decide(error: BulkfetchError, standing: Standing) -> Decision:
+def decide(error: BulkfetchError, standing: RetryState) -> Decision:
     """Say what follows from a failed attempt (DESIGN: failure decisions)."""
     match error:
         case RunError():
-            return Decision(Next.END_RUN)
+            return Decision(RetryAction.END_RUN)
         case TokenRejected() if not standing.repeated:
-            return Decision(Next.REPEAT)
+            return Decision(RetryAction.REPEAT)
         case AccountError():
-            return Decision(Next.END_ACCOUNT)
+            return Decision(RetryAction.END_ACCOUNT)
         case TooManyRequests() if standing.refused_s >= REFUSED_FOR_S:
-            return Decision(Next.END_ACCOUNT)
+            return Decision(RetryAction.END_ACCOUNT)
         case TooManyRequests():
-            return Decision(Next.AFTER_WINDOW)
+            return Decision(RetryAction.AFTER_WINDOW)
         case ConnectFailed() | TlsFailed():
             patience = UNREACHABLE_LATER if standing.answered else UNREACHABLE_AT_FIRST
             if standing.connects_failed >= patience:
-                return Decision(Next.END_ACCOUNT)
-            return Decision(Next.HOLD, _ceiling_s(BACKOFF_BASE_S, standing.connects_failed))
+                return Decision(RetryAction.END_ACCOUNT)
+            return Decision(RetryAction.HOLD, _ceiling_s(BACKOFF_BASE_S, standing.connects_failed))
         case ServerError() if standing.of_service:
             return _service(standing)
         case ZipCorrupt() if not standing.refetched:
-            return Decision(Next.REFETCH)
+            return Decision(RetryAction.REFETCH)
         case ArchiveError():
-            return Decision(Next.FAIL)
+            return Decision(RetryAction.FAIL)
         case JobError() if error.retryable and standing.tries < standing.budget:
             base = NOT_READY_BASE_S if isinstance(error, NotReady) else BACKOFF_BASE_S
             if not isinstance(error, NotReady | ServerError):
-                return Decision(Next.RETRY, _ceiling_s(base, standing.tries))
+                return Decision(RetryAction.RETRY, _ceiling_s(base, standing.tries))
             if standing.retry_after_s is not None:
                 base = BACKOFF_BASE_S
-            return Decision(Next.RETRY, _ceiling_s(base, standing.tries), _least_s(standing))
+            return Decision(RetryAction.RETRY, _ceiling_s(base, standing.tries), _least_s(standing))
         case _:
-            return Decision(Next.FAIL)
+            return Decision(RetryAction.FAIL)
 
 
-def _service(standing: Standing) -> Decision:
+def _service(standing: RetryState) -> Decision:
     """Say what follows where the server failed, and that is not the job's own."""
     if standing.failing_s >= FAILING_FOR_S and standing.failures > 1:
-        return Decision(Next.FAIL if standing.stands_out else Next.END_ACCOUNT)
+        return Decision(RetryAction.FAIL if standing.stands_out else RetryAction.END_ACCOUNT)
     in_a_row = standing.failures >= FAILURES_IN_A_ROW
     hold = in_a_row or standing.retry_after_s is not None
     ceiling_s = _ceiling_s(BACKOFF_BASE_S, max(1, standing.failures))
-    return Decision(Next.HOLD if hold else Next.RETRY, ceiling_s, _least_s(standing))
+    return Decision(RetryAction.HOLD if hold else RetryAction.RETRY, ceiling_s, _least_s(standing))
 
 
-def _least_s(standing: Standing) -> float:
+def _least_s(standing: RetryState) -> float:
     if standing.retry_after_s is None:
         return 0.0
     return min(standing.retry_after_s, LONGEST_RETRY_AFTER_S) + RETRY_AFTER_MARGIN_S
