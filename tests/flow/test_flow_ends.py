@@ -118,7 +118,7 @@ def test_no_server(tmp_path: Path) -> None:
     assert report.requests == 0
 
 
-@pytest.mark.parametrize("step", ["extract", "place", "fsync_file", "fsync_dir"])
+@pytest.mark.parametrize("step", ["extract", "rename_into_place", "fsync_file", "fsync_dir"])
 def test_full_disk(tmp_path: Path, step: str) -> None:
     """A full disk aborts the run, all is answered for, and what came whole is not asked again."""
     jobs = ids(4)
