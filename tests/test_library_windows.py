@@ -14,8 +14,8 @@ from unittest.mock import patch
 import pytest
 
 from bulkfetch import Client, Event, Job, Report, Settings, fetch, load_settings
-from bulkfetch.client import account_key
 from bulkfetch.config import AccountSettings, Credentials, WindowSettings
+from bulkfetch.config.account_key import account_key
 from bulkfetch.ratelimit import patience
 from bulkfetch.sandbox import SandboxOptions, SandboxThread, worst_in
 from bulkfetch.secret import Secret
@@ -98,6 +98,31 @@ def test_without_a_machine_s_window_the_clients_of_a_process_share_one(
         thread.join()
     run(2)
     assert done == [5] * 6
+    assert statuses(server) == {200}
+    assert worst_in(server.log, 1.0) <= 5
+
+
+def test_one_token_under_several_names_has_one_window(
+    server: SandboxThread, tmp_path: Path
+) -> None:
+    """Clients side by side may call their account otherwise; the server refuses nothing."""
+
+    async def one(name: str, first: int) -> int:
+        account = AccountSettings(
+            name=name,
+            api_domain=server.url,
+            credentials=Credentials(access_token=Secret("1000.several")),
+            window=PACE,
+        )
+        out = tmp_path / f"{name}-{first}"
+        told = Settings(out=out, accounts=(account,), state_dir=tmp_path / "state")
+        return (await fetch([Job(each, name) for each in ids(first)], told)).done
+
+    async def main() -> list[int]:
+        names = ("sales", "crm", "export")
+        return await asyncio.gather(*(one(name, 5 * n) for n, name in enumerate(names)))
+
+    assert asyncio.run(main()) == [5, 5, 5]
     assert statuses(server) == {200}
     assert worst_in(server.log, 1.0) <= 5
 

@@ -20,7 +20,7 @@ import anyio
 import anyio.to_thread
 
 from bulkfetch.config import AccountSettings, Credentials, Settings, job_of
-from bulkfetch.config.hosts import server_key
+from bulkfetch.config.account_key import key_in_process
 from bulkfetch.config.same_credentials import refuse_same_credentials
 from bulkfetch.config.sandbox_table import read_sandbox_options
 from bulkfetch.disk import disk_error
@@ -280,7 +280,7 @@ class Client:
         if own:
             window = SlotLimiter(pace, on_event=news)
         else:
-            key = account_key(account, where.api_domain)
+            key = key_in_process(account, where.api_domain)
             window = await open_limiter(pace, key, state_dir, on_event=news)
         self._stack.push_async_callback(window.aclose)
         endpoint = Endpoint(
@@ -334,23 +334,6 @@ class Client:
 
 def _names_with_zip(job: Job) -> tuple[str, ...]:
     return job.stem, f"{job.id}.zip"
-
-
-def account_key(account: AccountSettings, api_domain: str) -> str:
-    """Name an account for the window of this machine, without telling anything of it.
-
-    Zoho counts per account, and an account cannot be told from a token. Processes with the same
-    refresh token share a window; those with a plain token or a token_command share it where server
-    and account name are the same, since their tokens change while the account does not.
-    """
-    import hashlib  # late: it loads OpenSSL's
-
-    credentials = account.credentials
-    if credentials.can_refresh and credentials.refresh_token and account.token_command is None:
-        identity = credentials.refresh_token.reveal()
-    else:
-        identity = f"account {account.name}"
-    return hashlib.sha256(f"{server_key(api_domain)}\0{identity}".encode()).hexdigest()
 
 
 def fetch(
