@@ -61,6 +61,17 @@ def test_the_user_database_stands_in_for_a_home_that_is_not_set(
     assert load_settings(None, {}).state_dir is None
 
 
+def test_a_tilde_in_the_variable_is_the_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As systemd and Docker hand it on; without a home it names no folder, least of all `./~`."""
+    told = {"BULKFETCH_STATE_DIR": "~/state"}
+    assert load_settings(None, told).state_dir is None
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_settings(None, told).state_dir == tmp_path / "state"
+    assert load_settings(None, {"BULKFETCH_STATE_DIR": "~"}).state_dir == tmp_path
+
+
 def test_whatever_names_a_folder_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """BULKFETCH_STATE_DIR, XDG_STATE_HOME or HOME: each alone gives a state directory."""
     assert load_settings(None, {"BULKFETCH_STATE_DIR": str(tmp_path)}).state_dir == tmp_path

@@ -11,10 +11,14 @@ def state_dir(env: Mapping[str, str]) -> Path | None:
     """Return the state directory, BULKFETCH_STATE_DIR first; None where this user has none.
 
     It holds the machine-wide window and shared tokens. Nothing is created. None happens for users
-    without a home, as in some containers.
+    without a home, as in some containers, also where the variable begins with `~`: who sets it
+    outside of a shell leaves that to whoever reads it.
     """
     if given := env.get("BULKFETCH_STATE_DIR", "").strip():
-        return Path(given).absolute()
+        try:
+            return expand_home(Path(given)).absolute()
+        except RuntimeError:
+            return None
     if not os.path.isabs(os.environ.get("XDG_STATE_HOME", "").strip()):
         if (found := home()) is None:
             return None
