@@ -13,7 +13,7 @@ SOURCE = Path(bulkfetch.__file__).parent
 
 # Top to bottom. A room may import from itself and from the rows above its own.
 ROOMS = [
-    {"errors", "clock", "secret", "filenames", "text"},
+    {"errors", "clock", "secret", "filenames", "text", "quota"},
     {"models", "disk", "events"},
     {"config"},
     {"zoho"},

@@ -16,9 +16,9 @@ from bulkfetch.cli.async_reader import AsyncReader
 from bulkfetch.cli.options import ListOptions, list_options, open_list, settings_of
 from bulkfetch.cli.printer import Printer
 from bulkfetch.cli.wanted import read_wanted
-from bulkfetch.config.settings import WindowSettings
 from bulkfetch.errors import ConfigError, InvalidName, PublishConflict, is_permanent
 from bulkfetch.observe.eta import KEPT_S, start_s, starts_within
+from bulkfetch.quota import MARGIN_S, ZOHO_PERIOD_S, ZOHO_REQUESTS
 from bulkfetch.text import duration, jobs
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ _SHOWN_LATE = 5
 
 def in_a_day() -> int:
     """Say how many results one account can ask for while Zoho keeps them, at the default pace."""
-    pace = WindowSettings()
-    return starts_within(KEPT_S, pace.requests, pace.period_s + pace.margin_s)
+    return starts_within(KEPT_S, ZOHO_REQUESTS, ZOHO_PERIOD_S + MARGIN_S)
 
 
 _ABOUT = f"""\b

@@ -3,7 +3,7 @@
 The only reader of either. Everything is checked before anything is asked; the answer is frozen.
 """
 
-from bulkfetch.config.checks import DataCenter
+from bulkfetch.config.fields import DataCenter
 from bulkfetch.config.ids import job_of, open_jobs
 from bulkfetch.config.load import load_settings
 from bulkfetch.config.settings import (

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from bulkfetch.config.misfit import Misfit
-from bulkfetch.config.toml_lines import Key
+from bulkfetch.config.unknown_keys import unknown_key_hint
 from bulkfetch.errors import ConfigError
 
 
-def complaint(found: Misfit, file: str, lines: Mapping[Key, int]) -> ConfigError:
-    """Turn what does not fit into a ConfigError with file, key, line and advice; no value."""
-    line = _line(found.path, lines)
+def complaint(found: Misfit, file: str, lines: Mapping[str, int]) -> ConfigError:
+    """Return the ConfigError of what does not fit, with file, key, line and advice; no value.
+
+    `lines` are those of the keys as `key_text` writes them.
+    """
+    line = nearest_line(found.path, lines)
     where = f" (line {line})" if line else ""
     key = key_text(found.path)
     if found.known is not None:
-        from bulkfetch.config.unknown_keys import unknown_key_hint  # late: few need it
-
-        hint = found.advice or unknown_key_hint(str(found.path[-1]), found.known)
+        hint = unknown_key_hint(str(found.path[-1]), found.known)
         return ConfigError(f"{file}: unknown key {key}{where}", hint=hint)
     joint = "" if found.sentence.startswith(":") else " "
     return ConfigError(f"{file}: {key}{joint}{found.sentence}{where}", hint=found.advice)
@@ -34,12 +35,13 @@ def key_text(path: Iterable[str | int]) -> str:
     return text
 
 
-def _line(path: Key, lines: Mapping[Key, int]) -> int | None:
-    """Find the nearest line for a key: its own, that of what stands in it, else of its table's."""
+def nearest_line(path: tuple[str | int, ...], lines: Mapping[str, int]) -> int | None:
+    """Return the nearest line for a key: its own, that of what stands in it, or its table's."""
     for length in range(len(path), 0, -1):
-        if (line := lines.get(path[:length])) is not None:
+        key = key_text(path[:length])
+        if (line := lines.get(key)) is not None:
             return line
-        within = (line for key, line in lines.items() if key[:length] == path[:length])
+        within = (line for other, line in lines.items() if other.startswith((f"{key}.", f"{key}[")))
         if (line := next(within, None)) is not None:
             return line
     return None

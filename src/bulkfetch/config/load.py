@@ -10,9 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bulkfetch.config.complaints import complaint, key_text
+from pydantic import TypeAdapter, ValidationError
+
+from bulkfetch.config.complaints import complaint, key_text, nearest_line
 from bulkfetch.config.environment import FromEnvironment, read_environment
-from bulkfetch.config.misfit import Misfit
+from bulkfetch.config.misfit import Misfit, misfits
 from bulkfetch.config.nearest import nearest
 from bulkfetch.config.proxies import Proxies, explicit, from_environment
 from bulkfetch.config.proxies import variables as proxy_variables
@@ -28,7 +30,6 @@ from bulkfetch.config.settings import (
     exceeds_zoho,
 )
 from bulkfetch.config.state_dir import expand_home, state_dir
-from bulkfetch.config.tables import build
 from bulkfetch.config.toml_lines import Key, key_lines
 from bulkfetch.errors import ConfigError
 from bulkfetch.filenames import same_file
@@ -66,7 +67,7 @@ def load_settings(
     tables, lines = _parse(text, str(source))
     tell = partial(complaint, file=str(source), lines=lines)
     folder = Path() if source is None else source.parent
-    origins = {key_text(key): f"{source}:{line}" for key, line in lines.items()}
+    origins = {key: f"{source}:{line}" for key, line in lines.items()}
     warnings: list[str] = []
 
     accounts = []
@@ -126,16 +127,23 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path}: not UTF-8 (line {line})") from None
 
 
-def _parse(text: str, file: str) -> tuple[Tables, dict[Key, int]]:
+def _parse(text: str, file: str) -> tuple[Tables, dict[str, int]]:
     try:
         document: dict[str, Any] = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: not TOML: {_without_values(error)}") from None
-    lines = key_lines(text)
+    lines = {key_text(key): line for key, line in key_lines(text).items()}
     try:
-        return build(Tables, document), lines
-    except Misfit as found:
-        raise complaint(found, file, lines) from None
+        return TypeAdapter(Tables).validate_python(document), lines
+    except ValidationError as error:
+        found = min(misfits(error, Tables), key=lambda misfit: _order(misfit, lines))
+    # Outside of the handler: pydantic's error holds the value.
+    raise complaint(found, file, lines)
+
+
+def _order(found: Misfit, lines: Mapping[str, int]) -> tuple[bool, int]:
+    """Return what sorts misfits: the first in the file, missing keys behind all others."""
+    return found.sentence == "is missing", nearest_line(found.path, lines) or 0
 
 
 def _without_values(error: Exception) -> str:
@@ -145,10 +153,10 @@ def _without_values(error: Exception) -> str:
 
 
 def _account_tables(
-    tables: Tables, file: str, lines: Mapping[Key, int]
+    tables: Tables, file: str, lines: Mapping[str, int]
 ) -> list[tuple[str, AccountTable, Key]]:
     if tables.account is not None and tables.accounts is not None:
-        line = lines.get(("account",), 0)
+        line = lines.get("account", 0)
         raise ConfigError(
             f"{file}: both [account] and [accounts.NAME]" + (f" (line {line})" if line else ""),
             hint="Give each account a table [accounts.NAME], or use the one [account] alone.",
@@ -236,7 +244,7 @@ def _under(folder: Path, path: Path, key: Key, tell: Tell) -> Path:
 
 
 def _check_jobs(
-    tables: Tables, accounts: list[AccountSettings], file: str, lines: Mapping[Key, int]
+    tables: Tables, accounts: list[AccountSettings], file: str, lines: Mapping[str, int]
 ) -> None:
     """Refuse [[jobs]] of unknown accounts, one with two names, and two with one name."""
     names = [account.name for account in accounts]
@@ -244,8 +252,8 @@ def _check_jobs(
     owners: dict[str, tuple[str, str, str]] = {}
     named: dict[tuple[str, str], tuple[str | None, int]] = {}
     for index, job in enumerate(tables.jobs):
-        line = lines.get(("jobs", index), 0)
-        where = f"{file}: jobs[{index + 1}]" + (f" (line {line})" if line else "")
+        line = lines.get(key := f"jobs[{index + 1}]", 0)
+        where = f"{file}: {key}" + (f" (line {line})" if line else "")
         account = job.account or default
         if account is None:
             raise ConfigError(f"{where}: account is missing", hint=f"One of {', '.join(names)}.")

@@ -13,56 +13,25 @@ from collections.abc import Mapping
 from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from bulkfetch.config import checks
-from bulkfetch.config.checks import DataCenter
+from pydantic import BeforeValidator, FailFast, Field, SkipValidation
+
+from bulkfetch.config import fields
 from bulkfetch.config.hosts import is_loopback, server_url
 from bulkfetch.config.misfit import Misfit
 from bulkfetch.config.proxies import Proxies
 from bulkfetch.config.state_dir import state_dir as default_state_dir
-from bulkfetch.config.tables import Checked, each, free, setting, table, tables
-from bulkfetch.config.values import (
-    flag,
-    number,
-    optional,
-    path,
-    seconds,
-    secret,
-    sendable,
-    size,
-    size_or_zero,
-    text,
-    whole,
-)
+from bulkfetch.config.tables import Table, setting
 from bulkfetch.errors import ConfigError
-from bulkfetch.secret import Secret
+from bulkfetch.quota import MARGIN_S, ZOHO_PERIOD_S, ZOHO_REQUESTS
 
-# Zoho: "Only 10 requests for download are allowed for one-minute interval."
-ZOHO_REQUESTS = 10
-ZOHO_PERIOD_S = 60.0
 # The download page documents this path without `bulk` once, in prose; its own sample, the other
 # endpoints and the SDK all have it. Hence the default, and hence a setting.
 RESULT_PATH = "/crm/bulk/{version}/read/{job_id}/result"
 
 
-def _jobs(value: object) -> tuple[JobEntry, ...]:
-    if isinstance(value, Mapping):
-        raise Misfit("should be a list of tables", hint="Write [[jobs]], in double brackets.")
-    if isinstance(value, str) or (isinstance(value, list) and any(map(_no_table, value))):
-        raise Misfit(
-            "should be a list of tables",
-            hint='Write [[jobs]] and below it id = "554023000000568002", each time; or put the ids '
-            "into a file and name it as ids_file.",
-        )
-    return each(table(JobEntry))(value)
-
-
-def _no_table(item: object) -> bool:
-    return not isinstance(item, Mapping | JobEntry)
-
-
-class WindowSettings(Checked):
+class WindowSettings(Table):
     """How many result requests may reach the server: `requests` in any rolling `period_s`.
 
     `margin_s` is added to the period. `concurrency` bounds the requests in flight at once, whose
@@ -70,10 +39,10 @@ class WindowSettings(Checked):
     by `Settings`, since a loopback server may be given a faster window.
     """
 
-    requests: int = setting(whole(1, 1_000_000), ZOHO_REQUESTS)
-    period_s: float = setting(seconds, ZOHO_PERIOD_S)
-    margin_s: float = setting(number(0, 3_600), 1.0)
-    concurrency: int = setting(whole(1, 1_000), 10)
+    requests: Annotated[fields.Whole, Field(ge=1, le=1_000_000)] = ZOHO_REQUESTS
+    period_s: fields.Seconds = ZOHO_PERIOD_S
+    margin_s: Annotated[fields.Number, Field(ge=0, le=3_600)] = MARGIN_S
+    concurrency: Annotated[fields.Whole, Field(ge=1, le=1_000)] = 10
 
     @property
     def exceeds_zoho(self) -> bool:
@@ -81,39 +50,44 @@ class WindowSettings(Checked):
         return self.requests > ZOHO_REQUESTS or self.period_s < ZOHO_PERIOD_S
 
 
-class Limits(Checked):
+class Limits(Table):
     """Guards against what no honest result does. Sizes in bytes, times in seconds."""
 
-    # A larger result is refused.
-    zip_bytes: int = setting(size, 4 * 1024**3)
-    # What one archive may unpack to.
-    file_bytes: int = setting(size, 64 * 1024**3)
-    # When staging holds more, no further request starts.
-    staging_bytes: int = setting(size, 64 * 1024**3)
-    # Refused archives kept for inspection; the oldest go first.
-    quarantine_bytes: int = setting(size, 1024**3)
-    # Of the disk, left free for the journal and for others; nothing is asked where there is less.
-    free_bytes: int = setting(size_or_zero, 64 * 1024**2)
-    # To a connection, TLS included.
-    connect_s: float = setting(seconds, 30.0)
-    # From the request's last byte to the head of its answer.
-    headers_s: float = setting(seconds, 60.0)
-    # No byte for so long: the attempt is given up.
-    idle_s: float = setting(seconds, 60.0)
-    # Slower over a minute: given up; 0 for no limit.
-    min_bytes_per_s: int = setting(whole(0), 1_000)
-    # Per job, beyond those that a 429 cost.
-    tries: int = setting(whole(1, 100), 5)
-    # That unpack; None: as many as cores.
-    threads: int | None = setting(optional(whole(1, 256)), None)
+    zip_bytes: fields.Size = setting(4 * 1024**3, "A larger result is refused.")
+    file_bytes: fields.Size = setting(64 * 1024**3, "What one archive may unpack to.")
+    staging_bytes: fields.Size = setting(
+        64 * 1024**3, "When staging holds more, no further request starts."
+    )
+    quarantine_bytes: fields.Size = setting(
+        1024**3, "Refused archives kept for inspection; the oldest go first."
+    )
+    free_bytes: fields.SizeOrZero = setting(
+        64 * 1024**2,
+        "Of the disk, left free for the journal and for others; nothing is asked "
+        "where there is less.",
+    )
+    connect_s: fields.Seconds = setting(30.0, "To a connection, TLS included.")
+    headers_s: fields.Seconds = setting(
+        60.0, "From the request's last byte to the head of its answer."
+    )
+    idle_s: fields.Seconds = setting(60.0, "No byte for so long: the attempt is given up.")
+    min_bytes_per_s: Annotated[fields.Whole, Field(ge=0)] = setting(
+        1_000, "Slower over a minute: given up; 0 for no limit."
+    )
+    tries: Annotated[fields.Whole, Field(ge=1, le=100)] = setting(
+        5, "Per job, beyond those that a 429 cost."
+    )
+    threads: Annotated[fields.Whole, Field(ge=1, le=256)] | None = setting(
+        None, "That unpack; by default as many as cores."
+    )
 
 
-class JobEntry(Checked):
+class JobEntry(Table):
     """One `[[jobs]]` table. `account` None: the one that there is."""
 
-    id: str = field(metadata={"check": checks.job_id})
-    account: str | None = setting(optional(text), None)
-    name: str | None = setting(optional(checks.stem), None)
+    id: fields.JobId
+    account: fields.Text | None = None
+    name: fields.Stem | None = setting(None, "The published file's name without its ending.")
 
     @property
     def stem(self) -> str:
@@ -121,30 +95,47 @@ class JobEntry(Checked):
         return self.name or self.id
 
 
-class AccountTable(Checked):
+def _list_of_tables(value: object) -> object:
+    if isinstance(value, Mapping):
+        raise Misfit("should be a list of tables", hint="Write [[jobs]], in double brackets.")
+    if isinstance(value, str) or (
+        isinstance(value, list) and not all(isinstance(item, Mapping | JobEntry) for item in value)
+    ):
+        raise Misfit(
+            "should be a list of tables",
+            hint='Write [[jobs]] and below it id = "554023000000568002", each time; or put the ids '
+            "into a file and name it as ids_file.",
+        )
+    return value
+
+
+Jobs = Annotated[tuple[JobEntry, ...], FailFast(), BeforeValidator(_list_of_tables)]
+
+
+class AccountTable(Table):
     """What `[account]` and `[accounts.NAME]` may hold."""
 
-    data_center: DataCenter | None = setting(optional(checks.data_center), None)
-    api_domain: str | None = setting(optional(checks.server), None)
-    accounts_url: str | None = setting(optional(checks.server), None)
-    version: str = setting(checks.version, "v8")
-    result_path: str = setting(checks.result_path, RESULT_PATH)
-    token_command: tuple[str, ...] | None = setting(optional(checks.command), None)
-    token_cache: bool | Literal["keyring"] = setting(checks.token_cache, True)
-    env_prefix: str = setting(checks.prefix, "")
-    secrets_file: Path | None = setting(optional(path), None)
-    ca_file: Path | None = setting(optional(path), None)
-    proxy: Secret | None = setting(optional(secret), None)
-    window: WindowSettings = setting(table(WindowSettings), WindowSettings())
+    data_center: fields.Region | None = None
+    api_domain: fields.Server | None = None
+    accounts_url: fields.Server | None = None
+    version: fields.Version = "v8"
+    result_path: fields.ResultPath = RESULT_PATH
+    token_command: fields.Command | None = None
+    token_cache: fields.TokenCache = True
+    env_prefix: fields.Prefix = ""
+    secrets_file: fields.SomePath | None = None
+    ca_file: fields.SomePath | None = None
+    proxy: fields.AnySecret | None = None
+    window: WindowSettings = WindowSettings()
 
 
-class Credentials(Checked):
+class Credentials(Table):
     """What a token is got with; all from the environment or a secrets file, None where not set."""
 
-    access_token: Secret | None = setting(optional(sendable), None)
-    client_id: Secret | None = setting(optional(sendable), None)
-    client_secret: Secret | None = setting(optional(sendable), None)
-    refresh_token: Secret | None = setting(optional(sendable), None)
+    access_token: fields.Sendable | None = None
+    client_id: fields.Sendable | None = None
+    client_secret: fields.Sendable | None = None
+    refresh_token: fields.Sendable | None = None
 
     @property
     def can_refresh(self) -> bool:
@@ -159,9 +150,9 @@ class AccountSettings(AccountTable):
     `proxies` are the explicit `proxy` or the environment's.
     """
 
-    name: str = setting(checks.account_name, "default")
-    credentials: Credentials = setting(table(Credentials), Credentials())
-    proxies: Proxies = setting(checks.proxies, Proxies())
+    name: fields.AccountName = "default"
+    credentials: Credentials = Credentials()
+    proxies: fields.ProxiesField = Proxies()
 
     @property
     def is_sandbox(self) -> bool:
@@ -202,27 +193,27 @@ def exceeds_zoho(account: AccountSettings) -> tuple[str, str, str] | None:
     )
 
 
-class Tables(Checked):
+class Tables(Table):
     """What jobs.toml may hold at top level."""
 
-    out: Path = setting(path, Path("exports"))
-    ids_file: Path | None = setting(optional(path), None)
-    ids_column: str | int | None = setting(optional(checks.column), None)
-    keep_zip: bool = setting(flag, False)
-    # A file that bulkfetch did not publish may be replaced.
-    overwrite: bool = setting(flag, False)
-    # Of each published file, in the report; a third of the time to unpack.
-    sha256: bool = setting(flag, True)
-    account: AccountTable | None = setting(optional(table(AccountTable)), None)
-    accounts: Mapping[str, AccountTable] | None = setting(
-        optional(tables(AccountTable, checks.account_name)), None
+    out: fields.SomePath = setting(Path("exports"), "Where the files go; relative to this file.")
+    ids_file: fields.SomePath | None = None
+    ids_column: fields.Column | None = None
+    keep_zip: fields.Flag = False
+    overwrite: fields.Flag = setting(
+        False, "A file that bulkfetch did not publish may be replaced."
     )
-    limits: Limits = setting(table(Limits), Limits())
-    jobs: tuple[JobEntry, ...] = setting(_jobs, ())
-    sandbox: Mapping[str, Any] | None = setting(optional(free), None)
+    sha256: fields.Flag = setting(
+        True, "Of each published file, in the report; a third of the time to unpack."
+    )
+    account: AccountTable | None = None
+    accounts: Mapping[fields.AccountName, AccountTable] | None = None
+    limits: Limits = Limits()
+    jobs: Jobs = ()
+    sandbox: Mapping[str, Any] | None = None
 
 
-class Settings(Checked):
+class Settings(Table):
     """Everything a run needs to know but the ids. Immutable; made by `load_settings` or in code.
 
     `out`, `ids_file` are as the user gave them: relative to the working directory where the
@@ -235,26 +226,21 @@ class Settings(Checked):
     Raises ConfigError where a value is right by itself but not beside the others.
     """
 
-    out: Path = setting(path, Path("exports"))
-    accounts: tuple[AccountSettings, ...] = setting(
-        each(table(AccountSettings), least=1), (AccountSettings(),)
-    )
-    limits: Limits = setting(table(Limits), Limits())
-    ids_file: Path | None = setting(optional(path), None)
-    ids_column: str | int | None = setting(optional(checks.column), None)
-    keep_zip: bool = setting(flag, False)
-    # A file that bulkfetch did not publish may be replaced.
-    overwrite: bool = setting(flag, False)
-    sha256: bool = setting(flag, True)
-    jobs: tuple[JobEntry, ...] = setting(_jobs, ())
-    sandbox: tuple[tuple[str, Any], ...] = ()
-    fallback_account: str | None = setting(optional(checks.account_name), None)
-    state_dir: Path | None = field(
-        default_factory=lambda: default_state_dir(os.environ), metadata={"check": optional(path)}
-    )
-    source: Path | None = setting(optional(path), None)
-    origins: tuple[tuple[str, str], ...] = ()
-    warnings: tuple[str, ...] = ()
+    out: fields.SomePath = Path("exports")
+    accounts: Annotated[tuple[AccountSettings, ...], Field(min_length=1)] = (AccountSettings(),)
+    limits: Limits = Limits()
+    ids_file: fields.SomePath | None = None
+    ids_column: fields.Column | None = None
+    keep_zip: fields.Flag = False
+    overwrite: fields.Flag = False
+    sha256: fields.Flag = True
+    jobs: Jobs = ()
+    sandbox: SkipValidation[tuple[tuple[str, Any], ...]] = ()
+    fallback_account: fields.AccountName | None = None
+    state_dir: fields.SomePath | None = field(default_factory=lambda: default_state_dir(os.environ))
+    source: fields.SomePath | None = None
+    origins: SkipValidation[tuple[tuple[str, str], ...]] = ()
+    warnings: SkipValidation[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         for account in self.accounts:

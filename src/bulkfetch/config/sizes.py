@@ -10,6 +10,8 @@ _UNITS = {"": 1, "B": 1} | {
     for kind, base in (("B", 1000), ("iB", 1024))
 }
 _BY_LOWER = {unit.lower(): factor for unit, factor in _UNITS.items()}
+# Also for the JSON Schema: the units in any case.
+SIZE_PATTERN = r"^\s*[0-9]{1,18}(\.[0-9]{1,6})? ?([KkMmGgTt]?[Bb]|[KkMmGgTt][Ii][Bb])?\s*$"
 _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,6})?) ?([A-Za-z]{0,3})", re.ASCII)
 
 

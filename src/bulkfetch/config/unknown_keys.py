@@ -77,5 +77,4 @@ def _each_place() -> Iterator[tuple[str, str]]:
         (Limits, "in [limits]"),
         (JobEntry, "in [[jobs]]"),
     ):
-        for field in fields(table):
-            yield field.name, place
+        yield from ((field.name, place) for field in fields(table))

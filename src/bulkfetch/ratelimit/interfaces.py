@@ -8,11 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
-S = TypeVar("S")
+from bulkfetch.quota import MARGIN_S, ZOHO_PERIOD_S, ZOHO_REQUESTS
 
-# Zoho: "Only 10 requests for download are allowed for one-minute interval."
-ZOHO_REQUESTS = 10
-ZOHO_PERIOD_S = 60.0
+S = TypeVar("S")
 
 # How an attempt ended, as the window sees it.
 End = Literal["answered", "rejected", "lost", "unused"]
@@ -30,7 +28,7 @@ class RateLimit:
 
     requests: int = ZOHO_REQUESTS
     period_s: float = ZOHO_PERIOD_S
-    margin_s: float = 1.0
+    margin_s: float = MARGIN_S
     grace_s: float = 5.0
     headers_timeout_s: float = 60.0
 

@@ -1,0 +1,243 @@
+"""The types of single settings: what pydantic checks, what the JSON Schema says, what users read.
+
+A check raises ValueError with a sentence about the key, such as "should be at least 1", or Misfit
+where there is a hint too. Neither repeats the value: it may be a secret in the wrong place. A
+checked value passes the same check again as it is.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    Strict,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_after_validator_function
+
+from bulkfetch.config.hosts import server_url
+from bulkfetch.config.misfit import NO_POINT, Misfit
+from bulkfetch.config.nearest import nearest
+from bulkfetch.config.proxies import Proxies, check_proxy
+from bulkfetch.config.sizes import SIZE_PATTERN, parse_size
+from bulkfetch.filenames import unsafe_stem
+from bulkfetch.secret import Secret, is_sendable
+
+# What else people call the data centres: countries, and the ends of Zoho's own host names.
+_REGION_WORDS = {
+    "com": "us",
+    "usa": "us",
+    "america": "us",
+    "europe": "eu",
+    "de": "eu",
+    "india": "in",
+    "australia": "au",
+    "com.au": "au",
+    "japan": "jp",
+    "china": "cn",
+    "com.cn": "cn",
+    "canada": "ca",
+    "saudi": "sa",
+    "gb": "uk",
+    "united kingdom": "uk",
+    "uae": "ae",
+}
+DataCenter = Literal["us", "eu", "in", "au", "jp", "cn", "ca", "sa", "uk", "ae", "sandbox"]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Metadata of a text: all of it must match a pattern, which `should be …` puts into words."""
+
+    pattern: str
+    should: str
+
+    def check(self, text: str) -> str:
+        """Return the text. Raises ValueError where it does not match."""
+        if re.fullmatch(self.pattern, text, re.ASCII) is None:
+            raise ValueError(f"should be {self.should}")
+        return text
+
+    def __get_pydantic_core_schema__(self, kind: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self.check, handler(kind))
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(core), "pattern": f"^(?:{self.pattern})$"}
+
+
+def _within_floats(value: object) -> object:
+    # pydantic holds an int beyond all floats to be no number at all.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return max(-(2**63), min(value, 2**63))
+    return value
+
+
+def _region(value: object) -> object:
+    regions = get_args(DataCenter)
+    if isinstance(value, str) and value in regions:
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    like = _REGION_WORDS.get(word) or nearest(word, regions)
+    raise Misfit(
+        f"should be one of {', '.join(map(repr, regions))}",
+        hint=f'did you mean "{like}"?' if like else "",
+    )
+
+
+def _result_path(template: str) -> str:
+    try:
+        parts = [part[1:] for part in string.Formatter().parse(template) if part[1] is not None]
+    except ValueError:
+        parts = [("", "", None)]
+    plain = {("version", "", None), ("job_id", "", None)}
+    if not set(parts) <= plain or ("job_id", "", None) not in parts:
+        raise ValueError("should hold {job_id}, may hold {version}, and no other braces")
+    return template
+
+
+def _no_number(value: object) -> object:
+    if isinstance(value, int):  # it has lost its leading zeros, and perhaps more
+        raise Misfit(
+            "should be a text in quotes", hint='Put the id in quotes: id = "554023000000568002".'
+        )
+    return value
+
+
+def _stem(text: str) -> str:
+    if (reason := unsafe_stem(text)) is not None:
+        raise ValueError(f"cannot be a file's name: it {reason}")
+    return text
+
+
+def _no_text(value: object) -> object:
+    if isinstance(value, str):
+        raise Misfit("should be a list", hint='Word by word: ["pass", "show", "zoho"].')
+    return value
+
+
+def _path(value: object) -> Path:
+    if not isinstance(value, str | Path):
+        raise ValueError("should be a path in quotes")
+    if "\0" in str(value):
+        raise ValueError("should be a path without NUL")
+    if not str(value).strip():
+        raise Misfit("should not be empty", hint='The folder itself is "."; or leave it out.')
+    return Path(value)
+
+
+def _token_cache(value: object) -> bool | Literal["keyring"]:
+    if value == "keyring":
+        return "keyring"
+    if not isinstance(value, bool):
+        raise ValueError('should be true, false or "keyring"')
+    return value
+
+
+def _column(value: object) -> str | int:
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        hint = NO_POINT if isinstance(value, float) else ""
+        raise Misfit("should be a whole number", hint=hint)
+    if not str(value).strip():
+        raise ValueError("should be a column's title, or its number from 1")
+    if not str(value).strip("0") or (isinstance(value, int) and value < 1):
+        raise ValueError("should be at least 1")
+    return value
+
+
+def _secret(value: object) -> Secret:
+    if not isinstance(value, str | Secret):
+        raise ValueError("should be a text in quotes")
+    return Secret(value) if isinstance(value, str) else value
+
+
+def _sendable(secret: Secret) -> Secret:
+    if not is_sendable(secret.reveal()):
+        raise Misfit(
+            "holds spaces or unprintable characters",
+            hint="It must be the bare value: no quotes, no header name, one line.",
+        )
+    return secret
+
+
+def _proxies(value: object) -> Proxies:
+    if not isinstance(value, Proxies):
+        raise ValueError("should be Proxies")
+    for address in (value.https, value.http):
+        if address is not None:
+            check_proxy(address.reveal())
+    return value
+
+
+def _size_schema(least: int) -> WithJsonSchema:
+    number = {"type": "integer", "minimum": least}
+    return WithJsonSchema({"anyOf": [number, {"type": "string", "pattern": SIZE_PATTERN}]})
+
+
+Flag = Annotated[bool, Strict()]
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False), BeforeValidator(_within_floats)]
+Seconds = Annotated[Number, Field(gt=0, le=86_400)]
+Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0, le=2**62 - 1), _size_schema(1)]
+SizeOrZero = Annotated[int, BeforeValidator(parse_size), Field(ge=0, le=2**62 - 1), _size_schema(0)]
+Text = Annotated[str, Strict()]
+SomePath = Annotated[
+    Path, PlainValidator(_path), WithJsonSchema({"type": "string", "pattern": "\\S"})
+]
+AnySecret = Annotated[Secret, PlainValidator(_secret), WithJsonSchema({"type": "string"})]
+Sendable = Annotated[AnySecret, AfterValidator(_sendable)]
+
+Region = Annotated[DataCenter, BeforeValidator(_region)]
+Server = Annotated[
+    Text, AfterValidator(server_url), Field(json_schema_extra={"pattern": "^[Hh][Tt][Tt][Pp]s?://"})
+]
+Version = Annotated[Text, Matches(r"v[0-9]{1,2}(\.[0-9]{1,2})?", "a version such as v8")]
+Prefix = Annotated[Text, Matches(r"[A-Za-z0-9_]*", "made of letters, digits and underscores")]
+# A path of "//host/…" or with a scheme would name another server when joined to the domain.
+ResultPath = Annotated[
+    Text,
+    Matches(r"/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@%/{}-]+", "a path that begins with one slash"),
+    AfterValidator(_result_path),
+]
+# Fit for a file's name as well.
+AccountName = Annotated[
+    Text,
+    Matches(
+        r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+        "1 to 64 letters, digits, dots, dashes or underscores",
+    ),
+]
+JobId = Annotated[
+    Text,
+    Matches(r"[0-9]{1,20}", "a job id: 1 to 20 digits such as 554023000000568002"),
+    BeforeValidator(_no_number),
+]
+Stem = Annotated[Text, AfterValidator(_stem), Field(json_schema_extra={"minLength": 1})]
+Argument = Annotated[Text, Matches(r"[^\x00]+", "a text without NUL")]
+Command = Annotated[tuple[Argument, ...], Field(min_length=1), BeforeValidator(_no_text)]
+TokenCache = Annotated[
+    bool | Literal["keyring"],
+    PlainValidator(_token_cache),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"const": "keyring"}]}),
+]
+Column = Annotated[
+    str | int,
+    PlainValidator(_column),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "[^0\\s]"}]}
+    ),
+]
+ProxiesField = Annotated[Proxies, PlainValidator(_proxies)]
