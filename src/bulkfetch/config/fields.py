@@ -189,10 +189,14 @@ def _size_schema(least: int) -> WithJsonSchema:
 
 Flag = Annotated[bool, Strict()]
 Whole = Annotated[int, Strict()]
-Number = Annotated[float, Strict(), Field(allow_inf_nan=False), BeforeValidator(_within_floats)]
-Seconds = Annotated[Number, Field(gt=0, le=86_400)]
-Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0, le=2**62 - 1), _size_schema(1)]
-SizeOrZero = Annotated[int, BeforeValidator(parse_size), Field(ge=0, le=2**62 - 1), _size_schema(0)]
+Seconds = Annotated[
+    float, Strict(), Field(gt=0, le=86_400, allow_inf_nan=False), BeforeValidator(_within_floats)
+]
+Margin = Annotated[
+    float, Strict(), Field(ge=0, le=3_600, allow_inf_nan=False), BeforeValidator(_within_floats)
+]
+Size = Annotated[int, Field(gt=0, le=2**62 - 1), BeforeValidator(parse_size), _size_schema(1)]
+SizeOrZero = Annotated[int, Field(ge=0, le=2**62 - 1), BeforeValidator(parse_size), _size_schema(0)]
 Text = Annotated[str, Strict()]
 SomePath = Annotated[
     Path, PlainValidator(_path), WithJsonSchema({"type": "string", "pattern": "\\S"})

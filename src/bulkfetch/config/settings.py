@@ -41,7 +41,7 @@ class WindowSettings(Table):
 
     requests: Annotated[fields.Whole, Field(ge=1, le=1_000_000)] = ZOHO_REQUESTS
     period_s: fields.Seconds = ZOHO_PERIOD_S
-    margin_s: Annotated[fields.Number, Field(ge=0, le=3_600)] = MARGIN_S
+    margin_s: fields.Margin = MARGIN_S
     concurrency: Annotated[fields.Whole, Field(ge=1, le=1_000)] = 10
 
     @property

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import Field as DataclassField
-from dataclasses import field
+from dataclasses import Field, field
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass
 
 from bulkfetch.config.misfit import misfits
@@ -16,7 +15,7 @@ T = TypeVar("T")
 
 def setting(default: T, description: str) -> T:
     """Give a field its default, and what the JSON Schema says of it."""
-    made: T = Field(default=default, description=description)
+    made: T = field(default=default, metadata={"description": description})
     return made
 
 
@@ -28,7 +27,7 @@ class Table:
     check, TypeError for a keyword that there is not or that is missing.
     """
 
-    __dataclass_fields__: ClassVar[dict[str, DataclassField[Any]]]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def __init_subclass__(cls) -> None:
         config = ConfigDict(extra="forbid", hide_input_in_errors=True)
