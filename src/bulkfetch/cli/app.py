@@ -28,7 +28,7 @@ the limit of ten downloads a minute allows.
 
 
 # Each is in the module of its name. The most used first, as the help lists them.
-_COMMANDS = ("run", "plan", "status", "verify", "check", "sandbox")
+_COMMANDS = ("run", "plan", "status", "verify", "check", "schema", "sandbox")
 
 
 class _Hinted(click.UsageError):

@@ -201,12 +201,17 @@ Text = Annotated[str, Strict()]
 SomePath = Annotated[
     Path, PlainValidator(_path), WithJsonSchema({"type": "string", "pattern": "\\S"})
 ]
-AnySecret = Annotated[Secret, PlainValidator(_secret), WithJsonSchema({"type": "string"})]
+AnySecret = Annotated[Secret, PlainValidator(_secret)]
 Sendable = Annotated[AnySecret, AfterValidator(_sendable)]
+ProxyAddress = Annotated[
+    AnySecret, WithJsonSchema({"type": "string", "pattern": "^([Hh][Tt][Tt][Pp][Ss]?://.+)?$"})
+]
 
 Region = Annotated[DataCenter, BeforeValidator(_region)]
 Server = Annotated[
-    Text, AfterValidator(server_url), Field(json_schema_extra={"pattern": "^[Hh][Tt][Tt][Pp]s?://"})
+    Text,
+    AfterValidator(server_url),
+    Field(json_schema_extra={"pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"}),
 ]
 Version = Annotated[Text, Matches(r"v[0-9]{1,2}(\.[0-9]{1,2})?", "a version such as v8")]
 Prefix = Annotated[Text, Matches(r"[A-Za-z0-9_]*", "made of letters, digits and underscores")]

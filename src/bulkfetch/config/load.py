@@ -162,8 +162,6 @@ def _account_tables(
             hint="Give each account a table [accounts.NAME], or use the one [account] alone.",
         )
     if tables.accounts is not None:
-        if not tables.accounts:
-            raise complaint(Misfit("is empty", ("accounts",)), file, lines)
         return [(name, table, ("accounts", name)) for name, table in tables.accounts.items()]
     return [("default", tables.account or AccountTable(), ("account",))]
 

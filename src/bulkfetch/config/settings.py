@@ -125,7 +125,7 @@ class AccountTable(Table):
     env_prefix: fields.Prefix = ""
     secrets_file: fields.SomePath | None = None
     ca_file: fields.SomePath | None = None
-    proxy: fields.AnySecret | None = None
+    proxy: fields.ProxyAddress | None = None
     window: WindowSettings = WindowSettings()
 
 
@@ -207,7 +207,9 @@ class Tables(Table):
         True, "Of each published file, in the report; a third of the time to unpack."
     )
     account: AccountTable | None = None
-    accounts: Mapping[fields.AccountName, AccountTable] | None = None
+    accounts: Annotated[Mapping[fields.AccountName, AccountTable], Field(min_length=1)] | None = (
+        None
+    )
     limits: Limits = Limits()
     jobs: Jobs = ()
     sandbox: Mapping[str, Any] | None = None

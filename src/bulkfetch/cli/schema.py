@@ -1,0 +1,37 @@
+"""`bulkfetch schema`: what jobs.toml may hold, for editors."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from bulkfetch.cli import exit_codes
+from bulkfetch.cli.printer import Printer
+
+_ABOUT = """\b
+Examples:
+  bulkfetch schema > jobs.schema.json
+
+Print the JSON Schema of jobs.toml. Editors that know TOML (Even Better TOML for VS Code, taplo)
+complete and check the keys of a jobs.toml whose first line is
+
+  #:schema ./jobs.schema.json
+
+when that file lies beside it. What must fit together, such as accounts and jobs, only
+`bulkfetch check` can tell.
+"""
+
+_EPILOG = exit_codes.epilog(
+    s0="the schema is printed", s2="usage", s130="interrupted, or stdout was closed"
+)
+
+
+@click.command(help=_ABOUT, short_help="Print the JSON Schema of jobs.toml.", epilog=_EPILOG)
+@click.pass_obj
+def schema(printer: Printer) -> int:
+    """Print the schema, and return the exit status."""
+    from bulkfetch.config.schema import json_schema
+
+    printer.result(json.dumps(json_schema(), indent=2), None)
+    return exit_codes.DONE

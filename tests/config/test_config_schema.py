@@ -1,0 +1,117 @@
+"""The JSON Schema of jobs.toml judges as the loader does, where a schema can say it."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+from tests.cli.test_cli_sandbox_slips import SLIPS as SANDBOX_SLIPS
+from tests.cli.test_cli_sandbox_slips import TABLE
+from tests.config.test_config_slips import SLIPS
+
+from bulkfetch.cli import main
+from bulkfetch.config import load_settings
+from bulkfetch.config.sandbox_table import read_sandbox_options
+from bulkfetch.config.schema import json_schema
+from bulkfetch.errors import ConfigError
+
+EXAMPLE = Path(__file__).parents[2] / "jobs.example.toml"
+# What only the loader can tell, by what it says.
+BEYOND_A_SCHEMA = re.compile(
+    r"Zoho allows|no such file|no such home|secrets_file: |"  # the world outside
+    r"sandbox is for an account|job 55 has|"  # what stands elsewhere in the file
+    r"requests should|"  # 7.0 is 7 in JSON
+    r"file_bytes should be at most|"  # the value of a size with its unit
+    r"cannot be a file's$|"  # an ending that a name must not have
+    r"finite number|period_s should be$|no fault is called"  # NaN; the names of faults
+)
+
+
+def misfits(text: str) -> list[str]:
+    """What the schema complains of."""
+    found = Draft202012Validator(json_schema()).iter_errors(tomllib.loads(text))
+    return [error.message for error in found]
+
+
+def is_toml(text: str) -> bool:
+    try:
+        tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+ALL = [(text, message) for text, message, _, _ in SLIPS if is_toml(text)]
+ALL += [(TABLE + text, message) for text, message, _, _ in SANDBOX_SLIPS]
+JUDGED_ALIKE = [slip for slip in ALL if not BEYOND_A_SCHEMA.search(slip[1])]
+
+
+def test_the_schema_is_one() -> None:
+    """It is a schema by its own dialect, refuses unknown keys everywhere, and knows no null."""
+    schema = json_schema()
+    Draft202012Validator.check_schema(schema)
+    tables = [schema, *(schema["$defs"][name] for name in sorted(schema["$defs"]))]
+    assert all(table["additionalProperties"] is False for table in tables)
+    assert "null" not in json.dumps(schema)
+
+
+@pytest.mark.parametrize(("text", "message"), JUDGED_ALIKE, ids=lambda value: f"{value!a:.40}")
+def test_a_slip_is_one_for_the_schema_too(tmp_path: Path, text: str, message: str) -> None:
+    """What the loader refuses by itself, an editor underlines."""
+    (tmp_path / "jobs.toml").write_text(text)
+    with pytest.raises(ConfigError):
+        read_sandbox_options(load_settings(tmp_path / "jobs.toml", {}))
+    assert misfits(text)
+
+
+def test_enough_slips_are_judged_alike() -> None:
+    """The exceptions have not eaten up the rule."""
+    assert len(JUDGED_ALIKE) > 90
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ids_column = 2\n",
+        "ids_column = 'Job ID'\n",
+        "[account]\napi_domain = 'HTTPS://www.zohoapis.eu'\n",
+        "[account]\nproxy = ''\n",
+        "[account]\ntoken_cache = 'keyring'\n[account.window]\nmargin_s = 0\n",
+        "[accounts.a]\nenv_prefix = 'A_'\n[accounts.b-2]\ndata_center = 'eu'\n",
+        "[limits]\nzip_bytes = '1.5 gib'\nfree_bytes = 0\nidle_s = 0.5\n",
+        "[limits]\nzip_bytes = '7 B'\nfile_bytes = 4096\nthreads = 1\n",
+        "[[jobs]]\nid = '5'\nname = 'Leads 2026'\naccount = 'default'\n",
+        TABLE + "records = 5\nlatency_s = [0, 1.5]\n[sandbox.jobs.55]\nkind = 'ics'\n",
+        TABLE + "[[sandbox.rules]]\nshare = 0.5\nfaults = ['close_in_body']\n",
+    ],
+    ids=ascii,
+)
+def test_what_is_right_is_so_for_both(tmp_path: Path, text: str) -> None:
+    """An editor underlines nothing that a run takes."""
+    (tmp_path / "jobs.toml").write_text(text)
+    read_sandbox_options(load_settings(tmp_path / "jobs.toml", {}))
+    assert misfits(text) == []
+
+
+def test_the_example_is_right_in_all_its_parts() -> None:
+    """As it stands, with its explained settings, and with its several accounts."""
+    lines = EXAMPLE.read_text().splitlines()
+    settings = re.compile(r"# (\[|[a-z0-9_]+ = )")
+    assert misfits("\n".join(lines)) == []
+    assert misfits("\n".join(line[2:] if settings.match(line) else line for line in lines)) == []
+    several = (line.removeprefix("##").strip() for line in lines if line.startswith("##"))
+    assert misfits("\n".join(several)) == []
+    assert lines[0] == "#:schema ./jobs.schema.json"
+
+
+def test_the_command_prints_the_schema(capfd: pytest.CaptureFixture[str]) -> None:
+    """`bulkfetch schema` is what the example names, as JSON that people can read."""
+    assert main(["schema"]) == 0
+    out, err = capfd.readouterr()
+    assert (json.loads(out), err) == (json_schema(), "")
+    assert out.startswith('{\n  "$schema"')
