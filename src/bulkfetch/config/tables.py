@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import Field, field
+from functools import wraps
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, ValidationError
@@ -34,6 +35,7 @@ class Table:
         dataclass(frozen=True, kw_only=True, config=config)(cls)
         made_by_pydantic = cls.__init__
 
+        @wraps(made_by_pydantic)
         def __init__(self: Table, **given: Any) -> None:
             try:
                 made_by_pydantic(self, **given)
