@@ -18,7 +18,7 @@ from bulkfetch.errors import DiskFull, NotWritable, PublishConflict, RunError
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 # Of these a file that is not there is not to blame, but the folder that it was to be made in.
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-_FAILING_HINT = "The disk or its connection fails: look at the system's log; then run again."
+_FAILING_HINT = "The disk or its connection is failing: check the system's log; then run again."
 # What file systems answer that cannot open or sync a folder: SMB, 9P, FUSE without an fsyncdir, a
 # folder that may be written and not read. The device's own errors are not among them.
 _NOT_FOR_FOLDERS = frozenset(
@@ -89,8 +89,8 @@ def disk_full(problem: str, reserve: int) -> DiskFull:
         return DiskFull(problem)
     return DiskFull(
         f"{problem}, of which {reserve} are kept free (limits.free_bytes)",
-        hint="Free some room, or lower free_bytes in [limits]; then run the same command again: "
-        "what is complete is not asked again.",
+        hint="Free some space, or lower free_bytes in [limits]; then run the same command again: "
+        "complete results are not requested again.",
     )
 
 
@@ -213,8 +213,8 @@ def rename_into_place(staged: Path, final: Path, *, replace: bool) -> None:
             raise _conflict(
                 final,
                 "was not published by bulkfetch, or was changed since",
-                hint="Move it away, give the job another name, or have it replaced: --overwrite, "
-                "or overwrite = true in jobs.toml. The result is kept and not asked for again.",
+                hint="Move it away, give the job another name, or replace it with --overwrite "
+                "(overwrite = true in jobs.toml). The result is kept and not requested again.",
             )
         try:
             # rename() never follows a link under the new name, so the look above is for the

@@ -91,9 +91,7 @@ class InvalidName(JobError):
     """The job's name cannot be a file's name."""
 
     code = "INVALID_NAME"
-    default_hint = (
-        "A name is the file's name without folder and ending, such as Leads; fix the list."
-    )
+    default_hint = "Give the file's name without folder and extension, such as Leads; fix the list."
 
 
 class UnknownAccount(JobError):
@@ -104,7 +102,7 @@ class UnknownAccount(JobError):
 
 
 class ConnectFailed(JobError):
-    """No connection to the server came about."""
+    """No connection to the server could be made."""
 
     code = "CONNECT_FAILED"
     retryable = True
@@ -122,74 +120,78 @@ class TlsFailed(JobError):
 
 
 class ConnectionLost(JobError):
-    """The connection broke before the reply was whole."""
+    """The connection was lost before the response was complete."""
 
     code = "CONNECTION_LOST"
     retryable = True
-    default_hint = "The network or the server is unsteady; run the same command again."
+    default_hint = "The network or the server is unstable; run the same command again."
 
 
 class Truncated(JobError):
-    """The body ended before its announced length."""
+    """The response body is shorter than announced."""
 
     code = "TRUNCATED"
     retryable = True
-    default_hint = "The network or a proxy cuts replies short; run the same command again."
+    default_hint = "The network or a proxy cuts responses short; run the same command again."
 
 
 class Stalled(JobError):
-    """No byte came for too long, or too few."""
+    """The transfer stalled: no data for too long, or too little."""
 
     code = "STALLED"
     retryable = True
     default_hint = (
-        "Raise idle_s or lower min_bytes_per_s in [limits] if this network is honestly slow."
+        "Raise idle_s or lower min_bytes_per_s in [limits] if this network really is slow."
     )
 
 
 class BadResponse(JobError):
-    """The reply is not well-formed HTTP."""
+    """The response is not valid HTTP."""
 
     code = "BAD_RESPONSE"
     retryable = True
     default_hint = (
-        "A proxy, another kind of server at this address, or headers of more than 64 KiB: compare "
-        "with what curl -v shows."
+        "Possible causes: a proxy, another kind of server at this address, or headers of more than "
+        "64 KiB. Compare with the output of curl -v."
     )
 
 
 class ServerError(JobError):
-    """The server failed."""
+    """The server reported an error of its own."""
 
     code = "INTERNAL_ERROR"
     retryable = True
-    default_hint = "The service is in trouble; run the same command again later."
+    default_hint = "The service has problems; run the same command again later."
 
 
 class TooManyRequests(JobError):
-    """The server refused the request because the account's limit is used up."""
+    """The server refused the request because the account's rate limit is reached."""
 
     code = "TOO_MANY_REQUESTS"
     retryable = True
-    default_hint = "Another program uses this account; lower requests in [account.window]."
+    default_hint = (
+        "Another program may use this account's limit; lower requests in [account.window]."
+    )
 
 
 class NotReady(JobError):
-    """The server has no file for this job yet."""
+    """The result is not ready yet."""
 
     code = "NOT_READY"
     retryable = True
-    default_hint = "The export is still being prepared; run the same command again in some minutes."
+    default_hint = (
+        "The export is still being prepared; run the same command again in a few minutes."
+    )
 
 
 class ResourceNotFound(JobError):
-    """The server knows no such result."""
+    """The server has no such result."""
 
     code = "RESOURCE_NOT_FOUND"
     permanent = True
     default_hint = (
-        "The id is wrong, belongs to another account or data centre, or its result is older than "
-        "the one day it is kept: create the export again."
+        "The id is wrong, belongs to another account or data centre, or its result has expired "
+        "(Zoho keeps it for one day): create the export again."
     )
 
 
@@ -198,7 +200,9 @@ class NoPermission(JobError):
 
     code = "NO_PERMISSION"
     permanent = True
-    default_hint = "Use the token of a user who may read this module, or the one who made the job."
+    default_hint = (
+        "Use a token of a user who may read this module, or of the one who created the job."
+    )
 
 
 class AuthorizationFailed(JobError):
@@ -210,7 +214,7 @@ class AuthorizationFailed(JobError):
 
 
 class InvalidRequestMethod(JobError):
-    """The server refused the request's method."""
+    """The server refused the request method."""
 
     code = "INVALID_REQUEST_METHOD"
     default_hint = "A proxy may be changing requests; check it, and result_path in jobs.toml."
@@ -224,24 +228,24 @@ class Redirected(JobError):
 
 
 class UnexpectedStatus(JobError):
-    """The server answered with a status that has no meaning here."""
+    """The server answered with an unexpected status."""
 
     code = "UNEXPECTED_STATUS"
     default_hint = "Check api_domain and result_path; a proxy may be answering."
 
 
 class NotAZip(JobError):
-    """The reply's body is not a ZIP archive."""
+    """The response is not a ZIP archive."""
 
     code = "NOT_A_ZIP"
-    default_hint = "A proxy or a login page may be answering in the server's place."
+    default_hint = "A proxy or a login page may be answering instead of the server."
 
 
 class EncodedBody(JobError):
-    """The reply's body is packed in a Content-Encoding that was not asked for."""
+    """The response is compressed with a Content-Encoding that was not requested."""
 
     code = "ENCODED_BODY"
-    default_hint = "A proxy re-packs replies; have it leave this host alone."
+    default_hint = "A proxy compresses responses; exclude this host from it."
 
 
 class TooLarge(JobError):
@@ -252,10 +256,10 @@ class TooLarge(JobError):
 
 
 class PublishConflict(NamesPath, JobError):
-    """Another job or a file of the user's has the name that this job would be published under."""
+    """The file name is taken by another job, or by a file that bulkfetch did not publish."""
 
     code = "PUBLISH_CONFLICT"
-    default_hint = "Move what has the name out of the way, or give the job another name."
+    default_hint = "Move the existing file away, or give the job another name."
 
 
 class ArchiveError(JobError):
@@ -266,7 +270,7 @@ class ZipCorrupt(ArchiveError):
     """The archive is damaged."""
 
     code = "ZIP_CORRUPT"
-    default_hint = "It came damaged twice; create the export again if another run gives the same."
+    default_hint = "Both downloads were damaged; if another run's are too, create the export again."
 
 
 class ZipEncrypted(ArchiveError):
@@ -286,23 +290,23 @@ class ZipUnsupported(ArchiveError):
 
 
 class ZipTooLarge(ArchiveError):
-    """The archive would unpack to more than the limit or the free disk allows."""
+    """The archive would unpack to more than the limit or the free disk space allows."""
 
     code = "ZIP_TOO_LARGE"
     permanent = True
-    default_hint = "Raise file_bytes in [limits], or free disk, if a file of this size is expected."
+    default_hint = "Raise file_bytes in [limits], or free disk space, if such a size is expected."
 
 
 class ZipUnsafe(ArchiveError):
-    """The archive holds names, links or overlaps that no honest export has."""
+    """The archive contains names, links or overlaps that no genuine export has."""
 
     code = "ZIP_UNSAFE"
     permanent = True
-    default_hint = "Do not unpack the file in quarantine with other tools before looking into it."
+    default_hint = "Inspect the file in quarantine before you unpack it with other tools."
 
 
 class ZipContent(ArchiveError):
-    """The archive does not hold exactly one CSV or ICS file."""
+    """The archive does not contain exactly one CSV or ICS file."""
 
     code = "ZIP_CONTENT"
     permanent = True
@@ -317,7 +321,7 @@ class AccountError(BulkfetchError):
 
 
 class MissingCredentials(AccountError):
-    """No token, and nothing to get one with."""
+    """There is no access token, and nothing to get one with."""
 
     code = "MISSING_CREDENTIALS"
     default_hint = (
@@ -327,20 +331,20 @@ class MissingCredentials(AccountError):
 
 
 class TokenRejected(AccountError):
-    """The server refused the access token, which may only be too old: another one may be good."""
+    """The server refused the access token, which may have expired."""
 
     code = "TOKEN_REJECTED"
     default_hint = "Get a new access token, or give a refresh token so that bulkfetch can."
 
 
 class InvalidToken(TokenRejected):
-    """The access token was refused, and a fresh one too or there is none."""
+    """The server refused the access token, and there is no other or it was refused too."""
 
     code = "INVALID_TOKEN"
 
 
 class InvalidOauthToken(TokenRejected):
-    """The access token was refused, and a fresh one too or there is none."""
+    """The server refused the access token, and there is no other or it was refused too."""
 
     code = "INVALID_OAUTHTOKEN"
 
@@ -359,7 +363,7 @@ class ScopeMismatch(AccountError):
     """The token lacks the scope for bulk reads."""
 
     code = "OAUTH_SCOPE_MISMATCH"
-    default_hint = "Make a token with scope ZohoCRM.bulk.read (or ZohoCRM.modules.ALL)."
+    default_hint = "Create a token with the scope ZohoCRM.bulk.read (or ZohoCRM.modules.ALL)."
 
 
 class TokenRefused(AccountError):
@@ -370,21 +374,21 @@ class TokenRefused(AccountError):
 
 
 class TokenThrottled(AccountError):
-    """The accounts server gives out no more access tokens for now."""
+    """The accounts server issues no more access tokens for now."""
 
     code = "TOKEN_THROTTLED"
-    default_hint = "Zoho gives ten tokens in ten minutes; wait ten minutes, then run again."
+    default_hint = "Zoho issues ten tokens in ten minutes; wait ten minutes, then run again."
 
 
 class TokenUnavailable(AccountError):
-    """The accounts server could not be reached or made no sense."""
+    """The accounts server could not be reached, or its answer could not be used."""
 
     code = "TOKEN_UNAVAILABLE"
     default_hint = "Check the network and accounts_url; then run the same command again."
 
 
 class TokenCommandFailed(AccountError):
-    """token_command gave no token."""
+    """token_command printed no token."""
 
     code = "TOKEN_COMMAND_FAILED"
     default_hint = "Run token_command by hand: it must print the access token and nothing else."
@@ -402,30 +406,30 @@ class CertificateRefused(AccountError):
 
     code = "CERTIFICATE_REFUSED"
     default_hint = (
-        "Name a private authority, or that of a proxy that opens TLS, with ca_file; never trust "
-        "what you do not know."
+        "Set ca_file to the certificate of a private authority, or of a proxy that inspects TLS; "
+        "trust only authorities that you know."
     )
 
 
 class RateLimited(AccountError):
-    """The account answered nothing but refusals of its limit for an hour."""
+    """For an hour, every request was refused because of the account's rate limit."""
 
     code = "RATE_LIMITED"
     default_hint = (
-        "Look for another program that uses this account, and at its API credits; then run the "
+        "Check for another program that uses this account, and its API credits; then run the "
         "same command again."
     )
 
 
 class ServiceDown(AccountError):
-    """The service answered nothing but errors of its own for a long time."""
+    """The service answered only with errors for a long time."""
 
     code = "SERVICE_DOWN"
-    default_hint = "The service is in trouble; run the same command again later."
+    default_hint = "The service has problems; run the same command again later."
 
 
 class Unreachable(AccountError):
-    """One connection attempt after the other failed."""
+    """Repeated attempts to connect failed."""
 
     code = "UNREACHABLE"
     default_hint = "Check the network, the proxy and api_domain; then run the same command again."
@@ -435,14 +439,16 @@ class Unreachable(AccountError):
 
 
 class RunError(NamesPath, BulkfetchError):
-    """The run stops; what is done stays done and the same command goes on later."""
+    """The run stops; what is done stays done, and the same command continues later."""
 
 
 class DiskFull(RunError):
-    """The disk has no room left."""
+    """The disk is full."""
 
     code = "DISK_FULL"
-    default_hint = "Free some room, then run the same command: what is complete is not asked again."
+    default_hint = (
+        "Free some space, then run the same command: complete results are not requested again."
+    )
 
 
 class NotWritable(RunError):
@@ -453,10 +459,10 @@ class NotWritable(RunError):
 
 
 class OutputLocked(RunError):
-    """Another run works in this output folder."""
+    """Another run is using this output folder."""
 
     code = "LOCKED"
-    default_hint = "Wait for the other run to end, or give this one another --out."
+    default_hint = "Wait for the other run to end, or use another --out."
 
 
 class JournalTooNew(RunError):
@@ -470,6 +476,4 @@ class JournalDamaged(RunError):
     """The journal cannot be read."""
 
     code = "JOURNAL_DAMAGED"
-    default_hint = (
-        "Move .bulkfetch/journal.db away to start afresh; published files are not touched."
-    )
+    default_hint = "Move .bulkfetch/journal.db away to start over; published files are not touched."

@@ -57,10 +57,10 @@ def require_authorities(ca_file: Path) -> None:
     except OSError as error:
         # OpenSSL's own words name a line of its source.
         foreign = isinstance(error, ssl.SSLError)
-        reason = "it holds no certificate in PEM form" if foreign else error.strerror
+        reason = "it contains no certificate in PEM form" if foreign else error.strerror
         raise ConfigError(
             f"ca_file {ca_file} cannot be used: {reason}",
-            hint="It should hold the certificates of authorities: BEGIN CERTIFICATE and so on.",
+            hint="It must contain certificates of authorities in PEM form (BEGIN CERTIFICATE).",
         ) from None
 
 

@@ -43,7 +43,7 @@ def test_verify_finds_every_change(program: Program, call: Call) -> None:
     )
     assert ended.records[-1] == {"type": "summary", "files": 5, "bad": 4}
     text = call("verify", "exports")
-    assert text.out.splitlines()[-1] == "5 files, 4 of them not as they were published"
+    assert text.out.splitlines()[-1] == "5 files, 4 of them changed or missing"
     assert call("verify", "exports", IDS[4]).status == 0
     assert call("verify", "exports", IDS[0]).status == 1
 
@@ -218,7 +218,7 @@ def test_what_failed_for_good_is_counted_and_asked_on_request(program: Program, 
     assert _jobs(ended)[GONE]["skipped"] is True
     assert _jobs(ended)[GONE]["error"]["code"] == "RESOURCE_NOT_FOUND"  # type: ignore[index]
     text = call(*command)
-    assert "1 job failed for good before and was not asked for; --failed asks again" in text.err
+    assert "1 job failed permanently before and was not asked for; --failed asks again" in text.err
     assert "try the failed ones again" not in text.err
     planned = call("plan", name, "--ids", "list.csv", "--ids-column", "id", "--json")
     assert (planned.records[-1]["to_fetch"], planned.records[-1]["failed_before"]) == (0, 1)

@@ -32,13 +32,13 @@ def test_nothing_to_go_on_with(status: int) -> None:
 @pytest.mark.parametrize("report", [None, Report(pending=3)])
 def test_the_same_command_goes_on(status: int, report: Report | None) -> None:
     """After an abort or an interruption the same command goes on."""
-    assert next_step(status, report, RUN, stdin_list=False) == f"to go on: {RUN}"
+    assert next_step(status, report, RUN, stdin_list=False) == f"to continue: {RUN}"
 
 
 def test_trying_again_can_help() -> None:
     """Where one of the causes may pass, the failed ones may be tried again."""
     report = failed("RESOURCE_NOT_FOUND", "INTERNAL_ERROR")
-    told = f"to try the failed ones again: {RUN}"
+    told = f"to retry the failed jobs: {RUN}"
     assert next_step(1, report, RUN, stdin_list=False) == told
     # Of those that the report does not name nobody knows.
     assert next_step(1, failed("INVALID_JOB_ID", more=7), RUN, stdin_list=False) == told
@@ -68,7 +68,7 @@ def test_what_failed_for_good_is_asked_for_by_an_option(code: str) -> None:
 
 def test_a_list_from_stdin_is_wanted_again() -> None:
     """What was read from stdin is gone: it is said that the list has to be given again."""
-    told = f"to go on: {RUN} --ids -  (give the list again on stdin)"
+    told = f"to continue: {RUN} --ids -  (give the list again on stdin)"
     assert next_step(130, None, f"{RUN} --ids -", stdin_list=True) == told
 
 
@@ -98,7 +98,7 @@ def test_hint_after_a_list_from_stdin(program: Program) -> None:
     ended = program.run("run", "jobs.toml", "--ids", "-", stdin=f"{IDS[0]}\n")
     assert ended.status == 3
     last = ended.err.splitlines()[-1]
-    assert last.startswith("to go on: ")
+    assert last.startswith("to continue: ")
     assert last.endswith(" --ids -  (give the list again on stdin)")
 
 
@@ -108,4 +108,4 @@ def test_hint_after_many_arguments(program: Program, call: Call) -> None:
     ended = call("run", "jobs.toml", *(str(number) for number in range(1000, 1300)), "-v")
     assert ended.status == 3
     last = ended.err.splitlines()[-1]
-    assert last == "to go on: bulkfetch run jobs.toml … (the same 300 ids) -v"
+    assert last == "to continue: bulkfetch run jobs.toml … (the same 300 ids) -v"

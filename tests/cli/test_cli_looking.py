@@ -56,7 +56,7 @@ def test_after_a_run(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
     assert (status, err) == (0, "")
     assert out.splitlines()[:2] == [
         "account default: 1 done, 1 failed, 0 pending",
-        "no run is at work",
+        "no run is active",
     ]
     assert f"job {GONE}: RESOURCE_NOT_FOUND (HTTP 404): " in out
     assert "  hint: " in out
@@ -198,7 +198,7 @@ def test_plan_names_what_is_too_late(here: Program, capfd: pytest.CaptureFixture
     assert json.loads(out.splitlines()[-1])["expiring"] == 6
     _, out, _ = looked(capfd, "plan", "jobs.toml", "--ids", "ids.txt")
     assert out.endswith(
-        "; 6 jobs will have expired by then: 6, 5, 4, 3, 2 and 1 more, which --json names\n"
+        "; 6 jobs will have expired by then: 6, 5, 4, 3, 2 and 1 more, listed by --json\n"
     )
 
 
@@ -321,7 +321,7 @@ def test_status_of_an_empty_journal(here: Program, capfd: pytest.CaptureFixture[
     journal = here.folder / "exports/.bulkfetch/journal.db"
     journal.write_bytes(b"")
     status, out, err = looked(capfd, "status", "exports")
-    assert (status, out, err) == (0, "no jobs yet\nno run is at work\n", "")
+    assert (status, out, err) == (0, "no jobs yet\nno run is active\n", "")
     assert looked(capfd, "plan", settings, IDS[0])[0] == 0
     assert journal.read_bytes() == b""
     (here.folder / "exports" / f"{IDS[0]}.csv").unlink()
@@ -337,7 +337,7 @@ def test_status_where_a_run_was_cut_off_early(
 ) -> None:
     """A folder without a journal yet has no jobs yet; one without anything is a wrong argument."""
     (here.folder / "exports/.bulkfetch/staging").mkdir(parents=True)
-    assert looked(capfd, "status", "exports")[:2] == (0, "no jobs yet\nno run is at work\n")
+    assert looked(capfd, "status", "exports")[:2] == (0, "no jobs yet\nno run is active\n")
     status, _, err = looked(capfd, "status", "none")
     assert status == 2
     assert "holds no journal" in err

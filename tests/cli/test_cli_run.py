@@ -52,7 +52,7 @@ def test_some_failed(program: Program, call: Call) -> None:
     assert ended.err.count("hint: ") == 3
     assert "Traceback" not in ended.err
     again = f"bulkfetch run jobs.toml {IDS[0]} {GONE} {DAMAGED} {FORBIDDEN}"
-    assert ended.err.splitlines()[-1] == f"to try the failed ones again: {again}"
+    assert ended.err.splitlines()[-1] == f"to retry the failed jobs: {again}"
 
 
 def test_json(program: Program, call: Call) -> None:
@@ -188,13 +188,13 @@ def test_status_names_every_failure(program: Program, call: Call) -> None:
     """What the run only counts is named by `status --json`, jobs without a request included."""
     (program.folder / "ids.txt").write_text("".join(f"x{n}\n" for n in range(30)) + f"{GONE}\n")
     ended = call("run", program.settings(), "--ids", "ids.txt")
-    assert "and 11 jobs more failed; `bulkfetch status --json` names every one" in ended.err
+    assert "and 11 jobs more failed; `bulkfetch status --json` lists all of them" in ended.err
     named = call("status", "exports", "--json").records
     failed = [record["id"] for record in named if record.get("status") == "failed"]
     assert sorted(failed) == sorted([GONE, *(f"x{n}" for n in range(30))])
     shown = call("status", "exports")
     assert "31 failed" in shown.out
-    assert "and 11 jobs more failed; --json names every one\n" in shown.out
+    assert "and 11 jobs more failed; --json lists all of them\n" in shown.out
 
 
 def test_account_option(program: Program, call: Call) -> None:
@@ -216,7 +216,7 @@ def test_credentials_missing(program: Program, call: Call) -> None:
     assert ended.records[0]["error"]["code"] == "MISSING_CREDENTIALS"
     assert "error: MISSING_CREDENTIALS: " in ended.err
     assert "hint: Set ZOHO_ACCESS_TOKEN" in ended.err
-    assert "to go on: " in ended.err
+    assert "to continue: " in ended.err
 
 
 @pytest.mark.slow

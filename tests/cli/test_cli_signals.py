@@ -44,8 +44,11 @@ def test_first_signal_stops(program: Program, number: signal.Signals) -> None:
     summary = json.loads(process.stdout.read().splitlines()[-1])
     assert (summary["interrupted"], summary["list_read"], summary["done"]) == (True, False, 1)
     err = process.stderr.read().decode()
-    assert f"{number.name}: finishing what is under way; once more stops at once" in err
-    assert "to go on: " in err
+    assert (
+        f"{number.name}: finishing transfers in flight; press Ctrl-C again to stop immediately"
+        in err
+    )
+    assert "to continue: " in err
     assert "Traceback" not in err
     assert "Fatal" not in err
     for stream in (process.stdin, process.stdout, process.stderr):

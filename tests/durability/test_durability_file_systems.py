@@ -115,7 +115,7 @@ def test_a_free_space_that_is_none_is_not_believed(
     scene = scene_on(tmp_path, server, library, SMALL + LARGE, FS_STATVFS=habit)
     check = scene.program.run("check", "jobs.toml")
     assert check.status == 0, check.out
-    assert "out: out, free room unknown" in check.out
+    assert "out: out, free space unknown" in check.out
     scene.check_finished(scene.run())
 
 

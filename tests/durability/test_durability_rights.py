@@ -57,7 +57,7 @@ def check_said(scene: Scene, said: str) -> None:
     ended = end_of(scene)
     assert ended.status == 3
     assert f"error: NOT_WRITABLE: {said}\n" in ended.err
-    assert str(scene.folder) not in ended.err.replace("to go on: ", "").splitlines()[0]
+    assert str(scene.folder) not in ended.err.replace("to continue: ", "").splitlines()[0]
     assert "staging/default." not in ended.err
     assert "\nhint: " in f"\n{ended.err}"
     assert scene.service.asked() == before

@@ -92,7 +92,9 @@ def test_a_port_at_which_nobody_listens_is_said_so(tmp_path: Path, scheme: str) 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         where = f"127.0.0.1:{taken.getsockname()[1]}"
-        assert f"nobody listens at {where}" in unreachable(tmp_path / "a", f"{scheme}://{where}")
+        assert f"{where} refused the connection" in unreachable(
+            tmp_path / "a", f"{scheme}://{where}"
+        )
         message = unreachable(
             tmp_path / "b", "https://api.invalid", proxies=explicit(f"http://u:hush-hush@{where}")
         )

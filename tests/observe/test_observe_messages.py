@@ -72,5 +72,5 @@ def test_summary() -> None:
     )
     report = Report(done=2, failed=1, pending=3, skipped=4, list_read=False)
     assert summary_line(report).startswith(
-        "2 done, 1 failed, 3 pending, 4 done before, the list not read to its end; "
+        "2 done, 1 failed, 3 pending, 4 done before, the list was not read to its end; "
     )

@@ -143,7 +143,7 @@ def extract(
             written += sum(map(len, batch))
             # Before the write: a byte too many is never on the disk.
             if written > member.bytes:
-                raise ZipCorrupt("it unpacks to more bytes than it says")
+                raise ZipCorrupt("it unpacks to more bytes than declared")
             if cancelled():
                 raise ExtractionCancelled
             with disk_errors(target):
@@ -159,7 +159,7 @@ def extract(
                     target.parent, member.bytes - written, "unpacked", limits.reserve_bytes
                 )
         if written != member.bytes:
-            raise ZipCorrupt("it unpacks to fewer bytes than it says")
+            raise ZipCorrupt("it unpacks to fewer bytes than declared")
         if crc32 != member.crc32:
             raise ZipCorrupt("the CRC is wrong")
     return Extracted(bytes=written, sha256=None if sha256 is None else sha256.hexdigest())
@@ -189,16 +189,18 @@ def _inflated(
             yield batch
             batch = []
         if not (piece or data or stream.needs_input or stream.eof):
-            raise ZipCorrupt("the compressed data lead nowhere")
+            raise ZipCorrupt("the compressed data make no progress")
     if batch:
         yield batch
     if stream.unused_data or next(compressed, b""):
-        raise ZipCorrupt("bytes stand behind the compressed data")
+        raise ZipCorrupt("unexpected bytes follow the compressed data")
 
 
 def _refuse_foreign(magic: bytes) -> None:
     if not magic.startswith(b"PK"):
-        raise NotAZip("the body is empty" if not magic else "the body does not begin as a ZIP does")
+        raise NotAZip(
+            "the body is empty" if not magic else "the response does not begin like a ZIP"
+        )
     if magic not in (structure.LOCAL_SIGNATURE, structure.END_SIGNATURE):
         raise ZipCorrupt("the first entry's header is damaged")
 

@@ -108,7 +108,7 @@ def read_end(tail: bytes, file_bytes: int) -> End:
             raise ZipCorrupt("the end record counts no entries but bytes stand before it")
         raise ZipContent("the archive is empty")
     if size > DIRECTORY_BYTES:
-        raise ZipContent(f"the archive lists {entries} entries where one is due")
+        raise ZipContent(f"the archive lists {entries} entries instead of one")
     return End(offset=offset, size=size, entries=entries)
 
 
@@ -133,12 +133,12 @@ def spans(entries: tuple[ZipEntry, ...], end: End) -> list[tuple[ZipEntry, int]]
     An entry's span begins at its local header and ends where the next one's, or the directory,
     begins: so spans cannot overlap, and `read_local` shows that they leave no gap.
 
-    Raises ZipCorrupt where bytes stand before the first entry or an entry does not fit before the
-    directory, ZipUnsafe where entries share bytes.
+    Raises ZipCorrupt where bytes stand before the first entry or an entry does not fit before
+    the directory, ZipUnsafe where entries share bytes.
     """
     ordered = sorted(entries, key=lambda entry: entry.offset)
     if ordered[0].offset:
-        raise ZipCorrupt("bytes stand before the first entry")
+        raise ZipCorrupt("unexpected bytes stand before the first entry")
     ends = [entry.offset for entry in ordered[1:]] + [end.offset]
     found = list(zip(ordered, ends, strict=True))
     for entry, until in found:
@@ -189,9 +189,9 @@ def read_local(header: bytes, entry: ZipEntry, until: int) -> tuple[int, int]:
     stop = start + entry.compressed_bytes
     gap = until - stop
     if gap < 0:
-        raise ZipCorrupt("an entry reaches beyond its place")
+        raise ZipCorrupt("an entry is longer than its space")
     if gap and not (streamed and gap in _DESCRIPTORS):
-        raise ZipCorrupt("bytes that belong to nothing stand between the entries")
+        raise ZipCorrupt("unexpected bytes stand between the entries")
     if streamed and not gap:
         raise ZipCorrupt("a data descriptor is missing")
     return start, stop
@@ -228,7 +228,7 @@ def _only_end(tail: bytes) -> int:
         raise ZipCorrupt("no end record at the end of the file: cut short, or bytes were added")
     # Readers that take the last signature, and readers that check the comment, must find the same.
     if len(fitting) > 1 or fitting[0] != last:
-        raise ZipUnsafe("two end records: readers would not agree which one counts")
+        raise ZipUnsafe("two end records: readers may disagree which one counts")
     return last
 
 
@@ -310,7 +310,7 @@ def _extra_fields(data: bytes, name: bytes) -> dict[int, bytes]:
         if 4 + size > len(data):
             raise ZipCorrupt("an extra field is damaged")
         if kind in fields and kind in (_ZIP64_EXTRA, _UNICODE_PATH_EXTRA):
-            raise ZipUnsafe("an extra field stands twice: readers would not agree which one counts")
+            raise ZipUnsafe("an extra field stands twice: readers may disagree which one counts")
         fields[kind] = data[4 : 4 + size]
         data = data[4 + size :]
     # A version byte and a CRC, then a name that some readers put in the header's place [4.6.9].

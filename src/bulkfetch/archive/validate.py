@@ -61,7 +61,7 @@ def select_member(entries: tuple[ZipEntry, ...], limits: ExtractLimits) -> tuple
     for entry, name in zip(entries, decoded, strict=True):
         _refuse_hostile(entry, name)
     if len({same_file(name.removesuffix("/")) for name in decoded}) < len(entries):
-        raise ZipUnsafe("two entries have one name")
+        raise ZipUnsafe("two entries have the same name")
     if any(entry.flags & ENCRYPTED_FLAGS or entry.method == AES for entry in entries):
         raise ZipEncrypted()
     for entry in entries:
@@ -72,7 +72,7 @@ def select_member(entries: tuple[ZipEntry, ...], limits: ExtractLimits) -> tuple
         _refuse_impossible(entry)
     files = [(e, n) for e, n in zip(entries, decoded, strict=True) if not n.endswith("/")]
     if len(files) != 1:
-        raise ZipContent(f"the archive holds {len(files)} files where one is due")
+        raise ZipContent(f"the archive contains {len(files)} files instead of one")
     entry, name = files[0]
     match name[-4:].lower():
         case ".csv":
@@ -88,24 +88,24 @@ def _decoded(entry: ZipEntry) -> str:
         return entry.name.decode("utf-8")
     except UnicodeDecodeError as foreign:
         if entry.flags & UTF8_FLAG:
-            raise ZipUnsafe("a name that says it is UTF-8 and is not") from foreign
+            raise ZipUnsafe("a name is marked as UTF-8 but is not") from foreign
         return entry.name.decode("cp437")
 
 
 def _refuse_hostile(entry: ZipEntry, name: str) -> None:
     if (hazard := member_hazard(name)) is not None:
-        raise ZipUnsafe(f"the archive holds {hazard}")
+        raise ZipUnsafe(f"the archive contains {hazard}")
     folder = name.endswith("/")
     mode = entry.attributes >> 16  # as Unix packers fill it in; zero from others
     expected = stat.S_IFDIR if folder else stat.S_IFREG
     if stat.S_IFMT(mode) not in (0, expected):
-        raise ZipUnsafe("the archive holds a link, a device or a folder in disguise")
+        raise ZipUnsafe("the archive contains a link, a device or a folder in disguise")
     if not folder and mode & (stat.S_ISUID | stat.S_ISGID):
-        raise ZipUnsafe("the archive holds a file with setuid or setgid")
+        raise ZipUnsafe("the archive contains a file with setuid or setgid")
     if entry.attributes & _DOS_VOLUME or (entry.attributes & _DOS_FOLDER and not folder):
-        raise ZipUnsafe("the archive holds a folder or a label in disguise")
+        raise ZipUnsafe("the archive contains a folder or a label in disguise")
     if folder and entry.bytes:
-        raise ZipUnsafe("the archive holds a folder with bytes in it")
+        raise ZipUnsafe("the archive contains a folder with bytes in it")
 
 
 def _refuse_unknown(entry: ZipEntry) -> None:
@@ -120,4 +120,4 @@ def _refuse_impossible(entry: ZipEntry) -> None:
     if entry.method == STORED and entry.bytes != entry.compressed_bytes:
         raise ZipCorrupt("a stored file has two sizes")
     if entry.bytes > entry.compressed_bytes * DEFLATE_RATIO:
-        raise ZipCorrupt("an entry claims more bytes than deflate could make of it")
+        raise ZipCorrupt("an entry declares more bytes than deflate can produce")

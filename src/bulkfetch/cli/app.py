@@ -1,4 +1,4 @@
-"""The program: its commands, and what becomes of everything that they raise."""
+"""The program: its commands, and how their errors are reported."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from bulkfetch.errors import BulkfetchError, ConfigError
 
 _ABOUT = """\b
 Examples:
-  bulkfetch run jobs.toml                   fetch what jobs.toml lists, or go on
+  bulkfetch run jobs.toml                   fetch what jobs.toml lists, or continue
   bulkfetch run jobs.toml --ids ids.txt     fetch a list of ids
-  bulkfetch plan jobs.toml                  when would each start? asks nothing
+  bulkfetch plan jobs.toml                  when each would start; no request
   bulkfetch status exports                  what is done, what failed and why
 
-Brings long lists of Zoho CRM bulk exports home: whole, verified, extracted, each once, as early as
-the limit of ten downloads a minute allows.
+Download long lists of Zoho CRM bulk exports: complete, verified, extracted, each once, as early as
+the limit of ten downloads per minute allows.
 """
 
 
-# Each is in the module of its name. The most used first, as the help lists them.
+# Each is in the module of its name, in the order of the help: the most used first.
 _COMMANDS = ("run", "plan", "status", "verify", "check", "schema", "sandbox")
 
 
 class _Hinted(click.UsageError):
-    """A wrong command line of which is known what was meant."""
+    """A usage error with a hint at what was probably meant."""
 
     def __init__(self, message: str, ctx: click.Context, hint: str) -> None:
         super().__init__(message, ctx)
@@ -40,7 +40,7 @@ class _Hinted(click.UsageError):
 
 
 class _Commands(click.Group):
-    """Imports a command when it is asked for: the others are a tenth of a short run."""
+    """Imports only the command that is run: the others would take a tenth of a short run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -73,7 +73,7 @@ class _Commands(click.Group):
 @click.version_option(package_name="bulkfetch", message="%(prog)s %(version)s")
 @click.pass_context
 def program(context: click.Context) -> int:
-    """Take a command; without one the help goes to stderr, as nothing was asked for."""
+    """Run a command; without one, write the help to stderr."""
     if context.invoked_subcommand is None:
         printer: Printer = context.obj
         printer.raw(context.get_help())
@@ -81,11 +81,11 @@ def program(context: click.Context) -> int:
 
 
 def execute(arguments: Sequence[str] | None) -> int:
-    """Run the program as `cli.main` says."""
+    """Run the program and return its exit status, as `cli.main`."""
     printer = Printer()
     with raise_on_signals():
         status = _answered_for(printer, lambda: _command(printer, arguments))
-        # The results still have to go out, and the last of them may fail to.
+        # Results may still be queued, and writing the last of them may fail.
         flushed = _answered_for(printer, printer.close)
     if printer.leaves_threads and arguments is None:
         os._exit(status or flushed)  # Python would wait for its threads
@@ -94,7 +94,7 @@ def execute(arguments: Sequence[str] | None) -> int:
 
 def _command(printer: Printer, arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # Not program.main(): it writes around the printer and has exit statuses of its own.
+    # Not program.main(): it bypasses the printer and has its own exit statuses.
     try:
         with program.make_context("bulkfetch", words, obj=printer) as context:
             given = program.invoke(context)
@@ -104,7 +104,7 @@ def _command(printer: Printer, arguments: Sequence[str] | None) -> int:
 
 
 def _answered_for(printer: Printer, act: Callable[[], int | None]) -> int:
-    """Do it, and turn whatever it raises into words and an exit status."""
+    """Call `act`; report what it raises and return the exit status for it."""
     try:
         return act() or exit_codes.DONE
     except click.UsageError as error:
@@ -122,7 +122,7 @@ def _answered_for(printer: Printer, act: Callable[[], int | None]) -> int:
     except StdoutGone:
         return exit_codes.INTERRUPTED
     except BrokenPipeError:
-        # click wrote a help page; what is left in the stream's buffer must not fail once more.
+        # click was writing a help page; flushing the rest at exit must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return exit_codes.INTERRUPTED
     except KeyboardInterrupt:
@@ -130,7 +130,7 @@ def _answered_for(printer: Printer, act: Callable[[], int | None]) -> int:
         return exit_codes.INTERRUPTED
     except Exception as error:
         if isinstance(error.__context__, KeyboardInterrupt):
-            # It came between two steps of a lock, which Python's own threading does not stand.
+            # It interrupted a lock of Python's own threading, which then raises another error.
             printer.note("interrupted")
             return exit_codes.INTERRUPTED
         printer.bug(error)
@@ -145,4 +145,4 @@ def _usage_hint(error: click.UsageError) -> str:
     if missing is not None and missing.name == "settings_file":
         return missing_hint(error.ctx)
     path = error.ctx.command_path if error.ctx else "bulkfetch"
-    return f"`{path} --help` shows how it is used."
+    return f"See `{path} --help`."

@@ -1,4 +1,4 @@
-"""`bulkfetch check`: would a run have what it needs? Asks nothing of the network unless told to."""
+"""`bulkfetch check`: whether a run has what it needs. No network access without --online."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ Examples:
   bulkfetch check jobs.toml --json
   bulkfetch check jobs.toml --online
 
-Tell every setting with where it came from, which credentials there are (never what they are), and
-whether the output and state folders can be used. Nothing is asked of the network or changed on the
-disk. What a run would end with is told, and is the exit status.
+Show every setting and its origin, which credentials are set (never their values), and whether the
+output and state folders can be used. Makes no network request and changes nothing on the disk. The
+exit status is the one with which a run would end.
 
-With --online, ask each account's accounts server (or token_command) for one token, and connect once
-to its API server as a run would. No result is asked for, so nothing counts for the limit.
+With --online, request one token from each account's accounts server (or token_command), and connect
+once to its API server as a run would. No result is requested, so nothing counts against the limit.
 """
 
 _EPILOG = exit_codes.epilog(
     s0="a run can start; there may be warnings",
-    s2="usage or configuration: a run would start nothing",
+    s2="usage or configuration error: a run would not start",
     s3="a run would be aborted (credentials, disk, journal; with --online: token, connection)",
     s130="interrupted, or stdout was closed",
 )
 
 
-@click.command(help=_ABOUT, short_help="Tell whether a run has what it needs.", epilog=_EPILOG)
+@click.command(help=_ABOUT, short_help="Check whether a run has what it needs.", epilog=_EPILOG)
 @click.argument("settings_file", metavar="JOBS.toml")
-@click.option("--out", metavar="DIR", help="Where files go, instead of `out` in JOBS.toml.")
-@click.option("--online", is_flag=True, help="Ask for one token, and connect once.")
+@click.option("--out", metavar="DIR", help="The output folder, instead of `out` in JOBS.toml.")
+@click.option("--online", is_flag=True, help="Request one token, and connect once.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_obj
 def check(
     printer: Printer, settings_file: str, out: str | None, online: bool, as_json: bool
 ) -> int:
-    """Look at everything that a run needs, and give the exit status."""
+    """Check everything that a run needs, and return the exit status."""
     from bulkfetch.cli.check_disk import disk_findings
     from bulkfetch.cli.check_findings import exit_status, settings_findings, wrong_parts
     from bulkfetch.config import load_settings

@@ -42,9 +42,9 @@ def _out(settings: Settings) -> Finding:
     except RunError as error:
         return Finding.of("out", error, origin)
     free = free_bytes(_existing(settings.out))
-    value = f"{settings.out}, {'free room unknown' if free is None else f'{size(free)} free'}"
+    value = f"{settings.out}, {'free space unknown' if free is None else f'{size(free)} free'}"
     if holder is not None:
-        hint = "A run that is started now ends with LOCKED."
+        hint = "A run started now would end with LOCKED."
         return Finding("out", f"{value}, held by {holder}", origin, "warning", hint)
     return Finding("out", value, origin)
 
@@ -66,7 +66,7 @@ def _journal(settings: Settings) -> Iterator[Finding]:
 
 def _state_dir(settings: Settings) -> Finding:
     origin = "environment BULKFETCH_STATE_DIR" if "BULKFETCH_STATE_DIR" in os.environ else "default"
-    hint = "Runs will not see one another's requests; BULKFETCH_STATE_DIR names another folder."
+    hint = "Runs cannot see each other's requests; set BULKFETCH_STATE_DIR to another folder."
     if settings.state_dir is None:
         return Finding("state", "this user has no state folder", origin, "warning", hint)
     problem = _unusable(settings.state_dir)
@@ -83,7 +83,7 @@ def _ids_file(settings: Settings) -> Finding:
         return Finding("ids_file", "none", origin)
     try:
         if _may_block(path):
-            return Finding("ids_file", f"{path}, not opened: no regular file", origin)
+            return Finding("ids_file", f"{path}, not opened: it is not a regular file", origin)
         with open_jobs(settings):
             return Finding("ids_file", str(path), origin)
     except ConfigError as error:

@@ -161,7 +161,7 @@ def _jobs(settings: Settings) -> Finding:
     if not count:
         if settings.ids_file is not None:
             return Finding("jobs", "none in [[jobs]]")
-        return Finding("jobs", "none listed: a run wants ids as arguments or --ids")
+        return Finding("jobs", "none listed: a run needs ids as arguments or with --ids")
     first, last = (settings.origin(f"jobs[{number}]") for number in (1, count))
     origin = first if count == 1 else f"{first} to {last.rpartition(':')[2]}"
     return Finding("jobs", f"{count} in [[jobs]]", origin)
@@ -240,7 +240,7 @@ def _credentials(settings: Settings, account: AccountSettings, key: str, wrong: 
             return Finding(name, "client id, client secret and refresh token are set", origin)
         case "token":
             origin = settings.origin(f"{key}.access_token")
-            hint = "An access token lives an hour; a refresh token is better for longer runs."
+            hint = "An access token expires after an hour; use a refresh token for longer runs."
             return Finding(name, "an access token is set", origin, "ok", hint)
 
 

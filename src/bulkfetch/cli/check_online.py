@@ -51,7 +51,9 @@ async def _connection(settings: Settings, account: AccountSettings, name: str) -
 async def _token(settings: Settings, account: AccountSettings, name: str) -> list[Finding]:
     way = token_way(account)
     if way == "token":
-        return [Finding(name, "the access token that is set; only a request shows if it is good")]
+        return [
+            Finding(name, "an access token is set; only a request can show whether it is valid")
+        ]
     notes: list[str] = []
     lookup_s = settings.limits.connect_s
     async with open_session(account.ca_file, lookup_s=lookup_s) as session:

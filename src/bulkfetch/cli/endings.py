@@ -29,18 +29,18 @@ def next_step(status: int, report: Report | None, command: str, *, stdin_list: b
         return None
     again = f"{command}  (give the list again on stdin)" if stdin_list else command
     if status != exit_codes.FAILED or report is None:
-        return f"to go on: {again}"
+        return f"to continue: {again}"
     codes = [failure.error.code for failure in report.failures if failure.error]
     passing = [code for code in codes if may_pass(code)]
     failed = report.failed - report.failed_before
     if passing or failed > len(codes):  # of those that are not in the report who knows
-        return f"to try the failed ones again: {again}"
+        return f"to retry the failed jobs: {again}"
     if not failed:
         return None
     whose = "it" if failed == 1 else "each of them"
-    step = f"{jobs(failed)} would fail the same way again: do first what the hint for {whose} says"
-    if any(map(is_permanent, codes)):  # a plain run does not ask for these any more
-        step += "; --failed then asks for what failed once more"
+    step = f"{jobs(failed)} would fail the same way again: first follow the hint for {whose}"
+    if any(map(is_permanent, codes)):  # a plain run does not request these again
+        step += "; then --failed requests what failed once more"
     return step
 
 

@@ -1,18 +1,18 @@
-"""The exit status: fixed from the start, so that a cron job can trust it. Pure."""
+"""The exit statuses: they never change, so that scripts can rely on them. Pure."""
 
 from __future__ import annotations
 
 from bulkfetch.models import Report
 
-DONE = 0  # all done
-FAILED = 1  # the run finished, some jobs failed
-USAGE = 2  # usage or configuration; nothing was started
-ABORTED = 3  # credentials, disk, lock; safe to run again
-INTERRUPTED = 130  # told to stop, or nobody reads stdout any more; safe to run again
+DONE = 0
+FAILED = 1
+USAGE = 2
+ABORTED = 3
+INTERRUPTED = 130  # by a signal, or stdout was closed
 
 
 def epilog(**meanings: str) -> str:
-    """Write the end of a help page: what each exit status of a command means, as `s0="…"`."""
+    """Return the end of a help page: the meaning of each exit status, given as `s0="…"`."""
     lines = [f"  {name.removeprefix('s'):>3}  {meaning}" for name, meaning in meanings.items()]
     return "\n".join(["\b", "Exit status:", *lines, ""])
 
@@ -20,16 +20,16 @@ def epilog(**meanings: str) -> str:
 EPILOG = epilog(
     s0="all done",
     s1="the run finished, some jobs failed",
-    s2="usage or configuration: nothing was started",
+    s2="usage or configuration error: nothing was started",
     s3="aborted (credentials, disk, lock): safe to run again",
     s130="interrupted, or stdout was closed: safe to run again",
 )
 
 
 def exit_status(report: Report) -> int:
-    """Say how a run ended.
+    """Return the exit status for a report.
 
-    A run that was asked to stop when nothing was left to do ended as if it had not been asked.
+    A stop requested when nothing was left to do makes no difference.
     """
     if report.aborted is not None:
         return ABORTED

@@ -27,7 +27,7 @@ class ListUnreadable(RunError):
     """The list of ids could not be read to its end."""
 
     code = "LIST_UNREADABLE"
-    default_hint = "What was read of it has been dealt with; run the same command again."
+    default_hint = "The ids read so far were processed; run the same command again."
 
 
 class TerminalGone(ListUnreadable):
@@ -76,10 +76,10 @@ def list_options(command: F) -> F:
     @click.option(
         "--ids-column",
         metavar="NAME|N",
-        help="The lists are CSVs: take this column, by its title or number from 1.",
+        help="The lists are CSV files: read this column, by title or number (from 1).",
     )
-    @click.option("--account", metavar="NAME", help="The account of ids that name none.")
-    @click.option("--out", metavar="DIR", help="Where files go, instead of `out` in JOBS.toml.")
+    @click.option("--account", metavar="NAME", help="The account of ids without one.")
+    @click.option("--out", metavar="DIR", help="The output folder, instead of `out` in JOBS.toml.")
     @wraps(command)
     def with_options(
         settings_file: str,
@@ -91,7 +91,7 @@ def list_options(command: F) -> F:
         **others: Any,
     ) -> Any:
         if ids_column is not None and ids_column.strip("0") == "":
-            raise click.BadParameter("columns count from 1", param_hint="'--ids-column'")
+            raise click.BadParameter("columns are numbered from 1", param_hint="'--ids-column'")
         if not all(map(str.strip, lists)):
             raise click.BadParameter("the name of the list is empty", param_hint="'--ids'")
         if lists.count("-") > 1:

@@ -1,4 +1,4 @@
-"""`bulkfetch plan`: what a run would do and when, without asking for anything."""
+"""`bulkfetch plan`: what a run would do and when, without any request."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ Examples:
   bulkfetch plan jobs.toml
   bulkfetch plan jobs.toml --ids ids.txt --json
 
-Tell how many results a run would fetch, when each would start and when the last one does, and
-which will have expired by then (--json names all of these). Spends no request and changes nothing.
-Results are taken to have been completed now, and the window to be unused: Zoho keeps a result for
-one day, in which one account can start {in_a_day():,}.
+Show how many results a run would fetch, when each download would start, and which results would
+have expired by then (--json lists all of them). Makes no request and changes nothing. The plan
+assumes results completed just now and an unused window: Zoho keeps a result for one day, in which
+one account can start {in_a_day():,}.
 """
 
 _EPILOG = exit_codes.epilog(
-    s0="the plan is told, whatever it says",
-    s2="usage or configuration; a run would start nothing",
+    s0="the plan was shown, whatever it says",
+    s2="usage or configuration error: a run would not start",
     s3="the list, or the journal of the output folder, cannot be read",
     s130="interrupted, or stdout was closed",
 )
@@ -116,7 +116,7 @@ def account_plan(
     )
 
 
-@click.command(help=_ABOUT, short_help="Tell when each result would be fetched.", epilog=_EPILOG)
+@click.command(help=_ABOUT, short_help="Show when each result would be fetched.", epilog=_EPILOG)
 @list_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_obj
@@ -218,11 +218,11 @@ def _plan_of(settings: Settings, name: str, ids: Collection[str], states: States
 def _tell(printer: Printer, account: AccountPlan, now: float) -> None:
     parts = [f"{jobs(account.to_fetch)} to fetch"]
     if account.downloaded:
-        parts.append(f"{account.downloaded} only to unpack")
+        parts.append(f"{account.downloaded} to unpack only")
     if account.done:
         parts.append(f"{account.done} done before")
     if account.failed_before:
-        parts.append(f"{account.failed_before} failed for good before")
+        parts.append(f"{account.failed_before} failed permanently before")
     pace = f"{account.requests} in {duration(account.period_s)}"
     printer.result(f"account {account.account}: {', '.join(parts)}; {pace}", None)
     count = -(-account.to_fetch // account.requests)
@@ -296,9 +296,7 @@ def _tell_all(
         text += f"{jobs(expiring)} will have expired by then" if expiring else "none will expire"
         if late:
             rest = expiring - len(late)
-            text += f": {', '.join(late)}" + (
-                f" and {rest} more, which --json names" if rest else ""
-            )
+            text += f": {', '.join(late)}" + (f" and {rest} more, listed by --json" if rest else "")
     printer.result(text, record)
 
 

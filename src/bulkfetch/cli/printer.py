@@ -40,7 +40,7 @@ class StdoutFailed(BulkfetchError):
     """The results cannot be written to stdout."""
 
     code = "STDOUT_FAILED"
-    default_hint = "Free some room, or send stdout elsewhere; then run the same command again."
+    default_hint = "Free some space, or redirect stdout elsewhere; then run the same command again."
 
 
 class Printer:
@@ -134,7 +134,7 @@ class Printer:
                     self._say(part)
         self.error(
             f"unexpected {type(error).__name__}: {error}",
-            "This is a mistake in bulkfetch; run again with -vv and report what it says. "
+            "This is a bug in bulkfetch: please run again with -vv and report the output. "
             "Running again is safe.",
         )
 

@@ -93,7 +93,7 @@ class ProgressDisplay:
             progress, self._progress = self._progress, None
             closed = self._closed
         if dropped:
-            lines.insert(0, f"({dropped} lines were not shown: nobody took them)")
+            lines.insert(0, f"({dropped} lines were dropped: the terminal was too slow)")
         if lines:
             self._face.lines(lines)
         if progress is not None:

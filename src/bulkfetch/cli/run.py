@@ -1,4 +1,4 @@
-"""`bulkfetch run`: bring a list home. It is also resume."""
+"""`bulkfetch run`: fetch a list, or continue it."""
 
 from __future__ import annotations
 
@@ -36,32 +36,33 @@ Examples:
   bulkfetch run jobs.toml --failed
   bulkfetch run jobs.toml --again 554023000000568002 --again missing
 
-Fetch every result of a list, verify it, extract it and publish it in the output folder. What is
-done stays done: the same command goes on after any end. What failed for good (an unknown id, no
-permission, a hostile archive) is not asked for again but with --failed or --again, which take ids,
-names and accounts from earlier runs; what failed for a passing cause is, after all fresh ids.
+Fetch, verify and extract every result of a list, and publish it in the output folder. What is done
+stays done: after any interruption, run the same command again to continue. Jobs that failed
+temporarily are then retried after all new ids. Jobs that failed permanently (an unknown id, no
+permission, a hostile archive) are requested again only with --failed or --again, which take ids,
+names and accounts from earlier runs.
 
-stdout gets the path of each file as it is published, or with --json one object per job and a
-summary as the last line. When its reader goes away, the run finishes what is under way and stops.
-The first Ctrl-C (or SIGTERM, SIGHUP) finishes what is under way, the second stops at once.
+stdout gets the path of each published file, or with --json one object per job and a summary as the
+last line. If stdout is closed, the run finishes transfers in flight and stops. So it does on the
+first Ctrl-C (or SIGTERM, SIGHUP); the second stops immediately.
 """
 
 
-@click.command(help=_ABOUT, short_help="Fetch a list, or go on with it.", epilog=exit_codes.EPILOG)
+@click.command(help=_ABOUT, short_help="Fetch a list, or continue it.", epilog=exit_codes.EPILOG)
 @list_options
-@click.option("--failed", is_flag=True, help="Fetch what failed in the output folder.")
+@click.option("--failed", is_flag=True, help="Fetch the jobs that failed in the output folder.")
 @click.option(
     "--again",
     multiple=True,
     metavar="ID|missing",
-    help="Fetch a job even if it is done, or all whose file is gone; repeatable.",
+    help="Fetch a job again, or all jobs whose file is missing; repeatable.",
 )
 @click.option("--keep-zip", is_flag=True, help="Keep the ZIP archives beside their files.")
 @click.option("--overwrite", is_flag=True, help="Replace files that bulkfetch did not publish.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per job on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors on stderr.")
-@click.option("--no-progress", is_flag=True, help="No progress on stderr.")
-@click.option("-v", "--verbose", count=True, help="Tell of failed attempts; -vv of all.")
+@click.option("-q", "--quiet", is_flag=True, help="Write only warnings and errors to stderr.")
+@click.option("--no-progress", is_flag=True, help="Do not show progress on stderr.")
+@click.option("-v", "--verbose", count=True, help="Report failed attempts too; -vv: everything.")
 @click.pass_obj
 def run(
     printer: Printer,
@@ -75,9 +76,9 @@ def run(
     no_progress: bool,
     verbose: int,
 ) -> int:
-    """Bring a list home, and give the exit status."""
+    """Fetch a list, and return the exit status."""
     if quiet and verbose:
-        raise click.UsageError("-q and -v exclude each other")
+        raise click.UsageError("-q and -v cannot be used together")
     printer.json = as_json
     printer.verbosity = QUIET if quiet else verbose
     printer.shows_progress = not no_progress
@@ -86,7 +87,7 @@ def run(
     for warning in settings.warnings:
         printer.warn(warning)
     if "-" in options.lists and os.isatty(0):
-        printer.note("reading ids from the terminal; Ctrl-D ends the list")
+        printer.note("reading ids from the terminal; press Ctrl-D to end the list")
     with open_list(options, settings) as jobs:
         if jobs is None:
             printer.warn("the list is empty: nothing to do")

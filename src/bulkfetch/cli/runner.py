@@ -124,7 +124,7 @@ class Runner:
         if self._run is not None:
             self.ending.report = self._run.so_far()
         self._printer.warn(
-            "something does not end, perhaps the disk or who reads stdout: stopped without it"
+            "stopped without waiting for what hangs, perhaps the disk or the reader of stdout"
         )
 
     async def _fetch(self, jobs: Iterator[Job] | AsyncReader) -> None:
@@ -187,7 +187,7 @@ class Runner:
         except StdoutGone:
             self._writes = False
             self.ending.stdout_gone = True
-            self._printer.warn("stdout was closed: finishing what is under way, then stopping")
+            self._printer.warn("stdout was closed: finishing transfers in flight, then stopping")
             run.stop()
         except StdoutFailed as error:
             self._writes = False
@@ -212,7 +212,9 @@ class Runner:
         self._stop_asked = True
         self._moved_at = asyncio.get_running_loop().time()
         self._wait_no_longer_than(_PATIENCE_S)
-        self._printer.note(f"{name}: finishing what is under way; once more stops at once")
+        self._printer.note(
+            f"{name}: finishing transfers in flight; press Ctrl-C again to stop immediately"
+        )
         if self._run is not None:
             self._run.stop()
 

@@ -24,10 +24,10 @@ Examples:
   bulkfetch sandbox --fault-share 0.3 --fault INTERNAL_ERROR --fault close_in_body
   bulkfetch sandbox --auth
 
-Serve a local stand-in for Zoho CRM's Bulk Read until Ctrl-C. Any id has a result, made from the
-seed. It counts requests as strictly as Zoho and misbehaves as told. With --auth tokens are given
-and refused as by Zoho, for a client and a refresh token that are made up and open nothing else.
-stdout gets its address, as a line of JSON with --json.
+Serve a local stand-in for Zoho CRM's Bulk Read until Ctrl-C. Any id has a result, generated from
+the seed. It counts requests as strictly as Zoho, and misbehaves as requested. With --auth it issues
+and refuses tokens like Zoho, for made-up credentials that are valid nowhere else. stdout gets its
+address, with --json as a line of JSON.
 """
 
 # Made up, in the form of Zoho's; a server on this machine alone knows them.
@@ -38,8 +38,8 @@ _REFRESH_TOKEN = "1000.sandbox.refresh"
 _EPILOG = """\b
 Exit status:
   0  stopped
-  2  usage: nothing was started
-  3  the port cannot be had, or the log not written
+  2  usage error: nothing was started
+  3  the port is not available, or the log cannot be written
 """
 
 
@@ -58,32 +58,34 @@ class _Finite(click.FloatRange):
 
 @click.command(help=_ABOUT, short_help="Serve the local stand-in for Zoho.", epilog=_EPILOG)
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Default: a free one.")
-@click.option("--requests", type=click.IntRange(1), help="Allowed in each period. Default: 10.")
+@click.option("--requests", type=click.IntRange(1), help="Allowed per period. Default: 10.")
 @click.option("--period", "period_s", type=_Finite(0, min_open=True), help="Seconds. Default: 60.")
 @click.option("--window", type=click.Choice(["rolling", "fixed"]), help="Default: rolling.")
 @click.option("--lockout", "lockout_s", type=_Finite(0), help="Seconds. Default: one period.")
 @click.option(
     "--retry-after", type=click.Choice(["seconds", "date"]), help="Send this header with a 429."
 )
-@click.option("--records", type=click.IntRange(0), help="Of each CSV. Default: 200000.")
-@click.option("--columns", type=click.IntRange(1), help="Of each CSV. Default: 20.")
+@click.option("--records", type=click.IntRange(0), help="In each CSV. Default: 200000.")
+@click.option("--columns", type=click.IntRange(1), help="In each CSV. Default: 20.")
 @click.option("--seed", type=int, help="Another seed makes other records. Default: 0.")
-@click.option("--auth", is_flag=True, help="Take only tokens that it gave out, for credentials.")
-@click.option("--client-id", metavar="ID", help="With --auth: the client's. Default: told.")
-@click.option("--client-secret", metavar="SECRET", help="With --auth: the client's. Default: told.")
-@click.option("--refresh-token", metavar="TOKEN", help="With --auth: the one. Default: told.")
+@click.option("--auth", is_flag=True, help="Accept only tokens that it has issued for credentials.")
+@click.option("--client-id", metavar="ID", help="With --auth. Default: printed.")
+@click.option("--client-secret", metavar="SECRET", help="With --auth. Default: printed.")
+@click.option("--refresh-token", metavar="TOKEN", help="With --auth. Default: printed.")
 @click.option(
     "--bandwidth",
     "bandwidth_bytes_per_s",
     type=_Finite(0, min_open=True),
     help="Bytes per second of each download.",
 )
-@click.option("--fault", "faults", multiple=True, metavar="NAME", help="Misbehave so; repeatable.")
+@click.option(
+    "--fault", "faults", multiple=True, metavar="NAME", help="A fault to show; repeatable."
+)
 @click.option(
     "--fault-share",
     type=_Finite(0, 1),
     default=1.0,
-    help="Of the requests that --fault strikes. Default: 1.",
+    help="Share of requests with a fault. Default: 1.",
 )
 @click.option(
     "--log",
@@ -91,7 +93,7 @@ class _Finite(click.FloatRange):
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write each request to this file, as JSON lines.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The address as a line of JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Write the address as a line of JSON.")
 @click.pass_obj
 def sandbox(
     printer: Printer,
@@ -112,7 +114,7 @@ def sandbox(
 
     printer.json = as_json
     if not given["auth"] and (client_id or client_secret or refresh_token):
-        raise click.UsageError("--client-id, --client-secret and --refresh-token want --auth")
+        raise click.UsageError("--client-id, --client-secret and --refresh-token need --auth")
     if given["auth"]:
         given["accounts"] = {
             "default": AccountSpec(
@@ -143,7 +145,7 @@ def sandbox(
 def _unwritten(log_file: Path, error: OSError) -> NotWritable:
     return NotWritable(
         f"cannot write the log {log_file}: {error.strerror or error}",
-        hint="Give --log a file with room for it, in a folder that is there and can be written.",
+        hint="Give --log a file in an existing folder that can be written and has space.",
     )
 
 
@@ -175,13 +177,13 @@ def _how_to(url: str, options: SandboxOptions) -> str:
     given = _credentials(options) or {"access_token": "anything"}
     variables = " ".join(f"ZOHO_{name.upper()}={shlex.quote(v)}" for name, v in given.items())
     return f"""\
-Serving; Ctrl-C stops. A jobs.toml for it:
+Serving; press Ctrl-C to stop. A jobs.toml for it:
 
   out = "exports"
   [account]
   api_domain = "{url}"
 {window}
-and the command: {variables} bulkfetch run jobs.toml 554023000000568002"""
+and a command: {variables} bulkfetch run jobs.toml 554023000000568002"""
 
 
 def _credentials(options: SandboxOptions) -> dict[str, str]:

@@ -22,26 +22,26 @@ Examples:
   bulkfetch status exports
   bulkfetch status exports --json | jq 'select(.status == "failed") | .id'
 
-Tell what is done in an output folder, over all runs, who works there now, and which jobs failed
-and why (--json names every one of them). Changes nothing, and is never held up by a run.
+Show what is done in an output folder, over all runs, which run is using it now, and which jobs
+failed and why (--json lists all of them). Changes nothing and never waits for a run.
 """
 
 _EPILOG = exit_codes.epilog(
-    s0="told, whatever it is; with --check: all is done",
+    s0="the state was shown; with --check: all is done",
     s1="only with --check: jobs have failed or are pending",
-    s2="usage, or no run has written there",
+    s2="usage error, or no run has used this folder",
     s3="the journal cannot be read",
     s130="interrupted, or stdout was closed",
 )
 
 
-@click.command(help=_ABOUT, short_help="Tell what is done in an output folder.", epilog=_EPILOG)
+@click.command(help=_ABOUT, short_help="Show what is done in an output folder.", epilog=_EPILOG)
 @click.argument("out", metavar="OUT")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, failed jobs too.")
-@click.option("--check", is_flag=True, help="Exit with 1 where jobs have failed or are pending.")
+@click.option("--check", is_flag=True, help="Exit with 1 if jobs have failed or are pending.")
 @click.pass_obj
 def status(printer: Printer, out: str, as_json: bool, check: bool) -> int:
-    """Look into an output folder, and give the exit status."""
+    """Show the state of an output folder, and return the exit status."""
     from bulkfetch.journal import JournalReader, OutputLock
     from bulkfetch.pipeline.places import STATE_DIR
 
@@ -55,7 +55,7 @@ def status(printer: Printer, out: str, as_json: bool, check: bool) -> int:
             printer.result("no jobs yet", None)
         holder = OutputLock.holder(folder)
         printer.result(
-            f"a run is at work: {holder}" if holder else "no run is at work",
+            f"a run is active: {holder}" if holder else "no run is active",
             {"type": "lock", "held": holder is not None, **(holder._asdict() if holder else {})},
         )
         _tell_failed(printer, reader, sum(account.failed for account in counts))
@@ -80,4 +80,4 @@ def _tell_failed(printer: Printer, reader: JournalReader, count: int) -> None:
         if hint:
             printer.result(f"  hint: {hint}", None)
     if limit is not None and count > limit:
-        printer.result(f"and {jobs(count - limit)} more failed; --json names every one", None)
+        printer.result(f"and {jobs(count - limit)} more failed; --json lists all of them", None)

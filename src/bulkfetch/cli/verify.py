@@ -1,4 +1,4 @@
-"""`bulkfetch verify`: is what was published still there, to the last byte?"""
+"""`bulkfetch verify`: whether published files are still as they were, to the last byte."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ Examples:
   bulkfetch verify exports 554023000000568002
   bulkfetch verify exports --json | jq 'select(.ok == false) | .id'
 
-Compare each published file with what the journal says of it: that it is there, its size and its
-SHA-256. Files that a newer job has replaced are left out. Changes nothing and asks nothing of the
-network; `bulkfetch run JOBS.toml --again missing` fetches what is gone or has another size.
+Check that each published file exists and has the size and SHA-256 that the journal recorded. Files
+replaced by a newer job are skipped. Changes nothing and makes no network request; `bulkfetch run
+JOBS.toml --again missing` fetches what is gone or has another size.
 """
 
 _EPILOG = exit_codes.epilog(
     s0="every file is as it was published",
-    s1="files are gone, have changed or cannot be read",
-    s2="usage, or no run has written there",
+    s1="files are missing, have changed or cannot be read",
+    s2="usage error, or no run has used this folder",
     s3="the journal cannot be read",
     s130="interrupted, or stdout was closed",
 )
@@ -42,7 +42,7 @@ _EPILOG = exit_codes.epilog(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file, and a summary.")
 @click.pass_obj
 def verify(printer: Printer, out: str, ids: tuple[str, ...], as_json: bool) -> int:
-    """Look at every published file, and give the exit status."""
+    """Check every published file, and return the exit status."""
     from bulkfetch.journal import JournalReader
     from bulkfetch.pipeline.places import STATE_DIR, Places
     from bulkfetch.pipeline.verify import check
@@ -66,7 +66,7 @@ def verify(printer: Printer, out: str, ids: tuple[str, ...], as_json: bool) -> i
                 }
                 printer.result(f"{file.path}: {problem.text}" if problem else None, record)
     summary = {"type": "summary", "files": files, "bad": bad}
-    wrong = f"{bad} of them not as they were published" if bad else "all as they were published"
+    wrong = f"{bad} of them changed or missing" if bad else "all as they were published"
     printer.result(f"{files} file{'' if files == 1 else 's'}, {wrong}", summary)
     return exit_codes.FAILED if bad else exit_codes.DONE
 

@@ -201,7 +201,7 @@ class Downloader:
         if total is not None and size != total:
             raise Truncated(f"{size} of {total} bytes")
         if size < len(ZIP_MAGIC):
-            raise NotAZip(f"{size} bytes in place of a ZIP", http=head.status)
+            raise NotAZip(f"{size} bytes instead of a ZIP", http=head.status)
         return Download(zip_bytes=size, resumed_bytes=offset)
 
 

@@ -82,7 +82,7 @@ def summary_line(report: Report) -> str:
         if count:
             parts.append(f"{count} {word}")
     if not report.list_read:
-        parts.append("the list not read to its end")
+        parts.append("the list was not read to its end")
     figures = f"{size(report.file_bytes)} of files from {size(report.zip_bytes)} of ZIPs"
     requests = f"{report.requests} request" + ("" if report.requests == 1 else "s")
     return f"{', '.join(parts)}; {figures}, {requests}, {duration(report.elapsed_s)}"
@@ -93,17 +93,18 @@ def notes_on_skipped(report: Report) -> list[str]:
     lines = []
     if report.failed_before:
         lines.append(
-            f"{jobs(report.failed_before)} failed for good before and "
-            f"{'was' if report.failed_before == 1 else 'were'} not asked for; --failed asks again"
+            f"{jobs(report.failed_before)} failed permanently in an earlier run and "
+            f"{'was' if report.failed_before == 1 else 'were'} not requested again; "
+            "--failed requests them"
         )
     if report.missing:
         lines.append(
-            f"{jobs(report.missing)} done before {'has' if report.missing == 1 else 'have'} no "
-            "such file any more; --again missing fetches what is gone"
+            f"{jobs(report.missing)} done before {'has' if report.missing == 1 else 'have'} lost "
+            "the file, or it has changed; --again missing fetches it again"
         )
     return lines
 
 
 def more_failures_line(count: int) -> str:
     """Say that there are failed jobs beyond those that were told."""
-    return f"and {jobs(count)} more failed; `bulkfetch status --json` names every one"
+    return f"and {jobs(count)} more failed; `bulkfetch status --json` lists all of them"

@@ -66,9 +66,9 @@ def summarize(progress: Progress, rate: float, periods_s: Mapping[str, float]) -
         words += f", {counts.failed} failed"
     if counts.skipped:
         words += f", {counts.skipped} done before"
-    details = [f"{progress.in_flight} under way"]
+    details = [f"{progress.in_flight} in flight"]
     if progress.waiting_retries:
-        details.append(f"{progress.waiting_retries} to be tried again")
+        details.append(f"{progress.waiting_retries} waiting to retry")
     details.append(f"{size(progress.received_bytes)} received ({size(rate)}/s)")
     if progress.stopping:
         details.append("stopping")

@@ -249,7 +249,7 @@ def _look_over(db: sqlite3.Connection, path: Path) -> None:
     if version > _VERSION:
         raise Unusable(
             f"{path} was written by a newer bulkfetch; upgrade this one, or delete the file when "
-            "no run is at work"
+            "no run is active"
         )
     if (application, version) != (_APPLICATION_ID, _VERSION):
         raise Damaged("it is empty, or its beginning is overwritten")

@@ -19,15 +19,15 @@ from bulkfetch.text import escape
 # OpenSSL's X509_V_ERR_* (x509_vfy.h), as far as something else is to be said of them.
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _OTHER_NAMES = frozenset({62, 64})
-_CLOCK = "Check this machine's clock; if it is right, the server's certificate has to be renewed."
+_CLOCK = "Check this machine's clock; if it is right, the server's certificate must be renewed."
 _OTHER_HOST = (
-    "Check api_domain and accounts_url, and whether a proxy or the name's lookup leads elsewhere."
+    "Check api_domain and accounts_url, and whether a proxy or DNS leads to another server."
 )
 # What OpenSSL says when the bytes that come are no TLS at all.
 _NO_TLS = frozenset(
     {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
 )
-_OTHER_PORT = "Check port and scheme of the address: plain HTTP is http://, and for loopback only."
+_OTHER_PORT = "Check the port and scheme of the address; http:// is for loopback only."
 
 
 def connect_error(foreign: Exception) -> BulkfetchError | None:
@@ -42,11 +42,11 @@ def connect_error(foreign: Exception) -> BulkfetchError | None:
             return _handshake(foreign)
         case aiohttp.ClientConnectorDNSError():
             why = _reason(foreign.os_error)
-            return ConnectFailed(f"the name {_host(foreign)} cannot be looked up: {why}")
+            return ConnectFailed(f"cannot resolve {_host(foreign)}: {why}")
         case aiohttp.ClientConnectorError():
             return _connection(foreign)
         case aiohttp.ConnectionTimeoutError():
-            return ConnectFailed("no connection within the time allowed")
+            return ConnectFailed("connecting took too long")
         case aiohttp.ClientHttpProxyError():
             return ConnectFailed(f"the proxy answered HTTP {foreign.status}")
         case _:
@@ -58,7 +58,7 @@ def _certificate(foreign: aiohttp.ClientConnectorCertificateError) -> BulkfetchE
     code = getattr(cause, "verify_code", 0)
     if code in _OTHER_NAMES:
         return CertificateRefused(
-            f"the certificate that {where} shows is for another host", hint=_OTHER_HOST
+            f"the certificate of {where} is for another host", hint=_OTHER_HOST
         )
     if code == _EXPIRED:
         return CertificateRefused(f"the certificate of {where} has expired", hint=_CLOCK)
@@ -71,11 +71,11 @@ def _certificate(foreign: aiohttp.ClientConnectorCertificateError) -> BulkfetchE
 def _handshake(foreign: aiohttp.ClientConnectorSSLError) -> BulkfetchError:
     where, reason = _where(foreign), getattr(foreign.os_error, "reason", None) or ""
     if reason in _NO_TLS:
-        return TlsFailed(f"what answers at {where} does not speak TLS", hint=_OTHER_PORT)
+        return TlsFailed(f"the server at {where} does not speak TLS", hint=_OTHER_PORT)
     if isinstance(foreign.os_error, ssl.SSLEOFError) or "EOF" in reason:
-        return TlsFailed(f"{where} closed the connection at the TLS greeting")
+        return TlsFailed(f"{where} closed the connection during the TLS handshake")
     words = reason.replace("_", " ").lower() or type(foreign.os_error).__name__
-    return TlsFailed(f"no TLS with {where}: {escape(words, 120)}")
+    return TlsFailed(f"the TLS handshake with {where} failed: {escape(words, 120)}")
 
 
 def _connection(foreign: aiohttp.ClientConnectorError) -> BulkfetchError:
@@ -83,10 +83,10 @@ def _connection(foreign: aiohttp.ClientConnectorError) -> BulkfetchError:
     if isinstance(foreign, aiohttp.ClientProxyConnectionError):
         where = f"the proxy {where}"
     if cause.errno == errno.ECONNREFUSED:
-        return ConnectFailed(f"nobody listens at {where}")
+        return ConnectFailed(f"{where} refused the connection")
     if isinstance(cause, ConnectionError) and cause.errno != errno.ECONNABORTED:
-        return ConnectFailed(f"{where} broke the connection off before it was ready")
-    return ConnectFailed(f"no connection to {where}: {_reason(cause)}")
+        return ConnectFailed(f"{where} closed the connection before it was ready")
+    return ConnectFailed(f"cannot connect to {where}: {_reason(cause)}")
 
 
 def _host(foreign: aiohttp.ClientConnectorError) -> str:

@@ -96,7 +96,7 @@ _BY_STATUS: Mapping[int, type[BulkfetchError]] = {
 _NOT_PACKED = frozenset({"", "identity"})
 # The other 3xx lead nowhere.
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_NOT_ZOHO = "The answer was not in Zoho's words: a proxy may be giving it."
+_NOT_ZOHO = "The answer is not in Zoho's format: it may come from a proxy."
 _BOM = b"\xef\xbb\xbf"
 # The limit in what is not Zoho's error body: text, a page, XML, JSON of another form or cut off.
 # The constant goes before every code, the phrase before none that means something.
@@ -283,7 +283,7 @@ def response_error(head: Head, body: bytes) -> BulkfetchError | None:
     if status in _REDIRECTS:
         return Redirected(f"HTTP {status} to {_host(head.location)}", http=status)
     if status == 206:
-        return BadResponse("HTTP 206 although no range was asked for", http=status)
+        return BadResponse("HTTP 206 although no range was requested", http=status)
     if status == 200 and body.startswith(ZIP_MAGIC):
         # Whatever Content-Encoding says: nothing was asked to be packed, nothing is unpacked, and
         # what is no ZIP after all is found out by its structure.
@@ -302,7 +302,7 @@ def response_error(head: Head, body: bytes) -> BulkfetchError | None:
     if status == 200:
         kind = "JSON" if body.lstrip()[:1] in (b"{", b"[") else "text or HTML"
         looks = kind if _is_text(body) else "unknown bytes"
-        return NotAZip(f"HTTP 200 with {_words(0, said) or looks} in place of a ZIP", http=status)
+        return NotAZip(f"HTTP 200 with {_words(0, said) or looks} instead of a ZIP", http=status)
     return UnexpectedStatus(_words(status, said), http=status)
 
 

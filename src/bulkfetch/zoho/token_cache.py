@@ -107,7 +107,7 @@ class FileCache:
         with os.fdopen(fd, "rb") as file:
             about = os.fstat(fd)
             if not stat.S_ISREG(about.st_mode) or not _is_private(about):
-                self._note(f"the shared token {self._file} is not only this user's: not used")
+                self._note(f"the shared token {self._file} is ignored: other users can access it")
                 return None
             return _read(file.read(_MAX_BYTES + 1))
 
@@ -220,7 +220,9 @@ async def _locked(folder: Path, key: str, note: Callable[[str], None]) -> AsyncI
         deadline = time.monotonic() + LOCK_WAIT_S
         while not acquired():
             if time.monotonic() > deadline:
-                note("another process holds the token's lock for too long: going on without it")
+                note(
+                    "another process has held the token's lock for too long: continuing without it"
+                )
                 break
             await anyio.sleep(_POLL_S)
     except (OSError, NotImplementedError) as error:
@@ -237,7 +239,7 @@ def _make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     about = folder.stat()
     if about.st_uid != os.geteuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError(0, "the folder is not only this user's")
+        raise PermissionError(0, "other users can write to the folder")
 
 
 def _is_private(about: os.stat_result) -> bool:

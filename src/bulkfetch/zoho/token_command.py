@@ -48,14 +48,14 @@ async def run_token_command(command: Sequence[str], timeout_s: float = TIMEOUT_S
             os.killpg(process.pid, signal.SIGKILL)
         if isinstance(error, TimeoutError):
             raise TokenCommandFailed(
-                f"token_command {name!a} did not end within {timeout_s:g} s"
+                f"token_command {name!a} did not finish within {timeout_s:g} s"
             ) from None
         raise
     finally:
         with anyio.CancelScope(shield=True):
             await process.aclose()
     if status != 0:
-        raise TokenCommandFailed(f"token_command {name!a} ended with status {status}")
+        raise TokenCommandFailed(f"token_command {name!a} exited with status {status}")
     return _token_in(output, name)
 
 
@@ -79,5 +79,5 @@ def _token_in(output: bytes, name: str) -> Secret:
     if text[0] in "\"'" or text[-1] in "\"'":
         raise TokenCommandFailed(f"token_command {name!a} printed a token in quotes")
     if not is_sendable(text):
-        raise TokenCommandFailed(f"token_command {name!a} printed something that is no token")
+        raise TokenCommandFailed(f"token_command {name!a} printed something that is not a token")
     return Secret(text)

@@ -42,11 +42,11 @@ def read_token_response(
     token = reply.get("access_token")
     if 200 <= status < 300 and isinstance(token, str):
         if not is_sendable(token):
-            return TokenUnavailable("the accounts server gave an unusable token", http=status)
+            return TokenUnavailable("the accounts server issued an unusable token", http=status)
         return Grant(Secret(token), _lifetime_s(reply), _api_domain(reply))
     error, about = (_words(reply.get(key), secrets) for key in ("error", "error_description"))
     if status == 429 or error == "Access Denied" or "too many requests" in about.lower():
-        return TokenThrottled("the accounts server gives out no token for now", http=status)
+        return TokenThrottled("the accounts server issues no token for now", http=status)
     if 300 <= status < 400:
         return TokenRefused(f"the accounts server answered with a redirect ({status})", http=status)
     if status >= 500 or status == 408 or error.lower() in _TROUBLE or (status < 300 and not error):

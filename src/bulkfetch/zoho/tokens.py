@@ -244,7 +244,7 @@ class RefreshedToken:
             if self._held is not None:
                 return self._held.secret
             if refused == self._same:
-                raise InvalidToken("the accounts server gives a token that the server refuses")
+                raise InvalidToken("the accounts server issues a token that the API server refuses")
             return await self._next()
 
     async def refuse(self, refused: Secret) -> None:
@@ -372,8 +372,8 @@ class _Watch:
         ):
             self._told = True
             self._note(
-                f"the accounts server says this account lives at {grant.api_domain}, the settings "
-                f"say {self._api_domain}: check data_center"
+                f"the accounts server says that this account belongs to {grant.api_domain}, the "
+                f"settings say {self._api_domain}: check data_center"
             )
         return grant
 
