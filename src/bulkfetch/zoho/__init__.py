@@ -1,5 +1,5 @@
-"""What the remote says and means: addresses, heads, error bodies, credentials.
+"""Zoho's protocol: addresses, response heads, error bodies, credentials.
 
-Everything but the token sources is a pure function of values: no await, no clock, no environment.
-Import the modules directly.
+Everything except the token sources is a pure function of values: no await, no clock, no
+environment. Import the modules directly.
 """

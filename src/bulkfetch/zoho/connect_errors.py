@@ -1,8 +1,7 @@
-"""Why a connection did not come about, in our words. Pure.
+"""Why a connection failed, as an error of ours. Pure.
 
-aiohttp's own begin with "Cannot connect to host 127.0.0.1:1 ssl:default" for plain http as well,
-and quote the system's call. What is said here names host, port and reason: no header, no token, no
-proxy's password.
+aiohttp's messages say "ssl:default" for plain http as well and quote the system call. These name
+host, port and reason, and never a header, a token or a proxy's password.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ import aiohttp
 from bulkfetch.errors import BulkfetchError, CertificateRefused, ConnectFailed, TlsFailed
 from bulkfetch.text import escape
 
-# OpenSSL's X509_V_ERR_* (x509_vfy.h), as far as something else is to be said of them.
+# OpenSSL's X509_V_ERR_* (x509_vfy.h) that get a message of their own.
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _OTHER_NAMES = frozenset({62, 64})
 _CLOCK = "Check this machine's clock; if it is right, the server's certificate must be renewed."
 _OTHER_HOST = (
     "Check api_domain and accounts_url, and whether a proxy or DNS leads to another server."
 )
-# What OpenSSL says when the bytes that come are no TLS at all.
+# OpenSSL's reasons when the peer does not speak TLS at all.
 _NO_TLS = frozenset(
     {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
 )
@@ -31,9 +30,9 @@ _OTHER_PORT = "Check the port and scheme of the address; http:// is for loopback
 
 
 def connect_error(foreign: Exception) -> BulkfetchError | None:
-    """Give our error for a connection that failed before anything was sent; None for all else.
+    """Return our error for a connection that failed before anything was sent, None for all else.
 
-    ConnectFailed and TlsFailed may heal. CertificateRefused does not by being tried again.
+    ConnectFailed and TlsFailed are worth a retry, CertificateRefused is not.
     """
     match foreign:
         case aiohttp.ClientConnectorCertificateError():
@@ -101,7 +100,7 @@ def _where(foreign: aiohttp.ClientConnectorError) -> str:
 def _reason(cause: OSError) -> str:
     if isinstance(cause, TimeoutError):
         return "no answer"
-    # The system's words for its number, not a library's text around them.
+    # The system's own text for the number, without a library's additions.
     number = cause.errno or 0
     words = os.strerror(number) if number > 0 else cause.strerror or str(cause)
     return escape(words or type(cause).__name__, 120)

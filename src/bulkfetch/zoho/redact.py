@@ -1,4 +1,4 @@
-"""Secrets struck out of what a server said: it may send back what it was sent."""
+"""Removing secrets from a server's messages: it may send back what it received."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.secret import Secret
 
-# Foreign text is cut to a length and host names are lowered, so that a secret may come in part
-# and in another case. So much of one tells nothing yet, and is in no other word.
+# Foreign text is cut to a length and host names are lowered, so that part of a secret may appear,
+# in any case. A shorter piece reveals too little to matter, and may occur in other words.
 PIECE = 8
 STRUCK = "***"
 
 
 def redacted(error: BulkfetchError, secret: Secret) -> BulkfetchError:
-    """Give the error, with a message that holds no piece of `secret`; the same where it did not."""
+    """Return the error with every piece of `secret` removed from its message."""
     message = strike(error.message, secret.reveal())
     if message == error.message:
         return error
@@ -22,7 +22,7 @@ def redacted(error: BulkfetchError, secret: Secret) -> BulkfetchError:
 
 
 def strike(text: str, secret: str) -> str:
-    """Replace every stretch of PIECE characters or more of `secret` in `text`, in any case."""
+    """Return `text` without pieces of `secret` of PIECE or more characters, in any case."""
     size = min(PIECE, len(secret))
     pieces = {re.escape(secret[at : at + size]) for at in range(len(secret) - size + 1)}
     found = re.compile(f"(?=({'|'.join(pieces)}))", re.IGNORECASE | re.ASCII)

@@ -9,11 +9,11 @@ from bulkfetch.errors import ConfigError
 
 
 def servers(account: AccountSettings) -> Servers:
-    """Give an account's servers: what is set explicitly, else its data centre's.
+    """Return an account's servers: those set explicitly, else its data centre's.
 
-    A free `api_domain` without `accounts_url` or `data_center` finds its accounts server where the
-    host is one of Zoho's (`sandbox.zohoapis.eu` too) or on this machine. Raises ConfigError for
-    the stand-in before it is started.
+    For an `api_domain` alone, the accounts server is known if the host is one of Zoho's
+    (`sandbox.zohoapis.eu` too) or on this machine. Raises ConfigError for a sandbox that is not
+    running.
     """
     if account.is_sandbox:
         raise ConfigError(f"account {account.name}: its sandbox is not running")

@@ -1,9 +1,9 @@
-"""What a reply to a result request means.
+"""The meaning of a response to a result request. Pure.
 
-Pure: a `Head` and the first bytes of the body go in, an error (a value, not raised) or None comes
-out. The error table is Zoho's own documentation of Bulk Read; what is undocumented is tolerated in
-every variant. A file is told from an error by its bytes, never by Content-Type or
-Content-Disposition, since JSON errors come as `attachment` and real ZIPs as `x-download`.
+A `Head` and the first bytes of the body go in, an error (as a value) or None comes out. The error
+table follows Zoho's documentation of Bulk Read; undocumented answers are accepted in every variant.
+The bytes tell a file from an error, never Content-Type or Content-Disposition, since JSON errors
+come as `attachment` and real ZIPs as `x-download`.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ _ERRORS: Mapping[str, type[BulkfetchError]] = {
         TooManyRequests,
     )
 }
-# Codes that mean the same as one above: the SDK's and the create endpoint's spellings, and those
-# in which other products, and gateways, say that a limit is crossed. A download has no limit that
-# it could mean otherwise, and an account that says nothing else ends within the hour.
+# Codes that mean the same as one above: spellings of the SDK and of the create endpoint, and those
+# that other products and gateways use for a rate limit. Downloads have no other limit, and an
+# account that gets no other answer ends within the hour.
 _ALIASES: Mapping[str, type[BulkfetchError]] = {
     "INTERNAL_SERVER_ERROR": ServerError,
     "OAUTH_SCOPE_MISSING": ScopeMismatch,
@@ -92,26 +92,26 @@ _BY_STATUS: Mapping[int, type[BulkfetchError]] = {
     410: ResourceNotFound,
     429: TooManyRequests,
 }
-# Words of Content-Encoding that say nothing is packed, or only how the file's text is written.
+# Values of Content-Encoding that mean no compression.
 _NOT_PACKED = frozenset({"", "identity"})
-# The other 3xx lead nowhere.
+# The other 3xx are no redirects.
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NOT_ZOHO = "The answer is not in Zoho's format: it may come from a proxy."
 _BOM = b"\xef\xbb\xbf"
-# The limit in what is not Zoho's error body: text, a page, XML, JSON of another form or cut off.
-# The constant goes before every code, the phrase before none that means something.
+# The rate limit in a body that is not Zoho's: text, a page, XML, other or truncated JSON. The
+# constant takes precedence over every code, the phrase only over unknown ones.
 _LIMIT_CODE = b"TOO_MANY_REQUESTS"
 _LIMIT_WORDS = re.compile(rb"too[\s_-]{1,3}many[\s_-]{1,3}requests?", re.IGNORECASE)
-# Where the objects of an error body are that may hold a code, beside the body itself.
+# Keys of an error body whose objects may contain a code, as the body itself may.
 _HOLDERS = ("data", "error", "errors", "details")
 _BETWEEN_WORDS = re.compile(r"[\s-]+")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:([0-9]{1,18})|\*)", re.ASCII)
 
 
 class Head(NamedTuple):
-    """The parts of a response head that decide anything.
+    """The parts of a response head that matter.
 
-    `length` is the announced size of the body in bytes, None where it is not announced.
+    `length` is the announced size of the body in bytes, None if it is not announced.
     `validator` is a strong ETag that a resumed request can be made conditional on, else None.
     `ranges` says whether the server offers byte ranges. `retry_after_s` as `retry_after`.
     """
@@ -127,19 +127,19 @@ class Head(NamedTuple):
 
     @property
     def resumable(self) -> bool:
-        """Whether a broken transfer of this reply may be continued by a Range request."""
+        """Whether a broken transfer of this response can be resumed with a Range request."""
         return self.ranges and self.validator is not None
 
 
 class ZohoError(NamedTuple):
-    """The code and the message of an error body; both as sent, cleaned for print."""
+    """The code and the message of an error body, escaped for printing."""
 
     code: str
     message: str
 
 
 def read_head(status: int, headers: Mapping[str, str], now: float) -> Head:
-    """Take from a response head what decides anything. `now` is wall time in epoch seconds."""
+    """Return the parts of a response head that matter. `now` is wall time in epoch seconds."""
     etag = headers.get("ETag", "")
     length = headers.get("Content-Length", "")
     return Head(
@@ -148,7 +148,7 @@ def read_head(status: int, headers: Mapping[str, str], now: float) -> Head:
         encoding=_encoding(headers),
         location=headers.get("Location"),
         retry_after_s=_longest(headers, now),
-        # It is sent back: what no header can carry would be counted and never leave.
+        # It is sent back in a header: with other characters that request could never be sent.
         validator=etag if etag.startswith('"') and len(etag) <= 256 and _plain(etag) else None,
         ranges=headers.get("Accept-Ranges", "").strip().lower() == "bytes",
         content_range=headers.get("Content-Range"),
@@ -160,31 +160,33 @@ def _plain(text: str) -> bool:
 
 
 def _values(headers: Mapping[str, str], name: str) -> list[str]:
-    """Give every value of a header that may have been sent more than once."""
-    every = getattr(headers, "getall", None)  # of aiohttp's; a plain mapping has one value each
+    """Return every value of a header, which may have been sent more than once."""
+    every = getattr(
+        headers, "getall", None
+    )  # aiohttp's headers; a plain mapping has one value each
     found: list[str] = every(name, []) if every else [headers[name]] if name in headers else []
     return found
 
 
 def _encoding(headers: Mapping[str, str]) -> str:
-    """Give what the body is said to be packed in, `identity` for nothing."""
+    """Return the declared encoding of the body, `identity` for none."""
     words = ",".join(_values(headers, "Content-Encoding")).lower().split(",")
     packed = [word for each in words if (word := each.strip()) not in _NOT_PACKED]
     return ", ".join(packed) or "identity"
 
 
 def _longest(headers: Mapping[str, str], now: float) -> float | None:
-    """Give the longest wait in seconds that is asked for, None where there is no usable one."""
+    """Return the longest wait of all Retry-After headers in seconds, None without a usable one."""
     date = headers.get("Date")
     waits = [retry_after(value, date, now) for value in _values(headers, "Retry-After")]
     return max((wait for wait in waits if wait is not None), default=None)
 
 
 def retry_after(value: str | None, date: str | None, now: float) -> float | None:
-    """Give the seconds that a Retry-After header asks for, None where it says nothing usable.
+    """Return the wait that a Retry-After header asks for in seconds, None if it is not usable.
 
-    A date is read against the reply's own Date header where there is one, so that a wrong clock
-    on either side does not matter. Never negative; not capped here, the window caps it.
+    A date is compared with the response's own Date header, if there is one, so that a wrong clock
+    on either side does not matter. Never negative; the rate limiter caps it.
     """
     if value is None:
         return None
@@ -198,18 +200,17 @@ def retry_after(value: str | None, date: str | None, now: float) -> float | None
 def _epoch(text: str) -> float | None:
     try:
         when = parsedate_to_datetime(text)
-        # Every date of HTTP is GMT, said (`GMT`), not said (asctime) or said oddly (`-0000`): the
-        # last two come without a zone, and would be read in the zone of this machine.
+        # Every HTTP date is in GMT. The forms without a zone (asctime, `-0000`) would otherwise be
+        # read as local time.
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 
 def error_body(body: bytes) -> ZohoError | None:
-    """Find Zoho's error code in a body, at top level or one below; None where there is none.
+    """Return Zoho's error code of a body, at top level or one below; None if there is none.
 
-    A code that means something here goes before one that does not. Takes any bytes and never
-    raises.
+    A known code takes precedence over an unknown one. Accepts any bytes and never raises.
     """
     body = body.removeprefix(_BOM)
     if len(body) > ERROR_BODY_BYTES or body.lstrip()[:1] not in (b"{", b"["):
@@ -221,7 +222,7 @@ def error_body(body: bytes) -> ZohoError | None:
     said = None
     for holder in _holders(top):
         code, message = holder.get("code"), holder.get("message")
-        # Gateways give the status for a code, as a number; `true` is one to Python.
+        # Gateways send the status as a numeric code. (`true` is an int to Python.)
         if isinstance(code, str) or type(code) is int:
             words = escape(message, 300) if isinstance(message, str) else ""
             found = ZohoError(escape(str(code)[:200], 60), words)
@@ -232,7 +233,7 @@ def error_body(body: bytes) -> ZohoError | None:
 
 
 def _holders(top: object) -> Iterator[dict[str, object]]:
-    """Go through the objects of a body that may hold a code."""
+    """Yield the objects of a body that may contain a code."""
     for outer in top if isinstance(top, list) else (top,):
         if isinstance(outer, dict):
             yield outer
@@ -244,7 +245,7 @@ def _holders(top: object) -> Iterator[dict[str, object]]:
 
 
 def _tells_limit(body: bytes, meant: type[BulkfetchError] | None) -> bool:
-    """Say whether a body that is no ZIP tells of the limit, in whatever form."""
+    """Return whether a body that is not a ZIP reports the rate limit, in any form."""
     if meant is TooManyRequests:
         return True
     text = body[:ERROR_BODY_BYTES].replace(b"\0", b"")  # UTF-16 is read as well
@@ -254,13 +255,13 @@ def _tells_limit(body: bytes, meant: type[BulkfetchError] | None) -> bool:
 
 
 def is_whole_limit(body: bytes) -> bool:
-    """Say whether the beginning of a body is a whole error body that tells of the limit."""
+    """Return whether the first bytes of a body are a complete error that reports the rate limit."""
     whole = body.rstrip()[-1:] in (b"}", b"]")
     return whole and _meaning(error_body(body)) is TooManyRequests
 
 
 def _meaning(said: ZohoError | None) -> type[BulkfetchError] | None:
-    """Give what a code stands for, however it is spelt; None for an unknown one."""
+    """Return the meaning of a code in any spelling, None for an unknown one."""
     if said is None:
         return None
     code = _BETWEEN_WORDS.sub("_", said.code.strip()).upper()
@@ -268,25 +269,24 @@ def _meaning(said: ZohoError | None) -> type[BulkfetchError] | None:
 
 
 def response_error(head: Head, body: bytes) -> BulkfetchError | None:
-    """Say what is wrong with a reply, None when it is a ZIP's beginning.
+    """Return the error of a response, None if its body begins like a ZIP.
 
-    `body` is the first bytes of the body: for a ZIP at least two of them, for anything else up to
-    ERROR_BODY_BYTES. The reply to a Range request is judged by
-    `range_response_error`.
+    `body` is the beginning of the body: at least two bytes of a ZIP, up to ERROR_BODY_BYTES of
+    anything else. For the response to a Range request use `range_response_error`.
     """
     status = head.status
     said = error_body(body)
     meant = _meaning(said)
     if _tells_limit(body, meant):
-        # Whatever the status: a gateway may tell of a limit with 200, 403 or 503, a redirect even.
+        # Whatever the status: a gateway may report the limit with 200, 403, 503 or a redirect.
         return TooManyRequests(said.message if said else "", http=status)
     if status in _REDIRECTS:
         return Redirected(f"HTTP {status} to {_host(head.location)}", http=status)
     if status == 206:
         return BadResponse("HTTP 206 although no range was requested", http=status)
     if status == 200 and body.startswith(ZIP_MAGIC):
-        # Whatever Content-Encoding says: nothing was asked to be packed, nothing is unpacked, and
-        # what is no ZIP after all is found out by its structure.
+        # Whatever Content-Encoding says: no compression was requested, nothing is decompressed, and
+        # the structure shows later whether it is a ZIP.
         return None
     if said is not None and meant is not None:
         return meant(said.message, http=status)
@@ -307,9 +307,9 @@ def response_error(head: Head, body: bytes) -> BulkfetchError | None:
 
 
 def range_response_error(head: Head, offset: int, total: int | None) -> BulkfetchError | None:
-    """Check the reply to `Range: bytes={offset}-`; None when it continues exactly there.
+    """Return the error of a response to `Range: bytes={offset}-`, None if it continues there.
 
-    `total` is the size that the first reply announced, None where it did not.
+    `total` is the size that the first response announced, None if it did not.
     """
     match = _CONTENT_RANGE.fullmatch((head.content_range or "").strip())
     if match is None:

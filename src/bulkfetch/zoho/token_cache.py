@@ -1,9 +1,9 @@
 """One access token for all processes of this machine that share credentials.
 
-Zoho gives ten access tokens in ten minutes and lets fifteen live: processes that each refresh for
-themselves lock one another out. So a refresh happens under a lock on the machine, and its outcome
-is kept for the others: in a 0600 file of the state directory, in the keyring, or not at all. A
-cache that cannot be used is none: it costs a refresh, never a run.
+Zoho issues ten access tokens in ten minutes and keeps fifteen valid: processes that each refresh
+for themselves would lock each other out. So a refresh takes a lock on the machine, and its result
+is shared: in a 0600 file of the state directory, in the keyring, or not at all. A cache that cannot
+be used costs a refresh, never a run.
 """
 
 from __future__ import annotations
@@ -28,56 +28,55 @@ from bulkfetch.errors import ConfigError
 from bulkfetch.secret import Secret, is_sendable
 from bulkfetch.zoho.token_response import MAX_LIFETIME_S
 
-# Who waits longer for another process's refresh than such a refresh can take asks for itself.
+# Longer than a refresh can take: a process that has waited so long refreshes for itself.
 LOCK_WAIT_S = 120.0
 _POLL_S = 0.05
 _MAX_BYTES = 16 * 1024
 _SERVICE = "bulkfetch"
-# What stands in the place of a token that was refused: written as a token is, so that whatever can
-# keep one can forget it.
-_NOTHING = b'{"version": 1}'
+# Stored in place of a refused token: any cache that can store a token can forget it.
+_NO_TOKEN = b'{"version": 1}'
 
 
 class CachedToken(NamedTuple):
-    """A token and when it ends, in epoch seconds: the only clock that processes share."""
+    """A token and its expiry in epoch seconds, the only clock that all processes share."""
 
     secret: Secret
     expires_at: float
     lifetime_s: float
 
     def left_s(self, now: float) -> float:
-        """Give the seconds it has to live. A clock that went back makes them no more than ever."""
+        """Return the remaining seconds; at most the lifetime, even if the clock was set back."""
         return min(self.expires_at - now, self.lifetime_s)
 
 
 def cache_key(accounts_url: str, client_id: Secret, refresh_token: Secret) -> str:
-    """Give the name under which the token of these credentials is kept; tells nothing of them."""
+    """Return the name under which a token is stored; it does not reveal the credentials."""
     parts = (server_key(accounts_url), client_id.reveal(), refresh_token.reveal())
     return hashlib.sha256("\0".join(("bulkfetch token 1", *parts)).encode()).hexdigest()[:40]
 
 
 class TokenCache(Protocol):
-    """Where a token is kept between refreshes and processes."""
+    """Stores a token between refreshes and for other processes."""
 
     async def load(self) -> CachedToken | None:
-        """Give what is kept, None where there is nothing usable."""
+        """Return the stored token, None if there is no usable one."""
         ...
 
     async def store(self, token: CachedToken) -> None:
-        """Keep a token in the place of the one before."""
+        """Store a token instead of the previous one."""
         ...
 
     async def forget(self) -> None:
-        """Keep no token any more, for no later run either: the kept one was refused."""
+        """Remove the stored token for good: the server refused it."""
         ...
 
     def exclusive(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Keep other processes from refreshing until left. If cancelled: nothing is held."""
+        """Keep other processes from refreshing meanwhile. If cancelled: nothing is held."""
         ...
 
 
 class NoCache:
-    """Keeps nothing: `token_cache = false`."""
+    """Stores nothing: `token_cache = false`."""
 
     async def load(self) -> CachedToken | None:
         return None
@@ -93,7 +92,7 @@ class NoCache:
 
 
 class FileCache:
-    """Keeps the token in `folder/key.json`, mode 0600; `note` is told what cannot be used."""
+    """Stores the token in `folder/key.json`, mode 0600; problems are reported to `note`."""
 
     def __init__(self, folder: Path, key: str, note: Callable[[str], None]) -> None:
         self._folder, self._key, self._note = folder, key, note
@@ -115,7 +114,7 @@ class FileCache:
         self._write(_written(token))
 
     async def forget(self) -> None:
-        self._write(_NOTHING)
+        self._write(_NO_TOKEN)
 
     def _write(self, kept: bytes) -> None:
         try:
@@ -136,9 +135,9 @@ class FileCache:
 
 
 class KeyringCache:
-    """Keeps the token in the desktop's keyring; the lock is a file all the same.
+    """Stores the token in the desktop's keyring; the lock is still a file.
 
-    Raises ConfigError where the extra is not installed.
+    Raises ConfigError if the extra is not installed.
     """
 
     def __init__(self, folder: Path | None, key: str, note: Callable[[str], None]) -> None:
@@ -157,7 +156,7 @@ class KeyringCache:
         await self._write(_written(token).decode())
 
     async def forget(self) -> None:
-        await self._write(_NOTHING.decode())
+        await self._write(_NO_TOKEN.decode())
 
     async def _write(self, text: str) -> None:
         try:
@@ -171,8 +170,8 @@ class KeyringCache:
         return _locked(self._folder, self._key, self._note)
 
 
-class AskedAnew:
-    """Keeps what it is given in another cache, and gives nothing kept: a token is asked for."""
+class RefreshingCache:
+    """Stores to another cache but loads nothing, so that a new token is requested."""
 
     def __init__(self, cache: TokenCache) -> None:
         self._cache = cache
@@ -191,7 +190,7 @@ class AskedAnew:
 
 
 def import_keyring() -> Any:
-    """Return the module keyring. Raises ConfigError where the extra is not installed."""
+    """Return the module keyring. Raises ConfigError if the extra is not installed."""
     try:
         return importlib.import_module("keyring")
     except ImportError:
@@ -203,8 +202,8 @@ def import_keyring() -> Any:
 
 @contextlib.asynccontextmanager
 async def _locked(folder: Path, key: str, note: Callable[[str], None]) -> AsyncIterator[None]:
-    """Hold the lock of these credentials; go on without it where it cannot be had."""
-    # Late: it is a thirtieth of a start, and a token that the user gives has no lock.
+    """Hold the lock of these credentials; continue without it if it is not available."""
+    # Late: it takes a thirtieth of a start, and a fixed token needs no lock.
     from filelock import FileLock, Timeout
 
     def acquired() -> bool:
@@ -258,7 +257,7 @@ def _written(token: CachedToken) -> bytes:
 
 
 def _read(raw: bytes) -> CachedToken | None:
-    """Read a kept token; None for anything else, since a cache may hold any bytes."""
+    """Return a stored token, None for any other bytes."""
     if len(raw) > _MAX_BYTES:
         return None
     try:

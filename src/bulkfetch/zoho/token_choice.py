@@ -1,7 +1,6 @@
-"""Which way an account's tokens come, before any of them is asked for. Pure, and quick to import.
+"""The choice of an account's token source, before any token is requested. Quick to import.
 
-`tokens` makes the source that is chosen here; whoever only wants to know whether there is one, and
-what it lacks, asks here.
+`tokens` creates the source; this module only says which one it would be, and what it lacks.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ Way = Literal["command", "refresh", "token"]
 
 
 def token_way(account: AccountSettings) -> Way:
-    """Return where an account's tokens come from: its command, its refresh token, its token.
+    """Return where an account's tokens come from: a command, a refresh token or a fixed token.
 
-    Raises MissingCredentials where there is nothing to get a token with.
+    Raises MissingCredentials if there is nothing to get a token with.
     """
     if account.token_command is not None:
         return "command"
@@ -32,7 +31,7 @@ def token_way(account: AccountSettings) -> Way:
 
 
 def accounts_server(account: AccountSettings) -> str:
-    """Return the server that refreshes an account's tokens. Raises ConfigError: it is not known."""
+    """Return the server that refreshes an account's tokens. Raises ConfigError if it is unknown."""
     where = servers(account)
     if where.accounts_url is None:
         raise ConfigError(
@@ -43,7 +42,7 @@ def accounts_server(account: AccountSettings) -> str:
 
 
 def require_program(command: tuple[str, ...]) -> None:
-    """Look whether a token_command can be started; nothing is. Raises TokenCommandFailed."""
+    """Raise TokenCommandFailed if a token_command cannot be started; it is not started here."""
     program = command[0]
     if shutil.which(program) is not None:
         return

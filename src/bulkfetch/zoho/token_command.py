@@ -14,21 +14,20 @@ from anyio.abc import ByteReceiveStream, Process
 from bulkfetch.errors import TokenCommandFailed
 from bulkfetch.secret import Secret, is_sendable
 
-# Long enough for a password store that asks its agent, short enough that a hang is noticed.
+# Enough for a password store that asks its agent; a hang is noticed soon.
 TIMEOUT_S = 60.0
 _MAX_OUTPUT_BYTES = 16 * 1024
 
 
 async def run_token_command(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> Secret:
-    """Run the command without a shell and give the one line that it printed.
+    """Run the command without a shell and return the line that it prints.
 
-    Its stderr is dropped, since tools print secrets there. It runs in a session of its own,
-    without stdin and terminal, so that nothing can ask a question that nobody sees, and so that it
-    is ended with all its children.
+    Its stderr is discarded, since tools print secrets there. It runs in a session of its own,
+    without stdin and terminal: it cannot wait for an answer, and is killed with its children.
 
-    Raises TokenCommandFailed: not found, another exit status than 0, no end after `timeout_s`,
-    output that is empty, more than one line, too long or not a token. If cancelled: the command
-    and its children are killed.
+    Raises TokenCommandFailed: not found, an exit status other than 0, not finished after
+    `timeout_s`, output that is empty, more than one line, too long or not a token. If cancelled:
+    the command and its children are killed.
     """
     name = os.path.basename(command[0])[:60]
     try:
@@ -43,7 +42,7 @@ async def run_token_command(command: Sequence[str], timeout_s: float = TIMEOUT_S
             output = await _read(process, name)
             status = await process.wait()
     except BaseException as error:
-        # The whole session: a child that outlived its parent would hold the pipe for ever.
+        # The whole session: a surviving child would keep the pipe open.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         if isinstance(error, TimeoutError):

@@ -1,6 +1,6 @@
-"""What a reply of the accounts server means. Pure.
+"""The meaning of a response of the accounts server. Pure.
 
-Zoho sends errors with HTTP 200, so the body decides; a status alone never makes a success.
+Zoho sends errors with HTTP 200, so the body decides: a status alone is never a success.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from bulkfetch.secret import Secret, is_sendable
 from bulkfetch.text import escape
 from bulkfetch.zoho.redact import strike
 
-DEFAULT_LIFETIME_S = 3600.0  # documented; used where the reply does not tell
-MAX_LIFETIME_S = 86_400.0  # what is more must be meant as milliseconds
+DEFAULT_LIFETIME_S = 3600.0  # documented; used if the response does not say
+MAX_LIFETIME_S = 86_400.0  # larger values must be milliseconds
 _TROUBLE = frozenset(
     {"general_error", "internal_error", "server_error", "temporarily_unavailable", "unknown_error"}
 )
 
 
 class Grant(NamedTuple):
-    """An access token, how long it lives from now on, and the API domain named beside it."""
+    """An access token, its remaining lifetime, and the API domain named with it."""
 
     secret: Secret
     lifetime_s: float
@@ -33,10 +33,10 @@ class Grant(NamedTuple):
 def read_token_response(
     status: int, body: bytes, secrets: Iterable[Secret | None] = ()
 ) -> Grant | AccountError:
-    """Give the grant, or the error (a value, not raised). Takes any bytes and never raises.
+    """Return the grant, or the error as a value. Accepts any bytes and never raises.
 
-    `secrets` are struck out of the server's words, which might repeat what was sent.
-    TokenUnavailable is worth another try, the others are not.
+    `secrets` are removed from the server's message, which might repeat them. Only
+    TokenUnavailable is worth a retry.
     """
     reply = _json_object(body)
     token = reply.get("access_token")
@@ -66,7 +66,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
 
 
 def _lifetime_s(reply: dict[str, Any]) -> float:
-    """Read `expires_in`: seconds, or milliseconds beside `expires_in_sec` in older replies."""
+    """Return `expires_in`: seconds, or milliseconds beside `expires_in_sec` in older responses."""
     for key in ("expires_in_sec", "expires_in"):
         value = reply.get(key)
         if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:

@@ -1,8 +1,8 @@
-"""Access tokens: where they come from, when they are renewed.
+"""Access tokens: their sources and their renewal.
 
-One source per account serves all its workers. However many find their token refused at once, one
-refresh happens: whoever comes with a token that is not the current one any more gets the current
-one. Tokens travel as Secret, and no error raised here holds one.
+One source per account serves all its workers. However many of them find their token refused at the
+same time, only one refresh happens: a worker that reports an outdated token gets the current one.
+Tokens travel as Secret, and no error raised here contains one.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from bulkfetch.secret import Secret
 from bulkfetch.zoho.connect_errors import connect_error
 from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.token_cache import (
-    AskedAnew,
     CachedToken,
     FileCache,
     KeyringCache,
     NoCache,
+    RefreshingCache,
     TokenCache,
     cache_key,
 )
@@ -42,12 +42,12 @@ from bulkfetch.zoho.token_choice import accounts_server, token_way
 from bulkfetch.zoho.token_command import TIMEOUT_S, run_token_command
 from bulkfetch.zoho.token_response import Grant, read_token_response
 
-# Renewed so long before its end (or at nine tenths of a short life), so that no request carries a
-# token that dies on the way.
+# Renewed this long before its expiry (or at nine tenths of a short lifetime), so that no token
+# expires during a request.
 EARLY_S = 60.0
-# After an early renewal that failed, while the old token still lives.
+# Pause after a failed early renewal, while the old token is still valid.
 _AGAIN_S = 15.0
-# Zoho gives ten tokens in ten minutes: a few tries, since each may have been one.
+# Zoho issues ten tokens in ten minutes, and each try may have used one.
 REFRESH_TRIES = 4
 BACKOFF_BASE_S = 1.0
 REQUEST_TIMEOUT_S = 30.0
@@ -55,28 +55,28 @@ _MAX_BODY_BYTES = 64 * 1024
 
 
 class TokenSource(Protocol):
-    """Gives an account's access token."""
+    """Provides an account's access tokens."""
 
     async def token(self) -> Secret:
-        """Give the current token, a fresh one where it is about to end.
+        """Return the current token, or a fresh one if it is about to expire.
 
-        Raises AccountError. If cancelled: a refresh under way is dropped, the next call repeats it.
+        Raises AccountError. If cancelled: a refresh in progress is dropped.
         """
         ...
 
     async def renew(self, refused: Secret) -> Secret:
-        """Give another token after the server refused this one (401).
+        """Return another token after the server refused this one (401).
 
-        Where the current token is another one already, that is the answer and nothing is asked.
-        The refused one is not given again, as `refuse` says. Raises InvalidToken where there can
-        be no other, else as `token`. If cancelled: the same.
+        If the current token is already another one, it is returned without a request. The refused
+        token is not used again, as with `refuse`. Raises InvalidToken if there can be no other
+        token, else as `token`. If cancelled: as `token`.
         """
         ...
 
     async def refuse(self, refused: Secret) -> None:
-        """Never give this token again, here or in a later run: the server refused it.
+        """Never use this token again, also in later runs: the server refused it.
 
-        If cancelled: a later run may try it once more.
+        If cancelled: a later run may use it once more.
         """
         ...
 
@@ -89,18 +89,18 @@ def token_source(
     *,
     anew: bool = False,
 ) -> TokenSource:
-    """Choose an account's source: its token_command, else its refresh token, else its token.
+    """Return an account's source: its token_command, else its refresh token, else its token.
 
     Args:
-        session: gives the session for the accounts server when it is first needed. It must trust
-            the account's ca_file; proxies, redirects and middlewares are settled here. Not closed.
+        session: returns the session for the accounts server when it is first needed. It must trust
+            the account's ca_file; proxies, redirects and middlewares are set here. Not closed.
         state_dir: where processes share tokens; None: not shared.
-        note: is told, in one sentence without secrets, what a user should know and nobody raises.
-        anew: the token that processes share is replaced, not taken, to see that there is one.
+        note: gets, in one sentence without secrets, what a user should know and no error says.
+        anew: request a new token instead of loading the shared one.
 
     Raises:
         MissingCredentials: there is nothing to get a token with.
-        ConfigError: the accounts server is not known, or the keyring is not installed.
+        ConfigError: the accounts server is unknown, or the keyring is not installed.
     """
     credentials = account.credentials
     way = token_way(account)
@@ -112,13 +112,13 @@ def token_source(
     refresh = Refresh(url, credentials, session, account.proxies.url_for(url))
     cache = _cache(account, url, state_dir, note)
     watched = _Watch(refresh, servers(account).api_domain, note)
-    return RefreshedToken(watched, AskedAnew(cache) if anew else cache)
+    return RefreshedToken(watched, RefreshingCache(cache) if anew else cache)
 
 
 class _Turn:
-    """One at a time. Who waited while another failed fails as he did, and asks nothing himself.
+    """A lock whose waiters fail with the error of the holder they waited for, if it failed.
 
-    Else ten workers would run a command that hangs ten times, or ask a throttled server for more.
+    Otherwise ten workers would run a hanging command ten times, or keep asking a throttled server.
     """
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ class _Turn:
 
 
 class StaticToken:
-    """A token from the environment: used as long as it is good."""
+    """A fixed token from the environment."""
 
     def __init__(self, secret: Secret) -> None:
         self._secret = secret
@@ -158,7 +158,7 @@ class StaticToken:
 
 
 class CommandToken:
-    """A token from a program, run again when the token is refused."""
+    """Tokens from a program, which is run again when its token is refused."""
 
     def __init__(self, command: tuple[str, ...], timeout_s: float = TIMEOUT_S) -> None:
         self._command, self._timeout_s = command, timeout_s
@@ -181,7 +181,7 @@ class CommandToken:
             self._secret = None
 
     async def _next(self) -> Secret:
-        """Run the command. In its turn."""
+        """Return a new token from the command. Needs the turn."""
         fresh = await run_token_command(self._command, self._timeout_s)
         if fresh in self._refused:
             raise InvalidToken("token_command prints a token that the server refuses")
@@ -198,23 +198,23 @@ class _Held(NamedTuple):
 
 
 class Refresher(Protocol):
-    """Gets a new access token. Raises AccountError."""
+    """Requests a new access token. Raises AccountError."""
 
     async def __call__(self) -> Grant: ...
 
 
 class RefreshedToken:
-    """A token got by a refresh token, shared with other processes through `cache`."""
+    """Tokens for a refresh token, shared with other processes through `cache`."""
 
     def __init__(
         self, refresh: Refresher, cache: TokenCache, wall_clock: Callable[[], float] = time.time
     ) -> None:
         self._refresh, self._cache, self._wall_clock = refresh, cache, wall_clock
         self._held: _Held | None = None
-        # For a cache that cannot be written: what it still holds is not taken here again.
+        # For a cache that cannot be written: a refused token that it still holds is not used.
         self._refused: set[Secret] = set()
-        # The refused token in whose place the very same was given: it is repeated once, as any
-        # other would be, and nobody else who comes with it asks for another one.
+        # A refused token that the accounts server issued again: it is tried once more, as a new one
+        # would be, and other workers that report it start no further refresh.
         self._same: Secret | None = None
         self._turn = _Turn()
 
@@ -229,7 +229,7 @@ class RefreshedToken:
             try:
                 return await self._next()
             except (TokenThrottled, TokenUnavailable):
-                # Early on purpose: while the old one lives, nothing is lost.
+                # The renewal was early: the old token is still valid.
                 now = anyio.current_time()
                 if held is None or held.secret in self._refused or now >= held.ends_at:
                     raise
@@ -258,9 +258,9 @@ class RefreshedToken:
             self._held = None
 
     async def _next(self) -> Secret:
-        """Take the token that another process got meanwhile, else refresh. In its turn."""
+        """Return the token that another process has stored, else refresh. Needs the turn."""
         async with self._cache.exclusive():
-            # Before the refresh, which may fail: the next run must not begin with it.
+            # Before the refresh, which may fail: the next run must not start with a refused token.
             kept = await self._forget_refused()
             if kept is not None:
                 left_s = kept.left_s(self._wall_clock())
@@ -274,7 +274,7 @@ class RefreshedToken:
             return self._hold(grant.secret, grant.lifetime_s, grant.lifetime_s)
 
     async def _forget_refused(self) -> CachedToken | None:
-        """Give what the cache holds; a token that was refused is taken out of it."""
+        """Return the cached token, None and forgotten if it was refused."""
         kept = await self._cache.load()
         if kept is None or kept.secret not in self._refused:
             return kept
@@ -292,7 +292,7 @@ def _early_s(lifetime_s: float) -> float:
 
 
 class Refresh:
-    """Asks the accounts server for an access token, a few times where it is not to be had."""
+    """Requests an access token from the accounts server, with a few retries."""
 
     def __init__(
         self,
@@ -309,9 +309,9 @@ class Refresh:
         self._backoff_base_s, self._random = backoff_base_s, random or Random()
 
     async def __call__(self) -> Grant:
-        """Get a grant. Raises TokenRefused, TokenThrottled, TokenUnavailable.
+        """Return a grant. Raises TokenRefused, TokenThrottled, TokenUnavailable.
 
-        If cancelled: the server may have given a token that nobody has; it ends within the hour.
+        If cancelled: the server may have issued a token that is lost; it expires within the hour.
         """
         attempt = 1
         while not isinstance(answer := await self._ask(), Grant):
@@ -334,7 +334,7 @@ class Refresh:
                 data={"grant_type": "refresh_token", **form},
                 headers={"Accept": "application/json", "Accept-Encoding": "identity"},
                 allow_redirects=False,
-                middlewares=(),  # the ones for results would take a slot and add a token
+                middlewares=(),  # those for results would take a slot and add a token
                 proxy=self._proxy,
                 timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S),
             ) as response:
@@ -347,15 +347,15 @@ class Refresh:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             if isinstance(failed := connect_error(error), CertificateRefused):
                 return failed
-            # Else only the kind: foreign messages may hold what was sent, or a proxy's password.
+            # Else only the type: foreign messages may contain what was sent, or a proxy's password.
             why = type(error).__name__ if failed is None else failed.message
             return TokenUnavailable(f"the accounts server {self._host} cannot be reached: {why}")
 
 
 class _Watch:
-    """Tells once when the accounts server names another API domain than the settings.
+    """Reports once if the accounts server names another API domain than the settings.
 
-    It is never used: a token goes only where the settings say.
+    That domain is never used: a token goes only where the settings say.
     """
 
     def __init__(self, refresh: Refresher, api_domain: str, note: Callable[[str], None]) -> None:
@@ -379,7 +379,7 @@ class _Watch:
 
 
 def _top(api_domain: str) -> str:
-    """What tells data centres apart: sandbox.zohoapis.eu and www.zohoapis.eu are one."""
+    """Return what distinguishes data centres: sandbox.zohoapis.eu and www.zohoapis.eu are one."""
     return host_of(api_domain).rpartition("zohoapis.")[2]
 
 

@@ -1,4 +1,4 @@
-"""Where a result lives."""
+"""The address of a result."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from bulkfetch.models import is_job_id
 
 
 def result_url(api_domain: str, result_path: str, version: str, job_id: str) -> URL:
-    """Give the address of one job's result.
+    """Return the address of a job's result.
 
     Raises InvalidJobId for an id that is not 1 to 20 ASCII digits: anything else could change the
-    address it is put into.
+    address.
     """
     if not is_job_id(job_id):
         raise InvalidJobId(f"not a job id: {job_id[:40]!a}")
