@@ -229,7 +229,7 @@ def test_an_excess_is_never_on_the_disk(tmp_path: Path, monkeypatch: pytest.Monk
     path = written(tmp_path, pack(Item(data=due + bytes(500_000), local=lie, central=lie)))
     member = inspect(path, LIMITS)
     monkeypatch.setattr(os, "writev", counted)
-    with pytest.raises(errors.ZipCorrupt, match="more bytes than it says"):
+    with pytest.raises(errors.ZipCorrupt, match="more bytes than declared"):
         extract(path, member, tmp_path / "out", LIMITS)
     monkeypatch.undo()
     assert sum(sizes) == 2 * WRITE_BYTES

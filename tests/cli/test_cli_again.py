@@ -218,8 +218,8 @@ def test_what_failed_for_good_is_counted_and_asked_on_request(program: Program, 
     assert _jobs(ended)[GONE]["skipped"] is True
     assert _jobs(ended)[GONE]["error"]["code"] == "RESOURCE_NOT_FOUND"  # type: ignore[index]
     text = call(*command)
-    assert "1 job failed permanently before and was not asked for; --failed asks again" in text.err
-    assert "try the failed ones again" not in text.err
+    assert "1 job failed permanently in an earlier run and was not requested again" in text.err
+    assert "retry the failed jobs" not in text.err
     planned = call("plan", name, "--ids", "list.csv", "--ids-column", "id", "--json")
     assert (planned.records[-1]["to_fetch"], planned.records[-1]["failed_before"]) == (0, 1)
     ended = call("run", name, "--failed", "--json")

@@ -50,10 +50,10 @@ def test_trying_again_can_help() -> None:
 def test_trying_again_cannot_help(code: str) -> None:
     """Where each cause wants somebody to act, the command alone is no help, and not told."""
     assert next_step(1, failed(code), RUN, stdin_list=False) == (
-        "1 job would fail the same way again: do first what the hint for it says"
+        "1 job would fail the same way again: first follow the hint for it"
     )
     assert next_step(1, failed(code, code), RUN, stdin_list=False) == (
-        "2 jobs would fail the same way again: do first what the hint for each of them says"
+        "2 jobs would fail the same way again: first follow the hint for each of them"
     )
 
 
@@ -61,8 +61,8 @@ def test_trying_again_cannot_help(code: str) -> None:
 def test_what_failed_for_good_is_asked_for_by_an_option(code: str) -> None:
     """What a plain run does not ask for again is named with the option that does."""
     assert next_step(1, failed(code), RUN, stdin_list=False) == (
-        "1 job would fail the same way again: do first what the hint for it says; "
-        "--failed then asks for what failed once more"
+        "1 job would fail the same way again: first follow the hint for it; "
+        "then --failed requests what failed once more"
     )
 
 

@@ -195,7 +195,7 @@ def test_one_column_for_all_lists(program: Program, call: Call) -> None:
         (["--ids", ""], "the name of the list is empty"),
         (["--ids", "a", "--ids", " "], "the name of the list is empty"),
         (["--ids", "a", "--ids", "none"], "ids file none: No such file"),
-        (["--ids", "a", "--ids-column", "00"], "columns count from 1"),
+        (["--ids", "a", "--ids-column", "00"], "columns are numbered from 1"),
         (["--ids", "a", "--ids-column", "²"], "no column '\\xb2' among its 1 column"),
         (["--ids", "a", "--ids-column", "9" * 5000], "no column '999"),
         (["--ids", "a", "--ids", "b.csv"], "b.csv is a CSV (line 1)"),

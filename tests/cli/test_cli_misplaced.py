@@ -48,7 +48,7 @@ SLIPS = [
     ([A], f"hint: The command and the settings file come first: bulkfetch run jobs.toml {A}"),
     (["rum", "jobs.toml"], 'hint: did you mean "run"?'),
     (["Status", "exports"], 'hint: did you mean "status"?'),
-    (["xyz"], "hint: `bulkfetch --help` shows how it is used."),
+    (["xyz"], "hint: See `bulkfetch --help`."),
 ]
 
 

@@ -50,7 +50,7 @@ def test_ctrl_c_at_the_keyboard(program: Program) -> None:
     terminal.type("\x03")
     assert terminal.read_all() == 130
     terminal.close()
-    assert "SIGINT: finishing what is under way" in terminal.text
+    assert "SIGINT: finishing transfers in flight" in terminal.text
     assert "1 done" in terminal.text
     assert "Traceback" not in terminal.text
 

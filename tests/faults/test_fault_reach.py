@@ -98,7 +98,7 @@ def test_a_port_at_which_nobody_listens_is_said_so(tmp_path: Path, scheme: str) 
         message = unreachable(
             tmp_path / "b", "https://api.invalid", proxies=explicit(f"http://u:hush-hush@{where}")
         )
-        assert f"nobody listens at the proxy {where}" in message
+        assert f"the proxy {where} refused the connection" in message
         assert "hush" not in message
 
 

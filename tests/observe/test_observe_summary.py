@@ -13,7 +13,7 @@ PERIODS = {"default": 61.0}
 def test_running() -> None:
     """A run at a glance: jobs, bytes, rate, the window's next slot, the time left."""
     assert summarize(progress(), 12_300_000, PERIODS).line == (
-        "12 of 25 jobs done, 1 failed; 3 under way, 145 MB received (12.3 MB/s), "
+        "12 of 25 jobs done, 1 failed; 3 in flight, 145 MB received (12.3 MB/s), "
         "0 of 10 slots free, next in 43 s, about 43 s left"
     )
 

@@ -414,7 +414,7 @@ async def test_a_token_that_others_may_read_or_write_is_not_used(tmp_path: Path,
     await cache.store(CachedToken(Secret("tok"), 5000.0, 3600.0))
     (tmp_path / "t" / f"{KEY}.json").chmod(mode)
     assert await cache.load() is None
-    assert "not only this user's" in notes[0]
+    assert "other users can access it" in notes[0]
 
 
 @pytest.mark.anyio
@@ -600,8 +600,8 @@ async def test_a_command_that_repeats_a_refused_token_ends_the_account() -> None
         ("raise SystemExit(3)", "status 3"),
         ("print()", "printed nothing"),
         ("print('s3cret one\\ns3cret two')", "more than one line"),
-        ("print('s3cret with spaces')", "no token"),
-        ("print('s3cret\\x1b[2J')", "no token"),
+        ("print('s3cret with spaces')", "not a token"),
+        ("print('s3cret\\x1b[2J')", "not a token"),
         ("print('s3cret' * 100_000)", "too much"),
         ("import sys; sys.stderr.write('s3cret'); sys.exit(1)", "status 1"),
         ("import os; os.kill(os.getpid(), 9)", "status -9"),
