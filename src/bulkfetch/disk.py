@@ -1,6 +1,6 @@
-"""What the output disk owes us: durable files, atomic names, errors that stop the run.
+"""The output disk: durable files, atomic renames, and errors that stop the run.
 
-Every room that writes converts its OSErrors here, once, with `disk_error`.
+Every package that writes converts its OSErrors here, once, with `disk_error`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from types import TracebackType
 
 from bulkfetch.errors import DiskFull, NotWritable, PublishConflict, RunError
 
-# A user's quota is a full disk to that user: permanent until somebody makes room.
+# An exceeded quota is like a full disk: permanent until somebody frees space.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-# Of these a file that is not there is not to blame, but the folder that it was to be made in.
+# For a file that does not exist, these errors are about its folder.
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _FAILING_HINT = "The disk or its connection is failing: check the system's log; then run again."
-# What file systems answer that cannot open or sync a folder: SMB, 9P, FUSE without an fsyncdir, a
-# folder that may be written and not read. The device's own errors are not among them.
+# Errors of file systems that cannot open or sync a folder: SMB, 9P, FUSE without fsyncdir, a folder
+# that may be written but not read. Errors of the device are not among them.
 _NOT_FOR_FOLDERS = frozenset(
     {
         errno.EINVAL,
@@ -38,12 +38,12 @@ _NOT_FOR_FOLDERS = frozenset(
 
 
 def disk_error(error: OSError) -> RunError:
-    """Say what a failed call on a local file means for the run.
+    """Return the RunError for a failed call on a local file.
 
-    DiskFull for no space or no quota; NotWritable for everything else (permissions, a read-only
-    file system, the process's file-size or descriptor limit, a failing device): all of these are
-    permanent until somebody acts, so a retry would only waste requests. Where a file may not be
-    made its folder is named.
+    DiskFull for no space or quota; NotWritable for everything else (permissions, a read-only file
+    system, the process's file-size or descriptor limit, a failing device). All are permanent until
+    somebody acts, so a retry would only waste requests. If a file cannot be created, its folder is
+    named.
     """
     reason = error.strerror or str(error) or type(error).__name__
     where = error.filename
@@ -59,10 +59,10 @@ def disk_error(error: OSError) -> RunError:
 
 
 def free_bytes(folder: Path) -> int | None:
-    """Return how many bytes this user may still write below a folder, None where nobody knows.
+    """Return how many bytes this user may still write below a folder, None if that is unknown.
 
-    A file system that cannot say it gives no error but nonsense: most of FUSE 0 of 0, others more
-    free than there is. Whoever goes on then meets the end of the disk when it comes.
+    File systems that do not know report nonsense instead of an error: most of FUSE 0 of 0, others
+    more free space than there is. The caller then continues until the disk is full.
     """
     try:
         room = os.statvfs(folder)
@@ -84,7 +84,7 @@ def has_no_files_left(folder: Path) -> bool:
 
 
 def disk_full(problem: str, reserve: int) -> DiskFull:
-    """Return the error for a disk that has less free than what is due beside `reserve` bytes."""
+    """Return the error for a disk without enough free space beside the `reserve` in bytes."""
     if not reserve:
         return DiskFull(problem)
     return DiskFull(
@@ -95,9 +95,9 @@ def disk_full(problem: str, reserve: int) -> DiskFull:
 
 
 def require_room(folder: Path, size: int, done: str, reserve: int) -> None:
-    """Raise DiskFull where `size` bytes, to be `done`, do not fit below a folder.
+    """Raise DiskFull if `size` bytes, to be `done`, do not fit below a folder.
 
-    `reserve` bytes are left free. Where nobody knows what is free, everything is taken to fit.
+    `reserve` bytes stay free. If the free space is unknown, everything is assumed to fit.
     """
     free = free_bytes(folder)
     if free is not None and size + reserve > free:
@@ -105,7 +105,7 @@ def require_room(folder: Path, size: int, done: str, reserve: int) -> None:
 
 
 class disk_errors:
-    """Turn each OSError of the body into its RunError, naming `path` where the call named none."""
+    """Convert each OSError of the block to its RunError, with `path` if the error names no file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -126,15 +126,15 @@ class disk_errors:
 
 
 def fsync_file(path: Path) -> None:
-    """Have the file's bytes on the device before returning. Raises DiskFull, NotWritable."""
+    """Sync a file's bytes to the device. Raises DiskFull, NotWritable."""
     with disk_errors(path):
         _fsync(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Make a file hold these bytes, on the device before returning; what it held is gone.
+    """Replace a file's content with these bytes, on the device before returning.
 
-    Raises DiskFull, NotWritable: it then holds part of them.
+    Raises DiskFull, NotWritable: the file then contains part of them.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with disk_errors(path), open(os.open(path, flags, 0o666), "wb") as file:
@@ -144,10 +144,10 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def fsync_dir(path: Path) -> None:
-    """Have the folder's names on the device before returning, as far as the file system knows how.
+    """Sync a folder's entries to the device, if the file system can.
 
-    Where folders cannot be synced, the file system's own order of writes has to do: nothing else
-    is lost by it than a power cut may take. Raises DiskFull, NotWritable.
+    Otherwise the file system's own order of writes must do: only a power failure makes a
+    difference. Raises DiskFull, NotWritable.
     """
     with disk_errors(path):
         try:
@@ -158,41 +158,40 @@ def fsync_dir(path: Path) -> None:
 
 
 class Unsynced:
-    """Files that are written whole and not yet on the device: all are waited for together.
+    """Complete files that are not yet synced: all are synced together.
 
-    A file system writes down in one go what changed of several files; a sync after each of them
-    would have it do so for each. To be closed after all.
+    A file system writes the changes of several files at once; a sync after each file would make it
+    do so for each. Close it in the end.
     """
 
     def __init__(self) -> None:
         self._files: list[tuple[int, Path]] = []
 
     def take(self, fd: int, path: Path) -> None:
-        """Take over an open descriptor; it is closed here."""
+        """Take over an open descriptor, to be closed here."""
         self._files.append((fd, path))
 
     def sync(self) -> None:
-        """Have all bytes on the device before returning. Raises DiskFull, NotWritable."""
+        """Sync all bytes to the device. Raises DiskFull, NotWritable."""
         for fd, path in self._files:
             with disk_errors(path):
                 os.fsync(fd)
 
     def close(self) -> None:
-        """Close all, synced or not; a second call does nothing."""
+        """Close all files, synced or not. Calling it again does nothing."""
         while self._files:
             os.close(self._files.pop()[0])
 
 
 def publish(staged: Path, final: Path, *, replace: bool) -> None:
-    """Give a complete staged file its final name, durably and in one step.
+    """Give a complete staged file its final name, durably and atomically.
 
-    The order is the promise: the bytes are on the device before the name exists, and the name is
-    on the device before this returns. A regular file under the final name is replaced where
-    `replace` says so or it holds the very same bytes; anything else there is left alone. Both
-    paths must be on one file system.
+    The order is the promise: the bytes are on the device before the name exists, and the name is on
+    the device before this returns. A regular file under the final name is replaced only with
+    `replace`, or if it contains the same bytes. Both paths must be on one file system.
 
-    Raises PublishConflict, DiskFull, NotWritable; the staged file then still stands, except where
-    only the last step, the folder's fsync, failed.
+    Raises PublishConflict, DiskFull, NotWritable; the staged file then still exists, unless only
+    the last step, the folder's fsync, failed.
     """
     fsync_file(staged)
     rename_into_place(staged, final, replace=replace)
@@ -200,15 +199,15 @@ def publish(staged: Path, final: Path, *, replace: bool) -> None:
 
 
 def rename_into_place(staged: Path, final: Path, *, replace: bool) -> None:
-    """Do the middle step of `publish`, for who syncs several files together, before and after.
+    """Do the middle step of `publish`; the caller syncs the file before and the folder after.
 
-    Raises PublishConflict, DiskFull, NotWritable; the staged file then still stands.
+    Raises PublishConflict, DiskFull, NotWritable; the staged file then still exists.
     """
     with disk_errors(final):
         found = _mode(final)
         if found is not None and not stat.S_ISREG(found):
             raise _conflict(final, "is not a regular file")
-        # The same bytes: a run was killed between publishing and recording it, or nothing is lost.
+        # With the same bytes nothing is lost: perhaps a run was killed before it recorded the file.
         if found is not None and not replace and not filecmp.cmp(staged, final, shallow=False):
             raise _conflict(
                 final,
@@ -217,8 +216,8 @@ def rename_into_place(staged: Path, final: Path, *, replace: bool) -> None:
                 "(overwrite = true in jobs.toml). The result is kept and not requested again.",
             )
         try:
-            # rename() never follows a link under the new name, so the look above is for the
-            # user's sake (a link there was put there for a reason), not for safety's.
+            # rename() never follows a link under the new name: the check above protects a link
+            # that the user put there.
             os.rename(staged, final)
         except IsADirectoryError as foreign:
             raise _conflict(final, "is a folder") from foreign
@@ -235,7 +234,7 @@ def _conflict(final: Path, what: str, hint: str | None = None) -> PublishConflic
 
 
 def _unwritable(*folders: Path) -> Path:
-    """Give the folder that forbids a rename between them; the first where none looks like it."""
+    """Return the folder that forbids a rename between them, the first if none seems to."""
     return next((each for each in folders if not os.access(each, os.W_OK | os.X_OK)), folders[0])
 
 

@@ -6,12 +6,12 @@ _STEPS = ("kB", "MB", "GB", "TB", "PB")
 
 
 def size(count: float) -> str:
-    """Write a number of bytes in decimal units, as disks and networks are sold: `81.2 MB`."""
+    """Return a number of bytes in decimal units, as disks and networks are sold: `81.2 MB`."""
     if count < 1000:
         return f"{count:.0f} B"
     step = 0
     count /= 1000
-    # What would be rounded up to 1000 belongs to the next unit.
+    # A value that rounds up to 1000 belongs to the next unit.
     while count >= 999.5 and step < len(_STEPS) - 1:
         count /= 1000
         step += 1
@@ -19,9 +19,9 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write seconds in the two largest units that matter: `0.4 s`, `43 s`, `2 min 5 s`, `3 d 4 h`.
+    """Return seconds in the two largest units: `0.4 s`, `43 s`, `2 min 5 s`, `3 d 4 h`.
 
-    Negative values are taken for 0.
+    Negative values count as 0.
     """
     seconds = max(seconds, 0.0)
     if seconds < 9.95:
@@ -40,7 +40,7 @@ def duration(seconds: float) -> str:
 
 
 def jobs(count: int) -> str:
-    """Write a number of jobs: `1 job`, `25 jobs`."""
+    """Return a number of jobs: `1 job`, `25 jobs`."""
     return f"{count} job" if count == 1 else f"{count} jobs"
 
 

@@ -100,7 +100,8 @@ def test_syncing_is_syncing(tmp_path: Path) -> None:
         disk.write_file(tmp_path / "a", b"more")
         assert len(synced.mock_calls) == 1
         assert (tmp_path / "a").read_bytes() == b"more"
-        archive = pack(Item(data=b"Id\n1\n"))
+        archive = tmp_path / "in.zip"
+        archive.write_bytes(pack(Item(data=b"Id\n1\n")))
         limits = ExtractLimits(file_bytes=1 << 20)
         member = inspect(archive, limits)
         with closing(disk.Unsynced()) as unsynced:

@@ -1,7 +1,7 @@
-"""Verify and unpack: synchronous code for worker threads.
+"""Verifying and extracting archives: synchronous code for worker threads.
 
-`structure` reads a ZIP's bytes into values, `names` and `judge` say whether it is an honest export,
-`inflate` holds the engines, `source` is where bytes come from, `unpack` puts them together.
+`structure` reads a ZIP's bytes into values, `validate` checks that it is a genuine export,
+`inflate` has the decompressors, `source` the file, `extract` puts them together.
 """
 
 from bulkfetch.archive.extract import Extracted, ExtractionCancelled, Member, extract, inspect

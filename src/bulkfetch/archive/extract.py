@@ -1,9 +1,9 @@
-"""Verify an archive and unpack its one file. Blocking: to be called in a worker thread.
+"""Verify an archive and extract its one file. Blocking: to be called in a worker thread.
 
-`inspect` reads a few hundred bytes of a complete archive and raises unless it is that of one CSV or
-ICS; `extract` inflates that file and believes nothing but the CRC of every byte, the
-declared size, and the exact end of the compressed data. The archive's names are used for nothing;
-the target's name comes from the caller.
+`inspect` reads a few hundred bytes of a complete archive and raises unless it contains exactly one
+CSV or ICS; `extract` inflates that file and trusts only the CRC of every byte, the declared size,
+and the exact end of the compressed data. The archive's names are never used: the caller names the
+target.
 """
 
 from __future__ import annotations
@@ -17,34 +17,33 @@ from typing import NamedTuple
 
 from bulkfetch.archive import structure
 from bulkfetch.archive.inflate import ISAL, Buffer, InflateEngine
-from bulkfetch.archive.source import opened
+from bulkfetch.archive.source import open_archive
 from bulkfetch.archive.validate import ExtractLimits, Suffix, select_member
 from bulkfetch.disk import Unsynced, disk_errors, require_room
 from bulkfetch.errors import DiskFull, NotAZip, ZipCorrupt, ZipTooLarge
 
 # One read of compressed bytes.
 INPUT_BYTES = 256 << 10
-# One write, and the most that is inflated at once. Where writes begin is a multiple of it: the page
-# cache then takes the bytes in few large folios, a third cheaper than in the many small ones that
-# odd sizes leave. Half of it costs 5 % more, for each call lets the interpreter go and wants it
-# back; twice as much no longer stays in a core's second-level cache until it is summed up and
-# copied.
+# One write, and the most that is inflated at once. Writes begin at multiples of it: the page cache
+# then uses few large folios, a third cheaper than many small ones. Half of it costs 5 % more, since
+# each call releases and retakes the interpreter's lock; twice as much does not stay in a core's
+# second-level cache until it is summed up and copied.
 WRITE_BYTES = 512 << 10
-# Once in so many bytes written free disk is looked at, often enough not to eat the reserve.
+# Free disk space is checked once per this many bytes: often enough to protect the reserve.
 DISK_CHECK_BYTES = 16 << 20
-# Sparse CRM tables compress honestly 100:1. Beyond twice that, a file that does not fit on the
-# disk is the archive's fault, not the disk's.
+# Sparse CRM tables really compress 100:1. Beyond twice that, a file that does not fit on the disk
+# counts as a bomb, not as a full disk.
 HONEST_RATIO = 200
 
 
 class ExtractionCancelled(Exception):
-    """The caller asked to stop; nothing was written after that."""
+    """The caller cancelled the extraction; nothing was written after that."""
 
 
 class Member(NamedTuple):
     """The one file of an inspected archive; its data lie at [`start`, `start + compressed_bytes`).
 
-    `bytes` and `crc32` are what it must unpack to.
+    `bytes` and `crc32` are those of the extracted file.
     """
 
     suffix: Suffix
@@ -56,30 +55,30 @@ class Member(NamedTuple):
 
 
 class Extracted(NamedTuple):
-    """A file that was written whole and agreed with its archive.
+    """A file that was extracted completely and matches its archive.
 
-    `sha256` is in hex, None where it was not asked for.
+    `sha256` is in hex, None if it was not requested.
     """
 
     bytes: int
     sha256: str | None
 
 
-def inspect(archive: Path | bytes, limits: ExtractLimits) -> Member:
-    """Find the one CSV or ICS of a complete ZIP, a file or in memory, by its structure alone.
+def inspect(archive: Path, limits: ExtractLimits) -> Member:
+    """Return the one CSV or ICS of a complete ZIP file, found by its structure alone.
 
-    Cheap whatever the archive's size: its tail (65 KB), its directory (1 MiB at most) and the frame
-    of each entry are read, no data.
+    Cheap for any size: reads the tail (65 KB), the directory (at most 1 MiB) and the headers of
+    each entry, but no data.
 
-    Raises NotAZip, ArchiveError of any class, NotWritable where the file cannot be read.
+    Raises NotAZip, ArchiveError of any class, NotWritable if the file cannot be read.
     """
-    with opened(archive) as source:
+    with open_archive(archive) as source:
         _refuse_foreign(source.read(0, min(source.size, 4)))
         tail_bytes = min(source.size, structure.TAIL_BYTES)
         tail = source.read(source.size - tail_bytes, tail_bytes)
         end = structure.read_end(tail, source.size)
         entries = structure.read_directory(source.read(end.offset, end.size), end)
-        # Overlaps first: what an archive with shared bytes holds is not worth asking.
+        # Overlaps first: the content of an archive with shared bytes does not matter.
         spans = structure.spans(entries, end)
         export, suffix = select_member(entries, limits)
         export_start = 0
@@ -102,7 +101,7 @@ def inspect(archive: Path | bytes, limits: ExtractLimits) -> Member:
 
 
 def extract(
-    archive: Path | bytes,
+    archive: Path,
     member: Member,
     target: Path,
     limits: ExtractLimits,
@@ -112,18 +111,16 @@ def extract(
     unsynced: Unsynced | None = None,
     engine: InflateEngine = ISAL,
 ) -> Extracted:
-    """Unpack an inspected archive's file to `target`, which must not exist.
+    """Extract an inspected archive's file to `target`, which must not exist.
 
-    `cancelled` is asked before each write, from the calling thread. `digest` says whether SHA-256
-    is wanted: in hardware it still costs some two thirds of all the rest, whereas the CRC that
-    decides is nearly free. `unsynced` takes the target over to be synced; where it is None the
-    target is closed, and on the device some time.
+    `cancelled` is called before each write, in the calling thread. `digest` requests the SHA-256:
+    even in hardware it costs two thirds of everything else, while the CRC, which decides, is nearly
+    free. `unsynced` takes over the open target, to be synced later; without it, it is closed.
 
-    Records are not counted: looking for line ends and quotes costs another two thirds.
+    Records are not counted: searching for line ends and quotes costs another two thirds.
 
     Raises ArchiveError (ZipCorrupt, ZipTooLarge), DiskFull, NotWritable: the target is removed.
-    Raises ExtractionCancelled: what was written so far still stands, since by then somebody else
-    may own the name.
+    Raises ExtractionCancelled: the partial target stays; another job may own its name by then.
     """
     if member.bytes > limits.file_bytes:
         raise ZipTooLarge(f"it unpacks to {member.bytes} bytes, the limit is {limits.file_bytes}")
@@ -131,7 +128,7 @@ def extract(
     if cancelled():
         raise ExtractionCancelled
     data = (member.start, member.compressed_bytes)
-    with opened(archive) as source, _created(target, unsynced) as sink:
+    with open_archive(archive) as source, _created(target, unsynced) as sink:
         batches = (
             _inflated(source.pieces(*data, INPUT_BYTES), member, engine)
             if member.method == structure.DEFLATED
@@ -148,7 +145,7 @@ def extract(
                 raise ExtractionCancelled
             with disk_errors(target):
                 _write(sink, batch)
-            # While the pieces are in the processor's cache; both let other threads run.
+            # While the pieces are in the processor's cache; both release the interpreter's lock.
             for piece in batch:
                 crc32 = engine.crc32(piece, crc32)
                 if sha256 is not None:
@@ -168,7 +165,7 @@ def extract(
 def _inflated(
     compressed: Iterator[memoryview], member: Member, engine: InflateEngine
 ) -> Iterator[list[bytes]]:
-    """Give a deflated member, at most one byte more than it declares, WRITE_BYTES at a time."""
+    """Yield a deflated member, WRITE_BYTES at a time, at most one byte more than it declares."""
     stream = engine.inflater()
     batch: list[bytes] = []
     made = 0
@@ -178,13 +175,13 @@ def _inflated(
             raise ZipCorrupt("the compressed data end early")
         room = WRITE_BYTES - made % WRITE_BYTES
         try:
-            # One byte more than is due shows an excess without ever holding it.
+            # One byte more than declared shows an excess without ever storing it.
             piece = stream.decompress(data, min(room, member.bytes - made + 1))
         except (engine.error, EOFError, ValueError) as foreign:
             raise ZipCorrupt("the compressed data are damaged") from foreign
         made += len(piece)
         batch.append(piece)
-        # Without a piece as well: a stream of nothing but empty blocks must still see a cancel.
+        # Also without a piece: a stream of only empty blocks must still be cancellable.
         if not piece or made % WRITE_BYTES == 0 or made > member.bytes:
             yield batch
             batch = []
@@ -206,7 +203,7 @@ def _refuse_foreign(magic: bytes) -> None:
 
 
 def _refuse_without_room(member: Member, folder: Path, limits: ExtractLimits) -> None:
-    """A full disk stops the run; a bomb only fails its job. Raises DiskFull, ZipTooLarge."""
+    """Raise DiskFull, which stops the run, or ZipTooLarge for a bomb, which only fails its job."""
     try:
         require_room(folder, member.bytes, "unpacked", limits.reserve_bytes)
     except DiskFull as error:
@@ -218,7 +215,7 @@ def _refuse_without_room(member: Member, folder: Path, limits: ExtractLimits) ->
 def _write(fd: int, pieces: Sequence[Buffer]) -> None:
     written = os.writev(fd, pieces)
     if written < sum(map(len, pieces)):
-        # A disk about to be full, or a limit: the next call says which.
+        # The disk is full, or a limit is reached: the next call raises the error.
         rest = memoryview(b"".join(pieces))
         while written < len(rest):
             written += os.write(fd, rest[written:])
@@ -226,9 +223,9 @@ def _write(fd: int, pieces: Sequence[Buffer]) -> None:
 
 @contextmanager
 def _created(target: Path, unsynced: Unsynced | None) -> Iterator[int]:
-    """Open a new file for writing, at last handed over to `unsynced` or closed.
+    """Open a new file for writing; afterwards hand it over to `unsynced`, or close it.
 
-    It is removed when the body fails, but not when that is cancelled.
+    It is removed if the body fails, but not if that is cancelled.
     """
     with disk_errors(target):
         fd = os.open(

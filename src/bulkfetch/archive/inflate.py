@@ -1,7 +1,7 @@
-"""Two inflaters behind one shape: ISA-L's for speed, zlib's as a second opinion.
+"""Two decompressors with one interface: ISA-L for speed, zlib as a second opinion.
 
-Both are held to the same rule by their caller: loop until `eof`, always with a max_length, and
-believe only the CRC and the size. (ISA-L lets a few corrupted streams pass that zlib refuses.)
+The caller treats both alike: it loops until `eof`, always with a max_length, and trusts only the
+CRC and the size. (ISA-L accepts a few corrupted streams that zlib refuses.)
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Buffer = bytes | memoryview
 class Inflater(Protocol):
     """One raw deflate stream.
 
-    While `needs_input` is False there is output still to come, got with empty input. Bytes behind
-    the stream's end are put into `unused_data`.
+    While `needs_input` is False there is more output, available with empty input. Bytes after the
+    end of the stream are in `unused_data`.
     """
 
     @property
@@ -32,7 +32,7 @@ class Inflater(Protocol):
 
 
 class InflateEngine(NamedTuple):
-    """How to inflate, how to sum up, and what a bad stream raises."""
+    """A decompressor, its CRC function, and the error that it raises for a bad stream."""
 
     inflater: Callable[[], Inflater]
     crc32: Callable[[Buffer, int], int]
@@ -40,7 +40,7 @@ class InflateEngine(NamedTuple):
 
 
 class _ZlibInflater:
-    """zlib's object in the shape of bz2's, lzma's and ISA-L's."""
+    """zlib's decompressor with the interface of bz2's, lzma's and ISA-L's."""
 
     def __init__(self) -> None:
         self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -55,8 +55,8 @@ class _ZlibInflater:
         return self._stream.unused_data
 
     def decompress(self, data: Buffer, max_length: int, /) -> bytes:
-        # A call that filled max_length may have left output inside zlib with no input pending:
-        # only a call that comes back short shows that it has nothing more to say.
+        # After a call that filled max_length zlib may still hold output without pending input: only
+        # a shorter result shows that there is no more.
         pending = self._stream.unconsumed_tail
         output = self._stream.decompress(pending + data if pending else data, max_length)
         self.needs_input = len(output) < max_length and not self._stream.unconsumed_tail
@@ -65,7 +65,7 @@ class _ZlibInflater:
 
 # Not a zlib.error. (Its stub calls the class an instance.)
 _ISAL_ERROR = cast(type[Exception], igzip_lib.error)
-# IgzipDecompressor, not isal_zlib's decompressobj: the latter's unconsumed_tail becomes empty while
-# output is still pending, which cuts the usual loop short.
+# IgzipDecompressor, not isal_zlib's decompressobj, whose unconsumed_tail is empty while output is
+# still pending, which ends the usual loop too early.
 ISAL = InflateEngine(igzip_lib.IgzipDecompressor, isal_zlib.crc32, _ISAL_ERROR)
 ZLIB = InflateEngine(_ZlibInflater, zlib.crc32, zlib.error)

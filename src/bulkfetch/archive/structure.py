@@ -1,17 +1,17 @@
 """The structure of a ZIP file, read strictly. Pure: bytes in, values out.
 
-A ZIP can be read from several ends, and readers that disagree about what it says are how damaged
-and hostile archives pass. So there is one reading here and everything else is refused:
+A ZIP can be read in several ways, and damaged or hostile archives pass because readers disagree. So
+only one reading is accepted here, and everything else is refused:
 
     local header, data, data descriptor (once per entry, from byte 0, without gap or overlap)
     central directory
     [ZIP64 end record, ZIP64 locator]
     end record, its comment, end of file
 
-Whatever two places both say must agree. The order of work is the file's end, then the directory,
-then each entry's frame; the caller reads the ranges these functions ask for.
+Values that appear in two places must agree. The order is the end of the file, then the directory,
+then the headers of each entry; the caller reads the ranges that these functions need.
 
-Sources: PKWARE APPNOTE 6.3.10 (sections in brackets below), and what writers really emit.
+Sources: PKWARE APPNOTE 6.3.10 (sections in brackets below), and the output of real writers.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _DESCRIPTORS = {
 LOCAL_BYTES = _LOCAL.size
 # The end record, its longest comment and the two ZIP64 records before it lie within this tail.
 TAIL_BYTES = _END.size + 0xFFFF + _LOCATOR.size + _END64.size
-# An export has one entry. This bounds memory and time; a directory beyond it holds thousands.
+# Bounds memory and time. An export has one entry; a larger directory has thousands.
 DIRECTORY_BYTES = 1 << 20
 
 _ZIP64_VERSION = 45
@@ -58,7 +58,7 @@ ENCRYPTED_FLAGS = 1 << 0 | 1 << 6 | 1 << 13
 
 
 class End(NamedTuple):
-    """Where the central directory lies: `offset` and `size` in bytes, and how many entries."""
+    """The central directory: its `offset` and `size` in bytes, and how many entries it has."""
 
     offset: int
     size: int
@@ -66,7 +66,7 @@ class End(NamedTuple):
 
 
 class ZipEntry(NamedTuple):
-    """One entry as the central directory has it, ZIP64 values put in; `name` as its bytes."""
+    """One entry of the central directory, with its ZIP64 values; `name` in raw bytes."""
 
     name: bytes
     version: int
@@ -80,7 +80,7 @@ class ZipEntry(NamedTuple):
 
 
 def read_end(tail: bytes, file_bytes: int) -> End:
-    """Find the end record in the file's last bytes.
+    """Return the end record in the last bytes of a file.
 
     `tail` is the last min(TAIL_BYTES, file_bytes) bytes of a file of `file_bytes`.
     Raises ZipCorrupt, ZipUnsafe (more than one reading), ZipUnsupported (several disks).
@@ -113,7 +113,7 @@ def read_end(tail: bytes, file_bytes: int) -> End:
 
 
 def read_directory(data: bytes, end: End) -> tuple[ZipEntry, ...]:
-    """Read the central directory: all of its bytes, exactly as many entries as announced.
+    """Return the entries of the central directory, exactly as many as announced.
 
     Raises ZipCorrupt, ZipUnsafe, ZipUnsupported.
     """
@@ -128,10 +128,10 @@ def read_directory(data: bytes, end: End) -> tuple[ZipEntry, ...]:
 
 
 def spans(entries: tuple[ZipEntry, ...], end: End) -> list[tuple[ZipEntry, int]]:
-    """Give each entry, in the file's order, with the offset at which its span ends.
+    """Return each entry, in the file's order, with the offset at which its span ends.
 
-    An entry's span begins at its local header and ends where the next one's, or the directory,
-    begins: so spans cannot overlap, and `read_local` shows that they leave no gap.
+    A span begins at the entry's local header and ends where the next one, or the directory,
+    begins: spans cannot overlap, and `read_local` checks that they leave no gap.
 
     Raises ZipCorrupt where bytes stand before the first entry or an entry does not fit before
     the directory, ZipUnsafe where entries share bytes.
@@ -150,7 +150,7 @@ def spans(entries: tuple[ZipEntry, ...], end: End) -> list[tuple[ZipEntry, int]]
 
 
 def local_header_bytes(fixed: bytes) -> int:
-    """Give the whole length of a local header whose first LOCAL_BYTES are given."""
+    """Return the full length of a local header, given its first LOCAL_BYTES."""
     if len(fixed) != LOCAL_BYTES or not fixed.startswith(LOCAL_SIGNATURE):
         raise ZipCorrupt("a local header is not where the directory says")
     name_bytes, extra_bytes = struct.unpack_from("<2H", fixed, 26)
@@ -158,12 +158,12 @@ def local_header_bytes(fixed: bytes) -> int:
 
 
 def read_local(header: bytes, entry: ZipEntry, until: int) -> tuple[int, int]:
-    """Hold a local header against its directory entry; give where data begins and ends.
+    """Compare a local header with its directory entry; return where the data begin and end.
 
-    `header` is the whole local header; `until` is the end of the entry's span. What stands between
-    the data's end and `until` is the data descriptor, to be checked with `check_descriptor`.
+    `header` is the complete local header, `until` the end of the entry's span. Between the end of
+    the data and `until` is the data descriptor, to be checked with `check_descriptor`.
 
-    Raises ZipCorrupt where they disagree, ZipUnsafe where the span cannot hold the data.
+    Raises ZipCorrupt if they disagree or the data do not fit the span.
     """
     _, version, flags, method, _, _, crc32, compressed, size, name_bytes, _ = _LOCAL.unpack_from(
         header
@@ -181,7 +181,7 @@ def read_local(header: bytes, entry: ZipEntry, until: int) -> tuple[int, int]:
         size = pair[0] if size == _MAX32 else size
         compressed = pair[1] if compressed == _MAX32 else compressed
     stated, due = (crc32, compressed, size), (entry.crc32, entry.compressed_bytes, entry.bytes)
-    # A writer that streams leaves zeros for the descriptor to fill in, one by one or all.
+    # A streaming writer leaves some or all of these zero and fills in the descriptor.
     streamed = bool(flags & DESCRIPTOR_FLAG)
     if any(s != d and not (streamed and s == 0) for s, d in zip(stated, due, strict=True)):
         raise ZipCorrupt("a local header and the central directory disagree")
@@ -198,7 +198,7 @@ def read_local(header: bytes, entry: ZipEntry, until: int) -> tuple[int, int]:
 
 
 def check_descriptor(data: bytes, entry: ZipEntry) -> None:
-    """Hold a data descriptor against its directory entry. Raises ZipCorrupt."""
+    """Compare a data descriptor with its directory entry. Raises ZipCorrupt if they disagree."""
     if len(data) in (16, 24) and not data.startswith(_DESCRIPTOR_SIGNATURE):
         raise ZipCorrupt("a data descriptor is damaged")
     if _DESCRIPTORS[len(data)].unpack(data) != (entry.crc32, entry.compressed_bytes, entry.bytes):
@@ -206,14 +206,14 @@ def check_descriptor(data: bytes, entry: ZipEntry) -> None:
 
 
 def check_version(needed: int) -> None:
-    """Refuse what needs more than ZIP64, which is version 4.5 [4.4.3.2]. Raises ZipUnsupported."""
+    """Raise ZipUnsupported for a version above that of ZIP64, 4.5 [4.4.3.2]."""
     version = needed & 0xFF  # the upper byte names a file system
     if version > _ZIP64_VERSION:
         raise ZipUnsupported(f"the archive needs version {version / 10} to unpack")
 
 
 def _only_end(tail: bytes) -> int:
-    """Find the one end record whose comment reaches exactly to the end of the file."""
+    """Return the offset of the one end record whose comment ends with the file."""
     fitting: list[int] = []
     last = at = tail.find(END_SIGNATURE)
     while at >= 0:
@@ -226,14 +226,14 @@ def _only_end(tail: bytes) -> int:
         at = tail.find(END_SIGNATURE, at + 1)
     if not fitting:
         raise ZipCorrupt("no end record at the end of the file: cut short, or bytes were added")
-    # Readers that take the last signature, and readers that check the comment, must find the same.
+    # Readers that search for the last signature, and those that check comments, must agree.
     if len(fitting) > 1 or fitting[0] != last:
         raise ZipUnsafe("two end records: readers may disagree which one counts")
     return last
 
 
 def _read_end64(tail: bytes, base: int, locator_at: int) -> tuple[tuple[int, ...], int]:
-    """Give the ZIP64 end record's six values, and where in the file it begins."""
+    """Return the ZIP64 end record's six values, and its offset in the file."""
     _, record_disk, record_offset, disks = _LOCATOR.unpack_from(tail, locator_at)
     at = locator_at - _END64.size
     if record_disk or disks != 1:
@@ -282,10 +282,10 @@ def _read_central(data: bytes, at: int) -> tuple[ZipEntry, int]:
 
 
 def _widened(narrow: tuple[int, int, int, int], wide: bytes) -> tuple[int, int, int, int]:
-    """Put a directory entry's ZIP64 values in place of those that did not fit [4.5.3].
+    """Return a directory entry's values, those that did not fit replaced by ZIP64's [4.5.3].
 
-    The field holds only what did not fit, in the order size, compressed size, offset, disk. Some
-    writers repeat values that do fit: let pass where they agree.
+    The field contains only what did not fit, in the order size, compressed size, offset, disk.
+    Some writers repeat values that do fit: accepted if they agree.
     """
     whole = (_MAX32, _MAX32, _MAX32, _MAX16)
     missing = [value == limit for value, limit in zip(narrow, whole, strict=True)]
@@ -304,7 +304,7 @@ def _widened(narrow: tuple[int, int, int, int], wide: bytes) -> tuple[int, int, 
 
 def _extra_fields(data: bytes, name: bytes) -> dict[int, bytes]:
     fields: dict[int, bytes] = {}
-    # Up to three bytes may be left over: alignment tools pad with them.
+    # Up to three bytes may remain: alignment tools add them.
     while len(data) >= 4:
         kind, size = struct.unpack_from("<2H", data)
         if 4 + size > len(data):
@@ -313,7 +313,7 @@ def _extra_fields(data: bytes, name: bytes) -> dict[int, bytes]:
             raise ZipUnsafe("an extra field stands twice: readers may disagree which one counts")
         fields[kind] = data[4 : 4 + size]
         data = data[4 + size :]
-    # A version byte and a CRC, then a name that some readers put in the header's place [4.6.9].
+    # A version byte and a CRC, then a name that some readers prefer to the header's [4.6.9].
     second = fields.get(_UNICODE_PATH_EXTRA)
     if second is not None and second[5:] != name:
         raise ZipUnsafe("an entry has two names")

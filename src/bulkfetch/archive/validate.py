@@ -1,7 +1,7 @@
 """Which entry of an archive is the export, and why an archive is refused. Pure.
 
-An export is one plain file whose name ends in .csv or .ics. Folder entries beside it are let pass:
-packers write them for a file in a subfolder, they hold nothing, and nothing is made of them.
+An export is one plain file whose name ends in .csv or .ics. Folder entries are accepted: packers
+write them for a file in a subfolder, they contain nothing, and no folder is created for them.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from bulkfetch.filenames import member_hazard, same_file
 
 Suffix = Literal[".csv", ".ics"]
 
-# Deflate's two hints about effort are the only other flags that change nothing for a reader.
+# The only other flags without a meaning for readers are deflate's two hints about effort.
 _KNOWN_FLAGS = ENCRYPTED_FLAGS | DESCRIPTOR_FLAG | UTF8_FLAG | 1 << 1 | 1 << 2
 _DOS_FOLDER, _DOS_VOLUME = 0x10, 0x08
-# Deflate's best: 258 bytes from two bits. More than that is a lie about a size.
+# Deflate's maximum: 258 bytes from two bits. A larger ratio means a false size.
 DEFLATE_RATIO = 1032
 
 
 class ExtractLimits(NamedTuple):
-    """Guards on what one archive may do.
+    """Limits for extracting one archive.
 
-    `file_bytes` is the most that it may unpack to. `reserve_bytes` of the disk are left free, so
-    that the journal can still say what happened: `free_bytes` of the settings.
+    `file_bytes` is the maximum size of the extracted file. `reserve_bytes` (`free_bytes` of the
+    settings) stay free on the disk, so that the journal can still be written.
     """
 
     file_bytes: int
@@ -50,10 +50,10 @@ class ExtractLimits(NamedTuple):
 
 
 def select_member(entries: tuple[ZipEntry, ...], limits: ExtractLimits) -> tuple[ZipEntry, Suffix]:
-    """Pick the one entry that is due.
+    """Return the entry that is the export, and its extension.
 
-    The worst said of any entry is what is said of the archive: hostility before encryption before
-    what is unknown here before size before content.
+    Of several problems the worst is raised: hostile names, then encryption, unsupported features,
+    size, content.
 
     Raises ZipUnsafe, ZipEncrypted, ZipUnsupported, ZipTooLarge, ZipCorrupt, ZipContent.
     """
