@@ -1,7 +1,7 @@
-"""The command line: one file per command, one printer, fixed exit status.
+"""The command line: one module per command, one printer, fixed exit statuses.
 
-Modules here import nothing heavy at their top (no aiohttp, rich or anyio): `--help` and usage
-errors answer at once. What a command needs is imported when it runs.
+Modules import nothing heavy at their top (no aiohttp, rich or anyio), so that `--help` and usage
+errors are fast. A command imports what it needs when it runs.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program and give its exit status; None: the process's own arguments, and its end.
+    """Run the program and return its exit status; None stands for the process's own arguments.
 
-    Sets signal handlers for the time of the call. Never raises, but for what cannot be caught.
+    Sets signal handlers during the call. Never raises, except for what cannot be caught.
     """
     from bulkfetch.cli.app import execute
 

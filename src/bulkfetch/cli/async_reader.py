@@ -1,8 +1,8 @@
-"""A list that may keep one waiting (stdin, a pipe), read by a thread of its own.
+"""A list that may block (stdin, a pipe), read by a thread of its own.
 
-A run reads plain iterables in its event loop, which a producer who pauses would stop. Here a daemon
-thread opens the list, reads it, and alone touches it: a file that another thread is blocked on can
-neither be closed nor, at the interpreter's end, be finalized.
+A run reads plain iterables in its event loop, which a pausing producer would block. Here a daemon
+thread opens and reads the list, and no other thread touches it: a file on which another thread
+blocks can neither be closed nor finalized when the interpreter exits.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from bulkfetch.models import Job
 if TYPE_CHECKING:
     import asyncio
 
-# Jobs that wait to be taken: two of the run's batches.
+# Jobs read ahead: two of the run's batches.
 _AHEAD_JOBS = 4000
 
 
 class AsyncReader(AsyncIterator[Job]):
-    """The jobs of a blocking list, as an async iterator. Nothing is read before `wait_for_first`.
+    """The jobs of a blocking list, as an async iterator. Reading starts with `wait_for_first`.
 
-    What is there is handed over at once, however few: a producer may give one id an hour.
+    Each job is available as soon as it is read: a producer may write one id per hour.
     """
 
     def __init__(self, open_list: Callable[[], AbstractContextManager[Iterator[Job]]]) -> None:
@@ -38,7 +38,7 @@ class AsyncReader(AsyncIterator[Job]):
         self._news: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
     def wait_for_first(self) -> bool:
-        """Begin to read, and say whether there is any job; blocks until that is known.
+        """Start reading, block until the first job or the end, and return whether there is a job.
 
         Raises what opening the list raises. A signal's exception passes through.
         """
@@ -50,7 +50,7 @@ class AsyncReader(AsyncIterator[Job]):
             return bool(self._jobs)
 
     async def __anext__(self) -> Job:
-        """Give the next job. Raises what reading raises. If cancelled: no job is lost."""
+        """Return the next job. Raises what reading raises. If cancelled: no job is lost."""
         if not self._jobs:
             await self._more()
         job = self._jobs.popleft()
@@ -75,7 +75,7 @@ class AsyncReader(AsyncIterator[Job]):
             await event.wait()
 
     def drain(self) -> Iterator[Job]:
-        """Give the jobs to who need not be asynchronous. Raises what reading raises."""
+        """Yield the jobs synchronously. Raises what reading raises."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._jobs or self._ended)
@@ -89,7 +89,7 @@ class AsyncReader(AsyncIterator[Job]):
             yield from batch
 
     def stop(self) -> None:
-        """Have the thread end when it next can; it may be blocked for ever, which harms nobody."""
+        """Tell the thread to end. It may stay blocked for ever, which does no harm."""
         with self._changed:
             self._stopped, self._news = True, None
             self._changed.notify_all()

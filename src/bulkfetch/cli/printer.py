@@ -161,7 +161,7 @@ class Printer:
     @contextmanager
     def display(self, periods_s: Mapping[str, float]) -> Iterator[ProgressDisplay]:
         """Show progress while the block runs; `periods_s` are the windows' by account."""
-        display = self._display = ProgressDisplay(self._face(periods_s))
+        display = self._display = ProgressDisplay(self._renderer(periods_s))
         try:
             yield display
         finally:
@@ -169,7 +169,7 @@ class Printer:
             self._shares_terminal = False
             display.close()
 
-    def _face(self, periods_s: Mapping[str, float]) -> Renderer:
+    def _renderer(self, periods_s: Mapping[str, float]) -> Renderer:
         from bulkfetch.observe.plain_renderer import PlainRenderer
 
         shows = self.shows_progress and self.verbosity > QUIET

@@ -1,7 +1,7 @@
-"""Stderr during a run, drawn by a thread of its own.
+"""Stderr during a run, written by a thread of its own.
 
-The event loop only drops values into a box: the newest progress wins, lines wait in a bounded
-queue. A terminal that is frozen or gone costs news, never a transfer.
+The event loop only hands over values: the latest progress, and lines in a bounded queue. A terminal
+that is frozen or gone loses lines, but never delays a transfer.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from bulkfetch.pipeline.progress import Progress
 
-# Lines that wait for a terminal that does not take them; older ones are dropped and counted.
+# The most lines that wait for a slow terminal; older ones are dropped and counted.
 _LINES = 2000
 
 
 class Renderer(Protocol):
-    """What draws: on a terminal, or into a log. Used by one thread. All may raise OSError."""
+    """Draws on a terminal or writes to a log. Used by one thread. Methods may raise OSError."""
 
     def lines(self, texts: list[str]) -> None:
-        """Show lines that stay."""
+        """Show permanent lines."""
         ...
 
     def progress(self, progress: Progress) -> None:
-        """Show where the run stands, if it is time to."""
+        """Show the state of the run, if it is time to."""
         ...
 
     def close(self) -> None:
-        """Take away what does not stay."""
+        """Remove what is not permanent."""
         ...
 
 
 class ProgressDisplay:
-    """The box between the event loop and a face. Every method may be called from any thread."""
+    """Hands lines and progress to a renderer in its own thread. Methods may be called anywhere."""
 
-    def __init__(self, face: Renderer) -> None:
-        self._face = face
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
         self._lines: deque[str] = deque()
         self._dropped = 0
         self._progress: Progress | None = None
@@ -49,11 +49,11 @@ class ProgressDisplay:
 
     @property
     def has_room(self) -> bool:
-        """Whether a line more would drop none; also when nobody looks any more."""
+        """Whether more lines can be shown without dropping any, or nothing is shown any more."""
         return len(self._lines) < _LINES // 2 or not self._thread.is_alive()
 
     def line(self, text: str) -> None:
-        """Show a line above the progress; never waits."""
+        """Show a line above the progress, without waiting."""
         with self._changed:
             if len(self._lines) >= _LINES:
                 self._lines.popleft()
@@ -62,13 +62,13 @@ class ProgressDisplay:
             self._changed.notify()
 
     def show(self, progress: Progress) -> None:
-        """Show where the run stands; never waits."""
+        """Show the state of the run, without waiting."""
         with self._changed:
             self._progress = progress
             self._changed.notify()
 
     def close(self) -> None:
-        """Wait until every line is shown, and take the progress away."""
+        """Wait until every line is shown, and remove the progress."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -78,10 +78,10 @@ class ProgressDisplay:
         try:
             while self._step():
                 pass
-            self._face.close()
+            self._renderer.close()
         except OSError:
-            # The terminal is gone and nobody looks. The signal that comes with it stops the run;
-            # results are on the disk, in the journal and on stdout.
+            # The terminal is gone. The signal that comes with it stops the run; results are on the
+            # disk, in the journal and on stdout.
             return
 
     def _step(self) -> bool:
@@ -95,7 +95,7 @@ class ProgressDisplay:
         if dropped:
             lines.insert(0, f"({dropped} lines were dropped: the terminal was too slow)")
         if lines:
-            self._face.lines(lines)
+            self._renderer.lines(lines)
         if progress is not None:
-            self._face.progress(progress)
+            self._renderer.progress(progress)
         return not closed

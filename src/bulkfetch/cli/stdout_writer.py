@@ -1,11 +1,11 @@
 """Stdout, written by a thread of its own.
 
-A reader may pause (a pager, a slow consumer, a frozen terminal) or go away. Neither may hold up the
-event loop: a blocked loop answers no signal and lets transfers die of time-outs. What is queued is
-bounded, so a reader who pauses holds up only who produces results.
+A reader may pause (a pager, a slow consumer, a frozen terminal) or go away. Neither may block the
+event loop: a blocked loop handles no signals, and its transfers time out. The queue is bounded, so
+that a pausing reader only delays the results.
 
-Everything queued while a write is under way goes out in the next one: a pipe that keeps up gets
-each line at once, and hundreds of thousands of lines cost few system calls.
+Everything queued during one write goes out in the next: a reader that keeps up gets each line at
+once, and hundreds of thousands of lines need few system calls.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
-# Beyond so much unwritten text a producer waits.
+# With more unwritten text than this, the producer waits.
 _QUEUE_BYTES = 1 << 20
 
 
 def write_all(descriptor: int, payload: bytes) -> None:
-    """Write every byte, also where the descriptor was made non-blocking by somebody who shares it.
+    """Write every byte, even if another process has made the descriptor non-blocking.
 
-    Raises OSError, BrokenPipeError among them.
+    Raises OSError, for example BrokenPipeError.
     """
     view = memoryview(payload)
     while view:
@@ -38,9 +38,9 @@ def write_all(descriptor: int, payload: bytes) -> None:
 
 
 class StdoutWriter:
-    """Lines on their way to a descriptor. `error` is why no more can be written, None as yet.
+    """Queues lines and writes them to a descriptor. `error` is set when writing has failed.
 
-    `patience_s` is how long `put` and `close` wait for a reader who pauses; None is for ever.
+    `patience_s` is how long `put` and `close` wait for a pausing reader, None for ever.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -55,7 +55,7 @@ class StdoutWriter:
         self._news: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
     def put(self, line: bytes) -> None:
-        """Queue a line; waits while the queue is full. Not for an event loop.
+        """Queue a line, waiting while the queue is full. Not for an event loop.
 
         Raises the OSError of an earlier write.
         """
@@ -66,7 +66,7 @@ class StdoutWriter:
             self._add(line)
 
     async def send(self, line: bytes) -> None:
-        """Queue a line; waits, in the event loop, while the queue is full.
+        """Queue a line, waiting in the event loop while the queue is full.
 
         Raises the OSError of an earlier write. If cancelled: the line is not queued.
         """
@@ -75,7 +75,7 @@ class StdoutWriter:
             await self._news[1].wait()
 
     def close(self) -> None:
-        """Wait until all is written or writing failed; no more lines can be queued."""
+        """Wait until everything is written or writing has failed. No more lines can be queued."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -96,7 +96,7 @@ class StdoutWriter:
         if self.error is not None:
             raise self.error
         if self._thread is None:
-            # A daemon: whoever stops the program at once is not held up by a reader who pauses.
+            # A daemon: a pausing reader does not delay an immediate stop.
             self._thread = threading.Thread(target=self._write, name="stdout", daemon=True)
             self._thread.start()
         self._queue.append(line)

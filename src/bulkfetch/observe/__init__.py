@@ -1,13 +1,11 @@
-"""News and progress of a run, made fit to be seen: by people, by log files, by programs.
+"""Events, progress and outcomes of a run, made readable: for people, log files and programs.
 
-* `text`      sizes, times and foreign text in words
-* `wording`   which events are told, and how
-* `outlook`   how long a run will take: the window's schedule
-* `standing`  one line on where a run stands
-* `plain`     progress in a log file
-* `records`   outcomes and reports as JSON objects
-* `live`      the display on a terminal (rich, imported when it is shown)
+* `messages`        which events are reported, and in which words
+* `eta`             how long a run will take: the window's schedule
+* `summary`         the state of a run in one line
+* `plain_renderer`  progress in a log file
+* `live_renderer`   progress on a terminal (rich, imported when it is shown)
+* `records`         outcomes and reports as JSON objects
 
-Everything here takes values and gives values; nothing knows of commands or of files, but `live`,
-which draws into the file it is given.
+All functions are pure; only the live renderer writes, to the file that it is given.
 """

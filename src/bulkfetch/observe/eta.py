@@ -1,6 +1,6 @@
-"""How long a run will take, from the schedule of the window. Pure.
+"""How long a run will take, according to the schedule of the window. Pure.
 
-The n-th request of an account leaves ⌊(n−1)/requests⌋ periods after the first one.
+The n-th request of an account starts ⌊(n−1)/requests⌋ periods after the first.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ KEPT_S = 86_400.0
 
 
 class Pace(NamedTuple):
-    """An account's window as it stands: slots in all and free now, seconds.
+    """The current state of an account's window.
 
-    `next_free_s` is how long until the next slot is free, 0 where one is. `period_s` includes the
-    margin.
+    `requests` is the number of its slots, `free` of the free ones; `next_free_s` is the wait for
+    the next free slot, 0 if there is one. `period_s` includes the margin.
     """
 
     requests: int
@@ -25,26 +25,23 @@ class Pace(NamedTuple):
 
 
 def start_s(position: int, requests: int, period_s: float) -> float:
-    """Say when the request at `position` (from 0) of an account with a fresh window leaves."""
+    """Return when the request at `position` (from 0) starts, with an unused window."""
     return position // requests * period_s
 
 
 def starts_within(seconds: float, requests: int, period_s: float) -> int:
-    """Say how many requests of an account with a fresh window leave within so many seconds.
-
-    The one at the very end of them is still asked for.
-    """
+    """Return how many requests start within so many seconds (inclusive), with an unused window."""
     return (int(seconds // period_s) + 1) * requests
 
 
 def end_left_s(
     to_start: int, start_left_s: float | None, job_s: float, since_start_s: float
 ) -> float | None:
-    """Estimate the seconds until the last file is there, not only its request; None: no telling.
+    """Return an estimate of the seconds until the last file is published, None if unknown.
 
-    `start_left_s` is how long until the last of `to_start` jobs has its request, and `job_s` how
-    long a job takes from there to its file. With nothing more to start, the last one began
-    `since_start_s` ago: 0 then means that it takes longer than jobs do.
+    `start_left_s` is the time until the last of `to_start` jobs starts, and `job_s` the duration of
+    a job. If all have started, the last one did `since_start_s` ago: 0 then means that it takes
+    longer than usual.
     """
     if to_start <= 0:
         return max(job_s - since_start_s, 0.0)
@@ -52,11 +49,11 @@ def end_left_s(
 
 
 def time_left_s(to_start: int, ended: int, elapsed_s: float, paces: list[Pace]) -> float | None:
-    """Estimate the seconds until the last of `to_start` jobs has its request; None: no telling.
+    """Return an estimate of the seconds until the last of `to_start` jobs starts, None if unknown.
 
-    Where the window holds jobs up, its schedule is the answer; else the pace up to now is, as the
-    network or the disk is then what is waited for. Several accounts are taken to have equal shares
-    of what is left.
+    If the window is the bottleneck, its schedule decides; if slots are free, the pace so far, which
+    is that of the network or the disk. Several accounts are assumed to have equal shares of the
+    remaining jobs.
     """
     if to_start <= 0:
         return 0.0

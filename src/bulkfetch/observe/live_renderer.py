@@ -1,6 +1,6 @@
-"""Progress on a terminal: a bar and a line of details below whatever else is written.
+"""Progress on a terminal: a bar and a line of details below all other lines.
 
-rich is imported with this module, so import it when there is something to show.
+Importing this module imports rich: do it only to show progress.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BAR_COLUMNS = 40
 
 
 class LiveRenderer:
-    """Draws into `terminal`. NO_COLOR and the terminal's size are respected; used by one thread."""
+    """Draws on `terminal`, respecting NO_COLOR and its size. For one thread."""
 
     def __init__(self, terminal: TextIO, periods_s: Mapping[str, float]) -> None:
         self._periods_s = periods_s
@@ -33,7 +33,7 @@ class LiveRenderer:
         )
         self._live = Live(
             console=self._console,
-            # Drawn when there is news, by the thread that brings them.
+            # Drawn on each change, by the calling thread.
             auto_refresh=False,
             transient=True,
             redirect_stdout=False,
@@ -41,23 +41,23 @@ class LiveRenderer:
         )
 
     def lines(self, texts: list[str]) -> None:
-        """Write lines above the bar; long ones are folded by the terminal, not cut."""
+        """Write lines above the bar; the terminal wraps long ones."""
         self._console.print(Text("\n".join(texts)), soft_wrap=True)
 
     def progress(self, progress: Progress) -> None:
-        """Draw the bar anew."""
+        """Redraw the bar."""
         rate = self._meter.rate(progress.elapsed_s, progress.received_bytes)
         self._live.start()
         self._live.update(_drawing(summarize(progress, rate, self._periods_s)), refresh=True)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._live.stop()
 
 
 def _drawing(now: RunSummary) -> Group:
     head = Table.grid(padding=(0, 1))
-    # An empty list yet: total None would be an endless animation, which redraws for nothing.
+    # The list may be empty yet. A total of None would be an endless animation.
     head.add_row(
         ProgressBar(total=max(now.to_do, 1), completed=now.ended, width=_BAR_COLUMNS),
         Text(now.counts, overflow="ellipsis", no_wrap=True),

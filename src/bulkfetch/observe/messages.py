@@ -1,4 +1,4 @@
-"""Which events are told, at which verbosity, and in which words. Pure."""
+"""Which events are reported, at which verbosity, and in which words. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 
 Level = Literal["note", "warning", "error"]
 
-# What a user should look at or act on is told with -q too. The rest are notes.
+# What needs the user's attention is reported with -q too. All other events are notes.
 _LEVELS: dict[Kind, Level] = {
     "window_shared": "warning",
     "window_fallback": "warning",
@@ -20,29 +20,29 @@ _LEVELS: dict[Kind, Level] = {
     "note": "warning",
     "account_ended": "error",
 }
-# From which verbosity on a note is told. Those that are not here: with -v.
+# The lowest verbosity at which a note is reported; VERBOSE for kinds that are missing here.
 _TOLD_FROM: dict[Kind, int] = {
     "window_closed": NORMAL,
     "unconnected": NORMAL,
     "service_down": NORMAL,
     "window_crowded": NORMAL,
     "window_restored": NORMAL,
-    # There are two for each job that goes well.
+    # Two for each successful job.
     "attempt_started": DEBUG,
     "done": DEBUG,
 }
 
-# How many failed jobs are told of in the end; all of them are in --json and in `status`.
+# How many failed jobs are listed at the end; --json and `status` have all of them.
 SHOWN_FAILURES = 20
 
 
 def event_level(event: Event) -> Level:
-    """Say how much an event matters."""
+    """Return the level of an event."""
     return _LEVELS.get(event.kind, "note")
 
 
 def event_line(event: Event, verbosity: int) -> str | None:
-    """Give the line for an event, without its level; None where this verbosity does not tell it."""
+    """Return the line for an event, without its level; None if this verbosity omits it."""
     if event_level(event) == "note" and verbosity < _TOLD_FROM.get(event.kind, VERBOSE):
         return None
     whose = "" if event.account in (None, "default") else f"account {event.account}"
@@ -57,7 +57,7 @@ def event_line(event: Event, verbosity: int) -> str | None:
 
 
 def failure_lines(outcome: Outcome) -> tuple[str, str]:
-    """Give a failed job's sentence and its hint ("" without one)."""
+    """Return the sentence about a failed job, and its hint ("" without one)."""
     error = outcome.error
     if error is None:
         return f"job {outcome.job_id} failed", ""
@@ -70,7 +70,7 @@ def failure_lines(outcome: Outcome) -> tuple[str, str]:
 
 
 def summary_line(report: Report) -> str:
-    """Say in one line what a run came to."""
+    """Return a run's result in one line."""
     parts = [f"{report.done} done"]
     for count, word in (
         (report.failed, "failed"),
@@ -89,7 +89,7 @@ def summary_line(report: Report) -> str:
 
 
 def notes_on_skipped(report: Report) -> list[str]:
-    """Say of what was not asked for what can be done about it."""
+    """Return notes on jobs that were not requested, with the options that request them."""
     lines = []
     if report.failed_before:
         lines.append(
@@ -106,5 +106,5 @@ def notes_on_skipped(report: Report) -> list[str]:
 
 
 def more_failures_line(count: int) -> str:
-    """Say that there are failed jobs beyond those that were told."""
+    """Return the note that more jobs have failed than were listed."""
     return f"and {jobs(count)} more failed; `bulkfetch status --json` lists all of them"

@@ -1,4 +1,4 @@
-"""Progress for log files: a whole line now and then, nothing that moves."""
+"""Progress for log files: a line from time to time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def pause_s(elapsed_s: float) -> float:
-    """Say how long to wait between two lines: a night's log need not have a line every 5 s."""
+    """Return the pause between two lines, longer in long runs."""
     return 5.0 if elapsed_s < 300 else 30.0
 
 
 class PlainRenderer:
-    """Writes lines through `write`, which takes text with its line ends."""
+    """Writes lines with `write`, which takes text including line ends."""
 
     def __init__(
         self, write: Callable[[str], None], periods_s: Mapping[str, float], *, progress: bool
@@ -42,4 +42,4 @@ class PlainRenderer:
             self._write(f"{summarize(progress, rate, self._periods_s).line}\n")
 
     def close(self) -> None:
-        """Nothing is to be taken away."""
+        """Do nothing: all lines stay."""

@@ -10,7 +10,7 @@ Record = dict[str, Any]
 
 
 def job_record(outcome: Outcome) -> Record:
-    """Give a job's line: how it ended, its files, its cause of failure (None without one)."""
+    """Return a job's record: its status, its files, its error (None without one)."""
     record: Record = {
         "type": "job",
         "id": outcome.job_id,
@@ -37,7 +37,7 @@ def job_record(outcome: Outcome) -> Record:
 
 
 def failure_record(failure: Failure | None) -> Record | None:
-    """Give a cause of failure; `http` is None where there was no reply."""
+    """Return an error's record, None without one; `http` is None if there was no response."""
     if failure is None:
         return None
     return {
@@ -49,7 +49,7 @@ def failure_record(failure: Failure | None) -> Record | None:
 
 
 def summary_record(report: Report, exit_status: int) -> Record:
-    """Give the last line: counts of jobs and requests, bytes, seconds, and how it ended."""
+    """Return the last record: counts of jobs and requests, bytes, seconds, and the exit status."""
     return {
         "type": "summary",
         "done": report.done,

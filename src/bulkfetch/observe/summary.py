@@ -1,4 +1,4 @@
-"""Where a run stands, in words. Pure, but for the meter that remembers the last seconds."""
+"""The state of a run in words. Pure, except for the meter, which remembers the last seconds."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from bulkfetch.pipeline.progress import Progress
     from bulkfetch.ratelimit import WindowState
 
-# The rate shown is that of so many seconds: long enough to be read, short enough to be news.
+# The rate shown is the average of so many seconds: steady, but current.
 _RATE_OVER_S = 5.0
 
 
 class Meter:
-    """Turns a growing number of bytes into bytes per second."""
+    """Measures bytes per second from a growing number of bytes."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque()
 
     def rate(self, elapsed_s: float, count: int) -> float:
-        """Take a sample, and give the rate over the last seconds; 0 for the first one."""
+        """Add a sample, and return the rate over the last seconds; 0 for the first sample."""
         samples = self._samples
         samples.append((elapsed_s, count))
-        # One sample from before the stretch stays, as its beginning.
+        # Keep one older sample, as the beginning of the interval.
         while len(samples) > 2 and samples[1][0] <= elapsed_s - _RATE_OVER_S:
             samples.popleft()
         first_s, first = samples[0]
@@ -35,10 +35,10 @@ class Meter:
 
 
 class RunSummary(NamedTuple):
-    """A run at a glance: `ended` of `to_do` jobs of this run, and the words for it.
+    """The state of a run: `ended` of `to_do` jobs, and the words for it.
 
-    `to_do` grows as long as the list is being read. `counts` says how many and how they ended,
-    `details` the rest, each a few words that can stand beside the others.
+    `to_do` grows while the list is being read. `counts` are the jobs by status in words, `details`
+    short independent phrases about the rest.
     """
 
     ended: int
@@ -53,9 +53,9 @@ class RunSummary(NamedTuple):
 
 
 def summarize(progress: Progress, rate: float, periods_s: Mapping[str, float]) -> RunSummary:
-    """Say where a run stands; `rate` in bytes per second, `periods_s` by account, margins included.
+    """Return the state of a run; `rate` in bytes per second, `periods_s` by account, with margins.
 
-    An account that `periods_s` does not know is left out of the estimate.
+    Accounts missing in `periods_s` are left out of the estimate.
     """
     counts = progress.counts
     ended = counts.done + counts.failed
@@ -79,12 +79,12 @@ def summarize(progress: Progress, rate: float, periods_s: Mapping[str, float]) -
 
 
 def window_words(windows: Mapping[str, WindowState]) -> list[str]:
-    """Say how many slots are free, and when the next one is; over all accounts."""
+    """Return how many slots of all accounts are free, and when the next one is."""
     if not windows:
         return []
     states = windows.values()
     held = [state.held_s for state in states if state.held_s > 0]
-    if held:  # all in one file, so one held is all
+    if held:  # all share one file
         return [f"window held by another process for {duration(max(held))}"]
     shut = [state.closed_s for state in states if state.closed_s > 0]
     if len(shut) == len(windows):
@@ -100,7 +100,7 @@ def _left(progress: Progress, ended: int, periods_s: Mapping[str, float]) -> lis
     if not progress.list_read or not progress.counts.pending:
         return []
     if any(state.held_s for state in progress.windows.values()):
-        return []  # until somebody lets go
+        return []  # unknown until it is released
     to_start = progress.counts.pending - progress.in_flight - progress.finishing
     paces = [
         _pace(state, periods_s[account])
@@ -112,13 +112,13 @@ def _left(progress: Progress, ended: int, periods_s: Mapping[str, float]) -> lis
     if left_s is None:
         return []
     if not left_s:
-        # All have been asked for, longer ago than jobs take: there is no telling how much longer.
+        # All have started longer ago than jobs take: the rest is unknown.
         return ["finishing"] if to_start <= 0 else []
     return [f"about {duration(max(1.0, round(left_s)))} left"]
 
 
 def _pace(state: WindowState, period_s: float) -> Pace:
-    # Depends on an answer: a period from now is the latest for one that comes at once.
+    # The next slot depends on a pending response: assume a full period.
     next_free_s = period_s if state.next_free_s is None else state.next_free_s
     return Pace(
         requests=max(state.capacity, 1),
