@@ -328,8 +328,8 @@ def test_a_sound_zip_under_any_encoding_comes_home(tmp_path: Path, encoding: str
 
 
 def test_long_headers_are_taken_up_to_64_kib(tmp_path: Path) -> None:
-    """9,000 bytes and 65,000 pass in one request; more is told, and no proxy is blamed alone."""
-    for size in (9_000, 65_000):
+    """9,000 bytes and 65,536 pass in one request; more is told, and no proxy is blamed alone."""
+    for size in (9_000, 65_536):
         ran, made = run(
             tmp_path / str(size),
             lambda now, job_id, before, size=size: served(job_id, f"X-Long: {'x' * size}"),  # type: ignore[misc]

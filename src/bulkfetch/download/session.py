@@ -21,6 +21,8 @@ LOOKUP_S = 30.0
 # gateways add are longer than aiohttp's 8,190 bytes. With its bound of 128 headers a head is no
 # more than 8 MiB.
 HEADER_BYTES = 64 << 10
+# aiohttp refuses what is as long as its bound, and counts the blanks around a value.
+_BOUND = HEADER_BYTES + 256
 
 
 def open_session(
@@ -49,8 +51,8 @@ def open_session(
         headers={"Accept-Encoding": "identity"},
         timeout=aiohttp.ClientTimeout(total=None),
         trust_env=False,
-        max_line_size=HEADER_BYTES,
-        max_field_size=HEADER_BYTES,
+        max_line_size=_BOUND,
+        max_field_size=_BOUND,
         auto_decompress=False,
         trace_configs=[_connections()],
     )
