@@ -123,6 +123,11 @@ def test_the_same_command_goes_on_after_a_kill(
     asyncio.run(as_killed())
     planned = call("plan", name, *IDS[:3], "--json").records[-1]
     assert (planned["to_fetch"], planned["downloaded"]) == ((0, 2) if whole else (2, 0))
+    verified = call("verify", "exports", "--json")
+    assert (verified.status, verified.records[-1]) == (
+        1,
+        {"type": "summary", "files": 3, "bad": 1},
+    )
     ended = call("run", name, *option, "--json")
     assert ended.status == 0
     expected = ({IDS[0]} if "missing" in option else set()) | (

@@ -78,6 +78,10 @@ def test_kept_zips_are_owned_too(tmp_path: Path) -> None:
         watch(small(), jobs, tmp_path / "out", accounts={"a": {}, "b": {}}, keep_zip=True)
     )
     assert sorted(each.status for each in seen.outcomes) == ["done", "failed"]
+    (failure,) = seen.report.failures
+    assert failure.error is not None
+    assert "of account a" in failure.error.message
+    assert "keep_zip" in failure.error.hint  # another name would not help
 
 
 def test_one_id_under_two_names_is_refused(tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ from bulkfetch.cli.printer import Printer
 from bulkfetch.errors import ConfigError
 
 if TYPE_CHECKING:
-    from bulkfetch.journal import JournalReader
-    from bulkfetch.models import Outcome
+    from bulkfetch.journal import JournalReader, Known
 
 _ABOUT = """\b
 Examples:
@@ -51,15 +50,15 @@ def verify(printer: Printer, out: str, ids: tuple[str, ...], as_json: bool) -> i
     places = Places(Path(out).absolute(), out)
     files = bad = 0
     with JournalReader.open(Path(out) / STATE_DIR) as reader:
-        for outcome in _published(reader, ids):
-            for file in outcome.files:
+        for known in _published(reader, ids):
+            for file in known.files:
                 problem = check(places.absolute(file.path), file)
                 files += 1
                 bad += problem is not None
                 record = {
                     "type": "file",
-                    "id": outcome.job_id,
-                    "account": outcome.account,
+                    "id": known.job.id,
+                    "account": known.job.account,
                     "path": file.path,
                     "ok": problem is None,
                     "problem": problem.kind if problem else None,
@@ -71,11 +70,12 @@ def verify(printer: Printer, out: str, ids: tuple[str, ...], as_json: bool) -> i
     return exit_codes.FAILED if bad else exit_codes.DONE
 
 
-def _published(reader: JournalReader, ids: tuple[str, ...]) -> Iterator[Outcome]:
+def _published(reader: JournalReader, ids: tuple[str, ...]) -> Iterator[Known]:
+    """Give the jobs to look at; those with files among them may have failed or be pending since."""
     if not ids:
-        yield from (each for each in reader.outcomes() if each.status == "done")
+        yield from reader.known()
     for job_id in ids:
-        found = [known.outcome for known in reader.find(job_id)]
-        if not any(outcome.status == "done" for outcome in found):
+        found = reader.find(job_id)
+        if not any(known.files or known.outcome.status == "done" for known in found):
             raise ConfigError(f"job {job_id[:60]!a} is not done in this folder")
-        yield from (outcome for outcome in found if outcome.status == "done")
+        yield from found

@@ -35,13 +35,18 @@ _LIST_AGAIN = f"""
 """
 _REFUSE = f"UPDATE job SET position = ?, name = ?, state = {FAILED}, error = ? WHERE key = ?"
 _CLAIMANT = """
-    SELECT job.key, job.position, job.id, job.state FROM claim JOIN job ON job.key = claim.job
+    SELECT job.key, job.position, job.id, job.state, account.name
+    FROM claim JOIN job ON job.key = claim.job JOIN account ON account.key = job.account
     WHERE claim.folded = ?
 """
 _CLAIM = """
     INSERT INTO claim (folded, job) VALUES (?, ?)
     ON CONFLICT (folded) DO UPDATE SET job = excluded.job
 """
+
+
+# How the claims of kept archives end; no other name does (`filenames`).
+_ZIP = ".zip"
 
 
 class Admitted(NamedTuple):
@@ -156,7 +161,7 @@ def _admit(
         connection.execute(_LIST_AGAIN, (position, state, name, row.error, row.key))
     if state == KEPT:
         job = Job(job.id, job.account, row.name)  # the name that its file has
-    conflict = _claim(connection, names(job), row.key, first_position)
+    conflict = _claim(connection, job, names(job), row.key, first_position)
     if state == KEPT:
         if conflict is not None and conflict.published:
             # Its file was replaced a moment ago: a failure of this list, and not one of its own.
@@ -182,18 +187,27 @@ def _mentioned_again(job: Job, row: _Row) -> str:
 
 
 def _claim(
-    connection: sqlite3.Connection, names: Sequence[str], key: int, first_position: int
+    connection: sqlite3.Connection, job: Job, names: Sequence[str], key: int, first_position: int
 ) -> _Conflict | None:
     """Claim names for a job, all or none; return the conflict with a job of the same list."""
     folded = [same_file(name) for name in names]
     for name in folded:
         claimant = connection.execute(_CLAIMANT, (name,)).fetchone()
         if claimant is not None and claimant[0] != key and claimant[1] >= first_position:
-            error = PublishConflict(
-                f"job {claimant[2]} of the same list would be published under the same name",
-                hint="Give one of them another name.",
-            )
-            return _Conflict(error, claimant[3] == DONE)
+            *_, job_id, state, account = claimant
+            whose = "" if account == job.account else f" of account {account}"
+            if name.endswith(_ZIP):
+                error = PublishConflict(
+                    f"job {job_id}{whose} of the same list has the same id, which names its ZIP",
+                    hint="Kept ZIPs are named by their ids: fetch one of the two into another "
+                    "--out, or without keep_zip.",
+                )
+            else:
+                error = PublishConflict(
+                    f"job {job_id}{whose} of the same list would be published under the same name",
+                    hint="Give one of them another name.",
+                )
+            return _Conflict(error, state == DONE)
     connection.executemany(_CLAIM, ((name, key) for name in folded))
     return None
 
