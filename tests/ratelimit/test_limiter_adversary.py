@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from tests.support.virtual_clock import run_virtual
 
-from bulkfetch.ratelimit import MachineLimiter, Permit, ProcessLimiter, RateLimit, SlotLimiter
+from bulkfetch.ratelimit import Permit, RateLimit, SlotLimiter, open_limiter
+from bulkfetch.ratelimit.slots import Process
 
 pytestmark = pytest.mark.slow
 
@@ -149,15 +150,19 @@ async def process_window(folder: Path) -> Gate:
     return SlotLimiter(TEN)
 
 
-async def machine_window(folder: Path) -> Gate:
+async def opened(folder: Path | None, process: Process | None = None) -> SlotLimiter:
     now = asyncio.get_running_loop().time
-    return await MachineLimiter.open(TEN, "key", folder, clock=now, boot=lambda: "boot")
+    return await open_limiter(TEN, "key", folder, clock=now, boot=lambda: "boot", process=process)
+
+
+async def machine_window(folder: Path) -> Gate:
+    return await opened(folder)
 
 
 class Several:
     """Windows of several processes or clients, asked in turn: the same adversary on them all."""
 
-    def __init__(self, windows: Sequence[MachineLimiter | ProcessLimiter]) -> None:
+    def __init__(self, windows: Sequence[SlotLimiter]) -> None:
         self._windows = windows
         self._asked = 0
 
@@ -171,50 +176,17 @@ class Several:
 
 
 async def three_processes(folder: Path) -> Gate:
-    now = asyncio.get_running_loop().time
-    return Several(
-        [
-            await MachineLimiter.open(TEN, "key", folder, clock=now, boot=lambda: "boot")
-            for _ in range(3)
-        ]
-    )
+    return Several([await opened(folder, Process()) for _ in range(3)])
 
 
 async def two_clients(folder: Path) -> Gate:
     """Two clients of one process that has no file."""
-    now = asyncio.get_running_loop().time
-    return Several([ProcessLimiter.open(TEN, "key", clock=now)[0] for _ in range(2)])
+    return Several([await opened(None) for _ in range(2)])
 
 
 async def two_places(folder: Path) -> Gate:
     """Clients of one process with two state directories, and one without."""
-    now = asyncio.get_running_loop().time
-    files = [
-        await MachineLimiter.open(TEN, "key", folder / name, clock=now, boot=lambda: "boot")
-        for name in ("one", "two")
-    ]
-    return Several([*files, ProcessLimiter.open(TEN, "key", clock=now)[0]])
-
-
-class InCompany:
-    """A window whose slots are taken three at a time, before anybody needs the last two."""
-
-    def __init__(self, window: MachineLimiter) -> None:
-        self._window = window
-        self._spare: list[Permit] = []
-
-    async def acquire(self) -> Permit:
-        if not self._spare:
-            self._spare += await self._window.acquire_some(3)
-        return self._spare.pop()
-
-    async def aclose(self) -> None:
-        await self._window.aclose()
-
-
-async def in_company(folder: Path) -> Gate:
-    now = asyncio.get_running_loop().time
-    return InCompany(await MachineLimiter.open(TEN, "key", folder, clock=now, boot=lambda: "boot"))
+    return Several([await opened(place) for place in (folder / "one", folder / "two", None)])
 
 
 async def leaky(folder: Path) -> Gate:
@@ -235,7 +207,7 @@ def play(make: Make, attempts: Sequence[Attempt], workers: int) -> float | None:
 
 @pytest.mark.parametrize(
     "make",
-    [process_window, machine_window, three_processes, in_company, two_clients, two_places],
+    [process_window, machine_window, three_processes, two_clients, two_places],
 )
 @QUIET
 @given(attempts=ATTEMPTS, workers=st.integers(1, 25))

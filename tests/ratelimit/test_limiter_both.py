@@ -11,14 +11,13 @@ import pytest
 from tests.support.virtual_clock import VirtualClockLoop, run_virtual
 
 from bulkfetch.ratelimit import (
-    MachineLimiter,
-    ProcessLimiter,
     RateLimit,
     RateLimiter,
     SlotLimiter,
     WindowEvent,
+    open_limiter,
 )
-from bulkfetch.ratelimit.ours import this_process
+from bulkfetch.ratelimit.slots import this_process
 from bulkfetch.ratelimit.throttle import LONGEST_CLOSE_S
 
 TEN = RateLimit()
@@ -34,12 +33,12 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
 
     async def process(settings: RateLimit = TEN, **more: object) -> RateLimiter:
         clock = asyncio.get_running_loop().time
-        this_process(clock).ours("key").in_memory = True  # as one that has waited its period
-        return ProcessLimiter.open(settings, "key", clock=clock, **more)[0]  # type: ignore[arg-type]
+        slots = this_process(clock).slots("key")
+        return SlotLimiter(settings, slots=slots, **more)  # type: ignore[arg-type]
 
     async def machine(settings: RateLimit = TEN, **more: object) -> RateLimiter:
         now = asyncio.get_running_loop().time
-        return await MachineLimiter.open(
+        return await open_limiter(
             settings, "key", tmp_path, clock=now, boot=lambda: "boot", **more  # type: ignore[arg-type]
         )  # fmt: skip
 
@@ -138,107 +137,6 @@ def test_a_permit_granted_to_a_cancelled_waiter_goes_to_the_next(make: Make) -> 
         return granted_at
 
     assert run_virtual(main()) == pytest.approx(0.5, abs=1e-3)
-
-
-def test_several_are_taken_together_as_many_as_are_free(make: Make) -> None:
-    """Who asks for several gets one at least and what else is free, no more than asked for."""
-
-    async def main() -> list[tuple[float, int]]:
-        window = await make()
-        taken = []
-        for most in (4, 99, 3, 99):
-            permits = await window.acquire_some(most)
-            taken.append((now(), len(permits)))
-            for permit in permits:
-                permit.answered()
-        await window.aclose()
-        return taken
-
-    grants = run_virtual(main())
-    assert [count for _, count in grants] == [4, 6, 3, 7]
-    assert [at for at, _ in grants] == near(0, 0, 61, 61)
-
-
-def test_several_granted_to_a_cancelled_waiter_go_to_the_next(make: Make) -> None:
-    """A cancel in the very step of the grant loses none of its slots."""
-
-    async def main() -> tuple[float, int]:
-        window = await make()
-        for permit in await window.acquire_some(10):
-            permit.answered()
-
-        async def cancel() -> None:
-            permit = await window.acquire()
-            cancelled.cancel()  # which was granted the other nine, and has not run since
-            permit.answered()
-
-        first = asyncio.create_task(cancel())
-        await asyncio.sleep(0)
-        cancelled = asyncio.create_task(window.acquire_some(10))
-        following = asyncio.create_task(window.acquire_some(10))
-        permits = await following
-        permits += await window.acquire_some(10)
-        granted_at = now()
-        for permit in permits:
-            permit.answered()
-        await first
-        with pytest.raises(asyncio.CancelledError):
-            await cancelled
-        await window.aclose()
-        return granted_at, len(permits)
-
-    granted_at, count = run_virtual(main())
-    assert granted_at == pytest.approx(61, abs=1e-3)
-    assert count == 9
-
-
-def test_what_is_left_when_the_rest_of_the_line_gives_up_is_free(make: Make) -> None:
-    """Slots taken for all in line, some of whom are cancelled in that very step, are not lost."""
-
-    async def main() -> list[float]:
-        window = await make(RateLimit(requests=2))
-        for permit in await window.acquire_some(2):
-            permit.answered()
-        staying = asyncio.create_task(window.acquire())
-        leaving = asyncio.create_task(window.acquire())
-        await asyncio.sleep(1)
-        # In the same turn of the loop as the window's timer, and just before it.
-        assert isinstance(window, SlotLimiter | ProcessLimiter | MachineLimiter)
-        assert window._timer is not None
-        just_before = math.nextafter(window._timer.when(), 0)
-        asyncio.get_running_loop().call_at(just_before, leaving.cancel)
-        (await staying).answered()
-        taken = [now()]
-        (await window.acquire()).answered()
-        taken.append(now())
-        with pytest.raises(asyncio.CancelledError):
-            await leaving
-        await window.aclose()
-        return taken
-
-    assert run_virtual(main()) == near(61, 61)
-
-
-def test_however_many_are_asked_for_an_account_that_refused_is_asked_one_by_one(
-    make: Make,
-) -> None:
-    """After a 429 one goes as a probe, and of the others each is judged when it goes."""
-
-    async def main() -> list[int]:
-        window = await make()
-        (await window.acquire()).rejected(None)
-        (probe,) = await window.acquire_some(10)
-        following = asyncio.create_task(window.acquire_some(10))
-        await asyncio.sleep(5)
-        assert not following.done()
-        probe.answered()
-        taken = [len(await following)]
-        while window.state().free:
-            taken.append(len(await window.acquire_some(10)))
-        await window.aclose()
-        return taken
-
-    assert run_virtual(main()) == [1] * 4  # five of ten slots are left, the probe has one of them
 
 
 def test_mass_cancellation_leaves_the_line_in_order(make: Make) -> None:
@@ -459,21 +357,21 @@ def test_one_timer_however_many_wait(make: Make, waiting: int) -> None:
         window = await make()
         for _ in range(10):
             (await window.acquire()).answered()
-        line = [window.acquire() for _ in range(waiting)]
-        futures = [one.send(None) for one in line]
+        line = [asyncio.create_task(window.acquire()) for _ in range(waiting)]
+        for _ in range(5):
+            await asyncio.sleep(0)
         assert window.state().waiting == waiting
         assert loop.live_timers() <= 1
         await asyncio.sleep(62)
-        assert [future.done() for future in futures[:11]] == [True] * 10 + [False]
-        assert loop.live_timers() <= 1
-        for future in futures[:10]:
-            (permit,) = future.result()
-            permit.answered()
+        assert [task.done() for task in line[:11]] == [True] * 10 + [False]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert loop.live_timers() <= 1 + 1  # the one that renews the leases of the ten
+        for task in line[:10]:
+            (await task).answered()
         await window.aclose()
-        for one in line:
-            one.close()
-        for future in futures[10:]:
-            future.exception()
+        ended = await asyncio.gather(*line[10:], return_exceptions=True)
+        assert {type(end) for end in ended} == {RuntimeError}
 
     run_virtual(main())
 

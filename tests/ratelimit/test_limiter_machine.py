@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import sqlite3
 import stat
@@ -16,18 +15,18 @@ from tests.support.virtual_clock import run_virtual
 
 from bulkfetch.ratelimit import (
     MachineLimiter,
-    ProcessLimiter,
     RateLimit,
     RateLimiter,
+    SlotLimiter,
     Unusable,
     WindowEvent,
     WindowState,
-    opening,
+    open_limiter,
 )
 from bulkfetch.ratelimit import database as files
 from bulkfetch.ratelimit.fair_share import Request, Waiter, fair_share
 from bulkfetch.ratelimit.filesystem import file_system_type, shared_file_system
-from bulkfetch.ratelimit.shared import SharedLedger
+from bulkfetch.ratelimit.slots import Process
 
 TEN = RateLimit()  # a lease of 65 s, a refill of 61 s
 
@@ -39,20 +38,22 @@ def now() -> float:
 async def window_in(
     folder: Path, settings: RateLimit = TEN, *, key: str = "key", boot: str = "boot",
     clock: Callable[[], float] | None = None, on_event: Callable[[WindowEvent], None] = print,
-) -> MachineLimiter:  # fmt: skip
+) -> SlotLimiter:  # fmt: skip
     """Open the window as a process of its own would: it shares nothing but the file."""
-    return await MachineLimiter.open(
-        settings, key, folder, on_event=on_event, clock=clock or now, boot=lambda: boot
-    )
+    return await open_limiter(
+        settings, key, folder,
+        on_event=on_event, clock=clock or now, boot=lambda: boot, process=Process(),
+    )  # fmt: skip
 
 
-def kill(window: MachineLimiter) -> None:
+def kill(window: SlotLimiter) -> None:
     """End a window as SIGKILL ends its process: nothing is written any more, nothing renewed."""
-    if window._timer is not None:
-        window._timer.cancel()
+    assert window._keeper is not None
+    window._keeper.cancel()
     window._ended = True
-    window._book._db.close()  # type: ignore[attr-defined]
-    window._book._ended = True  # type: ignore[attr-defined]
+    assert isinstance(window._shared, MachineLimiter)
+    window._shared._ended = True
+    window._shared._store.db.close()
 
 
 async def use_until(window: RateLimiter, end: float, grants: list[float]) -> None:
@@ -96,68 +97,6 @@ def test_equal_runs_get_equal_parts_of_one_window(tmp_path: Path, processes: int
     assert len(together) >= 290
     for mine in grants:
         assert abs(len(mine) - len(together) / processes) <= 0.1 * len(together) / processes
-
-
-def test_who_asks_for_several_gets_one_at_a_time_while_another_waits(tmp_path: Path) -> None:
-    """What is taken together must not be what another process has waited for."""
-
-    async def main() -> tuple[list[int], list[float]]:
-        greedy, other = await window_in(tmp_path), await window_in(tmp_path)
-        taken: list[int] = []
-        grants: list[float] = []
-
-        async def use_all() -> None:
-            while now() < 180:
-                permits = await greedy.acquire_some(10)
-                taken.append(len(permits))
-                for permit in permits:
-                    permit.answered()
-
-        await asyncio.gather(use_all(), use_until(other, 180, grants))
-        await greedy.aclose()
-        await other.aclose()
-        return taken, grants
-
-    taken, grants = run_virtual(main())
-    assert taken[0] == 10
-    assert set(taken[1:-1]) == {1}
-    assert len(grants) == 10
-
-
-def test_several_are_one_look_into_the_file(tmp_path: Path) -> None:
-    """Ten that leave together cost one transaction, and so do their answers."""
-
-    async def main() -> list[str]:
-        window = await window_in(tmp_path)
-        done: list[str] = []
-        assert isinstance(window._book, SharedLedger)  # only its statements tell of its looks
-        window._book._db.set_trace_callback(done.append)
-        for permit in await window.acquire_some(10):
-            permit.answered()
-        await asyncio.sleep(1)
-        await window.aclose()
-        return [each for each in done if each.startswith("BEGIN")]
-
-    assert len(run_virtual(main())) == 3  # the ten, their answers, and the ticket given up
-
-
-def test_more_rows_than_one_statement_writes(tmp_path: Path) -> None:
-    """A wide window gives a statement's worth at a time, and all their answers are written."""
-
-    async def main() -> tuple[list[int], int]:
-        wide = RateLimit(requests=250)
-        window, other = await window_in(tmp_path, wide), await window_in(tmp_path, wide)
-        permits = [await window.acquire_some(250) for _ in range(3)]
-        for permit in itertools.chain(*permits):
-            permit.answered()
-        await asyncio.sleep(1)
-        free, in_flight = other.state().free, other.state().in_flight
-        await window.aclose()
-        await other.aclose()
-        assert in_flight == 0
-        return [len(some) for some in permits], free
-
-    assert run_virtual(main()) == ([100, 100, 50], 0)
 
 
 def test_a_newcomer_is_not_starved_by_a_long_line(tmp_path: Path) -> None:
@@ -351,17 +290,18 @@ def test_with_two_settings_the_stricter_one_holds_and_nobody_starves(tmp_path: P
     assert worst(mine + theirs, 60) <= 10
 
 
-def test_a_part_is_rounded_up_and_the_longest_waiting_come_first() -> None:
-    """Parts: ten for three are four each; the free slots are first for those who wait longest."""
+def test_a_part_is_rounded_up_and_the_least_served_come_first() -> None:
+    """Parts: ten for three are four each; who was served less, or has waited longer, is first."""
     waiting = [Waiter(2, since=5.0, requests=10, refill_s=61), Waiter(3, 9.0, 10, 61)]
-    assert fair_share(1, 7.0, 10, [], waiting)
-    assert not fair_share(1, 7.0, 10, [Request(0, 1, 1)] * 4, waiting)
-    assert not fair_share(1, 7.0, 10, [Request(0, 4, 1)] * 9, waiting)  # the last one is for 2
-    assert fair_share(1, 4.0, 10, [Request(0, 4, 1)] * 9, waiting)
-    assert fair_share(
-        1, 7.0, 10, [Request(0, 2, 1)] * 4 + [Request(0, 4, 1)] * 5, waiting
-    )  # 2 has his
-    assert not fair_share(1, 4.0, 10, [Request(0, 4, 1)] * 10, [])
+    assert fair_share(1, 7.0, 10, [], waiting, {})
+    assert not fair_share(1, 7.0, 10, [Request(0, 1, 1)] * 4, waiting, {})
+    assert not fair_share(1, 7.0, 10, [Request(0, 4, 1)] * 9, waiting, {})  # the last one is for 2
+    assert fair_share(1, 4.0, 10, [Request(0, 4, 1)] * 9, waiting, {})
+    requests = [Request(0, 2, 1)] * 4 + [Request(0, 4, 1)] * 5
+    assert fair_share(1, 7.0, 10, requests, waiting, {})  # 2 has its own
+    assert not fair_share(1, 4.0, 10, [Request(0, 4, 1)] * 10, [], {})
+    assert fair_share(1, 7.0, 10, [Request(0, 4, 1)] * 9, waiting, {2: 30, 3: 30, 1: 29})
+    assert not fair_share(1, 4.0, 10, [Request(0, 4, 1)] * 9, waiting, {1: 30, 2: 30, 3: 29})
 
 
 # --- clocks --------------------------------------------------------------------------------------
@@ -474,10 +414,10 @@ def test_a_file_that_cannot_be_used_is_left_alone(
 
     async def main() -> tuple[float, list[WindowEvent]]:
         events: list[WindowEvent] = []
-        window = await opening.open_limiter(
+        window = await open_limiter(
             TEN, "key", tmp_path, on_event=events.append, clock=now, boot=lambda: "boot"
         )
-        assert isinstance(window, ProcessLimiter)
+        assert window._shared is None
         (await window.acquire()).answered()
         await window.aclose()
         return now(), events
@@ -499,9 +439,7 @@ def test_a_state_directory_that_cannot_be_made_is_said(
     async def main() -> list[str]:
         events: list[WindowEvent] = []
         for folder in (None, tmp_path / "file" / "state"):
-            window = await opening.open_limiter(
-                TEN, "key", folder, on_event=events.append, clock=now
-            )
+            window = await open_limiter(TEN, "key", folder, on_event=events.append, clock=now)
             await window.aclose()
         return [event.message for event in events]
 
@@ -523,7 +461,7 @@ def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 
     async def main() -> None:
         with pytest.raises(Unusable, match="NFS"):
-            await window_in(tmp_path)
+            await MachineLimiter.open(TEN, "key", tmp_path, clock=now, boot=lambda: "boot")
 
     run_virtual(main())
 

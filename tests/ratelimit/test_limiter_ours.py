@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -17,16 +16,12 @@ from tests.support.virtual_clock import run_virtual
 
 from bulkfetch.clock import boottime
 from bulkfetch.ratelimit import (
-    MachineLimiter,
-    ProcessLimiter,
     RateLimit,
     RateLimiter,
     WindowEvent,
     open_limiter,
 )
-from bulkfetch.ratelimit.database import FILE_NAME
-from bulkfetch.ratelimit.fair_share import Request
-from bulkfetch.ratelimit.ours import Ours, this_process
+from bulkfetch.ratelimit.slots import this_process
 
 TEN = RateLimit()
 CLOSED_S = 66.0  # a refill and the grace, which a process waits before it keeps the limit alone
@@ -148,7 +143,7 @@ def test_a_client_whose_file_fails_goes_on_beside_one_whose_file_does_not(
         events: list[list[WindowEvent]] = [[], []]
         windows = [await opened(tmp_path / "one", events=mine) for mine in events]
         grants: list[float] = []
-        under_way = await windows[0].acquire_some(3)
+        under_way = [await windows[0].acquire() for _ in range(3)]
         grants += [now()] * 3
         await use(windows[1], 3, grants)
         await asyncio.sleep(1)
@@ -178,8 +173,8 @@ def test_a_disk_that_fails_for_one_client_costs_the_others_nothing(tmp_path: Pat
         grants: list[float] = []
         await use(failing, 5, grants)
         # As a full disk is told, in the one connection.
-        failing._book._db.execute("PRAGMA max_page_count = 1")  # type: ignore[attr-defined]
-        failing._book._db.execute("PRAGMA query_only = 1")  # type: ignore[attr-defined]
+        failing._shared._store.db.execute("PRAGMA max_page_count = 1")  # type: ignore[attr-defined]
+        failing._shared._store.db.execute("PRAGMA query_only = 1")  # type: ignore[attr-defined]
         await asyncio.gather(use(failing, 20, grants), use(fine, 20, grants))
         await failing.aclose()
         await fine.aclose()
@@ -210,30 +205,18 @@ def test_the_state_counts_what_other_clients_have_used(tmp_path: Path) -> None:
 
     async def main() -> None:
         one, other = await opened(tmp_path / "one"), await opened(tmp_path / "two")
-        permits = await one.acquire_some(4)
+        permits = [await one.acquire() for _ in range(4)]
         assert (other.state().free, other.state().in_flight) == (6, 4)
         for permit in permits:
             permit.answered()
         await use(other, 6, [])
+        await asyncio.sleep(0.001)  # the answers are written
         assert (one.state().free, one.state().in_flight) == (0, 0)
         assert one.state().next_free_s == pytest.approx(61, abs=1e-2)
         await one.aclose()
         await other.aclose()
 
     run_virtual(main())
-
-
-def test_what_is_long_past_is_forgotten() -> None:
-    """A process that fetches for weeks keeps no more than some periods of what it has used."""
-    ours = Ours()
-    ours.keep(66)
-    for number in range(10_000):
-        ours.put("here", number, Request(float(number), 1, 1), float(number))
-    assert len(ours.of("here", 1)) <= 400
-    ours.put("there", 1, Request(10_000.0, 2, 1), 10_000.0)
-    assert len(ours.elsewhere("there", 9_940)) == 59
-    assert ours.elsewhere("there", 20_000) == []
-    assert ours.of("here", 1) == {}
 
 
 # --- loops, threads and forks ---------------------------------------------------------------------
@@ -294,14 +277,14 @@ def test_a_loop_that_ended_without_closing_gives_its_slots_back_in_time(tmp_path
     kept: list[object] = []
 
     async def abandon() -> None:
-        window, _ = ProcessLimiter.open(SCALED, key)
+        window = await open_limiter(SCALED, key, None)
         kept.append((window, [await window.acquire() for _ in range(10)]))
 
     asyncio.run(abandon())
     taken_at = boottime()
 
     async def wait() -> float:
-        window, _ = ProcessLimiter.open(SCALED, key)
+        window = await open_limiter(SCALED, key, None)
         (await window.acquire()).answered()
         await window.aclose()
         return boottime()
@@ -310,21 +293,21 @@ def test_a_loop_that_ended_without_closing_gives_its_slots_back_in_time(tmp_path
 
 
 FORK = """
-import asyncio, os, sys, threading
-from bulkfetch.ratelimit import ProcessLimiter, RateLimit
-from bulkfetch.ratelimit.ours import this_process
+import asyncio, os, threading
+from bulkfetch.ratelimit import RateLimit, open_limiter
+from bulkfetch.ratelimit.slots import this_process
 from bulkfetch.clock import boottime
 
 async def closed_s(say):
-    window, seconds = ProcessLimiter.open(RateLimit(), "key")
-    print(say, round(seconds), flush=True)
+    window = await open_limiter(RateLimit(), "key", None)
+    print(say, round(window.state().closed_s), flush=True)
     await window.aclose()
 
 asyncio.run(closed_s("parent"))
-this_process(boottime).ours("key").closed_until = 0.0
-held = threading.Thread(target=lambda: (ours.lock.acquire(), done.set(), go.wait()), daemon=True)
-ours, done, go = this_process(boottime).ours("key"), threading.Event(), threading.Event()
+slots, done, go = this_process(boottime).slots("key"), threading.Event(), threading.Event()
+slots._closed_until = 0.0
 asyncio.run(closed_s("parent"))
+held = threading.Thread(target=lambda: (slots._lock.acquire(), done.set(), go.wait()), daemon=True)
 held.start(), done.wait()
 child = os.fork()
 if not child:
@@ -377,22 +360,3 @@ def test_without_a_clock_of_the_machine_the_process_has_one(tmp_path: Path) -> N
 
     (event,) = asyncio.run(main())
     assert "CLOCK_BOOTTIME" in event.message
-
-
-def test_a_file_and_memory_hold_the_same(tmp_path: Path) -> None:
-    """The window in memory is the same book: its rows can be looked at in the same way."""
-
-    async def main() -> None:
-        window, _ = ProcessLimiter.open(TEN, "key", clock=now)
-        machine = await MachineLimiter.open(TEN, "other", tmp_path, clock=now, boot=lambda: "boot")
-        for each in (window, machine):
-            (await each.acquire()).answered()
-            await each.aclose()
-        store = this_process(now).memory()
-        with store.lock:
-            in_memory = store.db.execute("SELECT settled, taken FROM use").fetchall()
-        db = sqlite3.connect(tmp_path / FILE_NAME)
-        assert db.execute("SELECT settled, taken FROM use").fetchall() == in_memory == [(1, 1)]
-        db.close()
-
-    run_virtual(main())

@@ -13,14 +13,14 @@ import sys
 from pathlib import Path
 
 from bulkfetch.clock import boottime
-from bulkfetch.ratelimit import MachineLimiter, RateLimit
+from bulkfetch.ratelimit import RateLimit, open_limiter
 
 # Ten in 0.5 s. The lease is long beside any pause of a busy machine.
 SCALED = RateLimit(period_s=0.5, margin_s=0.02, grace_s=0.1, headers_timeout_s=1.0)
 
 
 async def main(state_dir: Path, log: Path) -> None:
-    window = await MachineLimiter.open(SCALED, "scaled", state_dir)
+    window = await open_limiter(SCALED, "scaled", state_dir)
     out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     while True:
         permit = await window.acquire()

@@ -29,42 +29,91 @@ round trip a minute.
 slew. Stamping when sending, the usual way, was seen to let 17 to 20 through in a minute; the leaky
 bucket AsyncLimiter(10, 60) lets 19 through by design.
 
-**One window per account.** All clients of all processes of the machine share one file. Clients of
-one process that cannot, or were told to use several, count one another's uses all the same.
+**Two limiters in series.** The process's own slots, aiolimiter buckets, are in front of every
+request; all clients of the process share them. Behind them stands the limiter that all processes of
+the machine share. Should it fail, the process's own is closed for a refill and the grace, after
+which nothing that others have sent counts any more, and goes on.
 
-The rooms: `interfaces` the words, `throttle` what a 429 teaches (pure), `turnstile` the line of
-waiters, `limiter` a limiter that shares with no other (aiolimiter buckets), `shared` that of all
-processes of the machine (SQLite: `database` the file, `rows` its statements, `stores` which file or
-memory it is, `fair_share` between processes, `patience` and `holder` what is told of a file that
-somebody holds), `ours` what all limiters of a process have used, `opening` where they come from.
+The rooms: `interfaces` the words, `limiter` the two in series and the permits, `slots` those of
+the process, `throttle` what a 429 teaches (pure), `shared` the machine's (SQLite: `database` the
+file, `rows` its statements, `fair_share` between processes (pure), `patience` and `holder` what is
+told of a file that somebody holds).
 
 What must not live here: HTTP (a permit is told how its request ended; it never looks), retries and
 backoff (whoever waits to try again holds no slot), tokens and secrets, wall-clock time, and any way
 to send that takes no permit.
 """
 
-from bulkfetch.ratelimit.database import Unusable
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from bulkfetch.clock import boot_id, boottime
+from bulkfetch.config.state_dir import state_dir as default_state_dir
 from bulkfetch.ratelimit.interfaces import (
     OnEvent,
-    Permit,
     RateLimit,
     RateLimiter,
+    SharedLimiter,
+    Unusable,
     WindowEvent,
     WindowState,
+    ignore,
 )
-from bulkfetch.ratelimit.limiter import SlotLimiter
-from bulkfetch.ratelimit.opening import MachineLimiter, ProcessLimiter, open_limiter
+from bulkfetch.ratelimit.limiter import Permit, SlotLimiter
+from bulkfetch.ratelimit.messages import alone
+from bulkfetch.ratelimit.shared import MachineLimiter
+from bulkfetch.ratelimit.slots import Process, this_process
 
 __all__ = [
     "MachineLimiter",
     "OnEvent",
     "Permit",
-    "ProcessLimiter",
     "RateLimit",
     "RateLimiter",
+    "SharedLimiter",
     "SlotLimiter",
     "Unusable",
     "WindowEvent",
     "WindowState",
     "open_limiter",
 ]
+
+
+async def open_limiter(
+    limit: RateLimit,
+    account_key: str,
+    state_dir: Path | None,
+    *,
+    on_event: OnEvent = ignore,
+    clock: Callable[[], float] = boottime,
+    boot: Callable[[], str] = boot_id,
+    process: Process | None = None,
+) -> SlotLimiter:
+    """Open the process's limiter, with the machine's behind it where that one can be had.
+
+    `account_key` is an opaque name of the account that holds no secret. `state_dir` is the user's
+    state directory, made if missing; None where there is none. A process on its own is closed for a
+    period at first, since others may have run just before; the `fallback` event says so and why.
+    For a server that no other client asks, make a SlotLimiter. If cancelled: nothing is left open.
+    """
+    slots = (process or this_process(clock)).slots(account_key)
+    try:
+        if state_dir is None:
+            raise Unusable(_no_state_dir())
+        shared = await MachineLimiter.open(
+            limit, account_key, state_dir, on_event=on_event, clock=clock, boot=boot
+        )
+    except Unusable as why:
+        limiter = SlotLimiter(limit, slots=slots, on_event=on_event)
+        on_event(alone(str(why), limiter.close_once()))
+        return limiter
+    return SlotLimiter(limit, slots=slots, shared=shared, on_event=on_event)
+
+
+def _no_state_dir() -> str:
+    if default_state_dir(os.environ) is None:
+        return "this user has no state directory; BULKFETCH_STATE_DIR can name one"
+    return "the settings say no state directory is to be used"

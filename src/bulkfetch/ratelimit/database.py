@@ -17,23 +17,23 @@ and set aside under a lock, and appear under their name complete: an empty one i
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 from bulkfetch.ratelimit.filesystem import file_system_type, shared_file_system
+from bulkfetch.ratelimit.interfaces import Unusable
 
 FILE_NAME = "window.db"
 LOCK_NAME = "window.lock"
 ASIDE_NAME = "window.db.damaged"
-# The place of a store that is no file.
-MEMORY = "memory"
 # A file of so many pages is looked through when it is opened, in a millisecond or two. Windows of a
 # thousand a second have larger ones: what is wrong there shows when it is used.
 _CHECKED_PAGES = 256
@@ -82,10 +82,6 @@ _DAMAGE = {
 }
 
 
-class Unusable(Exception):
-    """The machine's window cannot be used; the text says why."""
-
-
 class Busy(Exception):
     """Another process makes or mends the file just now."""
 
@@ -110,36 +106,18 @@ def is_damage(error: Exception) -> bool:
 
 @dataclass(slots=True)
 class Store:
-    """An open database of uses. `place` names it, `inode` is its file's, None for one in memory.
-
-    `lock` is to be held by who uses it. `renewed_at` is when it took the place of a lost file.
-    """
+    """An open file of requests. `renewed_at` is when it took the place of a lost one."""
 
     db: sqlite3.Connection
-    place: str
-    path: Path | None = None
-    inode: int | None = None
-    renewed_at: float | None = None
-    lock: AbstractContextManager[object] = field(default_factory=nullcontext)
+    path: Path
+    inode: int
+    renewed_at: float | None
 
     def check(self) -> None:
         """Raise FileNotFoundError where the file is not under its name any more; else OSError."""
         # As long as it is open here, no other file is given its inode.
-        if self.path is not None and os.stat(self.path).st_ino != self.inode:
-            raise FileNotFoundError
-
-    def close(self) -> None:
-        """Close it, unless it is in memory and others go on with it."""
-        if self.path is not None:
-            self.db.close()
-
-
-def in_memory() -> sqlite3.Connection:
-    """Return a new database in memory, for one thread at a time."""
-    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    for statement in _SCHEMA.split(";"):
-        db.execute(statement)
-    return db
+        if os.stat(self.path).st_ino != self.inode:
+            raise FileNotFoundError(errno.ENOENT, "it was removed")
 
 
 def open_file(
@@ -228,7 +206,7 @@ def _opened(path: Path, boot: str, spent: int | None) -> Store:
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("BEGIN IMMEDIATE")
         _begin_boot(db, boot)
-        name, renewed_at = _name(db)
+        renewed_at = _renewed_at(db)
         db.execute("COMMIT")
         if _inode(path) != inode:
             raise Busy
@@ -237,7 +215,7 @@ def _opened(path: Path, boot: str, spent: int | None) -> Store:
         if isinstance(error, sqlite3.Error) and is_damage(error):
             raise Damaged(str(error)) from error
         raise
-    return Store(db, name, path, inode, renewed_at)
+    return Store(db, path, inode, renewed_at)
 
 
 def _look_over(db: sqlite3.Connection, path: Path) -> None:
@@ -262,13 +240,13 @@ def _look_over(db: sqlite3.Connection, path: Path) -> None:
         db.execute(f"{look} LIMIT 1").fetchone()
 
 
-def _name(db: sqlite3.Connection) -> tuple[str, float | None]:
+def _renewed_at(db: sqlite3.Connection) -> float | None:
+    """Return when the file took a lost one's place in this boot, None if it did not."""
     db.execute(_FILE_TABLE)
-    found = db.execute("SELECT id, renewed_at FROM file").fetchone()
+    found = db.execute("SELECT renewed_at FROM file").fetchone()
     if found is None:
-        found = (uuid4().hex, None)
-        db.execute("INSERT INTO file VALUES (?, ?)", found)
-    return str(found[0]), found[1]
+        db.execute("INSERT INTO file VALUES (?, NULL)", (uuid4().hex,))
+    return found[0] if found else None
 
 
 def _create(path: Path, renewed_at: float | None) -> None:
@@ -342,5 +320,5 @@ def _begin_boot(db: sqlite3.Connection, boot: str) -> None:
     )
     db.execute("DELETE FROM use")
     db.execute("DELETE FROM ticket")
-    _name(db)
+    _renewed_at(db)
     db.execute("UPDATE file SET renewed_at = NULL")

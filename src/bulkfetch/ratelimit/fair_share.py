@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -24,19 +24,34 @@ class Waiter(NamedTuple):
     refill_s: float
 
 
+def part_of(limit: int, others: Sequence[Waiter]) -> int:
+    """Return how many of `limit` slots each of the waiting processes may use, rounded up."""
+    return -(-limit // (len(others) + 1))
+
+
 def fair_share(
-    owner: int, since: float, limit: int, uses: Sequence[Request], others: Sequence[Waiter]
+    owner: int,
+    since: float,
+    limit: int,
+    requests: Sequence[Request],
+    others: Sequence[Waiter],
+    served: Mapping[int, int],
 ) -> bool:
     """Say whether `owner`, waiting since `since`, may take one of the free slots now.
 
-    A process uses no more than its part, rounded up, of the `limit` slots that it and the
-    `others` share; and while somebody with room in his part has waited longer, one slot each is
-    left for them. Rounding makes the parts unequal, waiting evens them out: who got less waits
-    longer and comes first at the next refill.
+    A process uses no more than its part of the `limit` slots; and what others lack of theirs is
+    left for those who come first. Rounding makes the parts unequal, so whoever was `served` less
+    often in the last periods comes first, and among equals the one that has waited longer.
     """
+    free = limit - len(requests)
     if not others:
-        return len(uses) < limit
-    part = -(-limit // (len(others) + 1))
-    used = Counter(use.owner for use in uses)
-    longer = sum(other.since < since and used[other.owner] < part for other in others)
-    return used[owner] < part and limit - len(uses) > longer
+        return free > 0
+    part = part_of(limit, others)
+    used = Counter(request.owner for request in requests)
+    rank = (served.get(owner, 0), since)
+    left = sum(
+        max(0, part - used[other.owner])
+        for other in others
+        if (served.get(other.owner, 0), other.since) < rank
+    )
+    return used[owner] < part and free > left

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from bulkfetch.quota import MARGIN_S, ZOHO_PERIOD_S, ZOHO_REQUESTS
 
-S = TypeVar("S")
+if TYPE_CHECKING:
+    from bulkfetch.ratelimit.limiter import Permit
 
 # How an attempt ended, as the window sees it.
 End = Literal["answered", "rejected", "lost", "unused"]
@@ -43,6 +43,16 @@ class RateLimit:
     def refill_s(self) -> float:
         """The time a slot takes to come back, from the answer of the request that used it."""
         return self.period_s + self.margin_s
+
+    @property
+    def lease_s(self) -> float:
+        """The time after which a request whose process is dead must be over."""
+        return self.headers_timeout_s + self.grace_s
+
+    @property
+    def unknown_s(self) -> float:
+        """The time after which nothing that others have sent counts any more."""
+        return self.refill_s + self.grace_s
 
 
 class WindowState(NamedTuple):
@@ -92,59 +102,72 @@ def ignore(event: WindowEvent) -> None:
     """Take an event and do nothing with it."""
 
 
-class Permit:
-    """The right to send one request. Settle it with exactly one of the four methods.
+class Unusable(Exception):
+    """The shared limiter cannot be used; the text says why."""
 
-    The first one counts, later ones do nothing. They are synchronous, so that they can be called
-    while a cancellation is on its way. A permit that is dropped unsettled counts as lost.
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """A shared slot that is out.
+
+    `key` names it in the shared limiter, `in_flight` requests were out when it left, itself
+    included, and `probe` says that it goes alone after a 429.
     """
 
-    __slots__ = ("_loop", "_settle", "_slot")
+    key: int
+    in_flight: int
+    probe: bool
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        settle: Callable[[S, End, float | None, float], None],
-        slot: S,
-    ) -> None:
-        self._loop = loop
-        self._settle: Callable[[Any, End, float | None, float], None] | None = settle
-        self._slot = slot
 
-    def answered(self, ago_s: float = 0.0) -> None:
-        """The head of an answer is here: the slot's minute starts now.
+class Settlement(NamedTuple):
+    """How the request of a lease ended, and when, in the event loop's time."""
 
-        Or it started `ago_s` seconds ago, where the answer had to be read before it was known not
-        to be a refusal.
-        """
-        self._end("answered", ago_s=ago_s)
+    lease: Lease
+    end: End
+    ended_at: float
+    retry_after_s: float | None
 
-    def rejected(self, retry_after_s: float | None) -> None:
-        """The answer is a 429, or says the same in words: the account's window closes.
 
-        Then one probe goes before the rest.
+class SharedLimiter(Protocol):
+    """The slots and the throttle of one account that several processes share.
 
-        `retry_after_s` is what the server asked for, None where it did not; it is capped here.
-        """
-        self._end("rejected", retry_after_s)
+    Whoever dies holding a slot loses it when its lease ends. All methods but `aclose` raise
+    Unusable when the shared limiter has failed; then nothing was done.
+    """
 
-    def lost(self) -> None:
-        """The outcome is unknown (timeout, reset, cancelled): the request may still arrive."""
-        self._end("lost")
+    @property
+    def renew_every_s(self) -> float:
+        """How often leases must be renewed, in seconds."""
+        ...
 
-    def unused(self) -> None:
-        """Provably nothing was sent: the slot is free as it was."""
-        self._end("unused")
+    @property
+    def in_flight_cap(self) -> int | None:
+        """As `RateLimiter` says."""
+        ...
 
-    def _end(self, end: End, retry_after_s: float | None = None, ago_s: float = 0.0) -> None:
-        settle, self._settle = self._settle, None
-        if settle is not None:
-            settle(self._slot, end, retry_after_s, max(0.0, ago_s))
+    async def acquire(self) -> Lease:
+        """Wait for a slot that is this process's turn. If cancelled: nothing is held."""
+        ...
 
-    def __del__(self) -> None:
-        # The collector may run in any thread.
-        if self._settle is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._settle, self._slot, "lost", None, 0.0)
+    async def settle(self, settled: Sequence[Settlement]) -> None:
+        """Take slots back. If cancelled: none was, and they can be settled again."""
+        ...
+
+    async def renew(self, leases: Collection[Lease]) -> None:
+        """Keep slots that are out, also in a shared limiter that does not know of them yet."""
+        ...
+
+    async def reopen(self) -> SharedLimiter:
+        """Return a new one in place of this one, which has failed. Raises Unusable."""
+        ...
+
+    def state(self) -> WindowState:
+        """Return the state over all processes, `waiting` apart."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what is held open; a waiter gets a RuntimeError."""
+        ...
 
 
 class RateLimiter(Protocol):
@@ -158,12 +181,7 @@ class RateLimiter(Protocol):
         ...
 
     async def acquire_some(self, most: int) -> list[Permit]:
-        """Wait as `acquire` does, then take what else is free now: 1 to `most` permits.
-
-        For who can send several requests at once: in a window of all processes a slot is a look
-        into a file, and this is one look for all. After a 429, and while other processes wait, it
-        is one permit. If cancelled: nothing is held.
-        """
+        """Wait as `acquire` does, and return its permit alone."""
         ...
 
     @property

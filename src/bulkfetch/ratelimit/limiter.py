@@ -1,196 +1,326 @@
-"""A window that shares with no other: one-token aiolimiter buckets, re-armed at the answer."""
+"""Two limiters in series, and the permits that they give: every request passes here.
+
+The process's own slots (`slots`) are always in front of a request. Where several processes share
+the account, a request first waits for its turn among them. When the shared limiter fails, the
+process's own is closed until whatever others have sent is over, and goes on: with a new shared one
+where there can be one, else alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
 
-from bulkfetch.ratelimit import throttle as throttles
-from bulkfetch.ratelimit.interfaces import End, OnEvent, RateLimit, WindowState, ignore
-from bulkfetch.ratelimit.throttle import NO_PROBE, Throttle
-from bulkfetch.ratelimit.turnstile import Turnstile
+import anyio
 
-if TYPE_CHECKING:
-    from aiolimiter import AsyncLimiter
+from bulkfetch.ratelimit.interfaces import (
+    End,
+    Lease,
+    OnEvent,
+    RateLimit,
+    Settlement,
+    SharedLimiter,
+    Unusable,
+    WindowEvent,
+    WindowState,
+    ignore,
+)
+from bulkfetch.ratelimit.messages import alone, renewed
+from bulkfetch.ratelimit.slots import AccountSlots, Slot, SlotUser
 
-# A bucket's level is a float that drips: at the very instant of refill 1e-16 of a token may be
-# missing. Looked at a microsecond later it is full, whatever the loop's time.
-DRIP_S = 1e-6
+T = TypeVar("T")
+
+# How long aclose tries to settle what is still unsettled; the leases stand in for the rest.
+LAST_WORDS_S = 2.0
 
 
-@dataclass(slots=True, eq=False)
-class Slot:
-    """A slot that is out: `in_flight` were out when it left, itself included."""
+class Permit:
+    """The right to send one request. Settle it with exactly one of the four methods.
 
-    in_flight: int
-    probe: bool
+    The first one counts, later ones do nothing. They are synchronous, so that they can be called
+    while a cancellation is on its way: the process's own slot is settled at once, the shared one a
+    moment later in the background. If the process dies in between, the shared slot comes back when
+    its lease ends. A permit that is dropped unsettled counts as lost.
+    """
 
+    __slots__ = ("_lease", "_limiter", "_slot")
 
-class SlotLedger:
-    """Slots in memory. A bucket counts from the end of its request to its refill, no longer."""
+    def __init__(self, limiter: SlotLimiter, slot: Slot, lease: Lease | None) -> None:
+        self._limiter: SlotLimiter | None = limiter
+        self._slot = slot
+        self._lease = lease
 
-    def __init__(self, settings: RateLimit, on_event: OnEvent) -> None:
-        # Late: it reads its package's metadata, a tenth of a start, and few windows are made here.
-        from aiolimiter import AsyncLimiter
+    def answered(self, ago_s: float = 0.0) -> None:
+        """The head of an answer is here: the slot's minute starts now.
 
-        self._bucket = AsyncLimiter
-        self._settings = settings
-        self._refill_s = settings.refill_s
-        self._on_event = on_event
-        self._now = asyncio.get_running_loop().time
-        self._share = Throttle(settings.requests)
-        # Whether nothing is to be learnt from, or remembered: the way of nearly every request.
-        self._plain = True
-        self._full: list[AsyncLimiter] = []  # to be used again
-        # (when to look, tie-break, bucket, time of the answer or -inf if none)
-        self._refilling: list[tuple[float, int, AsyncLimiter, float]] = []
-        self._order = itertools.count()
-        self._out = 0
-
-    def take(self, waiting: int, most: int) -> list[Slot] | float:
-        """Give free slots, `most` at most, or the seconds after which to ask again."""
-        now = self._now()
-        self._drip(now)
-        share, probe, count = self._share, False, most
-        if not self._plain:
-            count = 1  # after a 429 the next one is judged anew
-            self._learn(throttles.aged(share, self._settings, now), now)
-            wait_s = throttles.wait_s(self._share, now, self._out)
-            if wait_s:
-                return wait_s
-            # Draws the lesson of a closing first: it may leave fewer slots than there were.
-            share, probe = throttles.granted(self._share, now, math.inf)
-        free = share.capacity - len(self._refilling) - self._out
-        if free <= 0:
-            return self._refilling[0][0] - now if self._refilling else math.inf
-        if share is not self._share:
-            self._learn(share, now)
-        first, self._out = self._out + 1, self._out + min(count, free)
-        return [Slot(in_flight, probe) for in_flight in range(first, self._out + 1)]
-
-    def settle(self, slot: Slot, end: End, retry_after_s: float | None, ago_s: float) -> bool:
-        """Take a slot back; its minute starts now, grace_s later where the outcome is unknown.
-
-        That of an answer started `ago_s` seconds ago.
-
-        An answer changes nothing for those who wait, unless its bucket is the first to refill.
+        Or it started `ago_s` seconds ago, where the answer had to be read before it was known not
+        to be a refusal.
         """
-        now = self._now()
-        self._out -= 1
-        first = False
-        match end:
-            case "answered":
-                first = self._refill(now, self._refill_s - ago_s, now - ago_s)
-                if self._plain and not slot.probe:
-                    return first
-                self._learn(throttles.answered(self._share, slot.probe), now)
-            case "rejected":
-                share = throttles.rejected(
-                    self._share,
-                    self._settings,
-                    now,
-                    retry_after_s=retry_after_s,
-                    taken=self._taken_since(now - self._settings.period_s),
-                    in_flight=slot.in_flight,
-                    probe=slot.probe,
-                )
-                self._refill(now, self._refill_s, -math.inf)
-                self._learn(share, now)
-            case "lost":
-                self._refill(now, self._settings.grace_s + self._refill_s, -math.inf)
-            case "unused":
-                pass
-        if slot.probe and end in ("lost", "unused"):
-            self._learn(throttles.probe_failed(self._share), now)
-        bars = self._share.probe != NO_PROBE or self._share.in_flight_cap is not None
-        return first or end != "answered" or slot.probe or bars
+        self._end("answered", ago_s=ago_s)
+
+    def rejected(self, retry_after_s: float | None) -> None:
+        """The answer is a 429, or says the same in words: the account's window closes.
+
+        Then one probe goes before the rest.
+
+        `retry_after_s` is what the server asked for, None where it did not; it is capped here.
+        """
+        self._end("rejected", retry_after_s)
+
+    def lost(self) -> None:
+        """The outcome is unknown (timeout, reset, cancelled): the request may still arrive."""
+        self._end("lost")
+
+    def unused(self) -> None:
+        """Provably nothing was sent: the slot is free as it was."""
+        self._end("unused")
+
+    def _end(self, end: End, retry_after_s: float | None = None, ago_s: float = 0.0) -> None:
+        limiter, self._limiter = self._limiter, None
+        if limiter is not None:
+            limiter.settle(self._slot, self._lease, end, retry_after_s, max(0.0, ago_s))
+
+    def __del__(self) -> None:
+        # The collector may run in any thread.
+        limiter, self._limiter = self._limiter, None
+        if limiter is not None and not self._slot.loop.is_closed():
+            self._slot.loop.call_soon_threadsafe(
+                limiter.settle, self._slot, self._lease, "lost", None, 0.0
+            )
+
+
+class SlotLimiter:
+    """The limiter of one account for one client, bound to the running loop.
+
+    `slots` are the process's own, `shared` those of all processes, None where there are none.
+    """
+
+    def __init__(
+        self,
+        limit: RateLimit,
+        *,
+        slots: AccountSlots | None = None,
+        shared: SharedLimiter | None = None,
+        on_event: OnEvent = ignore,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
+        self._limit = limit
+        self._user = SlotUser(limit, self._loop)
+        self._slots = AccountSlots() if slots is None else slots
+        self._slots.join(self._user)
+        self._shared = shared
+        self._on_event = on_event
+        # First come, first served: in aiolimiter a newcomer can overtake a waiter that is woken.
+        self._line = asyncio.Lock()
+        self._waiting = 0
+        self._ended = False
+        self._leases: set[Lease] = set()
+        self._settled: list[Settlement] = []  # not yet by the shared limiter
+        self._settling = asyncio.Lock()
+        self._failure: Unusable | None = None
+        self._replacing = asyncio.Lock()
+        self._replaced_at = -math.inf
+        self._due = asyncio.Event()
+        self._keeper = self._loop.create_task(self._keep()) if shared else None
+
+    async def acquire(self) -> Permit:
+        """Wait for the next free slot, first come, first served.
+
+        Raises RuntimeError once the limiter is closed for good. If cancelled: nothing is held.
+        """
+        self._check()
+        self._waiting += 1
+        try:
+            async with self._line:
+                self._check()
+                lease = await self._take_lease()
+                try:
+                    slot = await self._take_slot(alone=lease is None)
+                except BaseException:
+                    if lease is not None:
+                        self._settle_lease(lease, "unused", self._loop.time())
+                    raise
+        finally:
+            self._waiting -= 1
+        return Permit(self, slot, lease)
+
+    async def acquire_some(self, most: int) -> list[Permit]:
+        """Wait as `acquire` does, and return its permit alone."""
+        return [await self.acquire()]
+
+    def settle(
+        self, slot: Slot, lease: Lease | None, end: End, retry_after_s: float | None, ago_s: float
+    ) -> None:
+        """Take back what a permit held, as of `ago_s` seconds ago; see Permit."""
+        ended_at = self._loop.time() - ago_s
+        news: list[WindowEvent] = []
+        alone = lease is None
+        self._slots.settle(self._user, slot, end, ended_at, retry_after_s, alone=alone, news=news)
+        if lease is not None:
+            self._settle_lease(lease, end, ended_at, retry_after_s)
+        self._tell(news)
 
     @property
     def in_flight_cap(self) -> int | None:
-        """As `interfaces.RateLimiter` says."""
-        return self._share.in_flight_cap
+        """How many requests at once the account seems to bear, None where nothing is known."""
+        return (self._shared or self._slots).in_flight_cap
 
-    def tick(self) -> float:
-        """Nothing is due by itself."""
-        return math.inf
-
-    def state(self, waiting: int) -> WindowState:
-        """Say how things stand."""
-        now = self._now()
-        self._drip(now)
-        share = self._share
-        closed_s = max(0.0, share.closed_until - now)
-        barred_s = throttles.wait_s(share, now, self._out)
-        free = max(0, share.capacity - self._out - len(self._refilling))
-        refill_s = 0.0 if free else math.inf
-        if not free and self._refilling:
-            refill_s = self._refilling[0][0] - now
-        next_s = max(barred_s, refill_s)
-        return WindowState(
-            free=0 if barred_s else free,
-            in_flight=self._out,
-            waiting=waiting,
-            next_free_s=None if next_s == math.inf else next_s,
-            closed_s=closed_s,
-            capacity=share.capacity,
-            requests=self._settings.requests,
-            in_flight_cap=share.in_flight_cap,
+    def state(self) -> WindowState:
+        """Return how things stand: the stricter of the two limiters."""
+        own = self._slots.state(self._user, self._waiting, alone=self._shared is None)
+        if self._shared is None or self._ended:
+            return own
+        try:
+            shared = self._shared.state()
+        except Unusable as failure:
+            self._failure = failure
+            self._due.set()
+            self._slots.close(self._user)
+            return self._slots.state(self._user, self._waiting, alone=True)
+        unknown = own.next_free_s is None or shared.next_free_s is None
+        return shared._replace(
+            free=min(own.free, shared.free),
+            in_flight=max(own.in_flight, shared.in_flight),
+            waiting=self._waiting,
+            next_free_s=None if unknown else max(own.next_free_s or 0, shared.next_free_s or 0),
+            closed_s=max(own.closed_s, shared.closed_s),
+            capacity=min(own.capacity, shared.capacity),
         )
 
-    def withdraw(self) -> None:
-        """Nobody else cares who waits here."""
+    def close_once(self) -> float:
+        """Close a process on its own for a period, unless it was before; return for how long."""
+        return self._slots.close_once(self._user)
 
     async def aclose(self) -> None:
-        """Nothing is held open."""
+        """End the limiter; a waiter gets a RuntimeError.
 
-    def _drip(self, now: float) -> None:
-        """Drop the buckets that are full again."""
-        while self._refilling and self._refilling[0][0] <= now:
-            _, order, bucket, answered_at = self._refilling[0]
-            if bucket.has_capacity():
-                heapq.heappop(self._refilling)
-                if bucket.time_period == self._refill_s:
-                    self._full.append(bucket)
-            else:
-                look = now + DRIP_S
-                heapq.heapreplace(self._refilling, (look, order, bucket, answered_at))
-
-    def _refill(self, now: float, refill_s: float, answered_at: float) -> bool:
-        """Start a slot's minute, and say whether it will be the first to end.
-
-        A bucket cannot be re-armed, so one that is full, or new, is emptied now. A minute that is
-        over already needs none: the slot is free.
+        Slots not settled keep their leases. If cancelled: the limiter is ended all the same.
         """
-        if refill_s <= 0:
-            return True
-        if self._full and refill_s == self._refill_s:
-            bucket = self._full.pop()
-        else:
-            bucket = self._bucket(1, refill_s)
-        for _ in bucket.acquire().__await__():
-            raise AssertionError("a full bucket gives its token without ever waiting")
-        look = now + refill_s + DRIP_S
-        entry = (look, next(self._order), bucket, answered_at)
-        heapq.heappush(self._refilling, entry)
-        return self._refilling[0] is entry
+        if self._ended:
+            return
+        self._ended = True
+        self._user.changed.set()
+        self._slots.part(self._user)
+        try:
+            with anyio.move_on_after(LAST_WORDS_S):
+                await self._settle_all()
+        finally:
+            if self._keeper is not None and not self._keeper.done():
+                self._keeper.cancel()
+            if self._shared is not None:
+                await self._shared.aclose()
 
-    def _taken_since(self, since: float) -> int:
-        return sum(answered_at > since for *_, answered_at in self._refilling)
+    def _check(self) -> None:
+        if self._ended:
+            raise RuntimeError("the limiter is closed for good")
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("a limiter belongs to the event loop it was made in")
+        if os.getpid() != self._pid:
+            raise RuntimeError("a limiter belongs to the process it was made in")
 
-    def _learn(self, share: Throttle, now: float) -> None:
-        before, self._share = self._share, share
-        if before is not share:
-            self._plain = share == Throttle(self._settings.requests)
-            for event in throttles.news(before, share, self._settings, now):
-                self._on_event(event)
+    def _tell(self, news: Iterable[WindowEvent]) -> None:
+        for event in news:
+            self._on_event(event)
 
+    # --- the process's own ------------------------------------------------------------------------
 
-class SlotLimiter(Turnstile[Slot]):
-    """A window of its own, bound to the running loop: for a server that nobody else asks."""
+    async def _take_slot(self, *, alone: bool) -> Slot:
+        """Wait for a bucket that has its token, and take the token."""
+        changed = self._user.changed
+        while True:
+            changed.clear()
+            news: list[WindowEvent] = []
+            slot = self._slots.take(self._user, alone=alone, news=news)
+            self._tell(news)
+            if not isinstance(slot, float):
+                break
+            with anyio.move_on_after(slot):
+                await changed.wait()
+            self._check()
+        try:
+            await slot.bucket.acquire()
+        except BaseException:
+            self.settle(slot, None, "unused", None, 0.0)
+            raise
+        return slot
 
-    def __init__(self, settings: RateLimit, *, on_event: OnEvent = ignore) -> None:
-        super().__init__(SlotLedger(settings, on_event))
+    # --- the shared one ---------------------------------------------------------------------------
+
+    async def _take_lease(self) -> Lease | None:
+        """Wait for this process's turn; None where it is alone."""
+        if self._shared is None:
+            return None
+        await self._settle_all()  # what follows from it for this request is known then
+        lease = await self._ask(lambda shared: shared.acquire())
+        if lease is not None:
+            self._leases.add(lease)
+            if len(self._leases) == 1:
+                self._due.set()
+        return lease
+
+    def _settle_lease(
+        self, lease: Lease, end: End, ended_at: float, retry_after_s: float | None = None
+    ) -> None:
+        self._leases.discard(lease)
+        self._settled.append(Settlement(lease, end, ended_at, retry_after_s))
+        self._due.set()
+
+    async def _settle_all(self) -> None:
+        """Have the shared limiter take back what has ended. If cancelled: it will later."""
+        async with self._settling:
+            while some := list(self._settled):
+                await self._ask(lambda shared, some=some: shared.settle(some))  # type: ignore[misc]
+                del self._settled[: len(some)]
+
+    async def _keep(self) -> None:
+        """Settle in the background what has ended, and renew the leases of what has not."""
+        renew_at = math.inf
+        while (shared := self._shared) is not None:
+            self._due.clear()
+            if self._failure is not None:
+                await self._replace(shared, self._failure)
+            await self._settle_all()
+            now = self._loop.time()
+            if not self._leases:
+                renew_at = math.inf
+            elif now >= renew_at:
+                await self._ask(lambda shared: shared.renew(self._leases))
+                renew_at = now + shared.renew_every_s
+            else:
+                renew_at = min(renew_at, now + shared.renew_every_s)
+            with anyio.move_on_after(renew_at - now):
+                await self._due.wait()
+
+    async def _ask(self, ask: Callable[[SharedLimiter], Awaitable[T]]) -> T | None:
+        """Ask the shared limiter, or the one in its place; None where there is none any more."""
+        while (shared := self._shared) is not None:
+            try:
+                return await ask(shared)
+            except Unusable as failure:
+                await self._replace(shared, failure)
+        return None
+
+    async def _replace(self, failed: SharedLimiter, failure: Unusable) -> None:
+        """Go on without a shared limiter that has failed, or with a new one."""
+        async with self._replacing:
+            self._failure = None
+            if self._shared is not failed:
+                return
+            self._slots.close(self._user)
+            now, closed_s = self._loop.time(), self._limit.unknown_s
+            fresh: SharedLimiter | None = None
+            # One that fails again within a period is not replaced: then it is the disk that fails.
+            if now >= self._replaced_at + closed_s:
+                try:
+                    fresh = await failed.reopen()
+                except Unusable as unusable:
+                    failure = unusable
+            self._replaced_at = now
+            self._shared = fresh
+            await failed.aclose()
+        self._tell([(renewed if fresh else alone)(str(failure), closed_s)])
+        await self._ask(lambda shared: shared.renew(self._leases))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from bulkfetch.ratelimit.fair_share import Request, Waiter
@@ -15,9 +16,6 @@ from bulkfetch.ratelimit.throttle import Throttle
 FAR_AHEAD_S = 3600.0
 # Uses are kept for this long at least, for a later process with a longer period.
 KEEP_S = 600.0
-# Rows that one statement writes at most. Older SQLite takes 999 values in one.
-MOST_ROWS = 100
-
 
 # Counted here: each row of `uses` would cost a hand-over of the interpreter's lock.
 _STANDING = """
@@ -49,7 +47,7 @@ class Standing(NamedTuple):
 class Rows:
     """Statements only: transactions are the caller's, and what the rows mean too.
 
-    `owner` is a number that no other window has, `lease_s` the time an unsettled use is held.
+    `owner` is a number that no other limiter has.
     """
 
     def __init__(
@@ -58,67 +56,53 @@ class Rows:
         account_key: str,
         owner: int,
         settings: RateLimit,
-        lease_s: float,
     ) -> None:
         self._db = db
         self.owner = owner
         self._settings = settings
-        self._lease_s = lease_s
+        self._lease_s = settings.lease_s
         db.execute(
             "INSERT INTO account (key, hold_s) VALUES (?, ?)"
             " ON CONFLICT DO UPDATE SET hold_s = max(hold_s, excluded.hold_s)",
-            (account_key, settings.refill_s + lease_s),
+            (account_key, settings.refill_s + settings.lease_s),
         )
         (self.account,) = db.execute(
             "SELECT id FROM account WHERE key = ?", (account_key,)
         ).fetchone()
 
-    def lease(self, now: float, count: int) -> range:
-        """Write uses that begin now, MOST_ROWS at most, and name their rows.
+    def lease(self, now: float) -> int:
+        """Write a request that begins now, and return its row's number, which no other one has.
 
-        AUTOINCREMENT numbers them in a row.
+        It is drawn, so that the row can be written into another file too.
         """
-        last = self._db.execute(
-            f"INSERT INTO use (account, at, owner) VALUES {_times(count, '(?, ?, ?)')}",
-            (self.account, now + self._lease_s, self.owner) * count,
-        ).lastrowid
-        assert last is not None, "it inserts"
-        return range(last - count + 1, last + 1)
-
-    def settled(self, ends: Sequence[tuple[int, float]], *, taken: bool) -> None:
-        """Write when uses were over; anew if a row is gone, its lease having ended long ago."""
-        for begin in range(0, len(ends), MOST_ROWS):
-            some = ends[begin : begin + MOST_ROWS]
-            self._db.execute(
-                "INSERT INTO use (id, at, account, owner, settled, taken)"
-                f" VALUES {_times(len(some), '(?, ?, ?, ?, 1, ?)')}"
-                " ON CONFLICT DO UPDATE SET at = excluded.at, settled = 1, taken = excluded.taken",
-                [value for end in some for value in (*end, self.account, self.owner, taken)],
-            )
-
-    def copy(self, use: Request) -> int:
-        """Write a use that was kept elsewhere, and name its row."""
-        number = self._db.execute(
-            "INSERT INTO use (account, at, owner, settled, taken) VALUES (?, ?, ?, ?, ?)",
-            (self.account, use.at, self.owner, use.settled, use.settled),
-        ).lastrowid
-        assert number is not None, "it inserts"
+        number = secrets.randbits(62)
+        self.renew([number], now + self._lease_s)
         return number
 
-    def unused(self, use: int) -> None:
-        """Take back a use that was none."""
-        self._db.execute("DELETE FROM use WHERE id = ?", (use,))
+    def settled(self, number: int, at: float, *, taken: bool) -> None:
+        """Write when a request was over; anew if its row is gone, its lease having ended."""
+        self._db.execute(
+            "INSERT INTO use (id, account, at, owner, settled, taken) VALUES (?, ?, ?, ?, 1, ?)"
+            " ON CONFLICT DO UPDATE SET at = excluded.at, settled = 1, taken = excluded.taken",
+            (number, self.account, at, self.owner, taken),
+        )
 
-    def renew(self, uses: list[int], until: float) -> None:
-        """Write a later end of leases that are not settled."""
+    def unused(self, number: int) -> None:
+        """Take back a request that was not sent."""
+        self._db.execute("DELETE FROM use WHERE id = ?", (number,))
+
+    def renew(self, numbers: Iterable[int], until: float) -> None:
+        """Write a later end of leases, anew where there is no row."""
         self._db.executemany(
-            "UPDATE use SET at = ? WHERE id = ? AND NOT settled", [(until, use) for use in uses]
+            "INSERT INTO use (id, account, at, owner) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET at = excluded.at WHERE NOT settled",
+            [(number, self.account, until, self.owner) for number in numbers],
         )
 
     def prune(self, now: float) -> None:
         """Forget what is long past; bring back what is further ahead than it can be."""
         account, far = self.account, now + FAR_AHEAD_S
-        keep_s = max(KEEP_S, 2 * self._settings.refill_s)
+        keep_s = max(KEEP_S, 5 * self._settings.refill_s)
         db = self._db
         db.execute("DELETE FROM use WHERE account = ? AND at < ?", (account, now - keep_s))
         db.execute(
@@ -146,7 +130,7 @@ class Rows:
             list(waiting.values()),
         )
 
-    def ticket(self, since: float, until: float) -> None:
+    def announce(self, since: float, until: float) -> None:
         """Say that this process waits, and is to be believed until then."""
         self._db.execute(
             "INSERT OR REPLACE INTO ticket VALUES (?, ?, ?, ?, ?, ?)",
@@ -166,13 +150,22 @@ class Rows:
             "DELETE FROM ticket WHERE account = ? AND owner = ?", (self.account, self.owner)
         )
 
-    def uses(self, since: float) -> list[Request]:
+    def requests(self, since: float) -> list[Request]:
         """Give the uses that still fill a slot, the newest first."""
         rows = self._db.execute(
             "SELECT at, owner, settled FROM use WHERE account = ? AND at > ? ORDER BY at DESC",
             (self.account, since),
         )
         return [Request(*row) for row in rows]
+
+    def served(self, since: float) -> dict[int, int]:
+        """Count the requests of each process since then, by its owner number."""
+        return dict(
+            self._db.execute(
+                "SELECT owner, count(*) FROM use WHERE account = ? AND at > ? GROUP BY owner",
+                (self.account, since),
+            )
+        )
 
     def taken(self, since: float) -> int:
         """Count the requests that the server took since then."""
@@ -182,7 +175,7 @@ class Rows:
         ).fetchone()
         return int(count)
 
-    def share(self) -> Throttle:
+    def throttle(self) -> Throttle:
         """Read what 429s have taught; NULL, or a part that is missing, means nothing."""
         (text,) = self._db.execute(
             "SELECT share FROM account WHERE id = ?", (self.account,)
@@ -204,8 +197,3 @@ class Rows:
             "UPDATE account SET share = ? WHERE id = ?",
             (json.dumps(known) if known else None, self.account),
         )
-
-
-def _times(count: int, row: str) -> str:
-    """Give the VALUES of several rows: each statement costs a hand-over, however many it writes."""
-    return ", ".join([row] * count)
