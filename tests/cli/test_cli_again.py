@@ -58,6 +58,29 @@ def test_verify_takes_the_folder_in_any_spelling(program: Program, call: Call, o
     assert call("verify", folder).status == 1
 
 
+def test_verify_says_what_it_cannot_compare(program: Program, call: Call) -> None:
+    """Without a digest from the run only the size is compared, and that is said."""
+    call("run", program.settings("sha256 = false"), *IDS[:2])
+    ended = call("verify", "exports")
+    assert (ended.status, ended.out) == (
+        0,
+        "2 files, all as they were published; of 2 only the size is known (sha256 = false)\n",
+    )
+    assert "only the size" not in call("verify", "exports", "--json").out
+
+
+def test_a_link_in_a_files_place_is_missing(program: Program, call: Call) -> None:
+    """As a run has it: the file itself is gone, wherever the link leads."""
+    name = program.settings()
+    call("run", name, IDS[0])
+    file = program.folder / "exports" / f"{IDS[0]}.csv"
+    file.rename(program.folder / "moved.csv")
+    file.symlink_to("../moved.csv")
+    (record, _) = call("verify", "exports", "--json").records
+    assert record["problem"] == "MISSING"
+    assert _jobs(call("run", name, IDS[0], "--json"))[IDS[0]]["missing"] is True
+
+
 def test_verify_leaves_out_what_was_superseded(program: Program, call: Call) -> None:
     """A job whose name a newer one took over has no file to compare."""
     name = program.settings()

@@ -48,12 +48,13 @@ def verify(printer: Printer, out: str, ids: tuple[str, ...], as_json: bool) -> i
 
     printer.json = as_json
     places = Places(Path(out).absolute(), out)
-    files = bad = 0
+    files = bad = sizes_only = 0
     with JournalReader.open(Path(out) / STATE_DIR) as reader:
         for known in _published(reader, ids):
             for file in known.files:
                 problem = check(places.absolute(file.path), file)
                 files += 1
+                sizes_only += file.sha256 is None
                 bad += problem is not None
                 record = {
                     "type": "file",
@@ -66,6 +67,8 @@ def verify(printer: Printer, out: str, ids: tuple[str, ...], as_json: bool) -> i
                 printer.result(f"{file.path}: {problem.text}" if problem else None, record)
     summary = {"type": "summary", "files": files, "bad": bad}
     wrong = f"{bad} of them changed or missing" if bad else "all as they were published"
+    if sizes_only:
+        wrong += f"; of {sizes_only} only the size is known (sha256 = false)"
     printer.result(f"{files} file{'' if files == 1 else 's'}, {wrong}", summary)
     return exit_codes.FAILED if bad else exit_codes.DONE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -28,6 +29,8 @@ def check(path: str, published: PublishedFile) -> Problem | None:
     except FileNotFoundError:
         return Problem("MISSING", "is gone")
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            return Problem("MISSING", "is a link, not a regular file")
         return Problem("UNREADABLE", f"cannot be read: {error.strerror}")
     try:
         return _compare(fd, published)
