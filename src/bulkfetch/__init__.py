@@ -1,11 +1,11 @@
-"""Bring lists of Zoho CRM bulk exports home: whole, verified, extracted, once, in time.
+"""Download lists of Zoho CRM bulk exports: complete, verified, extracted, once, in time.
 
     settings = bulkfetch.load_settings("jobs.toml")
     async with bulkfetch.Client(settings) as client:
         async for outcome in client.fetch(job_ids):
             print(outcome.job_id, outcome.status, outcome.files)
 
-`bulkfetch.sandbox` is the stand-in for Zoho for your own tests; import it by itself.
+`bulkfetch.sandbox` is a stand-in for Zoho for your own tests; import it separately.
 """
 
 from importlib import import_module
@@ -36,7 +36,7 @@ __all__ = [
     "load_settings",
 ]
 
-# Imported when first used (PEP 562): `bulkfetch --help` needs none of it, and is there at once.
+# Imported at first use (PEP 562): `bulkfetch --help` needs none of it, and stays fast.
 _ROOMS = {
     "client": ("Client", "fetch"),
     "config": ("Settings", "load_settings"),

@@ -1,4 +1,4 @@
-"""The one clock that all processes of a machine share and nobody can set."""
+"""The clock that all processes of a machine share and nobody can set."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boottime() -> float:
-    """Give the seconds since boot, suspend included. Raises OSError where there is no such clock.
+    """Return the seconds since boot, including suspend. Raises OSError if there is no such clock.
 
-    Never steps, unlike time.time(), and is the same in all processes, unlike what a loop may use.
+    It never steps, unlike time.time(), and is the same in all processes, unlike a loop's clock.
     """
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     if clock is None:
@@ -20,5 +20,5 @@ def boottime() -> float:
 
 
 def boot_id() -> str:
-    """Name the boot that `boottime` counts from. Raises OSError where it has no name."""
+    """Return the id of the boot that `boottime` counts from. Raises OSError if there is none."""
     return _BOOT_ID.read_text("ascii").strip()

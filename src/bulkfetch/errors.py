@@ -1,14 +1,14 @@
-"""Every cause of failure: one class, one stable code, one hint.
+"""Every kind of failure: one class, one stable code, one hint.
 
-Four families say how far a failure reaches:
+Four base classes say how far a failure reaches:
 
 * `ConfigError`   nothing was started (exit 2)
 * `JobError`      one job failed; the run goes on (exit 1 in the end)
 * `AccountError`  nothing more can be fetched for one account; other accounts go on (exit 3)
 * `RunError`      the whole run stops, safe to run again (exit 3)
 
-Messages never hold a token, a client secret or a request header: they are printed, journalled and
-returned to callers as they are.
+Messages never contain a token, a client secret or a request header: they are printed, stored in the
+journal and returned to callers unchanged.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from typing import Any, ClassVar, Self
 
 
 class BulkfetchError(Exception):
-    """Root of everything bulkfetch raises on purpose.
+    """Base class of everything that bulkfetch raises on purpose.
 
-    `code` is stable and made for programs; `message` and `hint` are made for people and may change.
-    `http` is the status of the reply that caused it, None where there was no reply. `retryable`
-    failures are tried again in the same run; `permanent` ones are not tried again by a later run
-    either, unless it is asked to.
+    `code` is stable, for programs; `message` and `hint` are for people and may change. `http` is
+    the status of the response that caused it, None without one. `retryable` failures are retried
+    in the same run; `permanent` ones not even by later runs, unless requested.
     """
 
     code: ClassVar[str] = "ERROR"
@@ -41,7 +40,7 @@ class BulkfetchError(Exception):
 
 
 def is_permanent(code: str) -> bool:
-    """Return whether a job that failed with this code is not asked for again by a plain run."""
+    """Return whether a job that failed with this code is not requested again by a plain run."""
     return any(error.permanent for error in _all_errors(JobError) if error.code == code)
 
 
@@ -52,14 +51,14 @@ def _all_errors(root: type[BulkfetchError]) -> Iterator[type[BulkfetchError]]:
 
 
 class NamesPath:
-    """Part of errors whose message may name a file or folder: `path`, None where it names none."""
+    """Mixin of errors whose message may name a file or folder: `path`, None if it names none."""
 
     message: str
     args: tuple[Any, ...]
     path: str | None = None
 
     def renamed(self, path: str) -> Self:
-        """Return this error with its file or folder named otherwise. Does nothing without one."""
+        """Return this error with another name for its file or folder. Does nothing without one."""
         if self.path is not None:
             self.message = self.message.replace(self.path, path)
             self.args = (self.message,)

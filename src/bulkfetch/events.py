@@ -1,6 +1,6 @@
-"""News of a run. State is the journal's: losing every event changes no result.
+"""Events of a run. The state is in the journal: losing every event changes no result.
 
-Events are made for people and metrics. None of them ever holds a token, a header or a body.
+Events are for people and metrics. They never contain a token, a header or a body.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One piece of news: what happened, in words, to which account and job, with figures."""
+    """What happened, in words, to which account and job, with figures."""
 
     kind: Kind
     message: str
@@ -47,12 +47,12 @@ Emit = Callable[[Event], None]
 
 
 def harmless(emit: Emit, through: Callable[[BaseException], None]) -> Emit:
-    """Return `emit` made so that an Exception it raises costs nobody but itself.
+    """Return `emit` with its Exceptions caught.
 
-    The first one is told to the logger `bulkfetch`, with its traceback; `emit` goes on being
-    called. Any other BaseException is told to `through` and goes its way.
+    The first one is logged by the logger `bulkfetch`, with its traceback; `emit` is still called
+    for later events. Any other BaseException is passed to `through` and raised.
     """
-    if emit is ignore:  # known by who would not make events for nobody
+    if emit is ignore:  # callers that know it create no events
         return emit
     told = False
 
@@ -74,9 +74,9 @@ def harmless(emit: Emit, through: Callable[[BaseException], None]) -> Emit:
 
 
 def _cut(error: BaseException, outer: BaseException | None) -> None:
-    """Take what was being handled when the callback was called off the end of its error's chain.
+    """Remove the exception that was being handled before the callback from its error's chain.
 
-    That is none of its business, and its frames are ours.
+    The callback did not cause it, and its frames are ours.
     """
     while error.__context__ is not None:
         if error.__context__ is outer:
@@ -86,14 +86,14 @@ def _cut(error: BaseException, outer: BaseException | None) -> None:
 
 
 def _tell(error: Exception) -> None:
-    import logging  # late: a run in which nothing goes wrong needs none
+    import logging  # late: most runs need none
 
     logging.getLogger("bulkfetch").error(
-        "on_event raised %s; the run goes on, and this is said only once",
+        "on_event raised %s; the run continues; this is logged only once",
         type(error).__name__,
         exc_info=error,
     )
 
 
 def ignore(event: Event) -> None:
-    """Take an event and do nothing with it. Where it listens, those of each job are not made."""
+    """Ignore an event. With this callback, the events of each job are not even created."""

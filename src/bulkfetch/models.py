@@ -1,4 +1,4 @@
-"""The values that travel between the rooms: plain, frozen, comparable."""
+"""The values that travel between the packages: plain, frozen, comparable."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from bulkfetch.errors import BulkfetchError
 
 Status = Literal["done", "failed", "pending"]
 
-# ASCII on purpose: str.isdigit() also takes the digits of other scripts.
+# ASCII on purpose: str.isdigit() also accepts the digits of other scripts.
 _JOB_ID = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
 def is_job_id(text: str) -> bool:
-    """Say whether `text` is a job id: 1 to 20 ASCII digits, nothing else."""
+    """Return whether `text` is a job id: 1 to 20 ASCII digits, nothing else."""
     return _JOB_ID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One result to bring home.
+    """One result to fetch.
 
-    `name` is the published file's stem, None means the id. `origin` says where the id was read, as
-    `ids.txt:17`, None where that says nothing. `again` asks for it even if it was done before or
-    has failed for good.
+    `name` is the published file's name without extension, None means the id. `origin` says where
+    the id was read, as `ids.txt:17`, None if unknown. `again` requests it even if it was done
+    before or has failed permanently.
 
-    Nothing is checked here: a job with a malformed id, a name that cannot be a file's, or an
-    unknown account becomes a failed outcome without a request.
+    Nothing is checked here: a job with a malformed id, an impossible file name or an unknown
+    account becomes a failed outcome without a request.
     """
 
     id: str
@@ -39,14 +39,14 @@ class Job:
 
     @property
     def stem(self) -> str:
-        """The published file's name without its ending."""
+        """The published file's name without its extension."""
         return self.name or self.id
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedFile:
-    """A file under its final name. `path` is as the user gave `out`; `sha256` is in hex, None where
-    it was not wanted (`sha256 = false`)."""
+    """A published file. `path` begins with `out` as the user gave it; `sha256` is in hex, None with
+    `sha256 = false`."""
 
     path: str
     bytes: int
@@ -55,7 +55,7 @@ class PublishedFile:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job failed: stable code, HTTP status (None without a reply), text, advice."""
+    """Why a job failed: a stable code, HTTP status (None without a response), message and hint."""
 
     code: str
     message: str
@@ -64,7 +64,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: BulkfetchError) -> Failure:
-        """Keep of an error what may be told."""
+        """Return the failure for an error."""
         return cls(code=error.code, message=error.message, hint=error.hint, http=error.http)
 
 
@@ -72,13 +72,13 @@ class Failure:
 class Outcome:
     """How one job ended.
 
-    `files` is empty unless done. `zip_bytes` and `records` are None where they are not known.
-    `attempts` counts result requests over all runs. `skipped` marks what an earlier run brought to
-    its end and this one did not ask for: what is done, and what failed for good. `missing` marks a
-    skipped job whose file is gone or has another size by now, `superseded_by` is the id of the
-    newer job that was published under this one's name (`files` is then empty).
-    `quarantine` is the path of a refused archive kept for inspection. `error` is set for failed
-    jobs, and for pending ones where a cause is known.
+    `files` is empty unless the job is done. `zip_bytes` and `records` are None if unknown.
+    `attempts` counts result requests over all runs. `skipped` marks a job that an earlier run
+    finished, done or failed permanently, and that was not requested again. `missing` marks a
+    skipped job whose file is gone or has another size; `superseded_by` is the id of the newer job
+    that was published under this one's name (`files` is then empty). `quarantine` is the path of a
+    refused archive, kept for inspection. `error` is set for failed jobs, and for pending ones if a
+    cause is known.
     """
 
     job_id: str
@@ -97,14 +97,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run came to: counts of jobs, of result requests, of bytes; seconds of wall time.
+    """The result of a run: counts of jobs, result requests and bytes; seconds of wall time.
 
     `skipped` jobs were done before this run and are not counted in `done`; `missing` of them have
-    lost their file since, `superseded` have given their name to a newer job. `failed_before` of
-    the failed ones failed for good in an earlier run and were not asked for. `aborted` is why the
-    run or an account stopped early, None when it ran to its end. `interrupted` means that it was
-    asked to stop. `list_read` is False when the run ended before its list was read to the end, so
-    that there are more ids than counted here. `failures` are the first hundred.
+    lost their file since, `superseded` ones their name to a newer job. `failed_before` of the
+    failed jobs failed permanently in an earlier run and were not requested again. `aborted` is why
+    the run or an account stopped early, None if neither did. `interrupted` means that the run was
+    asked to stop. `list_read` is False if the run ended before its list was read completely, so
+    that there are more ids than counted. `failures` are the first hundred.
     """
 
     done: int = 0

@@ -1,7 +1,7 @@
-"""What of the settings cannot work, as far as it shows without the network.
+"""Settings that cannot work, as far as that is known without the network.
 
-A client looks at it before it makes a folder or starts anything, and `bulkfetch check` tells of it:
-one place for both, so that they say the same. Nothing here asks, makes or changes anything.
+A client checks them before it creates a folder or starts anything, and `bulkfetch check` reports
+them with the same code. Nothing here makes a request or changes anything.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from bulkfetch.zoho.token_choice import accounts_server, require_program, token_
 
 
 class SettingProblem(NamedTuple):
-    """What is wrong with one part of the settings; `account` None where it is nobody's own.
+    """The error of one part of the settings; `account` is None if it is of no single account.
 
-    A ConfigError keeps a run from starting, an AccountError keeps one account from being asked.
+    A ConfigError prevents a run, an AccountError any request for one account.
     """
 
     part: str
@@ -28,7 +28,7 @@ class SettingProblem(NamedTuple):
 
 
 def problems(settings: Settings) -> Iterator[SettingProblem]:
-    """Look at everything; give what cannot work."""
+    """Yield everything in the settings that cannot work."""
     for account in settings.accounts:
         if not account.is_sandbox:
             yield from _problems_of(account)
@@ -40,14 +40,14 @@ def problems(settings: Settings) -> Iterator[SettingProblem]:
 
 
 def require_usable(settings: Settings) -> None:
-    """Raise the first ConfigError of `problems`, if there is one."""
+    """Raise the first ConfigError of `problems`, if any."""
     for problem in problems(settings):
         if isinstance(problem.error, ConfigError):
             raise problem.error
 
 
 def require_authorities(ca_file: Path) -> None:
-    """Raise ConfigError where a ca_file cannot be used."""
+    """Raise ConfigError if a ca_file cannot be used."""
     import ssl  # late, both: few have one
 
     from bulkfetch.download.tls import add_authorities
@@ -55,7 +55,7 @@ def require_authorities(ca_file: Path) -> None:
     try:
         add_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_file)
     except OSError as error:
-        # OpenSSL's own words name a line of its source.
+        # OpenSSL's own message names a line of its source code.
         foreign = isinstance(error, ssl.SSLError)
         reason = "it contains no certificate in PEM form" if foreign else error.strerror
         raise ConfigError(

@@ -1,12 +1,12 @@
-"""A text that must not be seen by chance."""
+"""A text that must not be shown by accident."""
 
 from __future__ import annotations
 
 import re
 from typing import final
 
-# What may stand in a header or a form without being quoted; everything else is a slip of the hand
-# (a newline from `$(cat …)`, the header's own "Zoho-oauthtoken " in front).
+# What a header or a form can carry unquoted; everything else is a mistake (a newline from a file,
+# the header's own "Zoho-oauthtoken " in front).
 _SENDABLE = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
 
 
@@ -17,10 +17,10 @@ def is_sendable(text: str) -> bool:
 
 @final
 class Secret:
-    """A secret text: it shows itself to nobody who does not ask for it by `reveal`.
+    """A secret text, shown only by `reveal`.
 
-    Two are equal when their texts are. Pickling keeps the text, since settings may cross a process
-    boundary.
+    Two secrets are equal if their texts are. Pickling keeps the text, since settings may cross a
+    process boundary.
     """
 
     __slots__ = ("_text",)
@@ -29,7 +29,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Give the text. Not to be kept in a variable: tools that report errors show those."""
+        """Return the text. Do not keep it in a variable: error reporting tools show variables."""
         return self._text
 
     def __eq__(self, other: object) -> bool:

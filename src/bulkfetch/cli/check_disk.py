@@ -1,6 +1,6 @@
-"""What `bulkfetch check` looks at on the disk: the output folder, the state folder, the list.
+"""What `bulkfetch check` finds on the disk: the output folder, the state folder, the list.
 
-Nothing is made or changed. Where a run uses something, the same is used here.
+Nothing is created or changed. The checks use the same code as a run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def disk_findings(settings: Settings) -> Iterator[Finding]:
-    """Look at everything on the disk that a run would use."""
+    """Yield findings on everything on the disk that a run would use."""
     yield _out(settings)
     yield from _journal(settings)
     yield _state_dir(settings)
@@ -50,7 +50,7 @@ def _out(settings: Settings) -> Finding:
 
 
 def _journal(settings: Settings) -> Iterator[Finding]:
-    """Open the journal as `status` does: a run would end at the same errors."""
+    """Open the journal like `status`; a run would fail with the same errors."""
     from bulkfetch.journal import JournalReader
     from bulkfetch.pipeline.places import STATE_DIR
 
@@ -59,7 +59,7 @@ def _journal(settings: Settings) -> Iterator[Finding]:
         with JournalReader.open(folder):
             yield Finding("journal", str(folder / "journal.db"))
     except ConfigError:
-        return  # no run has written there yet
+        return  # no run has used this folder yet
     except RunError as error:
         yield Finding.of("journal", error)
 
@@ -91,23 +91,23 @@ def _ids_file(settings: Settings) -> Finding:
 
 
 def _may_block(path: Path) -> bool:
-    """Whether opening or reading could wait for somebody, as with a pipe."""
+    """Return whether opening or reading could block, as with a pipe."""
     try:
         mode = path.stat().st_mode
     except OSError:
-        return False  # to be complained about by who opens it
+        return False  # opening it raises the error
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _existing(path: Path) -> Path:
-    """Give the path, or the nearest folder above it that there is."""
+    """Return the path, or the nearest existing folder above it."""
     path = path.absolute()
-    # Not Path.exists: it raises where a folder above may not be searched by this user.
+    # Not Path.exists, which raises if this user may not search a folder above.
     return next(folder for folder in (path, *path.parents) if os.path.exists(folder))
 
 
 def _unusable(path: Path) -> str | None:
-    """Say why files cannot be made in a folder that is or will be made at `path`."""
+    """Return why no files can be created in the folder at `path`, which may not exist yet."""
     existing = _existing(path)
     if not existing.is_dir():
         return f"{existing} is not a folder"

@@ -1,8 +1,8 @@
-"""Every setting with its value and where it came from, as `bulkfetch check` tells them. Pure.
+"""Every setting with its value and its origin, as `bulkfetch check` shows them. Pure.
 
-The fields of the settings' classes are gone through, so that a new setting is told without a word
-here. What cannot work is told in the setting's place. No secret is ever in a finding, nor what may
-hold one: the arguments of a command, the address of a proxy but for its host.
+The fields of the settings' classes are listed, so that a new setting appears without a change here.
+A setting that cannot work appears with its error. No finding contains a secret, or what may contain
+one: the arguments of a command, the address of a proxy except its host.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from bulkfetch.readiness import SettingProblem
 
 Verdict = Literal["ok", "warning", "bad"]
-# What is wrong, by the part of the settings and the account (None: nobody's own).
+# Errors by the part of the settings and the account (None: of no single account).
 Wrong = Mapping[tuple[str, str | None], BulkfetchError]
 
-# Fields of Settings that are looked at elsewhere (`looks`), told below one by one, or no settings.
+# Fields of Settings that `check_disk` covers, that have their own code below, or are no settings.
 _OWN_WAY = frozenset(
     {"out", "state_dir", "ids_file", "accounts", "limits", "jobs", "sandbox"}
     | {"fallback_account", "source", "origins", "warnings"}
@@ -40,9 +40,9 @@ _ACCOUNTS_OWN_WAY = frozenset(
 
 
 class Finding(NamedTuple):
-    """One thing looked at: what was found, where the setting came from (None: not a setting).
+    """The result of one check; `origin` is where the setting came from, None if it is none.
 
-    `code` is that of the error that a run would end with, None where it would not.
+    `code` is that of the error with which a run would end, None without one.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Finding(NamedTuple):
 
     @classmethod
     def of(cls, name: str, error: BulkfetchError, origin: str | None = None) -> Finding:
-        """Make the finding of an error that a run would end with."""
+        """Return the finding for an error with which a run would end."""
         return cls(name, error.message, origin, "bad", error.hint, error.code)
 
     @property
@@ -79,26 +79,26 @@ class Finding(NamedTuple):
 
     @property
     def exit_status(self) -> int:
-        """What a run would end with because of this."""
+        """The exit status of a run because of this."""
         if self.verdict != "bad":
             return exit_codes.DONE
         return exit_codes.USAGE if self.code == ConfigError.code else exit_codes.ABORTED
 
 
 def exit_status(statuses: set[int]) -> int:
-    """Say what a run would end with: mistakes in the configuration are found before all else."""
+    """Return the exit status of a run: it finds configuration errors first."""
     return (
         exit_codes.USAGE if exit_codes.USAGE in statuses else max(statuses, default=exit_codes.DONE)
     )
 
 
 def wrong_parts(problems: Iterator[SettingProblem]) -> Wrong:
-    """Put what is wrong where it is looked up."""
+    """Return the errors by part and account."""
     return {(problem.part, problem.account): problem.error for problem in problems}
 
 
 def settings_findings(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
-    """Tell every setting but those that `looks` looks at."""
+    """Yield findings on every setting, except those that `check_disk` covers."""
     for field in fields(settings):
         if field.name not in _OWN_WAY:
             value = getattr(settings, field.name)
@@ -125,7 +125,7 @@ def table_of(settings: Settings, account: AccountSettings) -> str:
 
 
 def shown(name: str, value: object) -> str:
-    """Write the value of a setting for people."""
+    """Return the value of a setting as text for people."""
     match value:
         case None if name == "threads":
             return f"{os.cpu_count() or 1}, as many as cores"
@@ -135,7 +135,7 @@ def shown(name: str, value: object) -> str:
             return str(value).lower()
         case Secret():
             return "set"
-        case tuple():  # a command: its arguments may be secret
+        case tuple():  # a command, whose arguments may be secret
             return Path(str(value[0])).name
         case int() | float() if name.endswith("bytes_per_s"):
             return f"{size(value)}/s" if value else "no limit"
@@ -245,7 +245,7 @@ def _credentials(settings: Settings, account: AccountSettings, key: str, wrong: 
 
 
 def _proxies(settings: Settings, account: AccountSettings, key: str) -> Iterator[Finding]:
-    """Tell each proxy by its host; the whole address may hold a password."""
+    """Yield findings on each proxy by its host, since the address may contain a password."""
     if account.proxy is not None:
         told = _proxy_host(account.proxies.https) or "none, whatever the environment says"
         yield Finding(f"{key}.proxy", told, settings.origin(f"{key}.proxy"))

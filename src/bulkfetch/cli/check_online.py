@@ -1,7 +1,7 @@
-"""What `bulkfetch check --online` sees: one token and one connection for each account.
+"""What `bulkfetch check --online` tries: one token and one connection for each account.
 
-No result is asked for and no window opened: nothing is counted anywhere. A token is asked for anew,
-since that is what is to be seen, and shared as a run would share it, since it cost one of ten.
+No result is requested and no window opened, so nothing counts against the limit. A new token is
+requested, to see that this works, and shared with later runs, since Zoho issues only ten.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bulkfetch.zoho.tokens import token_source
 
 
 def online_findings(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
-    """Look at one account after the other, but for what is `wrong` with it already."""
+    """Yield findings on each account, except for the parts that are already `wrong`."""
     for account in settings.accounts:
         key = table_of(settings, account)
         if account.is_sandbox:

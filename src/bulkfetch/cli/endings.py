@@ -1,4 +1,4 @@
-"""What to do next, as the last line of a run says it. Pure, but for the look for the program."""
+"""The last line of a run: what to do next. Pure, except for `this_command`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from bulkfetch.errors import is_permanent
 from bulkfetch.models import Report
 from bulkfetch.text import jobs
 
-# Ids given as arguments that a hint repeats; more of them are only counted.
+# The most ids that a hint repeats; more are only counted.
 _REPEATED_IDS = 10
-# No request was made, and none will be, until somebody changes the list or the folder.
+# No request was made, and none will be until the list or the folder is changed.
 _WANTS_AN_EDIT = frozenset(
     {"INVALID_JOB_ID", "INVALID_NAME", "UNKNOWN_ACCOUNT", "PUBLISH_CONFLICT"}
 )
 
 
 def next_step(status: int, report: Report | None, command: str, *, stdin_list: bool) -> str | None:
-    """Say how to go on after a run that ended so; None where the same command is not the way.
+    """Return how to continue after a run, None if nothing is left or the command must change.
 
-    `command` is the one that was run, `stdin_list` says that it read its list from stdin, which
-    is gone.
+    `command` is the one that was run; `stdin_list` means that its list came from stdin.
     """
     if status in (exit_codes.DONE, exit_codes.USAGE):  # nothing is left, or an edit is due
         return None
@@ -33,7 +32,7 @@ def next_step(status: int, report: Report | None, command: str, *, stdin_list: b
     codes = [failure.error.code for failure in report.failures if failure.error]
     passing = [code for code in codes if may_pass(code)]
     failed = report.failed - report.failed_before
-    if passing or failed > len(codes):  # of those that are not in the report who knows
+    if passing or failed > len(codes):  # the report does not contain all of them
         return f"to retry the failed jobs: {again}"
     if not failed:
         return None
@@ -45,18 +44,15 @@ def next_step(status: int, report: Report | None, command: str, *, stdin_list: b
 
 
 def may_pass(code: str) -> bool:
-    """Say whether a job that failed so may do better when the same is asked for later."""
+    """Return whether a job that failed with this code may succeed later, unchanged."""
     if code in _WANTS_AN_EDIT:
         return False
     return not is_permanent(code)
 
 
 def this_command(ids: Collection[str] = ()) -> str:
-    """Return the command line that this process was started by, fit for a shell.
-
-    Of many `ids` among its words only the number is given.
-    """
-    import shutil  # late: only a run with something left to do tells of a command
+    """Return the command line of this process, quoted for a shell; many `ids` are only counted."""
+    import shutil  # late: only an unfinished run shows its command
 
     program = sys.argv[0]
     if os.path.basename(program) == "__main__.py":
@@ -69,7 +65,7 @@ def this_command(ids: Collection[str] = ()) -> str:
 
 
 def command_line(words: Sequence[str], ids: Collection[str]) -> str:
-    """Write a command with its words; where there are many ids, their number in their place."""
+    """Return a command as text, with the number of ids instead of many of them."""
     import shlex
 
     if len(ids) <= _REPEATED_IDS:

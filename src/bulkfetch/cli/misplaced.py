@@ -1,6 +1,6 @@
-"""Words in the wrong place of the command line: what was meant, spelled out as a command.
+"""Misplaced arguments on the command line: a hint with the command that was probably meant.
 
-Whoever comes from other tools gives a list of ids first; here the settings file comes first.
+Users of other tools give the list of ids first; here the settings file comes first.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from bulkfetch.models import is_job_id
 
 SETTINGS = "jobs.toml"
 _LIST_SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".ids", ".lst", ".list", ".dat"})
-# How much of a file is looked at to tell what it is.
+# How much of a file is read to tell what it is.
 _LOOK_BYTES = 64 * 1024
-# Ids that a command is spelled out with; more are told by dots.
+# The most ids in a suggested command; dots stand for more.
 _SHOWN_IDS = 3
 
 
@@ -29,7 +29,7 @@ _SHOWN_IDS = 3
 def settings_first(
     settings_file: str, ids: Sequence[str] = (), lists: Sequence[str] = ()
 ) -> Iterator[None]:
-    """Load settings within: where the file is none, but a list or an id, the hint says so."""
+    """Load settings in the block: a list or an id in place of the file gets a hint."""
     try:
         yield
     except ConfigError as error:
@@ -46,10 +46,10 @@ def settings_hint(
     *,
     plural: bool = False,
 ) -> str | None:
-    """Return the command that was meant, where `given` stands in the place of the settings file.
+    """Return the command that was meant, with `given` in place of the settings file.
 
-    None where it may well be meant for one. `command` is "bulkfetch run" or another; `plural` goes
-    on with a sentence that names something else beside the settings file.
+    None if `given` may be a settings file. `command` is, for example, "bulkfetch run"; `plural`
+    continues a sentence that begins with another subject.
     """
     settings = next((word for word in ids if word.endswith(".toml")), None)
     ids = [word for word in ids if is_job_id(word)]
@@ -69,7 +69,7 @@ def settings_hint(
 
 
 def require_ids(settings_file: str, ids: Sequence[str]) -> None:
-    """Raise ConfigError where a list or a settings file stands among the ids."""
+    """Raise ConfigError if a list or a settings file is among the ids."""
     for word in ids:
         if is_job_id(word):
             continue
@@ -78,9 +78,9 @@ def require_ids(settings_file: str, ids: Sequence[str]) -> None:
 
 
 def argument_hint(command: str, settings_file: str, word: str) -> str | None:
-    """Return the command that was meant, where a word that is no id stands among ids.
+    """Return the command that was meant, with a word among the ids that is not an id.
 
-    None where it looks neither like a list nor like settings.
+    None if it looks neither like a list nor like settings.
     """
     if word.endswith(".toml"):
         return "One settings file at a time, and it comes first."
@@ -92,7 +92,7 @@ def argument_hint(command: str, settings_file: str, word: str) -> str | None:
 
 
 def command_hint(word: str, commands: Sequence[str]) -> str | None:
-    """Return what was meant by a word in the place of the command, None where nobody knows."""
+    """Return what was meant by a word in place of the command, None if that is unclear."""
     if word.endswith(".toml") and Path(word).is_file():
         return f"The command comes first: {shlex.join(['bulkfetch', 'run', word])}"
     if _what_is(Path(word)) not in (None, "folder"):
@@ -104,16 +104,16 @@ def command_hint(word: str, commands: Sequence[str]) -> str | None:
 
 
 def missing_hint(context: click.Context | None) -> str:
-    """Return how a command begins that got no settings file at all."""
+    """Return the beginning of a command that got no settings file."""
     command = context.command_path if context else "bulkfetch run"
     lists = context.params.get("lists") if context else None
     return f"The settings file comes first: {_spelled(command, None, [], lists or [], [])}"
 
 
 def _what_is(path: Path) -> str | None:
-    """Say what a word on the command line names: "id", "folder", "list", a number, None.
+    """Return what a word on the command line names: "id", "folder", "list", a number or None.
 
-    The number is that of the column with ids in a CSV. None: nothing of these, or settings.
+    A number is the column of a CSV that contains ids. None: settings, or something else.
     """
     word = str(path)
     if word == "-":
@@ -124,7 +124,7 @@ def _what_is(path: Path) -> str | None:
         return "folder"
     if path.suffix.lower() == ".toml":
         return None
-    import tomllib  # late: only a slip is looked into
+    import tomllib  # late: only misplaced arguments need it
 
     try:
         if not path.is_file():
@@ -142,7 +142,7 @@ def _what_is(path: Path) -> str | None:
 
 
 def _column_of(text: str) -> str | None:
-    """Say whether a text is a list of ids ("list") or a CSV with some (the column's number)."""
+    """Return "list" for a list of ids, the number of their column for a CSV, else None."""
     stripped = (line.partition("#")[0].strip() for line in text.splitlines())
     lines = list(islice(filter(None, stripped), 2))
     if lines and is_job_id(lines[0]):
@@ -155,7 +155,7 @@ def _column_of(text: str) -> str | None:
 
 
 def _other_settings(command: str, given: str) -> str | None:
-    """Name a settings file that is there and is called much like the one that is not."""
+    """Return a hint at an existing settings file with a name similar to the given one."""
     path = Path(given)
     if path.exists():
         return None

@@ -1,4 +1,4 @@
-"""What the user asks for: settings and a list of jobs, from the command line and jobs.toml."""
+"""The settings and the list of jobs, from the command line and jobs.toml."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ListUnreadable(RunError):
 
 
 class TerminalGone(ListUnreadable):
-    """The terminal that the list was typed at is gone."""
+    """The terminal on which the list was typed is gone."""
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -40,10 +40,10 @@ _READ_BYTES = 256 * 1024
 
 
 class ListOptions(NamedTuple):
-    """The arguments that say what is to be fetched; None and () where not given.
+    """The arguments that select the jobs to fetch; None and () if not given.
 
-    `again` are ids, or "missing", that are fetched even if they were done; `failed` asks for all
-    jobs of the output folder that failed.
+    `again` are ids, or "missing", to fetch even if they are done; `failed` selects all failed jobs
+    of the output folder.
     """
 
     settings_file: str
@@ -57,12 +57,12 @@ class ListOptions(NamedTuple):
 
     @property
     def recalls(self) -> bool:
-        """Whether the journal is to say what is fetched, or part of it."""
+        """Whether some of the jobs come from the journal."""
         return bool(self.again) or self.failed
 
 
 def list_options(command: F) -> F:
-    """Add the arguments of `ListOptions` to a command, which gets them as `options`."""
+    """Add the arguments of `ListOptions` to a command, which receives them as `options`."""
 
     @click.argument("settings_file", metavar="JOBS.toml")
     @click.argument("ids", nargs=-1, metavar="[ID]...")
@@ -99,14 +99,14 @@ def list_options(command: F) -> F:
         options = ListOptions(settings_file, ids, lists, ids_column, account, out)
         return command(options=options, **others)
 
-    # It takes other arguments than the command itself, and that is the point.
+    # Its parameters differ from the command's on purpose.
     return with_options  # type: ignore[return-value]
 
 
 def settings_of(
     options: ListOptions, *, keep_zip: bool = False, overwrite: bool = False
 ) -> Settings:
-    """Load the settings that are asked for. Raises ConfigError."""
+    """Load the settings. Raises ConfigError."""
     from bulkfetch.config import load_settings
 
     with settings_first(options.settings_file, options.ids, options.lists):
@@ -118,7 +118,7 @@ def settings_of(
         )
     if options.account is None:
         return settings
-    settings.account(options.account)  # or there is no such account
+    settings.account(options.account)  # raises ConfigError if there is no such account
     return replace(settings, fallback_account=options.account)
 
 
@@ -126,7 +126,7 @@ def settings_of(
 def open_list(
     options: ListOptions, settings: Settings
 ) -> Iterator[Iterator[Job] | AsyncReader | None]:
-    """Open the list that is asked for; None where it is empty. Waits for its first job.
+    """Open the selected list, None if it is empty. Waits for the first job.
 
     A regular file is read while it is iterated; a list that may block (stdin, a pipe) is given as
     an AsyncReader. Raises ConfigError where the list as a whole is wrong, or there is none.
@@ -180,7 +180,7 @@ def _read(jobs: Iterator[Job], at_terminal: bool) -> Iterator[Job]:
             raise TerminalGone from None
         raise ListUnreadable(f"the list {error.filename}: {error.strerror}") from None
     except ConfigError as error:
-        # Of a pipe that was opened in its turn: the lists before it are being fetched.
+        # Of a pipe that was opened in its turn, when earlier lists were already being fetched.
         raise ListUnreadable(error.message, hint=error.hint) from None
 
 
@@ -191,6 +191,6 @@ def _may_block(listed: str) -> bool:
 
 
 def _stdin() -> BinaryIO:
-    # Not sys.stdin: its buffer's lock would be held by a thread that waits for a line when the
-    # interpreter ends and wants it.
+    # Not sys.stdin: a thread that waits for a line would hold the lock of its buffer, which the
+    # interpreter needs when it exits.
     return open(os.dup(0), "rb", buffering=_READ_BYTES)

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 # Batches that are listed one by one in the text form: the first ones, and the last.
 _SHOWN_BATCHES = 6
-# Jobs that would come too late and are named in the text form.
+# Expiring jobs that are named in the text form.
 _SHOWN_LATE = 5
 
 
 def in_a_day() -> int:
-    """Say how many results one account can ask for while Zoho keeps them, at the default pace."""
+    """Return how many results one account can request in a day, at the default pace."""
     return starts_within(KEPT_S, ZOHO_REQUESTS, ZOHO_PERIOD_S + MARGIN_S)
 
 
@@ -55,19 +55,19 @@ _EPILOG = exit_codes.epilog(
 )
 
 
-# A job that failed so keeps the ZIP that it had, until its list or the folder is put right.
+# A job that failed with these codes keeps its ZIP until the list or the folder is corrected.
 _KEEP_ZIP = frozenset({PublishConflict.code, InvalidName.code})
 
-# What the journal knows of wanted jobs, by account and id: "done", "downloaded", "failed" for good,
-# or to be tried "again" after all others.
+# The state of wanted jobs, by account and id: "done", "downloaded", "failed" permanently, or to be
+# tried "again" after all others.
 States = dict[tuple[str, str], str]
 
 
 class AccountPlan(NamedTuple):
-    """What is to be asked of one account: jobs by what is to do, its window, the schedule's ends.
+    """The plan for one account: its jobs by state, its window and the end of the schedule.
 
-    `downloaded` need no request, `failed_before` failed for good. `expiring` start when a day has
-    passed. Times in seconds from now; `last_start_s` is None where nothing is to be asked.
+    `downloaded` jobs need no request, `failed_before` failed permanently, `expiring` ones start
+    after more than a day. `last_start_s` is in seconds from now, None if there is nothing to fetch.
     """
 
     account: str
@@ -81,12 +81,12 @@ class AccountPlan(NamedTuple):
     expiring: int
 
     def start_of(self, position: int) -> float:
-        """When the request at a position (from 0) leaves."""
+        """Return when the request at a position (from 0) starts, in seconds from now."""
         return start_s(position, self.requests, self.period_s)
 
     @property
     def batches(self) -> Iterator[tuple[int, int, float]]:
-        """Numbers of the first and last request of each batch, from 1, and when it starts."""
+        """The first and last request of each batch, counted from 1, and when it starts."""
         for first in range(0, self.to_fetch, self.requests):
             last = min(first + self.requests, self.to_fetch)
             yield first + 1, last, self.start_of(first)
@@ -101,7 +101,7 @@ def account_plan(
     period_s: float,
     failed_before: int = 0,
 ) -> AccountPlan:
-    """Lay out the schedule of one account; `period_s` includes the window's margin."""
+    """Return the plan for one account; `period_s` includes the window's margin."""
     in_time = starts_within(KEPT_S, requests, period_s)
     return AccountPlan(
         account,
@@ -121,7 +121,7 @@ def account_plan(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_obj
 def plan(printer: Printer, options: ListOptions, as_json: bool) -> None:
-    """Lay out a run."""
+    """Show what a run would do, and when."""
     printer.json = as_json
     settings = settings_of(options)
     for warning in settings.warnings:
@@ -157,7 +157,7 @@ def plan(printer: Printer, options: ListOptions, as_json: bool) -> None:
 
 
 def _states(settings: Settings, wanted: Mapping[str, Collection[str]]) -> States:
-    """Say which of the wanted jobs are done, downloaded, or have failed already."""
+    """Return which of the wanted jobs are done or downloaded, or have failed."""
     from bulkfetch.journal import JournalReader
     from bulkfetch.pipeline.places import STATE_DIR
 
@@ -194,7 +194,7 @@ def _has_its_zip(outcome: Outcome) -> bool:
 
 
 def _to_fetch(ids: Collection[str], plan: AccountPlan, states: States) -> Iterator[str]:
-    """Give the ids that want a request, in the order in which a run asks: fresh ones go first."""
+    """Yield the ids that need a request, in the order of a run: new ones first."""
     for wanted in (None, "again"):
         yield from (job for job in ids if states.get((plan.account, job)) == wanted)
 
@@ -246,7 +246,7 @@ def _tell(printer: Printer, account: AccountPlan, now: float) -> None:
 
 
 def _tell_late(printer: Printer, account: AccountPlan, ids: Iterable[str], now: float) -> list[str]:
-    """Tell of each job whose result will have expired, as JSON; give the first ones in words."""
+    """Report each job whose result will have expired, as JSON; return the first ones as text."""
     first = account.to_fetch - account.expiring
     shown: list[str] = []
     for position, job in enumerate(islice(ids, first, None), start=first):
@@ -301,7 +301,7 @@ def _tell_all(
 
 
 def _clock(now: float, in_s: float) -> str:
-    """Write when something will be as the clocks here will show it; `now` in epoch seconds."""
+    """Return a time as the local clock will show it; `now` in epoch seconds."""
     today, then = _local(now), _local(now + in_s)
     return then.strftime("%H:%M:%S" if then.date() == today.date() else "%Y-%m-%d %H:%M:%S")
 
@@ -311,5 +311,5 @@ def _iso(at: float) -> str:
 
 
 def _local(at: float) -> datetime:
-    # Each instant by itself: the clocks may have been changed between two of them.
+    # Each one separately: clocks may change between two of them.
     return datetime.fromtimestamp(at).astimezone()

@@ -1,8 +1,8 @@
 """The one place that decides what goes where: results to stdout, everything else to stderr.
 
-Each result has a text and a JSON form. Foreign text is escaped here, so that nobody else has to
-think of it. Descriptors are written directly: the standard streams' own buffers would be flushed
-once more at exit, onto a terminal that may be gone.
+Each result has a text and a JSON form. Foreign text is escaped here, once for all. Descriptors are
+written directly: the buffers of the standard streams would be flushed at exit, to a terminal that
+may be gone.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from bulkfetch.text import escape
 
 _STDOUT, _STDERR = 1, 2
 _MOMENT_S = 0.5
-# How often a terminal that is slower than the results is looked at.
+# How often a slow terminal is polled.
 _LOOK_S = 0.05
-# The reader of a pipe has gone away, or the terminal has.
+# The reader of the pipe, or the terminal, is gone.
 _GONE = frozenset({errno.EPIPE, errno.EIO})
 
 
 class StdoutGone(Exception):
-    """Nobody reads stdout any more."""
+    """Stdout was closed by its reader."""
 
 
 class StdoutFailed(BulkfetchError):
@@ -44,7 +44,7 @@ class StdoutFailed(BulkfetchError):
 
 
 class Printer:
-    """Says everything the program says.
+    """Writes everything that the program says.
 
     `json`, `verbosity` and `shows_progress` are set by the command.
     """
@@ -53,7 +53,7 @@ class Printer:
         self.json = False
         self.verbosity = NORMAL
         self.shows_progress = True
-        # The process is to end without waiting for threads that hang.
+        # The process must end without waiting for blocked threads.
         self.leaves_threads = False
         self._stdout = StdoutWriter(_STDOUT)
         self._display: ProgressDisplay | None = None
@@ -63,7 +63,7 @@ class Printer:
     # --- results ---------------------------------------------------------------------------------
 
     def result(self, text: str | None, record: Mapping[str, Any] | None) -> None:
-        """Write a result in the form that was asked for; None has no such form. May wait.
+        """Write a result as text or JSON, as requested; None if it has no such form. May wait.
 
         Raises StdoutGone, StdoutFailed. Not for an event loop: see `send`.
         """
@@ -72,7 +72,7 @@ class Printer:
                 self._stdout.put(line)
 
     async def send(self, text: str | None, record: Mapping[str, Any] | None) -> None:
-        """Write a result in the form that was asked for; waits where the reader pauses.
+        """Write a result as text or JSON, as requested, waiting while the reader pauses.
 
         Raises StdoutGone, StdoutFailed. If cancelled: the result is not written.
         """
@@ -81,7 +81,7 @@ class Printer:
         if (line := self._line(text, record)) is None:
             return
         if self._shares_terminal and self._display is not None:
-            # Looked at now and then: news from the drawing thread are not worth the machinery here.
+            # Polled: a notification from the drawing thread would not be worth its code.
             while not self._display.has_room:  # noqa: ASYNC110
                 await asyncio.sleep(_LOOK_S)
             self._display.line(line.decode(errors="replace").rstrip("\n"))
@@ -90,7 +90,7 @@ class Printer:
             await self._stdout.send(line)
 
     def check_stdout(self) -> None:
-        """Raise StdoutGone or StdoutFailed where a result sent earlier could not be written."""
+        """Raise StdoutGone or StdoutFailed if an earlier result could not be written."""
         with _stdout_errors():
             if self._stdout.error is not None:
                 raise self._stdout.error
@@ -100,35 +100,35 @@ class Printer:
             return None if record is None else json.dumps(record).encode("ascii") + b"\n"
         if text is None:
             return None
-        # For a program a path is given byte for byte; a terminal would obey what is in it.
+        # Programs get paths byte for byte; a terminal would interpret control characters.
         return os.fsencode(escape(text) if os.isatty(_STDOUT) else text) + b"\n"
 
     # --- everything else -------------------------------------------------------------------------
 
     def note(self, text: str) -> None:
-        """Tell what is good to know; not with -q."""
+        """Write a note; not with -q."""
         if self.verbosity > QUIET:
             self._say(text)
 
     def warn(self, text: str) -> None:
-        """Tell what the user should look at; always."""
+        """Write a warning, always."""
         self._say(f"warning: {text}")
 
     def error(self, text: str, hint: str = "") -> None:
-        """Tell what went wrong and what to do; always."""
+        """Write an error and a hint what to do, always."""
         self._say(f"error: {text}")
         if hint:
             self._say(f"hint: {hint}")
 
     def failure(self, failure: BulkfetchError | Failure) -> None:
-        """Tell of a cause of failure, with its code."""
+        """Write an error with its code."""
         plain = failure.code in ("CONFIG", "ERROR")
         self.error(failure.message if plain else f"{failure.code}: {failure.message}", failure.hint)
 
     def bug(self, error: BaseException) -> None:
-        """Tell of a mistake in this program; its traceback only with -vv, and never any values."""
+        """Report a bug in this program; with -vv its traceback, but never any values."""
         if self.verbosity >= DEBUG:
-            # capture_locals stays off: a frame may hold a token.
+            # capture_locals stays off: a frame may contain a token.
             for line in traceback.format_exception(error):
                 for part in line.rstrip("\n").split("\n"):
                     self._say(part)
@@ -139,7 +139,7 @@ class Printer:
         )
 
     def raw(self, text: str) -> None:
-        """Write text with line ends of its own to stderr, such as a help page."""
+        """Write text of several lines to stderr, such as a help page."""
         self._write("".join(f"{escape(line)}\n" for line in text.splitlines()))
 
     def _say(self, text: str) -> None:
@@ -153,7 +153,7 @@ class Printer:
         try:
             write_all(_STDERR, text.encode(self._encoding, "backslashreplace"))
         except OSError:
-            # Nobody is there to be told; the exit status still says it.
+            # Stderr is gone; the exit status still tells.
             return
 
     # --- during a run ----------------------------------------------------------------------------
@@ -177,7 +177,7 @@ class Printer:
             return PlainRenderer(self._write_or_raise, periods_s, progress=shows)
         from bulkfetch.observe.live_renderer import LiveRenderer
 
-        # Results on the same terminal go above the bar, by the same thread, or they would tear it.
+        # Results on the same terminal go above the bar, written by the same thread.
         self._shares_terminal = os.isatty(_STDOUT)
         return LiveRenderer(cast("TextIO", _Terminal(self._encoding)), periods_s)
 
@@ -185,13 +185,13 @@ class Printer:
         write_all(_STDERR, text.encode(self._encoding, "backslashreplace"))
 
     def hurry(self) -> None:
-        """Wait no longer than a moment for a reader who pauses."""
+        """Wait only a moment for a pausing reader from now on."""
         self._stdout.patience_s = _MOMENT_S
 
     def close(self) -> None:
-        """Wait until all results are written. Raises StdoutGone, StdoutFailed where they were not.
+        """Wait until all results are written. Raises StdoutGone, StdoutFailed if they were not.
 
-        A signal's exception passes through; what was not written by then is lost.
+        A signal's exception passes through; results not written by then are lost.
         """
         self._stdout.close()
         if self._stdout.error is not None:

@@ -1,4 +1,4 @@
-"""Jobs that the journal knows and the user wants once more: --failed, --again."""
+"""Jobs of the journal that the user wants again: --failed, --again."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from bulkfetch.journal import JournalReader, Known
     from bulkfetch.pipeline.places import Places
 
-# The word for all done jobs whose file is gone or has another size.
+# Stands for all done jobs whose file is missing or has another size.
 MISSING = "missing"
-# No request was ever possible: only their list can be put right.
+# No request was ever possible: only a change of the list can help.
 _NEVER_ASKED = frozenset({"INVALID_JOB_ID", "INVALID_NAME"})
 
 
 @contextmanager
 def recalled(options: ListOptions, settings: Settings) -> Iterator[Iterator[Job]]:
-    """Give the jobs that `options.again` and `options.failed` mean, under their names of before.
+    """Yield the jobs that `options.again` and `options.failed` select, under their earlier names.
 
-    An id that the journal does not know is taken as one given by hand. Raises ConfigError for one
-    that is no id, and where no run has been in the output folder.
+    An id unknown to the journal is treated like an argument. Raises ConfigError for something that
+    is not an id, and if no run has used the output folder.
     """
     for text in options.again:
         if text != MISSING and not is_job_id(text):

@@ -1,6 +1,6 @@
-"""A run in an event loop: outcomes to stdout, news and progress to stderr, signals to the run.
+"""A run in an event loop: outcomes to stdout, events and progress to stderr, signals to the run.
 
-Imported late: the client comes with it.
+Imported late, since it imports the client.
 """
 
 from __future__ import annotations
@@ -25,22 +25,21 @@ from bulkfetch.observe.messages import event_level, event_line
 from bulkfetch.observe.records import job_record
 from bulkfetch.pipeline.run import Run
 
-# How often progress is looked at: often enough for a countdown in seconds.
+# How often progress is updated: often enough for a countdown in seconds.
 _LOOK_S = 0.5
-# A run ends within eight seconds of the first signal, and at once after the second, unless the
-# system holds one of its threads: a disk that hangs does. So long after the signal, and the last
-# outcome, of which there may be a million to tell, no thread is waited for.
+# A run ends within eight seconds of the first signal, and immediately after the second, unless the
+# system blocks one of its threads, as a hanging disk does. This long after the signal and the last
+# outcome (there may be a million to report) the process ends without waiting for threads.
 _PATIENCE_S = 9.0
 _LAST_PATIENCE_S = 1.0
 
 
 @dataclass(slots=True)
 class Ending:
-    """How a run ended. `report` is None where it never began; `error` is what broke it off.
+    """How a run ended. `report` is None if it never started; `error` is what aborted it.
 
-    `at_once` says that a second signal did; `hangs`, that threads were left at work which the
-    process must not wait for. `told` are codes and sentences of accounts' ends that
-    the user has read already.
+    `at_once`: a second signal stopped it. `hangs`: blocked threads remain, for which the process
+    must not wait. `told` are the codes and messages of ended accounts already reported.
     """
 
     report: Report | None = None
@@ -51,7 +50,7 @@ class Ending:
     told: set[tuple[str, str]] = field(default_factory=set)
 
     def has_told(self, failure: Failure) -> bool:
-        """Say whether the user has read of this already."""
+        """Return whether this failure was already reported."""
         return (failure.code, failure.message) in self.told
 
     @property
@@ -69,9 +68,9 @@ class Ending:
 
 
 def fetch_all(settings: Settings, jobs: Iterator[Job] | AsyncReader, printer: Printer) -> Ending:
-    """Fetch the list and say how it ended. Outcomes and news are told, the ending is not.
+    """Fetch the list, report outcomes and events, and return how it ended.
 
-    Errors are in the ending. Leaves no event loop and no thread at work behind, unless `hangs`.
+    Errors are in the ending. No event loop and no thread remain, unless `hangs`.
     """
     periods_s = {
         account.name: account.window.period_s + account.window.margin_s
@@ -87,13 +86,13 @@ def fetch_all(settings: Settings, jobs: Iterator[Job] | AsyncReader, printer: Pr
         except Exception as error:
             runner.ending.error = _inner(error)
         finally:
-            if not runner.ending.hangs:  # else its end would be waited for
+            if not runner.ending.hangs:  # else this would wait for the blocked threads
                 loop.close()
     return runner.ending
 
 
 class Runner:
-    """One run, and all that goes with it."""
+    """One run with its output and its signals."""
 
     def __init__(self, settings: Settings, printer: Printer, display: ProgressDisplay) -> None:
         self.ending = Ending()
@@ -108,9 +107,9 @@ class Runner:
         self._writes = True
 
     async def work(self, jobs: Iterator[Job] | AsyncReader) -> None:
-        """Do the run. Raises what keeps it from beginning.
+        """Do the run. Raises what prevents it from starting.
 
-        If cancelled: as the client; the ending has the report all the same.
+        If cancelled: as the client; the ending still has the report.
         """
         self._task = asyncio.create_task(self._fetch(jobs))
         waiting = asyncio.create_task(self._out_of_patience.wait())
@@ -144,14 +143,14 @@ class Runner:
             async for outcome in run:
                 await self._take(run, outcome)
         except Exception as error:
-            # Told when everything else has been; here, so that the client need not wrap it up.
+            # Reported last; caught here, so that the client does not wrap it in a group.
             self.ending.error = self.ending.error or error
         finally:
             looking.cancel()
             self._display.show(run.progress())
 
     def _wait_no_longer_than(self, patience_s: float) -> None:
-        """Give up what does not move for so long, from now on."""
+        """Give up when nothing has happened for so long."""
         loop = asyncio.get_running_loop()
         left_s = self._moved_at + patience_s - loop.time()
         if left_s > 0:
@@ -174,14 +173,14 @@ class Runner:
         while True:
             self._display.show(run.progress())
             if self._writes:
-                # Lines are written behind our back: the last one's failure shows with no next one.
+                # Lines are written by another thread: only this shows that the last one failed.
                 with self._minding_stdout(run):
                     self._printer.check_stdout()
             await asyncio.sleep(_LOOK_S)
 
     @contextmanager
     def _minding_stdout(self, run: Run) -> Iterator[None]:
-        """Stop the run when nobody reads results any more, or they cannot be written."""
+        """Stop the run if stdout is closed or cannot be written."""
         try:
             yield
         except StdoutGone:
@@ -195,7 +194,7 @@ class Runner:
             run.stop()
 
     def on_event(self, event: Event) -> None:
-        """Tell of an event as the printer's verbosity says."""
+        """Report an event according to the printer's verbosity."""
         line = event_line(event, self._printer.verbosity)
         if line is None:
             return
@@ -226,7 +225,7 @@ class Runner:
 
 
 def _inner(error: Exception) -> Exception:
-    """Give the one error that a group of one holds."""
+    """Return the only error of a group of one."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

@@ -30,7 +30,7 @@ and refuses tokens like Zoho, for made-up credentials that are valid nowhere els
 address, with --json as a line of JSON.
 """
 
-# Made up, in the form of Zoho's; a server on this machine alone knows them.
+# Made up, in Zoho's format; only the sandbox accepts them.
 _CLIENT_ID = "1000.SANDBOXCLIENT"
 _CLIENT_SECRET = "sandbox-client-secret"
 _REFRESH_TOKEN = "1000.sandbox.refresh"
@@ -44,7 +44,7 @@ Exit status:
 
 
 class _Finite(click.FloatRange):
-    """A range without nan and inf, which no clock and no network can keep to."""
+    """A range without nan and inf."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -187,7 +187,7 @@ and a command: {variables} bulkfetch run jobs.toml 554023000000568002"""
 
 
 def _credentials(options: SandboxOptions) -> dict[str, str]:
-    """Give what its tokens are got with, by the names of the settings; nothing without --auth."""
+    """Return its credentials by the names of the settings; nothing without --auth."""
     if not options.auth:
         return {}
     [spec] = options.accounts.values()

@@ -1,7 +1,7 @@
-"""Signals: the first one asks a run to stop, the second one stops it at once.
+"""Signals: the first asks a run to stop, the second stops it immediately.
 
-SIGTERM and SIGHUP are treated as SIGINT. One that the parent had ignored stays ignored: nohup, and
-shells that start jobs in the background, mean it.
+SIGTERM and SIGHUP are treated like SIGINT. A signal that the parent ignores stays ignored, as nohup
+and shells with background jobs intend.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     import asyncio
 
-# One stop can come as two signals: timeout(1), and shells, send it to the process and to its group.
-# What comes so soon after the first one is still the first one.
+# One stop can arrive as two signals: timeout(1) and shells send it to the process and to its group.
+# A signal so soon after the first counts as the first.
 _ONE_STOP_S = 0.3
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -28,7 +28,7 @@ def _raise(number: int, frame: FrameType | None) -> NoReturn:
 
 @contextmanager
 def raise_on_signals() -> Iterator[None]:
-    """Have each of the signals raise KeyboardInterrupt while the block runs: nothing to drain."""
+    """Make the signals raise KeyboardInterrupt inside the block, where nothing is to be drained."""
     before = {number: signal.getsignal(number) for number in _STOPPING}
     heeded = [number for number, old in before.items() if old is not signal.SIG_IGN]
     for number in heeded:
@@ -46,7 +46,7 @@ def stop_on_signals(
 ) -> Iterator[None]:
     """Call `first` with the name of the first signal and `second` at the next one, in the loop.
 
-    A third one ends the process by itself: by then something does not end that should.
+    A third signal ends the process: by then something hangs.
     """
     seen = 0
     first_at = float("-inf")
