@@ -77,7 +77,7 @@ def test_a_slip_in_real_settings_keeps_its_own_hint(program: Program, call: Call
     (program.folder / "jobs.toml").write_text("otu = [1, 2]\n")
     assert call("run", "jobs.toml", A).err.endswith('hint: did you mean "out"?\n')
     (program.folder / "settings").write_text("x = [1, 2, 3]\n")
-    assert "There is: " in call("run", "settings", A).err
+    assert "Available: " in call("run", "settings", A).err
     (program.folder / "jobs.toml").write_text("out = exports, 5\n")
     assert "settings file" not in call("run", "jobs.toml", A).err
 

@@ -12,7 +12,7 @@ TABLE = '[account]\ndata_center = "sandbox"\n[sandbox]\n'
 # What stands in [sandbox], the complaint after the file's name, its line, part of the hint.
 SLIPS = [
     ("record = 5", "unknown key sandbox.record", 4, 'did you mean "records"?'),
-    ("nonsense = 5", "unknown key sandbox.nonsense", 4, "There is: accounts, auth, "),
+    ("nonsense = 5", "unknown key sandbox.nonsense", 4, "Available: accounts, auth, "),
     ("records = 'five'", "sandbox.records should be a whole number", 4, ""),
     ("records = 5.5", "sandbox.records should be a whole number", 4, ""),
     ("records = true", "sandbox.records should be a whole number", 4, ""),

@@ -209,7 +209,7 @@ def test_what_is_no_list_is_told_before_the_run(
 @pytest.mark.parametrize(
     ("raw", "line", "hint"),
     [
-        (f"Job ID,Name\n{ONE},Leads\n", 1, "There is: 'Job ID', 'Name'."),
+        (f"Job ID,Name\n{ONE},Leads\n", 1, "Available: 'Job ID', 'Name'."),
         (f"Job ID;Name\n{ONE};Leads\n", 1, "--ids-column"),
         (f"Leads\t{ONE}\n", 1, "here number 2"),
         (f"# Leads, Deals\n\n{ONE},\n", 3, "here number 1"),

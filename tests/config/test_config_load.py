@@ -121,7 +121,7 @@ name = "Leads"
         ("[accounts.acme]\nversoin = 'v8'\n", "accounts.acme.versoin (line 2)", '"version"'),
         ("[account]\naccess_token = '1000.s3cret'\n", "account.access_token", "environment"),
         ("[account]\nclient_secret = 's3cret'\n", "account.client_secret", "environment"),
-        ("[account]\nverify_tls = false\n", "unknown key account.verify_tls", "There is: "),
+        ("[account]\nverify_tls = false\n", "unknown key account.verify_tls", "Available: "),
         ("keep_zip = 'yes'\n", "keep_zip should be true or false (line 1)", ""),
         ("[limits]\ntries = true\n", "limits.tries should be a whole number (line 2)", ""),
         ("[limits]\ntries = '5'\n", "limits.tries should be a whole number", ""),
@@ -157,7 +157,7 @@ name = "Leads"
         ("[account.window]\nrequests = 0\n", "account.window.requests should be at least 1", ""),
         ("out = \n", "not TOML", ""),
         ('out = "a\\u0000b"\n', "out should be a path without NUL (line 1)", ""),
-        ("[[jobs]]\nid='1'\naccount='acme'\n", "unknown account 'acme'", "There is: default"),
+        ("[[jobs]]\nid='1'\naccount='acme'\n", "unknown account 'acme'", "Available: default"),
         (
             "[[jobs]]\nid='1'\nname='Leads'\n[[jobs]]\nid='2'\nname='LEADS'\n",
             "job 2 and job 1 would both be published as 'LEADS'",

@@ -105,7 +105,7 @@ def looks_like_csv(line: str) -> str | None:
     ids = [number for number, cell in enumerate(cells, start=1) if is_job_id(cell)]
     if len(ids) > 1 and len(ids) == sum(cell != "" for cell in cells):
         return "Write one id per line."
-    return f"{say}; here number {ids[0]}." if ids else f"{say}. There is: {_titles(cells)}."
+    return f"{say}; here number {ids[0]}." if ids else f"{say}. Available: {_titles(cells)}."
 
 
 def _beginning(texts: Iterator[str]) -> tuple[int, str, str]:
@@ -199,7 +199,7 @@ def _no_column(which: str, title: str, cells: list[str], label: str) -> ConfigEr
         titles = {_plain(cell): cell.strip() for cell in cells}
         hint = f"did you mean {titles[like][:40]!a}?"
     else:
-        hint = f"There is: {_titles(cells)}."
+        hint = f"Available: {_titles(cells)}."
     return ConfigError(f"{label}: no column {which} among its {count}", hint=hint)
 
 

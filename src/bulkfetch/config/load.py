@@ -259,7 +259,7 @@ def _check_jobs(
             like = nearest(account, names)
             raise ConfigError(
                 f"{where}: unknown account {account[:64]!a}",
-                hint=f'did you mean "{like}"?' if like else f"There is: {', '.join(names)}.",
+                hint=f'did you mean "{like}"?' if like else f"Available: {', '.join(names)}.",
             )
         before, named_in = named.setdefault((account, job.id), (job.name, line))
         if before != job.name:

@@ -258,7 +258,7 @@ class Settings(Table):
             if account.name == name:
                 return account
         names = ", ".join(account.name for account in self.accounts)
-        raise ConfigError(f"unknown account {name[:64]!a}", hint=f"There is: {names}.")
+        raise ConfigError(f"unknown account {name[:64]!a}", hint=f"Available: {names}.")
 
     @property
     def default_account(self) -> str | None:

@@ -57,7 +57,7 @@ def unknown_key_hint(key: str, known: Iterable[str]) -> str:
         return f'did you mean "{like}"?'
     if (like := nearest(plain, places)) is not None:
         return f'did you mean "{like}"? It belongs {places[like]}.'
-    return f"There is: {', '.join(known)}."
+    return f"Available: {', '.join(known)}."
 
 
 def _places() -> dict[str, str]:

@@ -67,7 +67,7 @@ class UnknownFault(ValueError):
     def __init__(self, name: str) -> None:
         self.sentence = f"no fault is called {name[:60]!a}"
         near = get_close_matches(name, FAULTS, 1) or get_close_matches(name.upper(), FAULTS, 1)
-        self.hint = f"did you mean {near[0]!r}?" if near else f"There is: {', '.join(FAULTS)}."
+        self.hint = f"did you mean {near[0]!r}?" if near else f"Available: {', '.join(FAULTS)}."
         super().__init__(f"{self.sentence}; {self.hint}")
 
 
