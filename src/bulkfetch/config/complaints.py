@@ -25,7 +25,7 @@ def complaint(found: Misfit, file: str, lines: Mapping[str, int]) -> ConfigError
 
 
 def key_text(path: Iterable[str | int]) -> str:
-    """Write a key as a person would: `account.window.requests`, `jobs[3].id` (from 1)."""
+    """Return a key as people write it: `account.window.requests`, `jobs[3].id` (from 1)."""
     text = ""
     for part in path:
         if isinstance(part, int):

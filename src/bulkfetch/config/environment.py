@@ -26,7 +26,7 @@ class FromEnvironment(NamedTuple):
 def read_environment(
     env: Mapping[str, str], secrets: Mapping[str, str], prefix: str, other_source: bool
 ) -> FromEnvironment:
-    """Take an account's variables from the environment, else from its secrets file.
+    """Return an account's variables, from the environment or else from its secrets file.
 
     `prefix` stands before each name. `other_source` says that a token comes from elsewhere
     (`token_command`), so that a half set of variables does no harm. Raises ConfigError for a value
@@ -74,7 +74,7 @@ def read_environment(
 
 
 def _slip(value: str) -> str | None:
-    """Say what is wrong with a secret, None where it may be one; never what it is."""
+    """Return what is wrong with a secret, None where nothing is; never the value."""
     if not is_sendable(value):
         return "holds spaces or unprintable characters"
     # A shell takes them away, a file of KEY=VALUE lines for docker or systemd may not.

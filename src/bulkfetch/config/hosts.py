@@ -61,7 +61,7 @@ def server_key(url: str) -> str:
 
 
 def host_of(url: str) -> str:
-    """Give the host of an http address in lower case, without brackets; "" where there is none."""
+    """Return the host of an http address in lower case without brackets, "" if none."""
     authority = url.lower().partition("://")[2].partition("/")[0].rpartition("@")[2]
     if authority.startswith("["):
         return authority[1:].partition("]")[0]
@@ -69,7 +69,7 @@ def host_of(url: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Say whether an address stays on this machine: localhost, 127.0.0.0/8 or ::1.
+    """Return whether an address stays on this machine: localhost, 127.0.0.0/8 or ::1.
 
     Strict: a spelling that `server_url` would not give out, such as 127.1, is not believed.
     """
@@ -83,7 +83,7 @@ def is_loopback(url: str) -> bool:
 
 
 def _one_spelling(host: str) -> str | None:
-    """Give a host's one spelling, None for what is none; lower case, IPv6 in brackets."""
+    """Return a host's one spelling, None for what is none; lower case, IPv6 in brackets."""
     try:
         if host.startswith("["):
             address = _unmapped(ipaddress.IPv6Address(host[1:-1]))
@@ -105,6 +105,6 @@ def _one_spelling(host: str) -> str | None:
 def _unmapped(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Give the IPv4 address that a mapped IPv6 address leads to, any other one as it is."""
+    """Return the IPv4 address that a mapped IPv6 address leads to, any other one as it is."""
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address

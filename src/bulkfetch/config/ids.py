@@ -33,7 +33,7 @@ def open_jobs(
     column: str | int | None = None,
     stdin: BinaryIO | None = None,
 ) -> Iterator[Iterator[Job]]:
-    """Give the jobs of a run, one after the other, and close what was opened.
+    """Yield the jobs of a run, one after the other, and close what was opened.
 
     Ids given by hand (`ids`, `file`) are the run: then `ids_file` and `[[jobs]]` are not added,
     but `[[jobs]]` still lend their name and account to the ids they know. Duplicates are passed on.
@@ -71,7 +71,7 @@ def open_jobs(
 
 
 def job_entries(settings: Settings) -> Iterator[Job]:
-    """Give the jobs of `[[jobs]]`."""
+    """Yield the jobs of `[[jobs]]`."""
     for entry in settings.jobs:
         account = entry.account or settings.default_account
         if account is None:
@@ -93,7 +93,7 @@ def shown(text: str) -> str:
 
 
 def _each_once(lists: Sequence[str | Path]) -> None:
-    """Refuse a list that could be read only once and is given twice. Raises ConfigError."""
+    """Raise ConfigError for a list that can be read only once and is given twice."""
     seen: set[tuple[int, int]] = set()
     for path in lists if len(lists) > 1 else ():
         if not waits(path) and str(path) != "-":
@@ -212,13 +212,13 @@ def _csv(
 
 
 def _listed(settings: Settings, job_id: str, account: str, name: str, origin: str) -> Job:
-    """Make a job of a line; what it does not say, "", is taken from [[jobs]]."""
+    """Return the job of a line; what the line does not say, "", is taken from [[jobs]]."""
     whose, lent = _claimed(settings, job_id, account)
     return Job(job_id, whose or "", name or lent, origin)
 
 
 def _claimed(settings: Settings, job_id: str, account: str) -> tuple[str | None, str | None]:
-    """Say whose an id is and what [[jobs]] calls it; None and None where neither is known.
+    """Return an id's account and its name in [[jobs]], None and None where they are not known.
 
     `account` is what the list says, "" for nothing: then [[jobs]], then the default account.
     """

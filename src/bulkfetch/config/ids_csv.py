@@ -172,7 +172,7 @@ def _number(column: str) -> int | None:
 
 
 def _titled(cells: list[str], at: int) -> _Places:
-    """Find the other columns by their titles; what is the ids' own is no other."""
+    """Return the other columns by their titles, without the column of the ids."""
     titles = [_plain(cell) for cell in cells]
     titles[at] = ""
     account, name = (titles.index(t) if t in titles else -1 for t in ("account", "name"))

@@ -169,7 +169,7 @@ def _account_tables(
 def _account(
     name: str, table: AccountTable, folder: Path, env: Mapping[str, str], key: Key, tell: Tell
 ) -> tuple[AccountSettings, FromEnvironment]:
-    """Put an account together: the file's table, then the environment, which wins."""
+    """Return an account made of the file's table and of the environment, which wins."""
     given = {field.name: getattr(table, field.name) for field in fields(table)}
     for name_ in ("secrets_file", "ca_file"):
         if given[name_] is not None:
@@ -208,7 +208,7 @@ def _account(
 def _overruled(
     name: str, table: AccountTable, found: FromEnvironment, key: str, origins: Mapping[str, str]
 ) -> Iterator[str]:
-    """Tell where a variable sends tokens and requests elsewhere than the file says."""
+    """Yield warnings where a variable sends tokens and requests elsewhere than the file says."""
     region = None if table.data_center is None else REGIONS.get(table.data_center)
     for setting, won, own, usual in (
         ("api_domain", found.api_domain, table.api_domain, region and region.api_domain),
@@ -232,7 +232,7 @@ def _proxies(table: AccountTable, env: Mapping[str, str], key: Key, tell: Tell) 
 
 
 def _under(folder: Path, path: Path, key: Key, tell: Tell) -> Path:
-    """Give a path of the file as seen from the working directory; `~` is the user's home."""
+    """Return a path of the file as seen from the working directory; `~` is the user's home."""
     try:
         return folder / expand_home(path)
     except RuntimeError:
@@ -244,7 +244,7 @@ def _under(folder: Path, path: Path, key: Key, tell: Tell) -> Path:
 def _check_jobs(
     tables: Tables, accounts: list[AccountSettings], file: str, lines: Mapping[str, int]
 ) -> None:
-    """Refuse [[jobs]] of unknown accounts, one with two names, and two with one name."""
+    """Raise ConfigError for [[jobs]] of unknown accounts, with two names or with another's name."""
     names = [account.name for account in accounts]
     default = names[0] if len(names) == 1 else "default" if "default" in names else None
     owners: dict[str, tuple[str, str, str]] = {}

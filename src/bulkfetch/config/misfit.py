@@ -63,7 +63,7 @@ class Misfit(ConfigError, ValueError):
 
 
 def misfits(error: ValidationError, table: type) -> Iterator[Misfit]:
-    """Put what pydantic found in a table into our words; none of them repeats a value."""
+    """Yield what pydantic found wrong with a table, in our words; none of them repeats a value."""
     details = error.errors(include_url=False)
     # An unknown key is often the missing one, spelt in another way.
     for found in sorted(details, key=lambda found: found["type"] == "missing"):

@@ -33,7 +33,7 @@ class Proxies(NamedTuple):
     bypass: tuple[str, ...] = ()
 
     def url_for(self, url: str) -> str | None:
-        """Give the proxy for an address, None for a direct connection. Loopback is always direct.
+        """Return the proxy for an address, None for a direct connection. Loopback is always direct.
 
         The answer may hold a password: it is for the HTTP library only.
         """
@@ -44,7 +44,7 @@ class Proxies(NamedTuple):
 
 
 def explicit(address: str) -> Proxies:
-    """Use one proxy for everything but loopback; "" means none, whatever the environment says.
+    """Return one proxy for everything but loopback; "" means none, whatever the environment says.
 
     Raises ValueError for an address that cannot be used; see `check_proxy`.
     """
@@ -85,7 +85,7 @@ def from_environment(env: Mapping[str, str]) -> Proxies:
 
 
 def variables(env: Mapping[str, str]) -> dict[str, str]:
-    """Say which variable names the proxy for https and for http addresses, where there is one."""
+    """Return which variable names the proxy for https and for http addresses, if any."""
     found = {}
     for scheme, names in (
         ("https", ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")),
@@ -122,7 +122,7 @@ def check_proxy(address: str) -> None:
 
 
 def _is_host(host: str) -> bool:
-    """Say whether a host, without brackets, can be looked up or connected to."""
+    """Return whether a host, without brackets, can be looked up or connected to."""
     if ":" in host:
         try:
             return ipaddress.IPv6Address(host).scope_id is None
@@ -133,7 +133,7 @@ def _is_host(host: str) -> bool:
 
 
 def _can_be_sent(quoted: str) -> bool:
-    """Say whether a header can carry what this percent-encoded text stands for."""
+    """Return whether a header can carry what this percent-encoded text stands for."""
     try:
         text = unquote_to_bytes(quoted).decode()
         text.encode("latin-1")

@@ -55,7 +55,7 @@ def _server(account: AccountSettings) -> str | None:
 
 
 def _sources(account: AccountSettings) -> tuple[set[Source], set[Source]]:
-    """Give what the account's tokens come from, and that with what could also give them."""
+    """Return what the account's tokens come from, and that with what could also give them."""
     if account.token_command is not None:
         command: Source = account.token_command
         return {command}, {command}

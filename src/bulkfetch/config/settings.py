@@ -167,7 +167,7 @@ class AccountSettings(AccountTable):
         return is_loopback(self.api_domain)
 
     def at(self, base_url: str, credentials: Credentials) -> AccountSettings:
-        """Point the account at a server on this machine that plays both API and accounts server.
+        """Return the account with a local server as both its API and its accounts server.
 
         Raises ValueError for an address that is not loopback.
         """
@@ -193,8 +193,8 @@ def exceeds_zoho(account: AccountSettings) -> tuple[str, str, str] | None:
     )
 
 
-class Tables(Table):
-    """What jobs.toml may hold at top level."""
+class Shared(Table):
+    """What jobs.toml holds at top level and settings have as it stands there."""
 
     out: fields.SomePath = setting(Path("exports"), "Where the files go; relative to this file.")
     ids_file: fields.SomePath | None = None
@@ -206,16 +206,21 @@ class Tables(Table):
     sha256: fields.Flag = setting(
         True, "Of each published file, in the report; a third of the time to unpack."
     )
+    limits: Limits = Limits()
+    jobs: Jobs = ()
+
+
+class Tables(Shared):
+    """What jobs.toml may hold at top level."""
+
     account: AccountTable | None = None
     accounts: Annotated[Mapping[fields.AccountName, AccountTable], Field(min_length=1)] | None = (
         None
     )
-    limits: Limits = Limits()
-    jobs: Jobs = ()
     sandbox: Mapping[str, Any] | None = None
 
 
-class Settings(Table):
+class Settings(Shared):
     """Everything a run needs to know but the ids. Immutable; made by `load_settings` or in code.
 
     `out`, `ids_file` are as the user gave them: relative to the working directory where the
@@ -228,15 +233,7 @@ class Settings(Table):
     Raises ConfigError where a value is right by itself but not beside the others.
     """
 
-    out: fields.SomePath = Path("exports")
     accounts: Annotated[tuple[AccountSettings, ...], Field(min_length=1)] = (AccountSettings(),)
-    limits: Limits = Limits()
-    ids_file: fields.SomePath | None = None
-    ids_column: fields.Column | None = None
-    keep_zip: fields.Flag = False
-    overwrite: fields.Flag = False
-    sha256: fields.Flag = True
-    jobs: Jobs = ()
     sandbox: SkipValidation[tuple[tuple[str, Any], ...]] = ()
     fallback_account: fields.AccountName | None = None
     state_dir: fields.SomePath | None = field(default_factory=lambda: default_state_dir(os.environ))
@@ -253,7 +250,7 @@ class Settings(Table):
                 )
 
     def account(self, name: str) -> AccountSettings:
-        """Give an account by its name. Raises ConfigError where there is no such account."""
+        """Return an account by its name. Raises ConfigError where there is no such account."""
         for account in self.accounts:
             if account.name == name:
                 return account
@@ -278,12 +275,12 @@ class Settings(Table):
 
     @cached_property
     def shared_entries(self) -> Mapping[str, tuple[JobEntry, ...]]:
-        """Those of `jobs` whose id stands under several accounts, by id."""
+        """The `jobs` whose id stands under several accounts, by id."""
         found: dict[str, dict[str | None, JobEntry]] = {}
         for entry in self.jobs:
             found.setdefault(entry.id, {}).setdefault(entry.account or self.default_account, entry)
         return {key: tuple(group.values()) for key, group in found.items() if len(group) > 1}
 
     def origin(self, key: str) -> str:
-        """Say where a setting came from: `jobs.toml:12`, an environment variable, `default`."""
+        """Return where a setting came from: `jobs.toml:12`, an environment variable, `default`."""
         return dict(self.origins).get(key, "default")

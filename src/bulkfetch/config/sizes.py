@@ -16,7 +16,7 @@ _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,6})?) ?([A-Za-z]{0,3})", re.ASCII)
 
 
 def parse_size(value: object) -> int:
-    """Give the bytes that a size such as "4 GiB", "500 MB" or 4096 stands for.
+    """Return the bytes that a size such as "4 GiB", "500 MB" or 4096 stands for.
 
     MB are 1000², MiB 1024². Raises ValueError for anything else, a bool included.
     """

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def setting(default: T, description: str) -> T:
-    """Give a field its default, and what the JSON Schema says of it."""
+    """Return a field with its default and its description in the JSON Schema."""
     made: T = field(default=default, metadata={"description": description})
     return made
 

@@ -16,7 +16,7 @@ _NAME = re.compile(_PART)
 
 
 def key_lines(text: str) -> dict[Key, int]:
-    """Map each table and key of a valid TOML text to its line, counted from 1.
+    """Return the line, counted from 1, of each table and key of a valid TOML text.
 
     A key is `("account", "window", "requests")`, or `("jobs", 2, "id")` in an array of tables. For
     messages only: what stands inside inline tables is not looked into.

@@ -39,7 +39,7 @@ _TOP = "at the top of the file, before the first [table]"
 
 
 def unknown_key_hint(key: str, known: Iterable[str]) -> str:
-    """Say what may have been meant: another key here, or the same one in another place.
+    """Return what may have been meant: another key here, or the same one in another place.
 
     `known` are the keys that there are where it stands.
     """
@@ -61,7 +61,7 @@ def unknown_key_hint(key: str, known: Iterable[str]) -> str:
 
 
 def _places() -> dict[str, str]:
-    """Say where each key belongs; of two places for one name the first."""
+    """Return where each key belongs; of two places for one name the first."""
     return dict(reversed(list(_each_place())))
 
 

@@ -17,6 +17,7 @@ Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+_CONFIG = ConfigDict(extra="forbid", val_json_bytes="base64", ser_json_bytes="base64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class JobSpec:
     account, None is all. `error` is a code of Zoho's answered to every result request. `faults` are
     names out of `FAULTS`, one used up by each attempt.
     """
+
+    __pydantic_config__ = _CONFIG
 
     kind: Literal["csv", "ics"] = "csv"
     records: Count | None = None
@@ -59,6 +62,8 @@ class FaultRule:
     the rule to the first so many attempts of a job, None is all.
     """
 
+    __pydantic_config__ = _CONFIG
+
     share: Share
     faults: tuple[str, ...]
     seed: int = 0
@@ -72,6 +77,8 @@ class AccountSpec:
     `client_id` and `client_secret` None take anything. `revoked`: refresh tokens are no longer
     honoured. `error` is a code of Zoho's (say OAUTH_SCOPE_MISMATCH) answered to every call.
     """
+
+    __pydantic_config__ = _CONFIG
 
     access_tokens: tuple[str, ...] = ()
     refresh_tokens: tuple[str, ...] = ()
@@ -112,9 +119,7 @@ class SandboxOptions:
     the server's log as JSON lines.
     """
 
-    __pydantic_config__ = ConfigDict(
-        extra="forbid", val_json_bytes="base64", ser_json_bytes="base64"
-    )
+    __pydantic_config__ = _CONFIG
 
     requests: Positive = 10
     period_s: Above0 = 60.0
