@@ -8,7 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import asyncio
 
 Kind = Literal[
     "attempt_started",  # a slot was taken and the request leaves; data: attempt, from 1
@@ -50,7 +53,8 @@ def harmless(emit: Emit, through: Callable[[BaseException], None]) -> Emit:
     """Return `emit` with its Exceptions caught.
 
     The first one is logged by the logger `bulkfetch`, with its traceback; `emit` is still called
-    for later events. Any other BaseException is passed to `through` and raised.
+    for later events. Any other BaseException is passed to `through` and raised. A
+    cancellation of the task it is called in, which is one of the run's, is passed to `through` too.
     """
     if emit is ignore:  # callers that know it create no events
         return emit
@@ -59,6 +63,8 @@ def harmless(emit: Emit, through: Callable[[BaseException], None]) -> Emit:
     def call(event: Event) -> None:
         nonlocal told
         outer = sys.exception()
+        task = _current_task()
+        cancelled = task.cancelling() if task else 0
         try:
             emit(event)
         except Exception as error:
@@ -69,8 +75,25 @@ def harmless(emit: Emit, through: Callable[[BaseException], None]) -> Emit:
         except BaseException as error:
             through(error)
             raise
+        if task is not None and task.cancelling() > cancelled:
+            through(_cancelled())
 
     return call
+
+
+def _current_task() -> asyncio.Task[object] | None:
+    import asyncio  # late here and below: the command line's help needs none
+
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs here
+        return None
+
+
+def _cancelled() -> BaseException:
+    import asyncio
+
+    return asyncio.CancelledError("on_event cancelled the task it was called in")
 
 
 def _cut(error: BaseException, outer: BaseException | None) -> None:

@@ -125,6 +125,34 @@ def test_a_base_exception_goes_through(tmp_path: Path, kind: type[BaseException]
         run_flow(main())
 
 
+@pytest.mark.parametrize("kind", ["attempt_started", "attempt_failed", "window_closed", "done"])
+def test_a_callback_that_cancels_the_task_it_is_called_in(tmp_path: Path, kind: str) -> None:
+    """That is one of the run's, not the caller's: the run ends as cancelled, and never hangs."""
+    calls = 0
+
+    def broken(event: Event) -> None:
+        nonlocal calls
+        if event.kind == kind and not calls:
+            calls += 1
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+
+    async def main() -> None:
+        async with Sandbox(OPTIONS) as sandbox:
+            made = settings_for(sandbox.url, tmp_path)
+            async with Client(made, on_event=broken) as client:
+                with pytest.raises(asyncio.CancelledError, match="on_event"):
+                    async for _ in client.fetch(JOBS):
+                        pass
+                assert calls == 1
+                good = client.fetch(ids(2, 500))
+                assert [outcome.status async for outcome in good] == ["done", "done"]
+
+    with loop_windows():
+        run_flow(main())
+
+
 @pytest.mark.parametrize("kind", ["KeyboardInterrupt", "SystemExit(7)"])
 def test_an_interrupt_in_a_callback_ends_the_program(tmp_path: Path, kind: str) -> None:
     """It leaves the event loop, as from any other callback, and nothing holds it up."""
