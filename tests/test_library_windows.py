@@ -102,6 +102,7 @@ def test_without_a_machine_s_window_the_clients_of_a_process_share_one(
     assert worst_in(server.log, 1.0) <= 5
 
 
+@pytest.mark.slow
 def test_one_token_under_several_names_has_one_window(
     server: SandboxThread, tmp_path: Path
 ) -> None:

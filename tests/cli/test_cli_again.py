@@ -118,6 +118,7 @@ def test_a_missing_file_is_told_and_fetched_again_on_request(program: Program, c
     assert call("verify", "exports").status == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "option", [("--again", "missing"), ("--failed",), ("--again", "missing", "--failed")]
 )
@@ -182,6 +183,7 @@ def test_missing_takes_what_failed_on_its_way_back(program: Program, call: Call)
     assert (out / f"{IDS[0]}.csv").exists()
 
 
+@pytest.mark.slow
 def test_failed_of_an_account_that_is_put_back(program: Program, call: Call) -> None:
     """--failed without an account's table says so, and asks for its jobs once it is there again."""
     tables = '[accounts.{}]\ndata_center = "sandbox"\n[accounts.{}.window]\nrequests = 1000\n'

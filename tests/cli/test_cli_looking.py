@@ -260,6 +260,7 @@ def test_plan_over_a_change_of_the_clocks(
         time.tzset()
 
 
+@pytest.mark.slow
 def test_plan_reads_a_pipe(here: Program) -> None:
     """The list of a plan may come from a pipe too."""
     ended = here.run("plan", here.settings(), "--ids", "-", "--json", stdin=f"{IDS[0]}\n")

@@ -25,6 +25,7 @@ LISTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", LISTS.values(), ids=LISTS)
 def test_plan_agrees_with_run(program: Program, call: Call, rows: list[tuple[str, str]]) -> None:
     """Before each of three runs of a list, two as it is and one turned round."""

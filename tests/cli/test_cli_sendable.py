@@ -11,6 +11,7 @@ from bulkfetch.sandbox import SandboxOptions, SandboxThread
 EURO = "http://user:5%E2%82%ACzz@127.0.0.1:9"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "http_proxy"])
 @pytest.mark.parametrize("command", ["run", "plan", "check"])
 def test_a_proxy_password_that_no_header_can_carry(

@@ -153,6 +153,7 @@ def test_a_callback_that_cancels_the_task_it_is_called_in(tmp_path: Path, kind: 
         run_flow(main())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["KeyboardInterrupt", "SystemExit(7)"])
 def test_an_interrupt_in_a_callback_ends_the_program(tmp_path: Path, kind: str) -> None:
     """It leaves the event loop, as from any other callback, and nothing holds it up."""
