@@ -12,6 +12,7 @@ from tests.support.virtual_clock import run_virtual
 
 from bulkfetch.ratelimit import RateLimit, SlotLimiter, WindowEvent
 from bulkfetch.ratelimit import throttle as throttles
+from bulkfetch.ratelimit.messages import throttle_news
 from bulkfetch.ratelimit.throttle import PROBE_DUE, PROBE_OUT, Throttle
 
 TEN = RateLimit()
@@ -117,7 +118,7 @@ def test_without_giving_way_both_users_fare_worse(monkeypatch: pytest.MonkeyPatc
     """The same simulation with the lesson left out shows what it is good for."""
 
     def unmoved(share: Throttle, now: float) -> Throttle:
-        return share._replace(refused_at=None, taken=0, crowd=1)
+        return share._replace(taken=0, crowd=0)
 
     monkeypatch.setattr(throttles, "_apply_rejection", unmoved)
     result = simulate(every_s=20)
@@ -218,7 +219,7 @@ def test_a_429_as_the_cap_is_lifted_is_a_cap_on_concurrency() -> None:
     refused = refuse(share, 100, taken=8, in_flight=6)
     learned = learn(refused, 161)
     assert (learned.capacity, learned.in_flight_cap) == (10, 5)
-    (event,) = throttles.news(refused, learned, TEN, 161)
+    (event,) = throttle_news(refused, learned, TEN, 161)
     assert (event.kind, event.in_flight_cap) == ("crowded", 5)
 
 

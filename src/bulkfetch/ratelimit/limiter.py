@@ -209,10 +209,11 @@ class SlotLimiter:
             with anyio.move_on_after(LAST_WORDS_S):
                 await self._settle_all()
         finally:
-            if self._keeper is not None and not self._keeper.done():
-                self._keeper.cancel()
             if self._shared is not None:
                 await self._shared.aclose()
+            if self._keeper is not None and not self._keeper.done():
+                self._keeper.cancel()
+                await asyncio.wait([self._keeper])
 
     def _check(self) -> None:
         if self._ended:

@@ -1,8 +1,9 @@
-"""What is told when the limiter that processes share cannot be used as it was."""
+"""What is told of a limiter: what 429s have taught, once each, and what became of the file."""
 
 from __future__ import annotations
 
-from bulkfetch.ratelimit.interfaces import WindowEvent
+from bulkfetch.ratelimit.interfaces import RateLimit, WindowEvent
+from bulkfetch.ratelimit.throttle import PROBE_DUE, PROBE_OUT, Throttle, restrained
 
 
 def alone(why: str, for_s: float) -> WindowEvent:
@@ -22,3 +23,31 @@ def renewed(why: str, for_s: float) -> WindowEvent:
         f"{for_s:.0f} s, since what was used before is not known"
     )
     return WindowEvent("fallback", text, for_s=for_s)
+
+
+def throttle_news(
+    before: Throttle, after: Throttle, limit: RateLimit, now: float
+) -> list[WindowEvent]:
+    """Say what of a change is worth telling: each closing, and once that the account is shared."""
+    events = []
+    first = not before.crowd and after.crowd
+    probe_refused = before.probe == PROBE_OUT and after.probe == PROBE_DUE
+    if first or (probe_refused and after.closed_until > before.closed_until):
+        for_s = after.closed_until - now
+        text = f"the server refuses more requests; waiting {for_s:.0f} s"
+        events.append(WindowEvent("closed", text, for_s=for_s))
+    if before.crowd and not after.crowd:
+        cap = after.in_flight_cap
+        if after.capacity == before.capacity and before.lifted is not None:
+            text = f"the account bears only {cap} requests at once; lower concurrency to {cap}"
+            events.append(WindowEvent("crowded", text, capacity=after.capacity, in_flight_cap=cap))
+        elif not restrained(before, limit) and restrained(after, limit):
+            text = (
+                "the account's limit is used by somebody else too, or it bears fewer requests at "
+                f"once: using {after.capacity} of {limit.requests} slots for a while"
+            )
+            events.append(WindowEvent("shared", text, capacity=after.capacity, in_flight_cap=cap))
+    if restrained(before, limit) and not restrained(after, limit):
+        text = "the account bears everything again: all slots are used"
+        events.append(WindowEvent("restored", text, capacity=after.capacity))
+    return events

@@ -185,8 +185,10 @@ class Rows:
     def _read(self, text: str | None) -> Throttle:
         share = Throttle(self._settings.requests)
         try:
-            return share._replace(**json.loads(text)) if text else share
-        except (TypeError, ValueError) as error:
+            known = json.loads(text) if text else {}
+            known.pop("refused_at", None)  # of an earlier version
+            return share._replace(**known)
+        except (AttributeError, TypeError, ValueError) as error:
             raise sqlite3.DatabaseError("it holds a damaged row") from error
 
     def save(self, share: Throttle) -> None:

@@ -55,7 +55,7 @@ from bulkfetch.ratelimit.interfaces import (
     WindowState,
     ignore,
 )
-from bulkfetch.ratelimit.messages import renewed
+from bulkfetch.ratelimit.messages import renewed, throttle_news
 from bulkfetch.ratelimit.patience import Patience
 from bulkfetch.ratelimit.rows import Rows
 from bulkfetch.ratelimit.throttle import Throttle
@@ -402,7 +402,7 @@ class MachineLimiter:
         self._in_flight_cap = after.in_flight_cap
         if after != before:
             self._rows.save(after)
-            self._news += throttles.news(before, after, self._limit, now)
+            self._news += throttle_news(before, after, self._limit, now)
         return after
 
     # --- outside one ------------------------------------------------------------------------------

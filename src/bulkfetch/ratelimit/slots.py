@@ -25,6 +25,7 @@ from aiolimiter import AsyncLimiter
 from bulkfetch.clock import boottime
 from bulkfetch.ratelimit import throttle as throttles
 from bulkfetch.ratelimit.interfaces import End, RateLimit, WindowEvent, WindowState
+from bulkfetch.ratelimit.messages import throttle_news
 from bulkfetch.ratelimit.throttle import Throttle
 
 # A bucket's level is a float that drips: at the very instant of refill 1e-16 of a token may be
@@ -255,7 +256,7 @@ class AccountSlots:
     ) -> None:
         before = self._throttle or Throttle(user.limit.requests)
         if learned != before:
-            news += throttles.news(before, learned, user.limit, now)
+            news += throttle_news(before, learned, user.limit, now)
             # Nothing to remember is the way of nearly every request.
             forgotten = learned == Throttle(user.limit.requests)
             self._throttle = None if forgotten else learned
