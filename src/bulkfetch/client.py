@@ -71,6 +71,7 @@ class Client:
 
     # None: not open. Here, for one that could not be made.
     _lock: OutputLock | None = None
+    _loop: asyncio.AbstractEventLoop  # since it was opened
 
     def __init__(self, settings: Settings, *, on_event: Emit = ignore) -> None:
         """Take settings as they are; `on_event` is called in the loop, and must not block.
@@ -102,6 +103,7 @@ class Client:
         await anyio.to_thread.run_sync(self._prepare)
         lock = await OutputLock.take_in_loop(self._out / STATE_DIR)
         self._lock = self._stack.enter_context(lock)
+        self._loop = asyncio.get_running_loop()
         return self
 
     async def __aexit__(
@@ -155,13 +157,15 @@ class Client:
 
         Ids without an account belong to the only one, or the one named `default`.
         Raises TypeError for a text or one Job in place of a list; RuntimeError outside
-        `async with`, or while another list is being fetched by a run that somebody holds. After a
-        run that was left early the next list is taken at once, and begun when the rest of that run
-        has ended.
+        `async with`, in another thread or event loop than that, or while another list is being
+        fetched by a run that somebody holds. After a run that was left early the next list is taken
+        at once, and begun when the rest of that run has ended.
         """
         check_list(jobs)
         if self._lock is None:
             raise RuntimeError("the client is not open: use `async with`")
+        if not self._is_in_its_loop():
+            raise RuntimeError("the client belongs to the event loop in which it was entered")
         previous = self._engine
         if previous is not None and (not previous.held or previous.deserted):
             previous.abandon()  # which its handle has asked for, but in a later turn of the loop
@@ -190,6 +194,13 @@ class Client:
         self._working.discard(working)
         if not working.cancelled():
             working.exception()  # told where the run is iterated
+
+    def _is_in_its_loop(self) -> bool:
+        """Return whether this is called in the loop of the connections and files."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
 
     def _break_off(self, error: BaseException) -> None:
         if self._engine is not None:

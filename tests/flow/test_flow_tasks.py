@@ -64,6 +64,22 @@ def test_entered_and_left_in_tasks_of_their_own(tmp_path: Path) -> None:
     run_flow(main())
 
 
+def test_a_client_belongs_to_its_event_loop(tmp_path: Path) -> None:
+    """Another thread, with a loop of its own or none, is told so, and spoils nothing."""
+
+    async def main() -> None:
+        async with sandbox_and_client(tmp_path) as (_, client), client:
+            for elsewhere in (
+                lambda: client.fetch(JOBS),
+                lambda: asyncio.run(fetched(client, JOBS)),
+            ):
+                with pytest.raises(RuntimeError, match="belongs to the event loop"):
+                    await anyio.to_thread.run_sync(elsewhere)
+            assert await fetched(client, JOBS[:3]) == ["done"] * 3
+
+    run_flow(main())
+
+
 def test_left_by_a_stack_in_another_task(tmp_path: Path) -> None:
     """An exit stack may be handed on."""
 
