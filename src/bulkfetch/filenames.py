@@ -32,11 +32,11 @@ def unsafe_stem(name: str) -> str | None:
         return "is empty"
     for char in name:
         if char in _FORBIDDEN:
-            return f"holds {char!r}"
+            return f"contains {char!r}"
         # Control and invisible characters, exotic spaces, unassigned code points: people can
         # neither see nor type them.
         if not char.isprintable():
-            return f"holds the unprintable character U+{ord(char):04X}"
+            return f"contains the unprintable character U+{ord(char):04X}"
     if name[0] in ".- ":
         return f"begins with {name[0]!r}"
     if name[-1] in ". ":
@@ -49,7 +49,7 @@ def unsafe_stem(name: str) -> str | None:
     if _is_device(name):
         return "is reserved for a device on some systems"
     if (stem := without_ending(name)) != name:
-        return f"ends with {name[len(stem) :]!r}, which is added by itself: write {stem!a}"
+        return f"ends with {name[len(stem) :]!r}, which is added automatically: write {stem!a}"
     return None
 
 
