@@ -88,7 +88,7 @@ def test_hint_after_malformed_ids(program: Program, call: Call) -> None:
     ended = call("run", program.settings(), "--ids", "ids.txt")
     assert ended.status == 1
     assert ended.err.splitlines()[-1].startswith("1 job would fail the same way again: ")
-    assert "to try the failed ones again" not in ended.err
+    assert "retry the failed jobs" not in ended.err
 
 
 @pytest.mark.slow

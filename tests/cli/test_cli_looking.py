@@ -123,7 +123,7 @@ def test_status_beside_a_run(here: Program, capfd: pytest.CaptureFixture[str]) -
     status, out, _ = looked(capfd, "status", "exports")
     process.communicate(timeout=60)
     assert status == 0
-    assert f"a run is at work: pid {process.pid} since " in out
+    assert f"a run is active: pid {process.pid} since " in out
     assert process.returncode == 0
 
 

@@ -57,7 +57,7 @@ def test_full_disk_stops_the_run_and_room_lets_it_go_on(tmp_path: Path, server: 
         ended = end_of(scene)
         assert ended.status == 3
         assert "error: DISK_FULL: " in ended.err
-        assert "hint: Free some room" in ended.err
+        assert "hint: Free some space" in ended.err
         scene.check_after_death()
         again = end_of(scene)  # still full: still clear, still nothing harmed
         assert again.status == 3

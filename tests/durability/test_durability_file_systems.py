@@ -131,7 +131,7 @@ def test_nothing_is_asked_on_a_disk_that_cannot_pass(
         f"error: DISK_FULL: nothing fits into out: {RESERVE} bytes are free, of which {RESERVE} "
         "are kept free (limits.free_bytes)\n"
     ) in ended.err
-    assert "hint: Free some room, or lower free_bytes in [limits]" in ended.err
+    assert "hint: Free some space, or lower free_bytes in [limits]" in ended.err
     assert server.asked() == before
     *jobs, summary = ended.records
     assert {job["error"]["code"] for job in jobs} == {"DISK_FULL"}
@@ -199,7 +199,7 @@ def test_what_does_not_fit_unpacked_is_said_with_the_reserve(
         in ended.err
     )
     assert "(limits.free_bytes)" in ended.err
-    assert "hint: Free some room, or lower free_bytes in [limits]" in ended.err
+    assert "hint: Free some space, or lower free_bytes in [limits]" in ended.err
     scene.check_after_death()  # its ZIP is kept
     scene.program.env["FS_STATVFS"] = str(RESERVE + 1_000_000)
     scene.check_finished(scene.run())
