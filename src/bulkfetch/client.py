@@ -29,19 +29,19 @@ from bulkfetch.events import Emit, Event, Kind, harmless, ignore
 from bulkfetch.journal import Journal, OutputLock, published_stem
 from bulkfetch.models import Job, Report
 from bulkfetch.pipeline.handle import Run
+from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
 from bulkfetch.pipeline.listing import check_list
-from bulkfetch.pipeline.outcomes import Conclude
-from bulkfetch.pipeline.places import STATE_DIR, Places
+from bulkfetch.pipeline.outcomes import OutcomeSink
 from bulkfetch.pipeline.preflight import lacking_room, require_writable
-from bulkfetch.pipeline.run import Engine, Jobs, Parts
+from bulkfetch.pipeline.run import Engine, Jobs
 from bulkfetch.readiness import require_usable
 from bulkfetch.secret import Secret
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from bulkfetch.pipeline.traffic import Traffic
-    from bulkfetch.pipeline.work import Line
+    from bulkfetch.pipeline.accounts import AccountWorkers
+    from bulkfetch.pipeline.active_job import AccountAccess
     from bulkfetch.ratelimit import RateLimiter
 
 
@@ -87,13 +87,13 @@ class Client:
         self._emit = harmless(on_event, self._break_off)
         # As the user gave it, for what is told before anything is asked.
         self._out = settings.out
-        self._places = Places(settings.out.absolute(), os.fspath(settings.out))
+        self._layout = OutputLayout(settings.out.absolute(), os.fspath(settings.out))
         self._stack = AsyncExitStack()
         # The newest run's, and the tasks that do it and what is left of earlier ones. They are
         # children of no task group, whose scope would tie the client to the task that entered it.
         self._engine: Engine | None = None
         self._working: set[asyncio.Task[None]] = set()
-        self._lines: dict[str, Line] = {}
+        self._accesses: dict[str, AccountAccess] = {}
         self._sessions: dict[tuple[Path | None, bool], aiohttp.ClientSession] = {}
         self._sandbox_url: str | None = None
 
@@ -123,7 +123,7 @@ class Client:
                     await asyncio.wait(self._working)
                 except asyncio.CancelledError as cancelled:
                     cut_short = cancelled
-            self._lines.clear()
+            self._accesses.clear()
             self._sessions.clear()
             self._engine = self._sandbox_url = None
             await self._stack.aclose()
@@ -142,9 +142,9 @@ class Client:
         require_usable(self._settings)
         require_writable(self._out)
         try:
-            self._places.prepare()
+            self._layout.prepare()
         except OSError as error:
-            raise self._places.as_given(disk_error(error)) from error
+            raise self._layout.as_given(disk_error(error)) from error
 
     def fetch(self, jobs: Jobs, *, only_new: bool = False) -> Run:
         """Start to fetch a list, and give the run: iterate it for the outcomes.
@@ -174,14 +174,17 @@ class Client:
                 "the client is fetching another list: iterate that run to its end, "
                 "or `await run.aclose()`"
             )
-        parts = Parts(
+        engine = Engine(
+            jobs,
+            self._layout,
             open_journal=self._journal,
-            open_traffic=self._traffic,
+            open_workers=self._workers,
             as_job=lambda job_id: job_of(self._settings, job_id),
             accounts=frozenset(account.name for account in self._settings.accounts),
             names=_names_with_zip if self._settings.keep_zip else published_stem,
+            only_new=only_new,
+            previous=previous,
         )
-        engine = Engine(jobs, self._places, parts, only_new=only_new, previous=previous)
         self._engine = engine
         working = asyncio.create_task(engine.work(), name="bulkfetch run")
         self._working.add(working)
@@ -213,22 +216,22 @@ class Client:
             self._emit(Event("note", journal.afresh))
         return journal
 
-    async def _traffic(
-        self, journal: Journal, leftovers: frozenset[str], conclude: Conclude
-    ) -> Traffic:
+    async def _workers(
+        self, journal: Journal, leftovers: frozenset[str], job_finished: OutcomeSink
+    ) -> AccountWorkers:
         # Imported here and below: a run that has nothing to fetch needs none of it, and starts at
         # once. In a thread, since it takes tenths of a second.
         await anyio.to_thread.run_sync(_import_rooms)
         from bulkfetch.archive import ExtractLimits
-        from bulkfetch.pipeline.finish import Finishing
-        from bulkfetch.pipeline.traffic import Traffic
+        from bulkfetch.pipeline.accounts import AccountWorkers
+        from bulkfetch.pipeline.publish import PublishOptions
 
         limits = self._settings.limits
-        return Traffic(
+        return AccountWorkers(
             journal,
-            self._places,
+            self._layout,
             leftovers,
-            Finishing(
+            PublishOptions(
                 ExtractLimits(file_bytes=limits.file_bytes, reserve_bytes=limits.free_bytes),
                 keep_zip=self._settings.keep_zip,
                 sha256=self._settings.sha256,
@@ -237,28 +240,28 @@ class Client:
             ),
             threads=limits.threads or os.cpu_count() or 1,
             staging_bytes=limits.staging_bytes,
-            lacking_room=lambda: lacking_room(self._places.out, limits.free_bytes),
-            open_line=self._line,
-            conclude=conclude,
+            lacking_room=lambda: lacking_room(self._layout.out, limits.free_bytes),
+            open_account=self._access,
+            job_finished=job_finished,
             emit=self._emit,
         )
 
-    async def _line(self, name: str) -> Line:
+    async def _access(self, name: str) -> AccountAccess:
         """Open what an account needs for requests; once. Raises AccountError, ConfigError."""
-        if name not in self._lines:
+        if name not in self._accesses:
             account = self._settings.account(name)
             own = account.is_sandbox
             if own:
                 # The stand-in takes any token, and counts each one for an account of its own.
                 token = Secret("sandbox" if name == "default" else f"sandbox-{name}")
                 account = account.at(await self._sandbox(), Credentials(access_token=token))
-            self._lines[name] = await self._connect(account, own)
-        return self._lines[name]
+            self._accesses[name] = await self._connect(account, own)
+        return self._accesses[name]
 
-    async def _connect(self, account: AccountSettings, own: bool) -> Line:
-        """Open a line; `own` says that nobody else asks this server."""
+    async def _connect(self, account: AccountSettings, own: bool) -> AccountAccess:
+        """Open what an account needs; `own` says that nobody else asks this server."""
         from bulkfetch.download.downloader import Downloader, Endpoint, TransferLimits
-        from bulkfetch.pipeline.work import Line
+        from bulkfetch.pipeline.active_job import AccountAccess
         from bulkfetch.ratelimit import RateLimit, SlotLimiter, WindowEvent, open_limiter
         from bulkfetch.zoho.regions import servers
         from bulkfetch.zoho.tokens import token_source
@@ -287,13 +290,13 @@ class Client:
             account.window.margin_s,
             headers_timeout_s=limits.connect_s + limits.headers_s,
         )
-        window: RateLimiter
+        limiter: RateLimiter
         if own:
-            window = SlotLimiter(pace, on_event=news)
+            limiter = SlotLimiter(pace, on_event=news)
         else:
             key = key_in_process(account, where.api_domain)
-            window = await open_limiter(pace, key, state_dir, on_event=news)
-        self._stack.push_async_callback(window.aclose)
+            limiter = await open_limiter(pace, key, state_dir, on_event=news)
+        self._stack.push_async_callback(limiter.aclose)
         endpoint = Endpoint(
             where.api_domain,
             account.result_path,
@@ -308,8 +311,9 @@ class Client:
             pace.headers_timeout_s,
             free_bytes=limits.free_bytes,
         )
-        downloader = Downloader(session, endpoint, window, tokens, bounds)
-        return Line(name, downloader, window, tokens, account.window.concurrency, limits.tries)
+        downloader = Downloader(session, endpoint, limiter, tokens, bounds)
+        concurrency = account.window.concurrency
+        return AccountAccess(name, downloader, limiter, tokens, concurrency, limits.tries)
 
     async def _session(self, account: AccountSettings) -> aiohttp.ClientSession:
         from bulkfetch.download.session import open_session
@@ -390,7 +394,7 @@ def _import_rooms() -> None:
     """Import what only requests need."""
     for room in (
         "archive",
-        "pipeline.traffic",
+        "pipeline.accounts",
         "download.downloader",
         "download.session",
         "ratelimit",

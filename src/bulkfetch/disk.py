@@ -157,32 +157,6 @@ def fsync_dir(path: Path) -> None:
                 raise
 
 
-class Unsynced:
-    """Complete files that are not yet synced: all are synced together.
-
-    A file system writes the changes of several files at once; a sync after each file would make it
-    do so for each. Close it in the end.
-    """
-
-    def __init__(self) -> None:
-        self._files: list[tuple[int, Path]] = []
-
-    def take(self, fd: int, path: Path) -> None:
-        """Take over an open descriptor, to be closed here."""
-        self._files.append((fd, path))
-
-    def sync(self) -> None:
-        """Sync all bytes to the device. Raises DiskFull, NotWritable."""
-        for fd, path in self._files:
-            with disk_errors(path):
-                os.fsync(fd)
-
-    def close(self) -> None:
-        """Close all files, synced or not. Calling it again does nothing."""
-        while self._files:
-            os.close(self._files.pop()[0])
-
-
 def publish(staged: Path, final: Path, *, replace: bool) -> None:
     """Give a complete staged file its final name, durably and atomically.
 

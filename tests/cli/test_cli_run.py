@@ -9,7 +9,7 @@ from bulkfetch.cli.printer import Printer
 from bulkfetch.cli.runner import Runner
 from bulkfetch.config import Settings
 from bulkfetch.events import Event, Kind
-from bulkfetch.pipeline.places import Places
+from bulkfetch.pipeline.layout import OutputLayout
 
 Call = Callable[..., Ended]
 
@@ -250,11 +250,11 @@ def test_a_bug_is_told_without_values(
 ) -> None:
     """A mistake in the program is one sentence; -vv adds where, and never any values."""
 
-    def fail(places: Places) -> frozenset[str]:
+    def fail(places: OutputLayout) -> frozenset[str]:
         token = "".join(["hu", "sh"])
         raise LookupError("broken" if token else "")
 
-    monkeypatch.setattr(Places, "leftovers", fail)
+    monkeypatch.setattr(OutputLayout, "leftovers", fail)
     ended = call("run", program.settings(), IDS[0])
     assert ended.status == 3
     assert "error: unexpected LookupError: broken\nhint: " in ended.err

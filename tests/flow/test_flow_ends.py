@@ -23,7 +23,7 @@ from tests.support.flows import (
 )
 
 from bulkfetch import Client, Job, Outcome, Report, RunError, Settings
-from bulkfetch.pipeline import finish
+from bulkfetch.pipeline import publish
 from bulkfetch.sandbox import AccountSpec, Sandbox
 
 
@@ -128,7 +128,7 @@ def test_full_disk(tmp_path: Path, step: str) -> None:
 
     async def aborted(sandbox: Sandbox) -> tuple[list[Outcome], Report]:
         outcomes: list[Outcome] = []
-        with loop_windows(), patch.object(finish, step, full):
+        with loop_windows(), patch.object(publish, step, full):
             async with Client(settings_for(sandbox.url, tmp_path / "out")) as client:
                 run = client.fetch(jobs)
                 with pytest.raises(RunError) as raised:

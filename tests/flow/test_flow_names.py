@@ -12,7 +12,6 @@ from tests.support.flows import Seen, ids, small, staged, watch
 from tests.support.journals import drain, opened
 
 from bulkfetch import Job
-from bulkfetch.journal import Whole
 from bulkfetch.sandbox import JobSpec, Sandbox
 
 ONE, TWO, THREE = ids(3)
@@ -276,7 +275,7 @@ def test_a_list_that_is_wrong_loses_no_zip(tmp_path: Path, bad: list[Job], code:
         async with opened(out) as journal:
             await journal.admit([Job(ONE)])
             (entry,) = await drain(journal)
-            await journal.all_downloaded([Whole(entry, len(archive), 1)])
+            await journal.downloaded(entry, zip_bytes=len(archive), attempts=1)
         (out / ".bulkfetch" / "staging").mkdir()
         (out / ".bulkfetch" / "staging" / f"default.{ONE}.zip").write_bytes(archive)
 

@@ -16,7 +16,7 @@ from tests.support.zips import Item, pack
 
 from bulkfetch import Job, Outcome
 from bulkfetch.archive import Extracted, extract
-from bulkfetch.pipeline import deliveries, finish, outcomes
+from bulkfetch.pipeline import dispatch, outcomes, publish
 from bulkfetch.sandbox import FaultRule, JobSpec, Sandbox
 
 TINY = JobSpec(content=pack(Item(data=b"Id\n1\n")))
@@ -146,11 +146,9 @@ def test_bodies_of_more_than_a_minute(tmp_path: Path, seats: int, second: int) -
     assert seen.report.ok
 
 
-def asked_of_a_slow_reader(out: Path, small_bytes: int) -> list[int]:
-    """Read one outcome in an hour at first; give how many requests were made by then.
-
-    ZIPs of at most `small_bytes` are finished in company, three at a time, by one finisher.
-    """
+@pytest.mark.slow
+def test_slow_readers(tmp_path: Path) -> None:
+    """Who reads the outcomes slowly holds up the requests: memory and disk do not fill."""
     server: list[Sandbox] = []
     asked: list[int] = []
 
@@ -161,37 +159,22 @@ def asked_of_a_slow_reader(out: Path, small_bytes: int) -> list[int]:
 
     with (
         patch.object(outcomes, "WAITING_OUTCOMES", 4),
-        patch.object(deliveries, "WAITING", 2),
-        patch.object(deliveries, "SMALL_BYTES", small_bytes),
-        patch.object(deliveries, "BATCH_JOBS", 3),
+        patch.object(dispatch, "LIVE_JOBS", 10),
+        patch.object(dispatch, "TAKE_JOBS", 1),
     ):
         seen = run_flow(
             watch(
                 small(requests=1000),
                 ids(60),
-                out,
+                tmp_path / "out",
                 prepare=server.append,
                 reading=reading,
                 window={"requests": 1000, "concurrency": 3},
             )
         )
     assert seen.report.done == 60
-    return asked
-
-
-@pytest.mark.slow
-def test_slow_readers(tmp_path: Path) -> None:
-    """Who reads the outcomes slowly holds up the requests: memory and disk do not fill."""
-    # One is being read, four are told, eight finishers hold one, two wait for those, three seats.
-    assert asked_of_a_slow_reader(tmp_path / "out", small_bytes=0) == [18, 19]
-
-
-@pytest.mark.slow
-def test_slow_readers_of_small_results(tmp_path: Path) -> None:
-    """The same where one finisher takes several at once: it holds a batch, and no more."""
-    first, second = asked_of_a_slow_reader(tmp_path / "out", small_bytes=1 << 20)
-    assert 1 + 4 + 2 + 3 < first <= 1 + 4 + 3 + 2 + 3
-    assert second <= first + 1 + 3
+    # One is being read, four are told, ten are live.
+    assert asked == [15, 16]
 
 
 @pytest.mark.slow
@@ -207,7 +190,7 @@ def test_staging_limit(tmp_path: Path) -> None:
         asked.append(len(server[0].results()))
         return extract(*arguments, **options)
 
-    with patch.object(finish, "extract", unpack):
+    with patch.object(publish, "extract", unpack):
         seen = run_flow(
             watch(
                 small(),

@@ -22,8 +22,8 @@ from tests.support.programs import Program
 from bulkfetch import Client, RunError, Settings
 from bulkfetch.config import AccountSettings
 from bulkfetch.journal import OutputLock
-from bulkfetch.pipeline.finish import Finisher
-from bulkfetch.pipeline.places import STATE_DIR
+from bulkfetch.pipeline.layout import STATE_DIR
+from bulkfetch.pipeline.publish import Publisher
 from bulkfetch.sandbox import Sandbox, SandboxThread
 
 JOBS = ids(12)
@@ -187,7 +187,7 @@ def test_left_after_what_went_wrong(tmp_path: Path) -> None:
 
             with pytest.raises(LookupError, match="mine"):
                 await raising()
-            with pytest.raises(RunError) as aborted, patch.object(Finisher, "_unpack", full):
+            with pytest.raises(RunError) as aborted, patch.object(Publisher, "_publish", full):
                 async with client:
                     await fetched(client, JOBS)
             assert aborted.value.code == "DISK_FULL"

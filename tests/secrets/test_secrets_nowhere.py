@@ -21,7 +21,7 @@ from tests.support.whole_runs import account, fetch, run_whole, settings
 import bulkfetch
 from bulkfetch.config import Credentials, WindowSettings
 from bulkfetch.config.proxies import explicit
-from bulkfetch.pipeline.lane import Lane
+from bulkfetch.pipeline.account import AccountWorker
 from bulkfetch.secret import Secret
 
 pytestmark = pytest.mark.slow
@@ -148,12 +148,12 @@ def test_an_accounts_server_that_quotes_the_form_leaves_none_of_it(
 def test_no_public_object_shows_a_secret(tmp_path: Path) -> None:
     """repr and str of settings, client, run, events, outcomes, report; errors with their frames."""
     errors: list[BaseException] = []
-    real = Lane._failed
+    real = AccountWorker._handle_failed_attempt
 
-    async def failed(lane: Lane, work: Any, attempt: Any, error: Any) -> None:
+    async def failed(worker: AccountWorker, job: Any, attempt: Any, error: Any) -> None:
         errors.append(error)
-        shown.extend((repr(work), repr(attempt), repr(lane._line), repr(lane)))
-        await real(lane, work, attempt, error)
+        shown.extend((repr(job), repr(attempt), repr(worker._access), repr(worker)))
+        await real(worker, job, attempt, error)
 
     shown: list[str] = []
     with reflecting_server() as server:
@@ -170,7 +170,7 @@ def test_no_public_object_shows_a_secret(tmp_path: Path) -> None:
             proxies=explicit(f"http://user:{PROXY_PASSWORD}@127.0.0.1:9"),
         )
         told = settings(tmp_path, one, tries=1)
-        with patch.object(Lane, "_failed", failed):
+        with patch.object(AccountWorker, "_handle_failed_attempt", failed):
             ran = asyncio.run(fetch(told, IDS))
         client = bulkfetch.Client(told)
     shown += map(repr, (told, one, secrets, client, ran.report, *ran.events, *ran.outcomes))

@@ -19,7 +19,7 @@ from bulkfetch.archive import structure
 from bulkfetch.archive.inflate import ISAL, Buffer, InflateEngine
 from bulkfetch.archive.source import open_archive
 from bulkfetch.archive.validate import ExtractLimits, Suffix, select_member
-from bulkfetch.disk import Unsynced, disk_errors, require_room
+from bulkfetch.disk import disk_errors, require_room
 from bulkfetch.errors import DiskFull, NotAZip, ZipCorrupt, ZipTooLarge
 
 # One read of compressed bytes.
@@ -108,14 +108,13 @@ def extract(
     *,
     cancelled: Callable[[], bool] = lambda: False,
     digest: bool = True,
-    unsynced: Unsynced | None = None,
     engine: InflateEngine = ISAL,
 ) -> Extracted:
     """Extract an inspected archive's file to `target`, which must not exist.
 
     `cancelled` is called before each write, in the calling thread. `digest` requests the SHA-256:
     even in hardware it costs two thirds of everything else, while the CRC, which decides, is nearly
-    free. `unsynced` takes over the open target, to be synced later; without it, it is closed.
+    free. The target is not synced.
 
     Records are not counted: searching for line ends and quotes costs another two thirds.
 
@@ -128,7 +127,7 @@ def extract(
     if cancelled():
         raise ExtractionCancelled
     data = (member.start, member.compressed_bytes)
-    with open_archive(archive) as source, _created(target, unsynced) as sink:
+    with open_archive(archive) as source, _created(target) as sink:
         batches = (
             _inflated(source.pieces(*data, INPUT_BYTES), member, engine)
             if member.method == structure.DEFLATED
@@ -222,8 +221,8 @@ def _write(fd: int, pieces: Sequence[Buffer]) -> None:
 
 
 @contextmanager
-def _created(target: Path, unsynced: Unsynced | None) -> Iterator[int]:
-    """Open a new file for writing; afterwards hand it over to `unsynced`, or close it.
+def _created(target: Path) -> Iterator[int]:
+    """Open a new file for writing, and close it afterwards.
 
     It is removed if the body fails, but not if that is cancelled.
     """
@@ -241,7 +240,4 @@ def _created(target: Path, unsynced: Unsynced | None) -> Iterator[int]:
         with suppress(FileNotFoundError):
             os.unlink(target)
         raise
-    if unsynced is None:
-        os.close(fd)
-    else:
-        unsynced.take(fd, target)
+    os.close(fd)

@@ -30,7 +30,7 @@ def disk_findings(settings: Settings) -> Iterator[Finding]:
 def _out(settings: Settings) -> Finding:
     from bulkfetch.disk import free_bytes
     from bulkfetch.journal import OutputLock
-    from bulkfetch.pipeline.places import STATE_DIR
+    from bulkfetch.pipeline.layout import STATE_DIR
     from bulkfetch.pipeline.preflight import lacking_room, require_writable
 
     origin = settings.origin("out")
@@ -52,7 +52,7 @@ def _out(settings: Settings) -> Finding:
 def _journal(settings: Settings) -> Iterator[Finding]:
     """Open the journal like `status`; a run would fail with the same errors."""
     from bulkfetch.journal import JournalReader
-    from bulkfetch.pipeline.places import STATE_DIR
+    from bulkfetch.pipeline.layout import STATE_DIR
 
     folder = settings.out / STATE_DIR
     try:

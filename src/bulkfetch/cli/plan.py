@@ -159,7 +159,7 @@ def plan(printer: Printer, options: ListOptions, as_json: bool) -> None:
 def _states(settings: Settings, wanted: Mapping[str, Collection[str]]) -> States:
     """Return which of the wanted jobs are done or downloaded, or have failed."""
     from bulkfetch.journal import JournalReader
-    from bulkfetch.pipeline.places import STATE_DIR
+    from bulkfetch.pipeline.layout import STATE_DIR
 
     states: States = {}
     with ExitStack() as stack:

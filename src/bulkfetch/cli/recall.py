@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bulkfetch.cli.options import ListOptions
     from bulkfetch.config import Settings
     from bulkfetch.journal import JournalReader, Known
-    from bulkfetch.pipeline.places import Places
+    from bulkfetch.pipeline.layout import OutputLayout
 
 # Stands for all done jobs whose file is missing or has another size.
 MISSING = "missing"
@@ -39,7 +39,7 @@ def recalled(options: ListOptions, settings: Settings) -> Iterator[Iterator[Job]
         jobs: Iterator[Job] = iter(())
         if options.recalls:
             from bulkfetch.journal import JournalReader
-            from bulkfetch.pipeline.places import STATE_DIR
+            from bulkfetch.pipeline.layout import STATE_DIR
 
             reader = stack.enter_context(JournalReader.open(settings.out / STATE_DIR))
             jobs = _recalled(options, settings, reader)
@@ -48,7 +48,7 @@ def recalled(options: ListOptions, settings: Settings) -> Iterator[Iterator[Job]
 
 def _recalled(options: ListOptions, settings: Settings, reader: JournalReader) -> Iterator[Job]:
     from bulkfetch.config import job_of
-    from bulkfetch.pipeline.places import Places
+    from bulkfetch.pipeline.layout import OutputLayout
 
     for text in options.again:
         if text == MISSING:
@@ -58,7 +58,7 @@ def _recalled(options: ListOptions, settings: Settings, reader: JournalReader) -
             yield replace(job, again=True)
     if not options.failed and MISSING not in options.again:
         return
-    places = Places(settings.out.absolute(), str(settings.out))
+    places = OutputLayout(settings.out.absolute(), str(settings.out))
     accounts = frozenset(account.name for account in settings.accounts)
     for known in reader.known():
         if not _is_wanted(options, known):
@@ -86,7 +86,7 @@ def _has_failed(known: Known, accounts: Container[str]) -> bool:
     return error.code not in _NEVER_ASKED
 
 
-def _is_missing(known: Known, places: Places) -> bool:
+def _is_missing(known: Known, places: OutputLayout) -> bool:
     """Return whether the file of a job is gone that was done, and did not fail for good since.
 
     Also where it is to be fetched once more and a run ended before that, or it failed.

@@ -43,7 +43,7 @@ _EPILOG = exit_codes.epilog(
 def status(printer: Printer, out: str, as_json: bool, check: bool) -> int:
     """Show the state of an output folder, and return the exit status."""
     from bulkfetch.journal import JournalReader, OutputLock
-    from bulkfetch.pipeline.places import STATE_DIR
+    from bulkfetch.pipeline.layout import STATE_DIR
 
     printer.json = as_json
     folder = Path(out) / STATE_DIR

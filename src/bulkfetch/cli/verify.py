@@ -43,11 +43,11 @@ _EPILOG = exit_codes.epilog(
 def verify(printer: Printer, out: str, ids: tuple[str, ...], as_json: bool) -> int:
     """Check every published file, and return the exit status."""
     from bulkfetch.journal import JournalReader
-    from bulkfetch.pipeline.places import STATE_DIR, Places
+    from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
     from bulkfetch.pipeline.verify import check
 
     printer.json = as_json
-    places = Places(Path(out).absolute(), out)
+    places = OutputLayout(Path(out).absolute(), out)
     files = bad = sizes_only = 0
     with JournalReader.open(Path(out) / STATE_DIR) as reader:
         for known in _published(reader, ids):

@@ -83,7 +83,7 @@ class Downloader:
         self,
         session: aiohttp.ClientSession,
         endpoint: Endpoint,
-        window: RateLimiter,
+        limiter: RateLimiter,
         tokens: TokenSource,
         limits: TransferLimits,
         *,
@@ -91,7 +91,7 @@ class Downloader:
     ) -> None:
         self._session = session
         self._endpoint = endpoint
-        self._window = window
+        self._limiter = limiter
         self._tokens = tokens
         self._limits = limits
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s)
@@ -149,7 +149,7 @@ class Downloader:
             timeout=self._timeout,
             trace_request_ctx=attempt,
             middlewares=(
-                rate_limit_middleware(self._window, self._tokens, attempt, limits.headers_s),
+                rate_limit_middleware(self._limiter, self._tokens, attempt, limits.headers_s),
             ),
         )
         try:

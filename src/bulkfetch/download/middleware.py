@@ -41,7 +41,7 @@ _SAY_HTTPS = "Where the server speaks TLS, api_domain must begin with https://."
 
 
 def rate_limit_middleware(
-    window: RateLimiter, tokens: TokenSource, attempt: Attempt, headers_s: float
+    limiter: RateLimiter, tokens: TokenSource, attempt: Attempt, headers_s: float
 ) -> aiohttp.ClientMiddlewareType:
     """Make the middleware of one attempt: slot, token, request, and the slot settled by its end.
 
@@ -62,14 +62,14 @@ def rate_limit_middleware(
     async def middleware(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        permit, taken_at = await _permit(window, attempt)
+        permit, taken_at = await _permit(limiter, attempt)
         try:
             attempt.token = await tokens.token()
             while boottime() - taken_at > headers_s / 2:
                 # The token, or a suspended machine, took its time: the lease may run out before
                 # the request is there. Nothing was sent; another slot.
                 permit.unused()
-                permit, taken_at = await window.acquire(), boottime()
+                permit, taken_at = await limiter.acquire(), boottime()
         except BaseException:
             permit.unused()
             raise
@@ -104,12 +104,12 @@ def rate_limit_middleware(
     return middleware
 
 
-async def _permit(window: RateLimiter, attempt: Attempt) -> tuple[Permit, float]:
+async def _permit(limiter: RateLimiter, attempt: Attempt) -> tuple[Permit, float]:
     """Give the slot that the attempt brought, else wait for one; and when it was taken."""
     permit, attempt.permit = attempt.permit, None
     if permit is not None:
         return permit, attempt.permit_at
-    return await window.acquire(), boottime()
+    return await limiter.acquire(), boottime()
 
 
 def _answered(permit: Permit, response: aiohttp.ClientResponse, attempt: Attempt) -> None:

@@ -96,67 +96,67 @@ class RetryState(NamedTuple):
 class Decision(NamedTuple):
     """What follows. `ceiling_s` bounds the random backoff, 0 where there is none.
 
-    `least_s` is what the server asked to wait, and is waited whatever the dice say.
+    `least_s` is what the server asked to wait, and is waited whatever the jitter.
     """
 
     next: RetryAction
     ceiling_s: float = 0.0
     least_s: float = 0.0
 
-    def delay_s(self, dice: float) -> float:
+    def delay_s(self, jitter: float) -> float:
         """Give the seconds to wait, by a random number from 0 to 1."""
-        return max(self.least_s, dice * self.ceiling_s)
+        return max(self.least_s, jitter * self.ceiling_s)
 
 
-def decide(error: BulkfetchError, standing: RetryState) -> Decision:
+def decide(error: BulkfetchError, state: RetryState) -> Decision:
     """Say what follows from a failed attempt (DESIGN: failure decisions)."""
     match error:
         case RunError():
             return Decision(RetryAction.END_RUN)
-        case TokenRejected() if not standing.repeated:
+        case TokenRejected() if not state.repeated:
             return Decision(RetryAction.REPEAT)
         case AccountError():
             return Decision(RetryAction.END_ACCOUNT)
-        case TooManyRequests() if standing.refused_s >= REFUSED_FOR_S:
+        case TooManyRequests() if state.refused_s >= REFUSED_FOR_S:
             return Decision(RetryAction.END_ACCOUNT)
         case TooManyRequests():
             return Decision(RetryAction.AFTER_WINDOW)
         case ConnectFailed() | TlsFailed():
-            patience = UNREACHABLE_LATER if standing.answered else UNREACHABLE_AT_FIRST
-            if standing.connects_failed >= patience:
+            patience = UNREACHABLE_LATER if state.answered else UNREACHABLE_AT_FIRST
+            if state.connects_failed >= patience:
                 return Decision(RetryAction.END_ACCOUNT)
-            return Decision(RetryAction.HOLD, _ceiling_s(BACKOFF_BASE_S, standing.connects_failed))
-        case ServerError() if standing.of_service:
-            return _service(standing)
-        case ZipCorrupt() if not standing.refetched:
+            return Decision(RetryAction.HOLD, _ceiling_s(BACKOFF_BASE_S, state.connects_failed))
+        case ServerError() if state.of_service:
+            return _service(state)
+        case ZipCorrupt() if not state.refetched:
             return Decision(RetryAction.REFETCH)
         case ArchiveError():
             return Decision(RetryAction.FAIL)
-        case JobError() if error.retryable and standing.tries < standing.budget:
+        case JobError() if error.retryable and state.tries < state.budget:
             base = NOT_READY_BASE_S if isinstance(error, NotReady) else BACKOFF_BASE_S
             if not isinstance(error, NotReady | ServerError):
-                return Decision(RetryAction.RETRY, _ceiling_s(base, standing.tries))
-            if standing.retry_after_s is not None:
+                return Decision(RetryAction.RETRY, _ceiling_s(base, state.tries))
+            if state.retry_after_s is not None:
                 base = BACKOFF_BASE_S
-            return Decision(RetryAction.RETRY, _ceiling_s(base, standing.tries), _least_s(standing))
+            return Decision(RetryAction.RETRY, _ceiling_s(base, state.tries), _least_s(state))
         case _:
             return Decision(RetryAction.FAIL)
 
 
-def _service(standing: RetryState) -> Decision:
+def _service(state: RetryState) -> Decision:
     """Say what follows where the server failed, and that is not the job's own."""
-    if standing.failing_s >= FAILING_FOR_S and standing.failures > 1:
-        return Decision(RetryAction.FAIL if standing.stands_out else RetryAction.END_ACCOUNT)
-    in_a_row = standing.failures >= FAILURES_IN_A_ROW
-    hold = in_a_row or standing.retry_after_s is not None
-    ceiling_s = _ceiling_s(BACKOFF_BASE_S, max(1, standing.failures))
-    return Decision(RetryAction.HOLD if hold else RetryAction.RETRY, ceiling_s, _least_s(standing))
+    if state.failing_s >= FAILING_FOR_S and state.failures > 1:
+        return Decision(RetryAction.FAIL if state.stands_out else RetryAction.END_ACCOUNT)
+    in_a_row = state.failures >= FAILURES_IN_A_ROW
+    hold = in_a_row or state.retry_after_s is not None
+    ceiling_s = _ceiling_s(BACKOFF_BASE_S, max(1, state.failures))
+    return Decision(RetryAction.HOLD if hold else RetryAction.RETRY, ceiling_s, _least_s(state))
 
 
-def _least_s(standing: RetryState) -> float:
-    if standing.retry_after_s is None:
+def _least_s(state: RetryState) -> float:
+    if state.retry_after_s is None:
         return 0.0
-    return min(standing.retry_after_s, LONGEST_RETRY_AFTER_S) + RETRY_AFTER_MARGIN_S
+    return min(state.retry_after_s, LONGEST_RETRY_AFTER_S) + RETRY_AFTER_MARGIN_S
 
 
 def _ceiling_s(base_s: float, failures: int) -> float:

@@ -13,7 +13,7 @@
 """
 
 from bulkfetch.journal.admission import Admission, Admitted, ClaimedNames, Refused, published_stem
-from bulkfetch.journal.entries import Counts, Ended, Entry, Owner, Rival, Whole
+from bulkfetch.journal.entries import Counts, Entry, Owner, Rival
 from bulkfetch.journal.journal import Journal
 from bulkfetch.journal.lock import Holder, OutputLock
 from bulkfetch.journal.reader import AccountCounts, JournalReader, Known
@@ -24,7 +24,6 @@ __all__ = [
     "Admitted",
     "ClaimedNames",
     "Counts",
-    "Ended",
     "Entry",
     "Holder",
     "Journal",
@@ -34,6 +33,5 @@ __all__ = [
     "Owner",
     "Refused",
     "Rival",
-    "Whole",
     "published_stem",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from bulkfetch.models import Job, Outcome, PublishedFile
+from bulkfetch.models import Job
 
 
 class Counts(NamedTuple):
@@ -33,27 +33,6 @@ class Entry(NamedTuple):
     state: Literal["pending", "downloaded"]
     attempts: int = 0
     zip_bytes: int | None = None
-
-
-class Whole(NamedTuple):
-    """A job whose ZIP is complete in staging: its size in bytes, and the requests that it took.
-
-    `path` and `bytes` are those of the file that it will be published as, None where nobody knows.
-    """
-
-    entry: Entry
-    zip_bytes: int
-    attempts: int
-    path: str | None = None
-    bytes: int | None = None
-
-
-class Ended(NamedTuple):
-    """A job that is done. `zip` is its archive where that was published beside its files."""
-
-    entry: Entry
-    outcome: Outcome
-    zip: PublishedFile | None = None
 
 
 class Rival(NamedTuple):

@@ -30,11 +30,11 @@ from bulkfetch.journal.admission import (
     published_stem,
     record_refused,
 )
-from bulkfetch.journal.entries import Counts, Ended, Entry, Owner, Rival, Whole
+from bulkfetch.journal.entries import Counts, Entry, Owner, Rival
 from bulkfetch.journal.rows import COLUMNS, Outcomes
 from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FILE_NAME, KEPT, PENDING
 from bulkfetch.journal.writer import Writer
-from bulkfetch.models import Failure, Job, Outcome
+from bulkfetch.models import Failure, Job, Outcome, PublishedFile
 
 # Second tries handed out at a time: as many as may be in flight by default.
 SECOND_TRIES = 10
@@ -228,45 +228,43 @@ class Journal:
 
         return await self._writer.read(work)
 
-    async def downloaded(self, entry: Entry, *, zip_bytes: int, attempts: int) -> None:
+    async def downloaded(
+        self,
+        entry: Entry,
+        *,
+        zip_bytes: int,
+        attempts: int,
+        path: str | None = None,
+        file_bytes: int | None = None,
+    ) -> Rival | None:
         """Record that the job's ZIP is whole, verified and synced in staging; durable on return.
 
+        `path` and `file_bytes` are those of the file that it will be published as, None where
+        nobody knows; they are known to `sizes` from then on. Returns the job of this list that
+        stands in its way, since it was published under that name in an earlier run.
         If cancelled: recorded or not, never half.
         """
-        await self.all_downloaded([Whole(entry, zip_bytes, attempts)])
-
-    async def all_downloaded(self, wholes: Sequence[Whole]) -> dict[int, Rival]:
-        """Record as `downloaded`, in one transaction.
-
-        What each will be published as is known to `sizes` from then on. Returns by key those that
-        another job of this list stands in the way of, since it was published in an earlier run.
-        If cancelled: all recorded, or none.
-        """
-        rivals: dict[int, Rival] = {}
-        inside, outside = self._outcomes.inside, self._outcomes.outside
+        rivals: list[Rival] = []
 
         def announce(connection: sqlite3.Connection) -> None:
-            for each in wholes:
-                if each.path is not None and each.bytes is not None:
-                    key, path = each.entry.key, inside(each.path)
-                    ownership.announce(connection, key, path, each.bytes)
-                    found = ownership.kept_in_list(connection, key, path, self._first_position)
-                    if found is not None:
-                        rivals[key] = Rival(found[0], outside(found[1]))
+            rivals.clear()  # of a transaction that was undone
+            if path is None or file_bytes is None:
+                return
+            inside = self._outcomes.inside(path)
+            ownership.announce(connection, entry.key, inside, file_bytes)
+            found = ownership.kept_in_list(connection, entry.key, inside, self._first_position)
+            if found is not None:
+                rivals.append(Rival(found[0], self._outcomes.outside(found[1])))
 
-        await self._update(
-            _DOWNLOADED,
-            [(each.entry, (each.zip_bytes, each.attempts, each.entry.key)) for each in wholes],
-            along=announce,
-        )
-        return rivals
+        await self._update(_DOWNLOADED, entry, (zip_bytes, attempts, entry.key), along=announce)
+        return rivals[0] if rivals else None
 
     async def back_to_pending(self, entry: Entry) -> None:
         """Record that the ZIP is not usable and is to be fetched again; durable on return.
 
         If cancelled: recorded or not, never half.
         """
-        await self._update(_BACK_TO_PENDING, [(entry, (entry.key,))])
+        await self._update(_BACK_TO_PENDING, entry, (entry.key,))
 
     async def owners(self, paths: Sequence[str]) -> dict[str, Owner]:
         """Return who published what stands at these paths, in any run; the others are left out.
@@ -290,36 +288,28 @@ class Journal:
 
         return await self._writer.read(work)
 
-    async def done(self, entry: Entry, outcome: Outcome) -> None:
+    async def done(self, entry: Entry, outcome: Outcome, kept: PublishedFile | None = None) -> None:
         """Record that the job's files are published and synced; durable on return.
 
-        If cancelled: recorded or not, never half.
-        """
-        await self.all_done([Ended(entry, outcome)])
-
-    async def all_done(self, ended: Sequence[Ended]) -> None:
-        """Record as `done`, in one transaction; the jobs whose files are replaced are superseded.
-
-        If cancelled: all recorded, or none.
+        A job whose file is replaced is superseded. `kept` is the archive where that was published
+        beside the files. If cancelled: recorded or not, never half.
         """
 
         def after(_: None) -> None:
-            self._tally.pending -= len(ended)
-            self._tally.done += len(ended)
+            self._tally.pending -= 1
+            self._tally.done += 1
 
         def publish(connection: sqlite3.Connection) -> None:
-            for entry, outcome, kept in ended:
-                for file in outcome.files:
-                    path = self._outcomes.inside(file.path)
-                    ownership.supersede(connection, entry.key, path)
-                    ownership.publish(connection, entry.key, path, file.bytes)
-                if kept is not None:
-                    path = self._outcomes.inside(kept.path)
-                    ownership.publish(connection, entry.key, path, kept.bytes)
+            for file in outcome.files:
+                path = self._outcomes.inside(file.path)
+                ownership.supersede(connection, entry.key, path)
+                ownership.publish(connection, entry.key, path, file.bytes)
+            if kept is not None:
+                path = self._outcomes.inside(kept.path)
+                ownership.publish(connection, entry.key, path, kept.bytes)
 
-        write = self._outcomes.write
-        rows = [(entry, (DONE, *write(outcome), entry.key)) for entry, outcome, _ in ended]
-        await self._update(_END, rows, after, along=publish)
+        columns = (DONE, *self._outcomes.write(outcome), entry.key)
+        await self._update(_END, entry, columns, after, along=publish)
 
     async def failed(self, entry: Entry, outcome: Outcome) -> None:
         """Record that the job failed in this run; durable on return.
@@ -334,9 +324,8 @@ class Journal:
         def let_go(connection: sqlite3.Connection) -> None:
             connection.execute(_LET_GO, (entry.key,))
 
-        columns = self._outcomes.write(outcome)
-        rows = [(entry, (FAILED, *columns, entry.key))]
-        await self._update(_END, rows, after, along=let_go)
+        columns = (FAILED, *self._outcomes.write(outcome), entry.key)
+        await self._update(_END, entry, columns, after, along=let_go)
 
     async def attempted(self, entry: Entry, attempts: int) -> None:
         """Note how many requests the job has cost so far; written along with the next write.
@@ -363,17 +352,16 @@ class Journal:
     async def _update(
         self,
         statement: str,
-        rows: Sequence[tuple[Entry, tuple[object, ...]]],
+        entry: Entry,
+        values: tuple[object, ...],
         after: Callable[[None], None] | None = None,
         along: Callable[[sqlite3.Connection], None] | None = None,
     ) -> None:
         def work(connection: sqlite3.Connection) -> None:
             if along is not None:
                 along(connection)
-            for entry, values in rows:
-                if connection.execute(statement, values).rowcount != 1:
-                    text = f"job {entry.job.id} has ended already, or is of another journal"
-                    raise ValueError(text)
+            if connection.execute(statement, values).rowcount != 1:
+                raise ValueError(f"job {entry.job.id} has ended already, or is of another journal")
 
         self._write_attempts()
         await self._writer.write(work, after)

@@ -29,7 +29,7 @@ from bulkfetch.errors import (
     TooManyRequests,
     Unreachable,
 )
-from bulkfetch.pipeline.work import Work
+from bulkfetch.pipeline.active_job import ActiveJob
 
 # Failures that say nothing of a service at work.
 _NOT_GOOD = (
@@ -73,7 +73,7 @@ class Health:
         self._failing.clear()
         self.probing = False
 
-    def failed(self, work: Work, error: BulkfetchError, now: float, *, counts: bool) -> None:
+    def failed(self, work: ActiveJob, error: BulkfetchError, now: float, *, counts: bool) -> None:
         """Take in a failed attempt; one that was on its way when another failed `counts` not."""
         if isinstance(error, ConnectFailed | TlsFailed):
             self.connects_failed += counts
@@ -94,7 +94,7 @@ class Health:
 
     def standing(
         self,
-        work: Work,
+        work: ActiveJob,
         budget: int,
         error: BulkfetchError,
         now: float,

@@ -8,8 +8,8 @@ import anyio
 
 from bulkfetch.models import Outcome
 
-# Who is told of an outcome; may hold the teller up.
-Conclude = Callable[[Outcome], Awaitable[None]]
+# Takes the outcome of a job that has finished; may hold its caller up.
+OutcomeSink = Callable[[Outcome], Awaitable[None]]
 
 # Outcomes that wait for their reader; more hold up those who end jobs.
 WAITING_OUTCOMES = 256
@@ -17,7 +17,7 @@ WAITING_OUTCOMES = 256
 REPORTED_FAILURES = 100
 
 
-class Outcomes:
+class OutcomeStream:
     """A bounded stream of outcomes, with the sums of what has gone through it.
 
     `zip_bytes` and `file_bytes` are of jobs done in this run; `failures` are the first ones.
@@ -51,7 +51,7 @@ class Outcomes:
         ):
             self.failures.append(outcome)
         try:
-            self._put.send_nowait(outcome)  # a turn of the loop for each would be dear
+            self._put.send_nowait(outcome)  # a turn of the loop for each would be expensive
         except anyio.WouldBlock:
             await self._put.send(outcome)
         self._news.set()

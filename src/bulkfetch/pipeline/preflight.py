@@ -14,7 +14,7 @@ from pathlib import Path
 from bulkfetch.disk import disk_errors, disk_full, free_bytes
 from bulkfetch.errors import DiskFull, NotWritable
 from bulkfetch.journal import lock, schema
-from bulkfetch.pipeline.places import STATE_DIR
+from bulkfetch.pipeline.layout import STATE_DIR
 
 _IN_FOLDER = os.W_OK | os.X_OK
 

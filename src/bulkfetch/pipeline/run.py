@@ -1,9 +1,8 @@
 """A run: one list of jobs, brought to its end or to a stop, in one task group.
 
-The journal is the queue. The list goes into it as fast as it can be read, the lanes pull from it,
-the finishers publish, and what each job came to is read from the run by iterating it. Streams are
-bounded everywhere: who reads the outcomes slowly holds up the finishers, these hold up the lanes,
-and the lanes start no further request.
+The journal is the queue. The list goes into it as fast as it can be read, the accounts' workers
+pull from it, and what each job came to is read from the run by iterating it. All is bounded: unread
+outcomes hold up the jobs that would report more, and so many live jobs start no further request.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import itertools
 import weakref
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.abc
@@ -24,16 +23,16 @@ from bulkfetch.errors import AccountError, RunError
 from bulkfetch.journal import ClaimedNames, Counts, Journal, Refused
 from bulkfetch.models import Failure, Job, Outcome, Report
 from bulkfetch.pipeline.handle import Run as Run  # a run's two sides are had from one place
+from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.listing import BATCH_JOBS, batches, pump
-from bulkfetch.pipeline.outcomes import Conclude, Outcomes
-from bulkfetch.pipeline.places import Places
+from bulkfetch.pipeline.outcomes import OutcomeSink, OutcomeStream
 from bulkfetch.pipeline.progress import Progress
 from bulkfetch.pipeline.refusal import refusal
 from bulkfetch.pipeline.skipped import looked_at
 from bulkfetch.pipeline.timing import typical
 
 if TYPE_CHECKING:
-    from bulkfetch.pipeline.traffic import Traffic
+    from bulkfetch.pipeline.accounts import AccountWorkers
 
 E = TypeVar("E", bound=BaseException)
 Jobs = Iterable[str | Job] | AsyncIterable[str | Job]
@@ -47,46 +46,44 @@ DRAIN_S = 8.0
 ABANDONED_S = 0.5
 
 
-class Parts(NamedTuple):
-    """What a run is put together from.
-
-    `open_journal` opens its queue. `open_traffic` makes what fetches and finishes, once there is
-    something to fetch: of the journal, the keys of bodies in staging, and who is to be told of
-    outcomes. `as_job` makes a job of an id given as plain text. `accounts` are those that a job may
-    be of, `names` gives what it may be published under.
-    """
-
-    open_journal: Callable[[], Awaitable[Journal]]
-    open_traffic: Callable[[Journal, frozenset[str], Conclude], Awaitable[Traffic]]
-    as_job: Callable[[str], Job]
-    accounts: frozenset[str]
-    names: ClaimedNames
-
-
 class Engine:
-    """Does a run: gets one list of jobs into the journal, fetched, finished and told.
+    """Does a run: gets one list of jobs into the journal, fetched, published and reported.
 
     `Run` is the caller's handle on it, and nothing in here refers to that: when the caller drops
-    it, nobody can read any more, and the engine is told to end (`abandon`). `previous` is the
-    engine that has to end first, None where there is none.
+    it, nobody can read any more, and the engine is told to end (`abandon`).
     """
 
     def __init__(
         self,
         jobs: Jobs,
-        places: Places,
-        parts: Parts,
+        layout: OutputLayout,
         *,
+        open_journal: Callable[[], Awaitable[Journal]],
+        open_workers: Callable[[Journal, frozenset[str], OutcomeSink], Awaitable[AccountWorkers]],
+        as_job: Callable[[str], Job],
+        accounts: frozenset[str],
+        names: ClaimedNames,
         only_new: bool = False,
         previous: Engine | None = None,
     ) -> None:
+        """Use `Client.fetch`.
+
+        `open_workers` makes what fetches, once there is something to fetch: of the journal, the
+        keys of bodies in staging, and who takes outcomes. `as_job` makes a job of an id given as
+        plain text. `accounts` are those that a job may be of, `names` gives what it may be
+        published under. `previous` is the engine that has to end first, None where there is none.
+        """
         self.held = True  # by a caller who may read; may be set in any thread
         self._jobs = jobs
-        self._places = places
-        self._parts = parts
+        self._layout = layout
+        self._open_journal = open_journal
+        self._open_workers = open_workers
+        self._as_job = as_job
+        self._known_accounts = accounts
+        self._names = names
         self._only_new = only_new
         self._opened: Journal | None = None
-        self._traffic: Traffic | None = None
+        self._workers: AccountWorkers | None = None
         self._accounts: dict[str, None] = {}  # in the order of the list
         self._started = anyio.current_time()
         self._report: Report | None = None
@@ -100,7 +97,7 @@ class Engine:
         self._skipped: deque[Outcome] = deque()  # read from the journal and not yet told
         self._skipped_read = 0  # the journal's bookmark
         self._leftovers: frozenset[str] = frozenset()
-        self._outcomes = Outcomes()
+        self._outcomes = OutcomeStream()
         self._loading = anyio.CancelScope()
         self._previous = previous
         self._everything = anyio.CancelScope()
@@ -197,23 +194,23 @@ class Engine:
 
     def progress(self) -> Progress:
         """Say where the run stands now; cheap, for a display."""
-        traffic = self._traffic
-        lanes = traffic.lanes.values() if traffic else ()
+        workers = list(self._workers.workers.values()) if self._workers else []
+        dispatchers = [worker.dispatcher for worker in workers]
         counts = self._opened.counts() if self._opened else Counts()
-        usual = typical((lane.times for lane in lanes), anyio.current_time())
+        usual = typical((worker.times for worker in workers), anyio.current_time())
         return Progress(
             counts=counts._replace(failed=counts.failed + self._unasked),
             list_read=self._list_read,
             stopping=self._stopping.is_set(),
-            requests=sum(lane.requests for lane in lanes),
-            in_flight=sum(lane.in_flight for lane in lanes),
-            waiting_retries=sum(lane.waiting_retries for lane in lanes),
-            received_bytes=sum(lane.received_bytes for lane in lanes),
-            staged_bytes=traffic.staged_bytes if traffic else 0,
+            requests=sum(each.requests for each in dispatchers),
+            in_flight=sum(each.in_flight for each in dispatchers),
+            waiting_retries=sum(each.waiting_retries for each in dispatchers),
+            received_bytes=sum(each.received_bytes for each in dispatchers),
+            staged_bytes=self._workers.staged_bytes if self._workers else 0,
             file_bytes=self._outcomes.file_bytes,
             elapsed_s=anyio.current_time() - self._started,
-            windows={lane.account: lane.window.state() for lane in lanes},
-            finishing=sum(lane.finishing for lane in lanes),
+            windows={worker.account: worker.limiter.state() for worker in workers},
+            finishing=sum(each.finishing for each in dispatchers),
             job_s=usual.job_s,
             since_start_s=usual.since_start_s,
         )
@@ -260,13 +257,13 @@ class Engine:
         if self.abandoned:
             return
         try:
-            self._opened = await self._parts.open_journal()
+            self._opened = await self._open_journal()
             await self._clear_away()
-            await self._bring_home()
+            await self._process_all()
         except* RunError as group:
-            self._aborted = self._places.as_given(_first(group))
+            self._aborted = self._layout.as_given(_first(group))
         except* OSError as group:
-            self._aborted = self._places.as_given(disk_error(_first(group)))
+            self._aborted = self._layout.as_given(disk_error(_first(group)))
         except* Exception as group:
             # A mistake in here or in the caller's iterable: told where the run is iterated.
             self._crash = _first(group)
@@ -288,57 +285,50 @@ class Engine:
     async def _clear_away(self) -> None:
         """Look at what dead runs left in staging, and remove what nobody needs any more."""
         needed = set()
-        for key in await anyio.to_thread.run_sync(self._places.leftovers):
+        for key in await anyio.to_thread.run_sync(self._layout.leftovers):
             account, _, job_id = key.rpartition(".")
             job = Job(job_id, account)
             if await self._journal.is_done(account, job_id):
-                self._places.zip(job).unlink(missing_ok=True)
-                self._places.part(job).unlink(missing_ok=True)
+                self._layout.zip(job).unlink(missing_ok=True)
+                self._layout.part(job).unlink(missing_ok=True)
             else:
                 needed.add(key)
         self._leftovers = frozenset(needed)
 
-    async def _bring_home(self) -> None:
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._halt_threads_at_the_end)
-                group.start_soon(self._drain_when_stopped, group.cancel_scope)
-                async with anyio.create_task_group() as finishing:
-                    async with anyio.create_task_group() as lanes:
-                        with self._loading:
-                            await self._load(lanes, finishing)
-                        if self._traffic is not None:
-                            self._traffic.list_ended()
-                    if self._traffic is not None:
-                        self._traffic.no_more()
-                group.cancel_scope.cancel()
-        finally:
-            if self._traffic is not None:
-                self._traffic.close()
+    async def _process_all(self) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._halt_threads_at_the_end)
+            group.start_soon(self._drain_when_stopped, group.cancel_scope)
+            async with anyio.create_task_group() as workers:
+                with self._loading:
+                    await self._load(workers)
+                if self._workers is not None:
+                    self._workers.list_ended()
+            group.cancel_scope.cancel()
 
     async def _halt_threads_at_the_end(self) -> None:
         try:
             await anyio.sleep_forever()
         finally:
-            if self._traffic is not None:
-                self._traffic.halt()
+            if self._workers is not None:
+                self._workers.halt()
 
     async def _drain_when_stopped(self, everything: anyio.CancelScope) -> None:
         await self._stopping.wait()
         self._loading.cancel()
-        if self._traffic is not None:
-            self._traffic.stop()
+        if self._workers is not None:
+            self._workers.stop()
         with anyio.move_on_after(DRAIN_S):
             await self._abandoned.wait()
             await anyio.sleep(ABANDONED_S)
         everything.cancel()
 
-    async def _load(self, lanes: anyio.abc.TaskGroup, finishing: anyio.abc.TaskGroup) -> None:
+    async def _load(self, tasks: anyio.abc.TaskGroup) -> None:
         """Put the list into the journal, and have what it holds fetched."""
 
         async def admit(batch: list[str | Job]) -> None:
-            asked = [job if isinstance(job, Job) else self._parts.as_job(job) for job in batch]
-            found = [refusal(job, self._parts.accounts) for job in asked]
+            asked = [job if isinstance(job, Job) else self._as_job(job) for job in batch]
+            found = [refusal(job, self._known_accounts) for job in asked]
             refused = [each for each in found if each is not None]
             jobs = [job for job, each in zip(asked, found, strict=True) if each is None]
             # Before the await: what is admitted is answered for, even if this is cut short.
@@ -346,11 +336,15 @@ class Engine:
             if refused:
                 failures = [(job, Failure.of(error)) for job, error in refused]
                 await self._journal.refused(failures)
-            admission = await self._journal.admit(jobs, self._parts.names)
+            admission = await self._journal.admit(jobs, self._names)
             await self._tell_refused(refused + admission.refused)
             for account, share in admission.accounts.items():
                 if share.to_do:
-                    await (await self._moving(finishing)).more(account, lanes)
+                    if self._workers is None:
+                        self._workers = await self._open_workers(
+                            self._journal, self._leftovers, self._report_outcome
+                        )
+                    await self._workers.more(account, tasks)
 
         if isinstance(self._jobs, AsyncIterable):
             put, ready = anyio.create_memory_object_stream[str | Job](BATCH_JOBS)
@@ -365,18 +359,9 @@ class Engine:
         self._list_read = True
         await self._tell_skipped()
 
-    async def _moving(self, finishing: anyio.abc.TaskGroup) -> Traffic:
-        """Give the traffic, set going if nothing was to be fetched up to now."""
-        if self._traffic is None:
-            self._traffic = await self._parts.open_traffic(
-                self._journal, self._leftovers, self._conclude
-            )
-            self._traffic.start(finishing)
-        return self._traffic
-
     # --- outcomes --------------------------------------------------------------------------------
 
-    async def _conclude(self, outcome: Outcome) -> None:
+    async def _report_outcome(self, outcome: Outcome) -> None:
         try:
             await self._outcomes.put(outcome)
         except anyio.BrokenResourceError:
@@ -386,18 +371,20 @@ class Engine:
     async def _tell_refused(self, refused: Iterable[Refused]) -> None:
         for job, error in refused:
             self._unasked += 1
-            await self._conclude(Outcome(job.id, job.account, "failed", error=Failure.of(error)))
+            await self._report_outcome(
+                Outcome(job.id, job.account, "failed", error=Failure.of(error))
+            )
 
     async def _tell_skipped(self) -> None:
         """Look at what ended before and tell of it; goes on where a call was cut short."""
         while not self.abandoned:
             while self._skipped:
-                await self._conclude(self._skipped[0])
+                await self._report_outcome(self._skipped[0])
                 self._skipped.popleft()
             page, self._skipped_read = await self._journal.skipped(self._skipped_read, PAGE_JOBS)
             if not page:
                 return
-            page = await anyio.to_thread.run_sync(looked_at, page, self._places)
+            page = await anyio.to_thread.run_sync(looked_at, page, self._layout)
             self._missing += sum(outcome.missing for outcome in page)
             self._superseded += sum(outcome.superseded_by is not None for outcome in page)
             if not self._only_new:
@@ -413,7 +400,7 @@ class Engine:
                 if not page or self.abandoned:
                     break
                 for entry in page:
-                    await self._conclude(
+                    await self._report_outcome(
                         Outcome(
                             entry.job.id,
                             account,
@@ -425,7 +412,7 @@ class Engine:
                     )
 
     def _ended(self, account: str) -> AccountError | None:
-        return self._traffic.ended(account) if self._traffic else None
+        return self._workers.ended(account) if self._workers else None
 
     def _sum_up(self) -> Report:
         now = self.progress()

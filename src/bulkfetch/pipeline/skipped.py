@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from bulkfetch.models import Outcome, PublishedFile
-from bulkfetch.pipeline.places import Places
+from bulkfetch.pipeline.layout import OutputLayout
 
 
-def looked_at(outcomes: Iterable[Outcome], places: Places) -> list[Outcome]:
+def looked_at(outcomes: Iterable[Outcome], places: OutputLayout) -> list[Outcome]:
     """Return the outcomes, those marked `missing` whose file is gone or has another size.
 
     Blocking: one stat for each file.
@@ -22,7 +22,7 @@ def looked_at(outcomes: Iterable[Outcome], places: Places) -> list[Outcome]:
     ]
 
 
-def are_missing(files: Iterable[PublishedFile], places: Places) -> bool:
+def are_missing(files: Iterable[PublishedFile], places: OutputLayout) -> bool:
     """Return whether one of the files is no longer there as it was published."""
     return any(_size(places.absolute(file.path)) != file.bytes for file in files)
 

@@ -18,7 +18,7 @@ E = TypeVar("E", bound=NamesPath)
 STATE_DIR = ".bulkfetch"
 
 
-class Places:
+class OutputLayout:
     """The paths of one output folder. `shown` is the folder as the user gave it, for reports.
 
     `state` is the folder of journal, lock, staging and quarantine; in `staging` bodies and unpacked

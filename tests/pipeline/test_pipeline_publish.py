@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from itertools import groupby
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import pytest
 from tests.support.flow_clock import run_flow
 from tests.support.flows import Seen, ids, small, watch
-from tests.support.zips import Item, pack
 
 from bulkfetch import Job, disk
-from bulkfetch.archive import ExtractLimits, extract, inspect
 from bulkfetch.journal import Journal
-from bulkfetch.pipeline import finish
+from bulkfetch.pipeline import publish
 
 
 @contextmanager
@@ -37,11 +32,10 @@ def written_down() -> Iterator[list[str]]:
 
     with ExitStack() as stack:
         for owner, names in (
-            (finish, ("inspect", "extract", "fsync_file", "fsync_dir")),
+            (publish, ("inspect", "extract", "fsync_file", "fsync_dir")),
             (disk, ("fsync_file", "fsync_dir")),
-            (disk.Unsynced, ("sync",)),
             (os, ("replace", "rename")),
-            (Journal, ("all_downloaded", "all_done", "failed")),
+            (Journal, ("downloaded", "done", "failed")),
         ):
             for name in names:
                 call = getattr(owner, name)
@@ -84,40 +78,31 @@ def test_order(tmp_path: Path) -> None:
         "fsync_file .part",
         "replace .part → .zip",
         "fsync_dir folder",
-        "all_downloaded",
+        "downloaded",
         "extract .zip → .out",
-        "sync",
+        "fsync_file .out",
         "rename .out → .csv",
         "fsync_dir folder",
-        "all_done",
+        "done",
         "unlink .zip",
     ]
 
 
 def test_syncing_is_syncing(tmp_path: Path) -> None:
-    """What says that it syncs asks the system to, after the last byte and before the name."""
+    """What says that it syncs asks the system to, after the last byte."""
     with patch.object(os, "fsync", wraps=os.fsync) as synced:
         disk.write_file(tmp_path / "a", b"more")
         assert len(synced.mock_calls) == 1
         assert (tmp_path / "a").read_bytes() == b"more"
-        archive = tmp_path / "in.zip"
-        archive.write_bytes(pack(Item(data=b"Id\n1\n")))
-        limits = ExtractLimits(file_bytes=1 << 20)
-        member = inspect(archive, limits)
-        with closing(disk.Unsynced()) as unsynced:
-            for name in "bc":
-                extract(archive, member, tmp_path / name, limits, unsynced=unsynced)
-            assert len(synced.mock_calls) == 1
-            unsynced.sync()
-            assert len(synced.mock_calls) == 3
-    assert (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes() == b"Id\n1\n"
+        disk.fsync_file(tmp_path / "a")
+        assert len(synced.mock_calls) == 2
 
 
 def test_order_with_kept_zip(tmp_path: Path) -> None:
     """A kept ZIP is published before its file: who sees the file finds the ZIP."""
     steps = run_one(tmp_path / "out", keep_zip=True)
     kept, published = steps.index("rename .keep → .zip"), steps.index("rename .out → .csv")
-    assert steps.index("extract .zip → .out") < kept < published < steps.index("all_done")
+    assert steps.index("extract .zip → .out") < kept < published < steps.index("done")
     assert steps[kept - 1] == "fsync_file .keep"
     assert steps[kept + 1] == "fsync_dir folder"
 
@@ -143,56 +128,31 @@ def test_kept_zips_without_links(tmp_path: Path) -> None:
     assert (tmp_path / "other" / f"{ids(1)[0]}.zip").read_bytes() == archive
 
 
-def run_many(out: Path, count: int, **how: Any) -> tuple[list[str], Seen]:
-    """Run a list whose results all wait when the finishers come; give steps and what was seen."""
-    go = threading.Event()
-    steps_of: list[str] = []
-
-    def held(*arguments: Any, **more: Any) -> Any:
-        # The first to be inspected waits until the others have come.
-        go.wait(0.3)
-        go.set()
-        return inspect(*arguments, **more)
-
-    with patch.object(finish, "inspect", held), written_down() as steps:
-        seen = run_flow(
-            watch(
-                small(requests=1000, **how),
-                ids(count),
-                out,
-                window={"requests": 1000, "concurrency": count},
-            )
+def run_many(out: Path, count: int, **how: Any) -> Seen:
+    """Run a list whose results all come at once."""
+    return run_flow(
+        watch(
+            small(requests=1000, **how),
+            ids(count),
+            out,
+            window={"requests": 1000, "concurrency": count},
         )
-        steps_of = list(steps)
-    return steps_of, seen
+    )
 
 
-def test_small_results_share_their_steps(tmp_path: Path) -> None:
-    """Several small ones: each file is synced, folders and journal once for many, in order."""
-    steps, seen = run_many(tmp_path / "out", 40)
+def test_each_of_many_keeps_the_order(tmp_path: Path) -> None:
+    """Side by side, each result passes the steps in their order, and its ZIP is gone in the end."""
+    with written_down() as steps:
+        seen = run_many(tmp_path / "out", 40)
     assert seen.report.done == 40
-    steps = steps[steps.index("inspect .part") :]
-    assert steps.count("extract .zip → .out") == 40
-    batches = steps.count("all_done")
-    assert batches < 40
-    assert (steps.count("sync"), steps.count("fsync_dir folder")) == (batches, 2 * batches)
-    # One finisher takes one batch after the other, so that each one's steps stand in order.
-    kinds = ("all_downloaded", "extract", "sync", "rename", "all_done")
-    seen_kinds = [step.split()[0] for step in steps if step.startswith(kinds)]
-    assert [kind for kind, _ in groupby(seen_kinds)] == list(kinds) * batches
+    for step in ("extract .zip → .out", "fsync_file .out", "rename .out → .csv", "unlink .zip"):
+        assert steps.count(step) == 40
+    assert steps.count("downloaded") == steps.count("done") == 40
 
 
 def test_one_refused_among_small_ones(tmp_path: Path) -> None:
-    """A refused archive is its own job's end: those finished along with it are done."""
+    """A refused archive is its own job's end: those published beside it are done."""
     bad = ids(40)[7]
-    _, seen = run_many(tmp_path / "out", 40, faults={bad: ("zip_encrypted",)})
+    seen = run_many(tmp_path / "out", 40, faults={bad: ("zip_encrypted",)})
     assert (seen.report.done, seen.report.failed) == (39, 1)
     assert [outcome.job_id for outcome in seen.outcomes if outcome.status == "failed"] == [bad]
-
-
-@pytest.mark.slow
-def test_small_zips_of_large_files(tmp_path: Path) -> None:
-    """After so many bytes unpacked the rest of a batch waits for another hop; all are done."""
-    with patch.object(finish, "UNPACK_BYTES", 1):
-        _, seen = run_many(tmp_path / "out", 40)
-    assert seen.report.done == 40

@@ -11,16 +11,16 @@ import itertools
 import math
 from collections import deque
 
-from bulkfetch.pipeline.work import Work
+from bulkfetch.pipeline.active_job import ActiveJob
 
 
-class Waiting:
+class RetryQueue:
     """First tries, due retries, and retries whose backoff is not over; times in seconds."""
 
     def __init__(self) -> None:
-        self._fresh: deque[Work] = deque()
-        self._due: deque[Work] = deque()
-        self._later: list[tuple[float, int, Work]] = []
+        self._fresh: deque[ActiveJob] = deque()
+        self._due: deque[ActiveJob] = deque()
+        self._later: list[tuple[float, int, ActiveJob]] = []
         self._order = itertools.count()
         self._retry_turn = False
 
@@ -39,18 +39,18 @@ class Waiting:
         """How many jobs wait to be tried again."""
         return len(self._due) + len(self._later)
 
-    def add(self, work: Work) -> None:
+    def add(self, work: ActiveJob) -> None:
         """Take a first try."""
         self._fresh.append(work)
 
-    def add_retry(self, work: Work, *, first: bool = False) -> None:
+    def add_retry(self, work: ActiveJob, *, first: bool = False) -> None:
         """Take a retry that is due now: behind the others, or `first` as it was its turn before."""
         if first:
             self._due.appendleft(work)
         else:
             self._due.append(work)
 
-    def add_later(self, work: Work, due: float) -> None:
+    def add_later(self, work: ActiveJob, due: float) -> None:
         """Take a retry that is due at a time."""
         heapq.heappush(self._later, (due, next(self._order), work))
 
@@ -64,7 +64,7 @@ class Waiting:
         """Say when the next backoff is over, inf when there is none."""
         return self._later[0][0] if self._later else math.inf
 
-    def take(self, now: float) -> Work:
+    def take(self, now: float) -> ActiveJob:
         """Give the job whose turn it is now; there must be one that is `ready`."""
         self.ready(now)
         self._retry_turn = bool(self._due) and (not self._fresh or not self._retry_turn)

@@ -9,7 +9,7 @@ import anyio
 from bulkfetch.errors import DiskFull
 
 
-class StagingRoom:
+class StagingBudget:
     """Counts the bytes of complete ZIPs in staging against a limit.
 
     Only what is complete counts: bodies on their way in are bounded by the requests in flight.

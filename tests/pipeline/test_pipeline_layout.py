@@ -13,15 +13,15 @@ from tests.support.virtual_clock import run_virtual
 from bulkfetch.disk import disk_error
 from bulkfetch.errors import DiskFull
 from bulkfetch.models import Job
-from bulkfetch.pipeline.places import Places
-from bulkfetch.pipeline.staging import StagingRoom
+from bulkfetch.pipeline.budget import StagingBudget
+from bulkfetch.pipeline.layout import OutputLayout
 
 JOB = Job("554023000000568002", "acme.eu", "Leads")
 
 
 def test_paths(tmp_path: Path) -> None:
     """Everything but what is published lies in .bulkfetch, named by account and id."""
-    places = Places(tmp_path, "out")
+    places = OutputLayout(tmp_path, "out")
     for path in (places.part(JOB), places.zip(JOB), places.unpacked(JOB)):
         assert path.parent == places.staging == tmp_path / ".bulkfetch" / "staging"
         assert path.stem == "acme.eu.554023000000568002"
@@ -33,21 +33,21 @@ def test_paths(tmp_path: Path) -> None:
 
 def test_reports(tmp_path: Path) -> None:
     """Paths are told with the folder as the user gave it."""
-    places = Places(tmp_path, "../exports")
+    places = OutputLayout(tmp_path, "../exports")
     assert places.report(places.published(JOB, ".csv")) == "../exports/Leads.csv"
     assert places.report(places.quarantined(JOB)).startswith("../exports/.bulkfetch/quarantine/")
 
 
 def test_accounts_do_not_meet(tmp_path: Path) -> None:
     """The same id of two accounts has two places, whatever dots their names hold."""
-    places = Places(tmp_path, "out")
+    places = OutputLayout(tmp_path, "out")
     jobs = [Job("1", "a"), Job("1", "a.1"), Job("11", "a"), Job("1", "b")]
     assert len({places.zip(job) for job in jobs}) == len(jobs)
 
 
 def test_leftovers(tmp_path: Path) -> None:
     """Half-unpacked files are removed, bodies are told by key, what is not ours is left alone."""
-    places = Places(tmp_path, "out")
+    places = OutputLayout(tmp_path, "out")
     places.prepare()
     places.prepare()
     other = Job("2", "acme.eu")
@@ -64,7 +64,7 @@ def test_room() -> None:
     """Who waits for room in staging goes on as soon as there is some, and not before."""
 
     async def main() -> list[int]:
-        room = StagingRoom(100)
+        room = StagingBudget(100)
         went: list[int] = []
 
         async def wait() -> None:
@@ -91,7 +91,7 @@ def test_room() -> None:
 
 def test_errors_name_what_the_user_gave(tmp_path: Path) -> None:
     """Below the output folder and of itself; what lies elsewhere keeps its name."""
-    places = Places(tmp_path, "../exports")
+    places = OutputLayout(tmp_path, "../exports")
     for path, told in (
         (places.unpacked(JOB), "../exports/.bulkfetch/staging/acme.eu.554023000000568002.out"),
         (places.out, "../exports"),
@@ -108,7 +108,7 @@ def test_a_disk_without_room_starts_nothing() -> None:
     async def main() -> None:
         lacking = [True]
         full = DiskFull("nothing fits")
-        room = StagingRoom(100, lambda: full if lacking[0] else None)
+        room = StagingBudget(100, lambda: full if lacking[0] else None)
         with pytest.raises(DiskFull, match="nothing fits"):
             await room.wait()
         room.add(10)

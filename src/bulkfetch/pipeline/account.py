@@ -1,0 +1,368 @@
+"""The jobs of one account: each fetched, published and reported by one coroutine."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import anyio
+
+from bulkfetch.archive import ExtractionCancelled
+from bulkfetch.download.attempt import Attempt, Partial
+from bulkfetch.download.retry import Decision, RetryAction, decide
+from bulkfetch.errors import (
+    AccountError,
+    ArchiveError,
+    BulkfetchError,
+    ConnectFailed,
+    NotAZip,
+    PublishConflict,
+    ServerError,
+    TlsFailed,
+    TokenRejected,
+    TooManyRequests,
+    ZipCorrupt,
+)
+from bulkfetch.events import Emit, Event, Kind, ignore
+from bulkfetch.journal import Journal
+from bulkfetch.models import Failure, Outcome
+from bulkfetch.pipeline.active_job import AccountAccess, ActiveJob
+from bulkfetch.pipeline.budget import StagingBudget
+from bulkfetch.pipeline.dispatch import Dispatcher
+from bulkfetch.pipeline.health import Health, without_another
+from bulkfetch.pipeline.layout import OutputLayout
+from bulkfetch.pipeline.outcomes import OutcomeSink
+from bulkfetch.pipeline.publish import Published, Publisher
+from bulkfetch.pipeline.timing import JobTimes
+from bulkfetch.secret import Secret
+
+# What a broken attempt must have gained to give a job its tries back. Less would let a server that
+# breaks off after every byte be asked for ever.
+GROWTH_BYTES = 1 << 20
+# Bytes that were fetched in vain are told of from here on: less is the body of an error.
+WORTH_TELLING_BYTES = 1 << 16
+
+
+class AccountWorker:
+    """Brings an account's jobs to their outcomes until its list is done, it is stopped or ends.
+
+    `ended` is why nothing more can be fetched for this account, None as long as something can;
+    `times` is what its jobs took. `leftovers` are the keys of jobs with a body in staging from a
+    dead run.
+    """
+
+    def __init__(
+        self,
+        access: AccountAccess,
+        journal: Journal,
+        publisher: Publisher,
+        layout: OutputLayout,
+        budget: StagingBudget,
+        job_finished: OutcomeSink,
+        emit: Emit,
+        *,
+        leftovers: frozenset[str] = frozenset(),
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.account = access.account
+        self.limiter = access.limiter
+        self.ended: AccountError | None = None
+        self.times = JobTimes()
+        self._access = access
+        self._journal = journal
+        self._publisher = publisher
+        self._layout = layout
+        self._budget = budget
+        self._job_finished = job_finished
+        self._emit = emit
+        self._is_followed = emit is not ignore
+        self._jitter = jitter
+        self._renewed: Secret | None = None
+        self._health = Health()
+        self.dispatcher = Dispatcher(access, journal, layout, budget, self._health, leftovers)
+        self._dispatching = anyio.CancelScope()
+
+    async def run(self) -> None:
+        """Start each job as early as the limit allows, until the list ends or the account does.
+
+        Returns when all that was started has ended. Raises RunError, in a group, which ends the
+        run. If cancelled: requests in flight are dropped, their slots settled; incomplete bodies
+        are removed, complete ones stay in staging for a later run.
+        """
+        async with anyio.create_task_group() as tasks:
+            with self._dispatching:
+                while (started := await self.dispatcher.next()) is not None:
+                    tasks.start_soon(self._process, *started)
+
+    def stop(self) -> None:
+        """Start no more jobs; what is under way goes on."""
+        self.dispatcher.stopped = True
+        self._dispatching.cancel()
+
+    async def _process(self, job: ActiveJob, attempt: Attempt | None) -> None:
+        """Take a job from its request to its outcome; without an attempt, its ZIP is in staging."""
+        try:
+            if attempt is not None:
+                await self._fetch(job, attempt)
+            published = await self._publish(job)
+        except ExtractionCancelled:
+            return  # the run ends: the ZIP is complete, and a later run goes on from it
+        except BulkfetchError as error:
+            if job.staged:
+                await self._handle_refused_zip(job, error)
+            else:
+                assert attempt is not None, "only a request's failure leaves no ZIP"
+                await self._handle_failed_attempt(job, attempt, error)
+        else:
+            if published is None:
+                await self._fetch_again(job)
+            else:
+                await self._finish(job, published)
+
+    async def _fetch(self, job: ActiveJob, attempt: Attempt) -> None:
+        attempt.partial = job.partial
+        part = self._layout.part(job.job)
+        job.started = anyio.current_time()
+        self.times.started(job.started)
+        try:
+            if self._is_followed:
+                number = job.attempts + 1
+                self._say("attempt_started", job, f"attempt {number} started", attempt=number)
+            download = await self._access.downloader.fetch(job.job.id, part, attempt)
+        except anyio.get_cancelled_exc_class():
+            # Cut short: worth nothing to a later run, and perhaps the room that the disk lacks.
+            part.unlink(missing_ok=True)
+            raise
+        finally:
+            self.dispatcher.attempt_ended(attempt)
+            job.attempts += attempt.requests
+        self._health.good()
+        job.zip_bytes, job.staged, job.partial = download.zip_bytes, True, None
+        self._budget.add(download.zip_bytes)
+        if gained := download.resumed_bytes:
+            self._say("resumed", job, f"resumed: {gained} bytes saved", gained_bytes=gained)
+
+    async def _publish(self, job: ActiveJob) -> Published | None:
+        """Publish a job's ZIP in staging; return None where there is none: somebody cleaned up."""
+        staged = await self._publisher.stage(job.job)
+        if staged is None:
+            return None
+        if job.zip_bytes is None:  # nobody has counted it yet
+            job.zip_bytes = staged.zip_bytes
+            self._budget.add(staged.zip_bytes)
+            text = "its ZIP is here already; nothing is asked"
+            self._say("salvaged", job, text, zip_bytes=staged.zip_bytes)
+        return await self._publisher.publish(job, staged)
+
+    async def _finish(self, job: ActiveJob, published: Published) -> None:
+        """Record a job as done, then report it. If cancelled: recorded or not, never half."""
+        file = published.file
+        outcome = Outcome(
+            job_id=job.job.id,
+            account=job.job.account,
+            status="done",
+            files=(file,),
+            zip_bytes=job.zip_bytes,
+            attempts=job.attempts,
+        )
+        await self._journal.done(job.entry, outcome, published.zip)
+        with anyio.CancelScope(shield=True):  # what is done is reported
+            await self._publisher.discard(job.job)
+        took_s = 0.0
+        if job.started is not None:
+            now = anyio.current_time()
+            took_s = now - job.started
+            self.times.ended(job.started, now)
+        if self._is_followed:
+            text = f"published as {file.path}, {file.bytes} bytes"
+            text += f", {took_s:.1f} s from its request" if job.started is not None else ""
+            self._say("done", job, text, path=file.path, bytes=file.bytes, took_s=took_s)
+        await self._report(job, outcome)
+
+    async def _fail(
+        self, job: ActiveJob, error: BulkfetchError, quarantine: str | None = None
+    ) -> None:
+        """Record a job as failed, then report it. If cancelled: recorded or not, never half."""
+        outcome = Outcome(
+            job_id=job.job.id,
+            account=job.job.account,
+            status="failed",
+            zip_bytes=job.zip_bytes,
+            attempts=job.attempts,
+            quarantine=quarantine,
+            error=Failure.of(error),
+        )
+        await self._journal.failed(job.entry, outcome)
+        await self._report(job, outcome)
+
+    async def _report(self, job: ActiveJob, outcome: Outcome) -> None:
+        self._budget.remove(job.zip_bytes or 0)
+        await self._job_finished(outcome)
+        self.dispatcher.job_ended()
+
+    async def _fetch_again(self, job: ActiveJob) -> None:
+        """Put a job back whose ZIP is gone or of no use; it is fetched from its first byte."""
+        await self._publisher.discard(job.job)
+        if job.recorded:
+            await self._journal.back_to_pending(job.entry)
+        self._budget.remove(job.zip_bytes or 0)
+        job.staged = job.recovered = job.recorded = False
+        job.partial = job.zip_bytes = None
+        self.dispatcher.retry(job)
+
+    # --- failures --------------------------------------------------------------------------------
+
+    async def _handle_refused_zip(self, job: ActiveJob, error: BulkfetchError) -> None:
+        """Decide about a complete ZIP that could not be published; raise what ends the run."""
+        match error:
+            case PublishConflict():
+                # The ZIP stays in staging: once the way is free, a later run needs no request.
+                await self._fail(job, error)
+            case ZipCorrupt() | NotAZip() if job.recovered:
+                # A dead run's body that never was complete, or that the disk has lost.
+                await self._fetch_again(job)
+            case ArchiveError() | NotAZip():
+                decision = self._judge(job, None, error)
+                if decision.next is RetryAction.REFETCH:
+                    job.refetched = True
+                    self._attempt_failed(job, error, decision, text="fetched once more")
+                    await self._fetch_again(job)
+                    return
+                kept = await self._publisher.quarantine(job.job)
+                shown = None if kept is None else self._layout.report(kept)
+                if shown is not None:
+                    text = f"the refused archive is kept as {shown}"
+                    self._say("quarantined", job, text, path=shown)
+                await self._fail(job, error, shown)
+            case _:
+                raise error
+
+    async def _handle_failed_attempt(
+        self, job: ActiveJob, attempt: Attempt, error: BulkfetchError
+    ) -> None:
+        """Have a job wait for its next try, fail it or end the account; raise what ends the run."""
+        # Those on their way when one failed count with it.
+        assert job.started is not None, "an attempt has begun"
+        counts = job.started >= self.dispatcher.hold_until
+        self._health.failed(job, error, anyio.current_time(), counts=counts)
+        await self._journal.attempted(job.entry, job.attempts)
+        if attempt.token is None:  # none was sent, since the source has none that is not refused
+            job.repeated = True
+        decision = self._judge(job, attempt.partial, error, attempt.retry_after_s)
+        lost = attempt.received if attempt.partial is None else 0
+        if lost >= WORTH_TELLING_BYTES and decision.next is RetryAction.RETRY:
+            self._say("restarted", job, f"{lost} bytes are fetched again", lost_bytes=lost)
+        match decision.next:
+            case RetryAction.HOLD:
+                self._hold(job, error, decision)
+            case RetryAction.RETRY:
+                delay_s = decision.delay_s(self._jitter())
+                self.dispatcher.retry(job, due=anyio.current_time() + delay_s)
+                self._attempt_failed(job, error, decision, delay_s)
+            case RetryAction.REPEAT:
+                self._attempt_failed(job, error, decision)
+                await self._repeat(job, attempt, error)
+            case RetryAction.AFTER_WINDOW:
+                self._attempt_failed(job, error, decision)
+                self.dispatcher.retry(job, first=True)
+            case RetryAction.END_ACCOUNT:
+                self._end(error)
+                if isinstance(error, TokenRejected) and attempt.token is not None:
+                    await self._access.tokens.refuse(attempt.token)
+            case RetryAction.END_RUN:
+                self._layout.part(job.job).unlink(missing_ok=True)
+                raise error
+            case RetryAction.FAIL | RetryAction.REFETCH:
+                # What came of it is worth nothing to a later run, and would stay for ever.
+                self._layout.part(job.job).unlink(missing_ok=True)
+                await self._fail(job, error)
+
+    async def _repeat(self, job: ActiveJob, attempt: Attempt, error: BulkfetchError) -> None:
+        """Have a job repeated with another token; end the account where there is none."""
+        if self.ended is not None:
+            return  # no other token is of any use
+        job.repeated = True
+        assert attempt.token is not None, "else it counts as repeated"
+        try:
+            token = await self._access.tokens.renew(attempt.token)
+        except AccountError as refused:
+            self._end(without_another(error, refused))
+            return
+        if token != self._renewed:  # many may have come with the same old one
+            self._renewed = token
+            self._say("token_renewed", None, "the access token was renewed")
+        self.dispatcher.retry(job, first=True)
+
+    def _hold(self, job: ActiveJob, error: BulkfetchError, decision: Decision) -> None:
+        """Let the whole account wait, and this job with it."""
+        now, failing = anyio.current_time(), isinstance(error, ServerError)
+        delay_s, until = decision.delay_s(self._jitter()), self.dispatcher.hold_until
+        if now >= until or (failing and now + decision.least_s > until):
+            self.dispatcher.hold_until = until = now + delay_s
+            text = f"{error.message}; trying again in {delay_s:.1f} s"
+            kind: Kind = "service_down" if failing else "unconnected"
+            self._say(kind, None, text, code=error.code, delay_s=delay_s)
+        if failing:
+            self._health.probing = True
+            self._attempt_failed(job, error, decision, max(0.0, until - now))
+        # Where the server fails another job looks next: it may be this one alone that fails.
+        self.dispatcher.retry(job, first=not failing)
+
+    def _judge(
+        self,
+        job: ActiveJob,
+        left: Partial | None,
+        error: BulkfetchError,
+        retry_after_s: float | None = None,
+    ) -> Decision:
+        """Count a failure against its job and decide; `left` is what may be resumed.
+
+        `retry_after_s` is what the server asked for, None where it did not.
+        """
+        # Against the furthest ever, not the last: who sends the same half again gains nothing.
+        reached = left.bytes if left else 0
+        if reached - job.furthest >= GROWTH_BYTES:
+            job.furthest, job.tries = reached, 0
+        now, health, budget = anyio.current_time(), self._health, self._access.tries
+        state = health.standing(job, budget, error, now, retry_after_s)
+        if state.of_service:
+            job.tries = max(job.tries, 1)  # counted once, since the next one may be its own
+        elif not isinstance(error, TooManyRequests | TokenRejected | ConnectFailed | TlsFailed):
+            job.tries += 1
+        if not isinstance(error, TokenRejected):
+            job.repeated = False
+        job.partial = left
+        return decide(error, state._replace(tries=job.tries, repeated=job.repeated))
+
+    def _end(self, error: BulkfetchError) -> None:
+        """Start no more requests for this account, because of `error`; its jobs stay pending."""
+        if self.ended is not None:
+            return
+        self.ended = self._health.ending(error)
+        data = {"code": self.ended.code, "hint": self.ended.hint}
+        self._emit(Event("account_ended", self.ended.message, self.account, data=data))
+        self.stop()
+
+    def _attempt_failed(
+        self,
+        job: ActiveJob,
+        error: BulkfetchError,
+        decision: Decision,
+        delay_s: float = 0.0,
+        text: str | None = None,
+    ) -> None:
+        self._say(
+            "attempt_failed",
+            job,
+            f"{error.code}: {error.message}; {text or decision.next.value}"
+            + (f" in {delay_s:.1f} s" if delay_s else ""),
+            code=error.code,
+            next=decision.next.value,
+            attempt=job.attempts,
+            delay_s=delay_s,
+        )
+
+    def _say(
+        self, kind: Kind, job: ActiveJob | None, message: str, **data: int | float | str
+    ) -> None:
+        self._emit(Event(kind, message, self.account, job.job.id if job else None, data))

@@ -1,0 +1,105 @@
+"""The workers of a run, one for each account that has something to fetch, and what they share.
+
+Made when the list first shows a job that is not done. A run without one needs none of this, nor
+the modules that come with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio.abc
+
+from bulkfetch.errors import AccountError, DiskFull
+from bulkfetch.events import Emit, Event
+from bulkfetch.journal import Journal
+from bulkfetch.pipeline.account import AccountWorker
+from bulkfetch.pipeline.active_job import AccountAccess
+from bulkfetch.pipeline.budget import StagingBudget
+from bulkfetch.pipeline.layout import OutputLayout
+from bulkfetch.pipeline.outcomes import OutcomeSink
+from bulkfetch.pipeline.publish import Publisher, PublishOptions
+
+
+class AccountWorkers:
+    """The workers of one run, in a task group of the run; `workers` has them.
+
+    `leftovers` are the keys of jobs with a body in staging from a dead run. `threads` extract at
+    once, `staging_bytes` may complete ZIPs hold in staging, and `lacking_room` says why the disk
+    has no room for more. `open_account` raises AccountError where nothing can be fetched for it.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        layout: OutputLayout,
+        leftovers: frozenset[str],
+        options: PublishOptions,
+        *,
+        threads: int,
+        staging_bytes: int,
+        lacking_room: Callable[[], DiskFull | None],
+        open_account: Callable[[str], Awaitable[AccountAccess]],
+        job_finished: OutcomeSink,
+        emit: Emit,
+    ) -> None:
+        self.workers: dict[str, AccountWorker] = {}
+        self._journal = journal
+        self._layout = layout
+        self._leftovers = leftovers
+        self._open_account = open_account
+        self._job_finished = job_finished
+        self._emit = emit
+        self._refused: dict[str, AccountError] = {}
+        self._budget = StagingBudget(staging_bytes, lacking_room)
+        self._publisher = Publisher(journal, layout, options, threads)
+
+    @property
+    def staged_bytes(self) -> int:
+        """What complete ZIPs hold in staging."""
+        return self._budget.bytes
+
+    def ended(self, account: str) -> AccountError | None:
+        """Return why nothing more can be fetched for an account; None as long as something can."""
+        worker = self.workers.get(account)
+        return worker.ended if worker else self._refused.get(account)
+
+    async def more(self, account: str, tasks: anyio.abc.TaskGroup) -> None:
+        """Note that the journal has got jobs for an account; the first starts its worker."""
+        if account in self._refused:
+            return
+        if account not in self.workers:
+            try:
+                access = await self._open_account(account)
+            except AccountError as error:
+                self._refused[account] = error
+                data = {"code": error.code, "hint": error.hint}
+                self._emit(Event("account_ended", error.message, account, data=data))
+                return
+            worker = AccountWorker(
+                access,
+                self._journal,
+                self._publisher,
+                self._layout,
+                self._budget,
+                self._job_finished,
+                self._emit,
+                leftovers=self._leftovers,
+            )
+            self.workers[account] = worker
+            tasks.start_soon(worker.run)
+        self.workers[account].dispatcher.more()
+
+    def list_ended(self) -> None:
+        """Note that no more jobs will come: each worker ends with those it has."""
+        for worker in self.workers.values():
+            worker.dispatcher.list_ended()
+
+    def stop(self) -> None:
+        """Start no more jobs; what is under way goes on."""
+        for worker in self.workers.values():
+            worker.stop()
+
+    def halt(self) -> None:
+        """Have threads under way end soon: what they were extracting is dropped."""
+        self._publisher.halt()

@@ -1,0 +1,261 @@
+"""From a complete body to a published file.
+
+The order of steps is the promise (a power cut between any two leaves a state from which the next
+run goes on): structure verified → synced → journal "downloaded" → extracted, every byte's CRC
+checked, synced → renamed → folder synced → journal "done" → the ZIP removed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from bulkfetch.archive import ExtractLimits, Member, extract, inspect
+from bulkfetch.disk import disk_error, fsync_dir, fsync_file, publish, rename_into_place
+from bulkfetch.errors import PublishConflict
+from bulkfetch.journal import Journal, Owner, Rival
+from bulkfetch.models import Job, PublishedFile
+from bulkfetch.pipeline.active_job import ActiveJob
+from bulkfetch.pipeline.layout import OutputLayout
+
+T = TypeVar("T")
+
+# Threads beyond one per core: an fsync lasts as long as extracting the next file.
+DISK_WAITS = 4
+
+
+class StagedZip(NamedTuple):
+    """A ZIP that is complete, verified in structure, and synced."""
+
+    member: Member
+    zip_bytes: int
+
+
+class Published(NamedTuple):
+    """What stands under its final name: the file, and the ZIP where it is kept."""
+
+    file: PublishedFile
+    zip: PublishedFile | None = None
+
+
+class Occupied(NamedTuple):
+    """What the journal knows of files under the final names of a job.
+
+    By path: `owners` are the jobs that they are of, `sizes` those that files may have which
+    bulkfetch put there. `rival` is another job of the same list with a file of this name.
+    """
+
+    owners: dict[str, Owner]
+    sizes: dict[str, frozenset[int]]
+    rival: Rival | None
+
+
+class PublishOptions(NamedTuple):
+    """How to publish: guards of the archive, whether the ZIP is kept, how much of refused ones.
+
+    `sha256` says whether published files are given their digest, `overwrite` whether a file that
+    the journal did not publish may be replaced.
+    """
+
+    limits: ExtractLimits
+    keep_zip: bool
+    sha256: bool
+    quarantine_bytes: int
+    overwrite: bool = False
+
+
+class Publisher:
+    """Brings complete ZIPs to their published files, in threads; `cores` are extracted at once.
+
+    If one of its calls is cancelled, it waits for its thread, which `halt` makes short: no thread
+    writes or renames after that.
+    """
+
+    def __init__(
+        self, journal: Journal, layout: OutputLayout, options: PublishOptions, cores: int
+    ) -> None:
+        self._journal = journal
+        self._layout = layout
+        self._options = options
+        self._threads = anyio.CapacityLimiter(cores + DISK_WAITS)
+        self._cores = threading.Semaphore(cores)
+        self._halted = threading.Event()
+        self._in_quarantine = threading.Lock()
+
+    def halt(self) -> None:
+        """Have extractions under way end soon, with ExtractionCancelled."""
+        self._halted.set()
+
+    async def stage(self, job: Job) -> StagedZip | None:
+        """Verify the structure of a job's ZIP in staging and sync it; None where there is none.
+
+        Raises ArchiveError, NotAZip, RunError. If cancelled: staged or not, never half.
+        """
+        return await self._in_thread(lambda: self._stage(job))
+
+    async def publish(self, job: ActiveJob, staged: StagedZip) -> Published:
+        """Record that a staged ZIP is complete, extract its file and publish it.
+
+        Raises ArchiveError, RunError; PublishConflict where something else stands under the name:
+        the ZIP stays in staging; ExtractionCancelled after `halt`.
+        If cancelled: published or not, never half; a later run goes on from the ZIP.
+        """
+        final = self._layout.published(job.job, staged.member.suffix)
+        rival = await self._journal.downloaded(
+            job.entry,
+            zip_bytes=staged.zip_bytes,
+            attempts=job.attempts,
+            path=self._layout.report(final),
+            file_bytes=staged.member.bytes,
+        )
+        job.recorded = True
+        occupied = await self._occupied(job.job, final, rival)
+        return await self._in_thread(lambda: self._publish(job, staged.member, final, occupied))
+
+    async def discard(self, job: Job) -> None:
+        """Remove a job's body from staging. Raises RunError. If cancelled: it is removed."""
+        await self._in_thread(lambda: self._discard(job))
+
+    async def quarantine(self, job: Job) -> Path | None:
+        """Keep a job's refused ZIP within the quarantine's size, of which the oldest go first.
+
+        Returns where it is, None where it is too large. Raises RunError. If cancelled: it is kept.
+        """
+        return await self._in_thread(lambda: self._quarantine(job))
+
+    async def _occupied(self, job: Job, final: Path, rival: Rival | None) -> Occupied:
+        paths = [final, self._layout.kept_zip(job)] if self._options.keep_zip else [final]
+        standing = [self._layout.report(path) for path in paths if os.path.lexists(path)]
+        if not standing:  # as most often
+            return Occupied({}, {}, rival)
+        owners = await self._journal.owners(standing)
+        return Occupied(owners, await self._journal.sizes(standing), rival)
+
+    async def _in_thread(self, step: Callable[[], T]) -> T:
+        try:
+            # Not abandoned on cancel: a thread left running could rename after the run's end.
+            return await anyio.to_thread.run_sync(step, limiter=self._threads)
+        except OSError as error:
+            raise disk_error(error) from error
+
+    # --- in a thread -----------------------------------------------------------------------------
+
+    def _stage(self, job: Job) -> StagedZip | None:
+        staged, part = self._layout.zip(job), self._layout.part(job)
+        source = staged if staged.exists() else part
+        if not source.exists():
+            return None
+        member = inspect(source, self._options.limits)
+        fsync_file(source)
+        if source is part:
+            os.replace(part, staged)
+        fsync_dir(self._layout.staging)
+        return StagedZip(member, staged.stat().st_size)
+
+    def _publish(
+        self, job: ActiveJob, member: Member, final: Path, occupied: Occupied
+    ) -> Published:
+        target = self._layout.unpacked(job.job)
+        kept: PublishedFile | None = None
+        try:
+            with self._cores:
+                extracted = extract(
+                    self._layout.zip(job.job),
+                    member,
+                    target,
+                    self._options.limits,
+                    cancelled=self._halted.is_set,
+                    digest=self._options.sha256,
+                )
+            fsync_file(target)
+            self._require_no_rival(occupied.rival)
+            if self._options.keep_zip:
+                kept = self._keep_zip(job, occupied)
+            rename_into_place(target, final, replace=self._may_replace(job, final, occupied))
+            fsync_dir(self._layout.out)
+        except PublishConflict as error:
+            target.unlink()
+            raise self._layout.as_given(error) from None
+        except BaseException:
+            # The disk's room may be what is lacking.
+            target.unlink(missing_ok=True)
+            raise
+        shown = self._layout.report(final)
+        return Published(PublishedFile(shown, extracted.bytes, extracted.sha256), kept)
+
+    def _require_no_rival(self, rival: Rival | None) -> None:
+        """Raise PublishConflict where another job of the list has its file under this one's name.
+
+        It was listed after this one, else this one would not have been asked for.
+        """
+        if rival is not None and os.path.lexists(self._layout.absolute(rival.path)):
+            raise PublishConflict(
+                f"job {rival.job_id} of the same list was published under the same name before: "
+                f"{rival.path}",
+                hint="Give one of them another name, or take one out of the list. The result is "
+                "kept and not asked for again.",
+            )
+
+    def _may_replace(self, job: ActiveJob, final: Path, occupied: Occupied) -> bool:
+        """Return whether a file under the final name may go: this job's, or as once published.
+
+        A file of an older job that has another size by now was changed by somebody, who may need
+        it.
+        """
+        path = self._layout.report(final)
+        if self._options.overwrite or path not in occupied.sizes:
+            return self._options.overwrite
+        owner = occupied.owners.get(path)
+        if owner is not None and owner.key == job.entry.key:
+            return True
+        return final.lstat().st_size in occupied.sizes[path]
+
+    def _keep_zip(self, job: ActiveJob, occupied: Occupied) -> PublishedFile:
+        """Publish a second name of a staged ZIP, or a copy where links are not to be had."""
+        staged = self._layout.zip(job.job)
+        copy = staged.with_suffix(".keep")
+        copy.unlink(missing_ok=True)
+        try:
+            os.link(staged, copy)
+        except OSError:
+            shutil.copyfile(staged, copy)
+        final = self._layout.kept_zip(job.job)
+        try:
+            publish(copy, final, replace=self._may_replace(job, final, occupied))
+        except PublishConflict:
+            copy.unlink()
+            raise
+        return PublishedFile(self._layout.report(final), job.zip_bytes or 0, None)
+
+    def _discard(self, job: Job) -> None:
+        self._layout.zip(job).unlink(missing_ok=True)
+        self._layout.part(job).unlink(missing_ok=True)
+
+    def _quarantine(self, job: Job) -> Path | None:
+        staged, target = self._layout.zip(job), self._layout.quarantined(job)
+        source = staged if staged.exists() else self._layout.part(job)
+        folder, limit = self._layout.quarantine, self._options.quarantine_bytes
+        with self._in_quarantine:  # another thread must not remove what this one looks at
+            size = source.stat().st_size
+            if size > limit:
+                source.unlink()
+                return None
+            folder.mkdir(exist_ok=True)
+            kept = sorted(
+                ((entry.stat(), Path(entry.path)) for entry in os.scandir(folder)),
+                key=lambda pair: pair[0].st_mtime_ns,
+            )
+            total = sum(stat.st_size for stat, _ in kept)
+            while kept and total + size > limit:
+                stat, oldest = kept.pop(0)
+                oldest.unlink(missing_ok=True)
+                total -= stat.st_size
+            os.replace(source, target)
+        return target
