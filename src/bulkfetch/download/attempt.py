@@ -51,7 +51,7 @@ def _nobody() -> None:
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """What goes into one attempt and what it came to: written in this room, read by the lane.
+    """What goes into one attempt and what it came to: written in this room, read by the pipeline.
 
     `permit` is a slot taken beforehand, at `permit_at` on the machine's clock that runs on in
     suspend; it is spent on the first request. `partial` is what to resume,

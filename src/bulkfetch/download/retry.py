@@ -1,7 +1,7 @@
 """What follows from a failed attempt, as one pure function.
 
 `decide` knows the failure, where the job stands and where its account stands; the pipeline carries
-the decision out. Retries wait in the lane's queue and hold no slot while they wait.
+the decision out. Retries wait in the account's queue and hold no slot while they wait.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def open_session(
         connector=aiohttp.TCPConnector(
             ssl=shared_context(ca_file) if secure else _no_context(),
             resolver=Resolver(lookup_s),
-            limit=0,  # the lanes count the requests in flight
+            limit=0,  # the dispatchers count the requests in flight
             keepalive_timeout=KEEP_ALIVE_S,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),

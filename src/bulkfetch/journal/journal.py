@@ -1,7 +1,7 @@
 """The run's queue and memory.
 
 The whole list goes in first (`admit`, which says what becomes of each job), then each account's
-lane pulls from it (`take`): the list lives on the disk, and a million ids cost no memory. What a
+worker pulls from it (`take`): the list lives on the disk, and a million ids cost no memory. What a
 job came to is written here before anybody is told (`downloaded`, `done`, `failed` are on the disk
 when they return).
 

@@ -1,11 +1,13 @@
-"""The spine: ids → journal → lanes (one per account) → finish → outcomes, in one task group.
+"""The spine: ids → journal → one coroutine per live job → outcomes, in one task group.
 
-* `run`       one list brought to its end: journal, outcomes, and the order in which all ends
-* `traffic`   the lanes and finishers, tied together with bounded streams; none for a list all done
-* `lane`      the requests of one account; `waiting` its jobs, `work` what it is given
-* `finish`    from a complete ZIP to a published file; `deliveries` the way there
+* `run`       one list brought to its end: journal, outcomes, and the order in which all ends;
+              `idle_jobs` those of its jobs that need no work
+* `accounts`  the workers of a run, and what they share; none for a list that is all done
+* `account`   one account's jobs: fetch, publish, journal, report; what follows from failures
+* `dispatch`  which job starts next, and when; `retry_queue` those that wait, `health` the account's
+* `publish`   from a complete ZIP to a published file
 * `outcomes`  the way to the reader; `progress` where a run stands
-* `places`    the layout on disk; `staging` how much may wait there
+* `layout`    the paths on disk; `budget` how much may wait there
 
-The pipeline is given its window, journal and doors from outside.
+The pipeline is given its limiters, journal and downloaders from outside.
 """

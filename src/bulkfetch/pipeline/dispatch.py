@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 # Jobs of one account that were taken from the journal and have not ended: in flight, being
 # published, waiting for the reader or to be tried again. First tries then wait for some to end.
-LIVE_JOBS = 300
+LIVE_JOBS = 200
 # Jobs taken from the journal at a time: enough that the journal is seldom asked.
-TAKE_JOBS = 100
+TAKE_JOBS = 50
 
 
 class Dispatcher:

@@ -1,4 +1,4 @@
-"""The jobs of a lane that wait for a request. Pure: time is an argument.
+"""The jobs of an account that wait for a request. Pure: time is an argument.
 
 First tries stand in list order. Retries wait until they are due; then they are taken in turn with
 first tries, so that neither starves the other.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import weakref
-from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,15 +19,15 @@ import anyio.to_thread
 
 from bulkfetch.disk import disk_error
 from bulkfetch.errors import AccountError, RunError
-from bulkfetch.journal import ClaimedNames, Counts, Journal, Refused
+from bulkfetch.journal import ClaimedNames, Counts, Journal
 from bulkfetch.models import Failure, Job, Outcome, Report
 from bulkfetch.pipeline.handle import Run as Run  # a run's two sides are had from one place
+from bulkfetch.pipeline.idle_jobs import IdleJobs
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.listing import BATCH_JOBS, batches, pump
 from bulkfetch.pipeline.outcomes import OutcomeSink, OutcomeStream
 from bulkfetch.pipeline.progress import Progress
 from bulkfetch.pipeline.refusal import refusal
-from bulkfetch.pipeline.skipped import looked_at
 from bulkfetch.pipeline.timing import typical
 
 if TYPE_CHECKING:
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=BaseException)
 Jobs = Iterable[str | Job] | AsyncIterable[str | Job]
 
-# Jobs read from the journal at a time, to be told one by one.
-PAGE_JOBS = 2000
 # After a stop, what is under way has this long to end by itself. With two seconds to tidy up it
 # keeps the promise of ten.
 DRAIN_S = 8.0
@@ -91,17 +88,13 @@ class Engine:
         self._stopping = anyio.Event()
         self._aborted: RunError | None = None
         self._crash: BaseException | None = None
-        self._unasked = 0
-        self._missing = 0
-        self._superseded = 0
-        self._skipped: deque[Outcome] = deque()  # read from the journal and not yet told
-        self._skipped_read = 0  # the journal's bookmark
         self._leftovers: frozenset[str] = frozenset()
         self._outcomes = OutcomeStream()
         self._loading = anyio.CancelScope()
         self._previous = previous
         self._everything = anyio.CancelScope()
         self._abandoned = anyio.Event()
+        self._idle = IdleJobs(layout, self._abandoned, only_new=only_new)
         self._over = anyio.Event()
         self._reader: weakref.ref[asyncio.Task[Any]] | None = None
         self._waiting = 0
@@ -199,7 +192,7 @@ class Engine:
         counts = self._opened.counts() if self._opened else Counts()
         usual = typical((worker.times for worker in workers), anyio.current_time())
         return Progress(
-            counts=counts._replace(failed=counts.failed + self._unasked),
+            counts=counts._replace(failed=counts.failed + self._idle.refused),
             list_read=self._list_read,
             stopping=self._stopping.is_set(),
             requests=sum(each.requests for each in dispatchers),
@@ -269,9 +262,15 @@ class Engine:
             self._crash = _first(group)
         try:
             if self._opened is not None and not self.abandoned:
-                await self._tell_skipped()
+                await self._idle.report_skipped(self._opened, self._report_outcome)
                 if not self._only_new:
-                    await self._answer_for_the_rest()
+                    # Whatever the counts say: a batch whose admission was cut short may not be
+                    # counted yet.
+                    for account in self._accounts:
+                        cause = self._aborted or self._ended(account)
+                        await self._idle.report_pending(
+                            self._opened, account, cause, self._report_outcome
+                        )
         except RunError as error:
             self._aborted = self._aborted or error
 
@@ -337,7 +336,7 @@ class Engine:
                 failures = [(job, Failure.of(error)) for job, error in refused]
                 await self._journal.refused(failures)
             admission = await self._journal.admit(jobs, self._names)
-            await self._tell_refused(refused + admission.refused)
+            await self._idle.report_refused(refused + admission.refused, self._report_outcome)
             for account, share in admission.accounts.items():
                 if share.to_do:
                     if self._workers is None:
@@ -357,7 +356,7 @@ class Engine:
             while batch := list(itertools.islice(source, BATCH_JOBS)):
                 await admit(batch)
         self._list_read = True
-        await self._tell_skipped()
+        await self._idle.report_skipped(self._journal, self._report_outcome)
 
     # --- outcomes --------------------------------------------------------------------------------
 
@@ -367,49 +366,6 @@ class Engine:
         except anyio.BrokenResourceError:
             # Nobody reads any more; the journal has it.
             self.stop()
-
-    async def _tell_refused(self, refused: Iterable[Refused]) -> None:
-        for job, error in refused:
-            self._unasked += 1
-            await self._report_outcome(
-                Outcome(job.id, job.account, "failed", error=Failure.of(error))
-            )
-
-    async def _tell_skipped(self) -> None:
-        """Look at what ended before and tell of it; goes on where a call was cut short."""
-        while not self.abandoned:
-            while self._skipped:
-                await self._report_outcome(self._skipped[0])
-                self._skipped.popleft()
-            page, self._skipped_read = await self._journal.skipped(self._skipped_read, PAGE_JOBS)
-            if not page:
-                return
-            page = await anyio.to_thread.run_sync(looked_at, page, self._layout)
-            self._missing += sum(outcome.missing for outcome in page)
-            self._superseded += sum(outcome.superseded_by is not None for outcome in page)
-            if not self._only_new:
-                self._skipped.extend(page)
-
-    async def _answer_for_the_rest(self) -> None:
-        # Whatever the counts say: a batch whose admission was cut short may not be counted yet.
-        for account in self._accounts:
-            bookmark = 0
-            cause = self._aborted or self._ended(account)
-            while True:
-                page, bookmark = await self._journal.pending(account, bookmark, PAGE_JOBS)
-                if not page or self.abandoned:
-                    break
-                for entry in page:
-                    await self._report_outcome(
-                        Outcome(
-                            entry.job.id,
-                            account,
-                            "pending",
-                            zip_bytes=entry.zip_bytes,
-                            attempts=entry.attempts,
-                            error=Failure.of(cause) if cause else None,
-                        )
-                    )
 
     def _ended(self, account: str) -> AccountError | None:
         return self._workers.ended(account) if self._workers else None
@@ -431,8 +387,8 @@ class Engine:
             list_read=self._list_read,
             failures=tuple(self._outcomes.failures),
             failed_before=now.counts.failed_before,
-            missing=self._missing,
-            superseded=self._superseded,
+            missing=self._idle.missing,
+            superseded=self._idle.superseded,
         )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class JobTimes:
-    """What one lane has seen: the sum over jobs that ended, and when requests began."""
+    """What one account has seen: the sum over jobs that ended, and when requests began."""
 
     def __init__(self) -> None:
         self.jobs = 0
@@ -31,15 +31,15 @@ class JobTimes:
 
 
 class Typical(NamedTuple):
-    """Over all lanes: seconds from a request to its file, and since the last request began."""
+    """Over all accounts: seconds from a request to its file, and since the last request began."""
 
     job_s: float = 0.0
     since_start_s: float = 0.0
 
 
-def typical(lanes: Iterable[JobTimes], now: float) -> Typical:
-    """Sum up what the lanes have seen: the mean, or how long the oldest took where none ended."""
-    seen = [times for times in lanes if times.first_start is not None]
+def typical(accounts: Iterable[JobTimes], now: float) -> Typical:
+    """Sum up what the accounts have seen: the mean, or how long the oldest took where none ended."""
+    seen = [times for times in accounts if times.first_start is not None]
     if not seen:
         return Typical()
     ended = sum(times.jobs for times in seen)
