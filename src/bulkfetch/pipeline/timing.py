@@ -38,7 +38,7 @@ class Typical(NamedTuple):
 
 
 def typical(accounts: Iterable[JobTimes], now: float) -> Typical:
-    """Sum up what the accounts have seen: the mean, or how long the oldest took where none ended."""
+    """Return the mean over what the accounts have seen; how long the oldest took if none ended."""
     seen = [times for times in accounts if times.first_start is not None]
     if not seen:
         return Typical()
