@@ -189,7 +189,7 @@ def test_left_after_what_went_wrong(tmp_path: Path) -> None:
                 await raising()
             with pytest.raises(RunError) as aborted, patch.object(Publisher, "_publish", full):
                 async with client:
-                    await fetched(client, JOBS)
+                    await fetched(client, ids(12, 100))
             assert aborted.value.code == "DISK_FULL"
             async with client:
                 assert await fetched(client, JOBS) == ["done"] * 12
