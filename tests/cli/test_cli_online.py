@@ -73,7 +73,7 @@ def test_nothing_is_counted(program: Program) -> None:
         async with Sandbox(SandboxOptions()) as sandbox:
             ended = await online(program, f'api_domain = "{sandbox.url}"', ZOHO_ACCESS_TOKEN=SECRET)
             assert ended.status == 0
-            assert "only a request shows" in seen(ended, "token")["value"]
+            assert "only a request can show" in seen(ended, "token")["value"]
             assert sandbox.log == []
 
     run(main())

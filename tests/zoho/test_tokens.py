@@ -635,7 +635,7 @@ async def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -
         f"    open({str(pid_file)!r}, 'w').write(str(os.getpid()))\n"
         "    time.sleep(600)\n"
     )
-    with pytest.raises(TokenCommandFailed, match="did not end"):
+    with pytest.raises(TokenCommandFailed, match="did not finish"):
         await CommandToken(python(code), timeout_s=1.0).token()
     pid = int(pid_file.read_text())
     with anyio.fail_after(10):
