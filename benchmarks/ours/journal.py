@@ -19,7 +19,7 @@ async def admit(journal: Journal, count: int) -> float:
     begin = time.perf_counter()
     ids = (Job(f"554{number:016d}") for number in range(count))
     while batch := list(itertools.islice(ids, BATCH_JOBS)):
-        await journal.admit(batch)
+        await journal.enqueue(batch)
     return time.perf_counter() - begin
 
 

@@ -134,11 +134,11 @@ def test_the_same_command_goes_on_after_a_kill(
 
     async def as_killed() -> None:
         async with opened(out) as journal:
-            await journal.admit([Job(IDS[1], again=True)])
+            await journal.enqueue([Job(IDS[1], again=True)])
             (entry,) = await drain(journal)
             await journal.failed(entry, failed(entry, out))
         async with opened(out) as journal:
-            await journal.admit([Job(job_id, again=True) for job_id in IDS[:2]])
+            await journal.enqueue([Job(job_id, again=True) for job_id in IDS[:2]])
             entries = await drain(journal)
             if whole:
                 for entry in entries:
@@ -171,7 +171,7 @@ def test_missing_takes_what_failed_on_its_way_back(program: Program, call: Call)
 
     async def as_failed() -> None:
         async with opened(out) as journal:
-            await journal.admit([Job(job_id, again=True) for job_id in IDS[:2]])
+            await journal.enqueue([Job(job_id, again=True) for job_id in IDS[:2]])
             passing, lasting = await drain(journal)
             await journal.failed(passing, failed(passing, out))
             gone = Failure("RESOURCE_NOT_FOUND", "gone", "", 404)
@@ -194,7 +194,7 @@ def test_failed_of_an_account_that_is_put_back(program: Program, call: Call) -> 
 
     async def as_failed() -> None:
         async with opened(out) as journal:
-            await journal.admit([Job(IDS[0], "b")])
+            await journal.enqueue([Job(IDS[0], "b")])
             (entry,) = await drain(journal, "b")
             await journal.failed(entry, failed(entry, out))
 

@@ -353,7 +353,7 @@ def test_an_older_journal_is_read(here: Program, capfd: pytest.CaptureFixture[st
         connection.execute("UPDATE list SET next_position = 2")
         row = "INSERT INTO job (account, id, position, state) VALUES (1, ?, 1, ?)"
         connection.execute(row, (IDS[0], schema.DONE))
-        schema.rest(connection)
+        schema.checkpoint(connection)
     before = tree(here.folder)
     status, out, err = looked(capfd, "status", "exports")
     assert (status, err) == (0, "")

@@ -273,7 +273,7 @@ def test_a_list_that_is_wrong_loses_no_zip(tmp_path: Path, bad: list[Job], code:
 
     async def downloaded() -> None:
         async with opened(out) as journal:
-            await journal.admit([Job(ONE)])
+            await journal.enqueue([Job(ONE)])
             (entry,) = await drain(journal)
             await journal.downloaded(entry, zip_bytes=len(archive), attempts=1)
         (out / ".bulkfetch" / "staging").mkdir()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 async def _worked(out: Path) -> Path:
     """Leave what a run leaves: a journal with one job done, its file, its folders."""
     async with opened(out) as journal:
-        await journal.admit(jobs("1"))
+        await journal.enqueue(jobs("1"))
         for entry in await drain(journal):
             await journal.done(entry, done(entry, out))
     (out / "1.csv").write_text("a,b\n")
@@ -95,7 +95,7 @@ async def test_a_lost_journal_is_begun_anew_and_told(
         assert journal.afresh is not None
         assert str(folder / "journal.db") in journal.afresh
         assert "starting afresh" in journal.afresh
-        await journal.admit(jobs("1"))
+        await journal.enqueue(jobs("1"))
         assert journal.counts() == Counts(pending=1)
     async with opened(tmp_path) as journal:
         assert journal.afresh is None
@@ -109,7 +109,7 @@ async def test_a_first_run_is_told_nothing(tmp_path: Path) -> None:
             assert journal.afresh is None
     async with opened(tmp_path) as journal:
         assert journal.afresh is None
-        await journal.admit(jobs("1"))
+        await journal.enqueue(jobs("1"))
     async with opened(tmp_path) as journal:
         assert journal.afresh is None
 

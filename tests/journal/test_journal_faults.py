@@ -15,7 +15,7 @@ import pytest
 from tests.support.journals import done, drain, jobs, opened
 
 from bulkfetch.errors import DiskFull, JournalDamaged, JournalTooNew, NotWritable, RunError
-from bulkfetch.journal import Counts, Journal, JournalReader, faults, schema
+from bulkfetch.journal import Counts, Journal, JournalReader, errors, schema
 from bulkfetch.models import Job
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 
 async def _fill(out: Path, count: int) -> None:
     async with opened(out) as journal:
-        await journal.admit(jobs(*(str(n) for n in range(count))))
+        await journal.enqueue(jobs(*(str(n) for n in range(count))))
 
 
 def _edit(out: Path, script: str) -> None:
@@ -51,7 +51,7 @@ async def test_newer_is_refused_unchanged(tmp_path: Path) -> None:
 async def test_newer_with_a_log_is_refused_unchanged(tmp_path: Path) -> None:
     """A newer journal whose run was killed keeps its log too: it is not folded in by looking."""
     async with opened(tmp_path / "live") as journal:
-        await journal.admit(jobs("1", "2"))
+        await journal.enqueue(jobs("1", "2"))
         _edit(tmp_path / "live", "PRAGMA user_version = 99")
         shutil.copytree(tmp_path / "live", tmp_path / "killed")  # what SIGKILL would leave
     folder = tmp_path / "killed/.bulkfetch"
@@ -93,7 +93,7 @@ async def test_a_journal_of_the_first_format_goes_on(tmp_path: Path) -> None:
                 "INSERT INTO job (key, account, id, position, state) VALUES (?, 1, ?, ?, ?)", row
             )
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1", "2", "3"))
+        await journal.enqueue(jobs("1", "2", "3"))
         assert journal.counts() == Counts(pending=2, skipped=1)
         first, second = await journal.take("default", 10)
         assert (first.state, second.state) == ("pending", "downloaded")
@@ -107,7 +107,7 @@ async def test_a_step_is_taken_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError):
         schema.open_to_write(path, broken)
     async with opened(tmp_path) as journal:
-        assert await journal.admit(jobs("1"))
+        assert await journal.enqueue(jobs("1"))
     with JournalReader.open(path.parent) as reader:
         assert len(list(reader.outcomes())) == 3
 
@@ -119,7 +119,7 @@ async def test_killed_while_it_was_made(tmp_path: Path, script: str) -> None:
     (tmp_path / ".bulkfetch/journal.db").touch()
     _edit(tmp_path, script)
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1"))
+        await journal.enqueue(jobs("1"))
         assert journal.counts() == Counts(pending=1)
 
 
@@ -162,11 +162,11 @@ async def test_damage_is_told(tmp_path: Path, damage: Callable[[Path], None]) ->
 async def test_no_room_in_the_file(tmp_path: Path) -> None:
     """A full disk is told to everyone who waits; once there is room the same journal goes on."""
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1", "2"))
+        await journal.enqueue(jobs("1", "2"))
         first, second = await drain(journal)
         await journal._writer.read(lambda c: c.execute("PRAGMA max_page_count = 1").fetchone())
         answers = await asyncio.gather(
-            *(journal.admit(jobs(*(str(n) for n in range(k, k + 2_000)))) for k in (10, 5_000)),
+            *(journal.enqueue(jobs(*(str(n) for n in range(k, k + 2_000)))) for k in (10, 5_000)),
             return_exceptions=True,
         )
         assert [type(answer) for answer in answers] == [DiskFull, DiskFull]
@@ -174,7 +174,7 @@ async def test_no_room_in_the_file(tmp_path: Path) -> None:
         assert journal.counts() == Counts(pending=2)
         await journal._writer.read(lambda c: c.execute("PRAGMA max_page_count = 99999").fetchone())
         await journal.done(first, done(first, tmp_path))
-        await journal.admit(jobs("3"))
+        await journal.enqueue(jobs("3"))
         assert journal.counts() == Counts(done=1, pending=2)
         assert [entry.job.id for entry in await drain(journal)] == ["3"]
         assert second.job.id == "2"
@@ -192,7 +192,7 @@ async def main(folder):
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
     try:
         while True:
-            await journal.admit([Job(str(n)) for n in range(admitted, admitted + 500)])
+            await journal.enqueue([Job(str(n)) for n in range(admitted, admitted + 500)])
             admitted += 500
     except RunError as error:
         print(admitted, error.code)
@@ -214,7 +214,7 @@ async def test_a_limit_on_file_size(tmp_path: Path) -> None:
     with JournalReader.open(tmp_path / ".bulkfetch") as reader:
         assert len(list(reader.outcomes())) == int(admitted)
     async with opened(tmp_path) as journal:
-        await journal.admit([Job(str(n)) for n in range(int(admitted) + 1)])
+        await journal.enqueue([Job(str(n)) for n in range(int(admitted) + 1)])
         assert journal.counts() == Counts(pending=int(admitted) + 1)
 
 
@@ -248,7 +248,7 @@ def test_codes_have_meanings(tmp_path: Path, code: int, kind: type[RunError] | N
     """SQLite's codes become run errors; mistakes of this program stay what they are."""
     error = sqlite3.OperationalError("boom")
     error.sqlite_errorcode = code
-    told = faults.journal_error(error, tmp_path / "journal.db")
+    told = errors.journal_error(error, tmp_path / "journal.db")
     assert (told and type(told)) is kind
 
 
@@ -256,7 +256,7 @@ def test_an_io_error_without_room_is_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A write that fails where next to nothing is free is a full disk, whatever SQLite calls it."""
-    monkeypatch.setattr(faults, "_NO_ROOM_BYTES", 1 << 80)
+    monkeypatch.setattr(errors, "_NO_ROOM_BYTES", 1 << 80)
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
-    assert isinstance(faults.journal_error(error, tmp_path / "journal.db"), DiskFull)
+    assert isinstance(errors.journal_error(error, tmp_path / "journal.db"), DiskFull)

@@ -55,7 +55,7 @@ def test_promises_outlive_kills(tmp_path: Path) -> None:
 
     async def resume() -> None:
         async with opened(tmp_path) as journal:
-            await journal.admit(jobs(*(str(n) for n in range(COUNT))))
+            await journal.enqueue(jobs(*(str(n) for n in range(COUNT))))
             entries = {entry.job.id: entry for entry in await drain(journal)}
             kept = {outcome.job_id for outcome in await skipped(journal)}
             assert kept | entries.keys() == {str(n) for n in range(COUNT)}

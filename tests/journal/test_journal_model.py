@@ -45,7 +45,7 @@ class JournalModel(RuleBasedStateMachine):
         """Start a run."""
         self.journal = self.await_(Journal.open(self.out / ".bulkfetch"))
         self.listed: list[Job] = []
-        self.to_do: list[Job] = []
+        self.pending: list[Job] = []
         self.skipped: list[Job] = []
         self.handed: set[Job] = set()
         self.ended = {"done": 0, "failed": 0}
@@ -65,15 +65,15 @@ class JournalModel(RuleBasedStateMachine):
     def admit(self, batch: list[Job]) -> None:
         """A batch of the list goes in."""
         new = [job for job in dict.fromkeys(batch) if job not in self.listed]
-        admitted = self.await_(self.journal.admit(batch)).accounts
+        admitted = self.await_(self.journal.enqueue(batch)).accounts
         kept = [job for job in new if self.state.get(job) == "done"]
         fresh = [job for job in new if job not in kept]
         assert sum(each.already_done for each in admitted.values()) == len(kept)
-        assert sum(each.to_do for each in admitted.values()) == len(fresh)
+        assert sum(each.pending for each in admitted.values()) == len(fresh)
         assert sum(each.duplicates for each in admitted.values()) == len(batch) - len(new)
         self.listed += new
         self.skipped += kept
-        self.to_do += fresh
+        self.pending += fresh
         self.second |= {job for job in fresh if self.state.get(job) == "failed"}
         for job in fresh:
             if self.state.get(job) != "downloaded":
@@ -83,7 +83,7 @@ class JournalModel(RuleBasedStateMachine):
     def take(self, account: str, limit: int) -> object:
         """A lane pulls its next jobs."""
         taken = self.await_(self.journal.take(account, limit))
-        mine = [job for job in self.to_do if job.account == account and job not in self.handed]
+        mine = [job for job in self.pending if job.account == account and job not in self.handed]
         first_tries = [job for job in mine if job not in self.second]
         due = (first_tries or mine)[:limit]
         assert [entry.job for entry in taken] == due
@@ -128,7 +128,7 @@ class JournalModel(RuleBasedStateMachine):
         """Counts and skipped jobs are those of this run's list."""
         ended = self.ended["done"] + self.ended["failed"]
         assert self.journal.counts() == Counts(
-            **self.ended, pending=len(self.to_do) - ended, skipped=len(self.skipped)
+            **self.ended, pending=len(self.pending) - ended, skipped=len(self.skipped)
         )
         told = self.await_(skipped(self.journal, limit=3))
         assert [(each.job_id, each.account) for each in told] == [

@@ -12,7 +12,7 @@ import pytest
 from tests.support.journals import jobs, opened
 
 from bulkfetch.errors import JournalTooNew, NotWritable, RunError
-from bulkfetch.journal import AccountCounts, JournalReader, faults, reader, schema
+from bulkfetch.journal import AccountCounts, JournalReader, errors, reader, schema
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +35,7 @@ def _made(out: Path, steps: Sequence[str], *, at_rest: bool = True) -> Path:
                 "INSERT INTO job (key, account, id, position, state) VALUES (?, 1, ?, ?, ?)", row
             )
         if at_rest:
-            schema.rest(connection)
+            schema.checkpoint(connection)
         else:
             shutil.copytree(out, out.with_name("killed"))
     return folder if at_rest else out.with_name("killed") / ".bulkfetch"
@@ -52,7 +52,7 @@ async def test_every_older_format_is_read(tmp_path: Path, version: int) -> None:
         assert [each.job_id for each in looked.failed()] == ["2"]
     assert _files(folder) == before
     async with opened(tmp_path / "out") as journal:  # and a run takes it forward
-        await journal.admit(jobs("1", "2", "3"))
+        await journal.enqueue(jobs("1", "2", "3"))
         assert (journal.counts().pending, journal.counts().skipped) == (2, 1)
 
 
@@ -123,7 +123,7 @@ async def test_a_shared_memory_that_is_lacking_is_said(tmp_path: Path) -> None:
     """The cause and a remedy, not a disk I/O error."""
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMMAP
-    told = faults.journal_error(error, tmp_path / "journal.db")
+    told = errors.journal_error(error, tmp_path / "journal.db")
     assert isinstance(told, NotWritable)
     assert "share memory" in told.message
     assert "copy" in told.hint

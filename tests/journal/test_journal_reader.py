@@ -42,7 +42,7 @@ async def _end(journal: Journal, out: Path) -> list[Outcome]:
 async def test_answers_at_rest(tmp_path: Path) -> None:
     """At rest the reader counts and gives every outcome, and neither makes nor touches a file."""
     async with opened(tmp_path) as journal:
-        await journal.admit([*jobs("1", "2", "3", "4"), *jobs("11", account="eu")])
+        await journal.enqueue([*jobs("1", "2", "3", "4"), *jobs("11", account="eu")])
         outcomes = await _end(journal, tmp_path)
     before = _files(tmp_path / ".bulkfetch")
     with JournalReader.open(tmp_path / ".bulkfetch") as reader:
@@ -58,7 +58,7 @@ async def test_answers_at_rest(tmp_path: Path) -> None:
 async def test_answers_beside_a_writer(tmp_path: Path) -> None:
     """In the middle of the writer's transaction the reader answers with what was committed."""
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1", "2", "3"))
+        await journal.enqueue(jobs("1", "2", "3"))
         await _end(journal, tmp_path)
         with closing(sqlite3.connect(tmp_path / ".bulkfetch/journal.db")) as other:
             other.execute("BEGIN EXCLUSIVE")
@@ -73,10 +73,10 @@ async def test_answers_beside_a_writer(tmp_path: Path) -> None:
 async def test_done_in_two_runs_is_done_once(tmp_path: Path) -> None:
     """A job that a later run skipped counts as done, and one that it does again as pending."""
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1", "2"))
+        await journal.enqueue(jobs("1", "2"))
         (_, cause) = await _end(journal, tmp_path)
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1", "2"))
+        await journal.enqueue(jobs("1", "2"))
         with JournalReader.open(tmp_path / ".bulkfetch") as reader:
             assert reader.counts() == [AccountCounts("default", pending=1, done=1)]
             assert list(reader.failed()) == []
@@ -88,19 +88,19 @@ async def test_a_reader_outlives_runs(tmp_path: Path) -> None:
     """A reader in the middle of its pages keeps no run from ending or beginning, and goes on."""
     ids = [str(n) for n in range(1_200)]
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs(*ids))
+        await journal.enqueue(jobs(*ids))
         with JournalReader.open(tmp_path / ".bulkfetch") as reader:
             pages = reader.outcomes()
             seen = [next(pages).job_id]
             await journal.aclose()
             async with opened(tmp_path) as second:
-                await second.admit(jobs(*ids))
+                await second.enqueue(jobs(*ids))
                 seen.append(next(pages).job_id)
                 assert len(await drain(second, limit=500)) == 1_200
             seen += [outcome.job_id for outcome in pages]
             assert seen == ids
     async with opened(tmp_path) as third:
-        await third.admit(jobs("1"))
+        await third.enqueue(jobs("1"))
     assert [path.name for path in (tmp_path / ".bulkfetch").iterdir()] == ["journal.db"]
 
 
@@ -109,12 +109,12 @@ async def test_a_reader_does_not_make_the_log_grow(tmp_path: Path) -> None:
     """With a reader in the middle of its pages the writer's log starts anew again and again."""
     ids = [str(554023000000000000 + n) for n in range(5_000)]
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs(*ids))
+        await journal.enqueue(jobs(*ids))
         with JournalReader.open(tmp_path / ".bulkfetch") as reader:
             pages = reader.outcomes()
             next(pages)
             for round_ in range(60):
-                await journal.admit(jobs(*(f"{round_}{id}" for id in ids[:1_000])))
+                await journal.enqueue(jobs(*(f"{round_}{id}" for id in ids[:1_000])))
             assert (tmp_path / ".bulkfetch/journal.db").stat().st_size > 5_000_000
             assert (tmp_path / ".bulkfetch/journal.db-wal").stat().st_size < 9_000_000
             assert len(list(pages)) == 64_999
@@ -123,7 +123,7 @@ async def test_a_reader_does_not_make_the_log_grow(tmp_path: Path) -> None:
 async def test_a_copy_without_its_log(tmp_path: Path) -> None:
     """A copy of the file alone, taken during a run, can be read and nothing is made beside it."""
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1", "2"))
+        await journal.enqueue(jobs("1", "2"))
         await journal._writer.read(lambda c: c.execute("PRAGMA wal_checkpoint").fetchall())
         copy = tmp_path / "copy/.bulkfetch"
         copy.mkdir(parents=True)

@@ -23,7 +23,7 @@ async def test_list_order_and_duplicates(tmp_path: Path) -> None:
     listed = jobs(*ids, *ids[:500])
     async with opened(tmp_path) as journal:
         for start in range(0, len(listed), 3_000):
-            await journal.admit(listed[start : start + 3_000])
+            await journal.enqueue(listed[start : start + 3_000])
         entries = await drain(journal, limit=777)
         assert [entry.job.id for entry in entries] == ids
         assert journal.counts() == Counts(pending=20_000)
@@ -32,16 +32,16 @@ async def test_list_order_and_duplicates(tmp_path: Path) -> None:
 async def test_admit_tells_by_account(tmp_path: Path) -> None:
     """A batch is answered by account: to do, done before, and mentioned twice."""
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1", "2", "3"))
+        await journal.enqueue(jobs("1", "2", "3"))
         for entry in await drain(journal):
             await journal.done(entry, done(entry, tmp_path))
     async with opened(tmp_path) as journal:
         batch = [*jobs("4", "2", "4", "1", "2"), *jobs("12", "9", account="eu")]
-        assert (await journal.admit(batch)).accounts == {
-            "default": Admitted(to_do=1, already_done=2, duplicates=2),
-            "eu": Admitted(to_do=2, already_done=0, duplicates=0),
+        assert (await journal.enqueue(batch)).accounts == {
+            "default": Admitted(pending=1, already_done=2, duplicates=2),
+            "eu": Admitted(pending=2, already_done=0, duplicates=0),
         }
-        again = await journal.admit(jobs("1", "4"))
+        again = await journal.enqueue(jobs("1", "4"))
         assert again.accounts == {"default": Admitted(duplicates=2)}
         assert journal.counts() == Counts(pending=3, skipped=2)
         assert [entry.job.id for entry in await journal.take("eu", 10)] == ["12", "9"]
@@ -50,7 +50,7 @@ async def test_admit_tells_by_account(tmp_path: Path) -> None:
 async def test_an_empty_batch_is_no_matter(tmp_path: Path) -> None:
     """An empty batch changes nothing and an account nobody named has nothing to do."""
     async with opened(tmp_path) as journal:
-        assert (await journal.admit([])).accounts == {}
+        assert (await journal.enqueue([])).accounts == {}
         assert await journal.take("default", 10) == []
 
 
@@ -58,25 +58,25 @@ async def test_leading_zeros_are_other_jobs(tmp_path: Path) -> None:
     """Ids are text: 7, 07 and 20 digits are three jobs and come back as they were written."""
     ids = ["7", "07", "00000000000000000007"]
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs(*ids))
+        await journal.enqueue(jobs(*ids))
         assert [entry.job.id for entry in await drain(journal)] == ids
 
 
 async def test_each_job_is_handed_out_once(tmp_path: Path) -> None:
     """A job is taken once a run, and what is admitted later is taken later."""
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1", "2", "3"))
+        await journal.enqueue(jobs("1", "2", "3"))
         assert [entry.job.id for entry in await journal.take("default", 2)] == ["1", "2"]
         assert [entry.job.id for entry in await journal.take("default", 2)] == ["3"]
         assert await journal.take("default", 2) == []
-        await journal.admit(jobs("5", "1"))
+        await journal.enqueue(jobs("5", "1"))
         assert [entry.job.id for entry in await journal.take("default", 2)] == ["5"]
 
 
 async def test_what_is_done_stays_done(tmp_path: Path) -> None:
     """A done job is not to do again: the next run gives its outcome as skipped, in list order."""
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1", "2", "3"))
+        await journal.enqueue(jobs("1", "2", "3"))
         outcomes = {}
         for entry in await drain(journal):
             outcomes[entry.job.id] = done(entry, tmp_path)
@@ -85,7 +85,7 @@ async def test_what_is_done_stays_done(tmp_path: Path) -> None:
         assert await skipped(journal) == []
     for _ in range(2):
         async with opened(tmp_path) as journal:
-            await journal.admit(jobs("3", "1", "4", "2"))
+            await journal.enqueue(jobs("3", "1", "4", "2"))
             assert [entry.job.id for entry in await drain(journal)] == ["4"]
             expected = [dataclasses.replace(outcomes[id], skipped=True) for id in ("3", "1", "2")]
             assert await skipped(journal, limit=2) == expected
@@ -95,9 +95,9 @@ async def test_what_is_done_stays_done(tmp_path: Path) -> None:
 async def test_what_was_not_listed_again_is_left_alone(tmp_path: Path) -> None:
     """A run works on its own list: jobs of earlier lists are neither taken nor counted."""
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1", "2"))
+        await journal.enqueue(jobs("1", "2"))
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("2", "3"))
+        await journal.enqueue(jobs("2", "3"))
         assert [entry.job.id for entry in await drain(journal)] == ["2", "3"]
         assert journal.counts() == Counts(pending=2)
 
@@ -105,13 +105,13 @@ async def test_what_was_not_listed_again_is_left_alone(tmp_path: Path) -> None:
 async def test_failed_is_to_do_again(tmp_path: Path) -> None:
     """A job that failed is not handed out again in its run, but in the next, with its attempts."""
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1", "2"))
+        await journal.enqueue(jobs("1", "2"))
         first, _ = await drain(journal)
         await journal.failed(first, failed(first, tmp_path, attempts=4))
         assert await journal.take("default", 10) == []
         assert journal.counts() == Counts(failed=1, pending=1)
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1"))
+        await journal.enqueue(jobs("1"))
         (entry,) = await drain(journal)
         assert (entry.state, entry.attempts) == ("pending", 4)
         assert journal.counts() == Counts(pending=1)
@@ -120,14 +120,14 @@ async def test_failed_is_to_do_again(tmp_path: Path) -> None:
 async def test_a_staged_zip_is_remembered(tmp_path: Path) -> None:
     """A downloaded job comes back as downloaded, until it is found damaged."""
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1", "2"))
+        await journal.enqueue(jobs("1", "2"))
         first, second = await drain(journal)
         await journal.downloaded(first, zip_bytes=4096, attempts=2)
         await journal.downloaded(second, zip_bytes=1, attempts=1)
         await journal.back_to_pending(second)
         assert journal.counts() == Counts(pending=2)
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("2", "1"))
+        await journal.enqueue(jobs("2", "1"))
         second, first = await drain(journal)
         assert (first.state, first.zip_bytes, first.attempts) == ("downloaded", 4096, 2)
         assert (second.state, second.zip_bytes, second.attempts) == ("pending", None, 1)
@@ -138,7 +138,7 @@ async def test_keys_last(tmp_path: Path) -> None:
     keys = []
     for _ in range(2):
         async with opened(tmp_path) as journal:
-            await journal.admit(jobs("1", "2"))
+            await journal.enqueue(jobs("1", "2"))
             keys.append([entry.key for entry in await drain(journal)])
     assert keys[0] == keys[1]
 
@@ -146,23 +146,23 @@ async def test_keys_last(tmp_path: Path) -> None:
 async def test_attempts_ride_along(tmp_path: Path) -> None:
     """Attempts that nothing followed are written when the journal is closed."""
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1"))
+        await journal.enqueue(jobs("1"))
         (entry,) = await drain(journal)
         await journal.attempted(entry, 1)
         await journal.attempted(entry, 2)
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1"))
+        await journal.enqueue(jobs("1"))
         assert (await drain(journal))[0].attempts == 2
 
 
 async def test_a_new_name_counts_until_done(tmp_path: Path) -> None:
     """The newest list names a job that is not done; a done one keeps the file it has."""
     async with opened(tmp_path) as journal:
-        await journal.admit([Job("1", name="Leads"), Job("2", name="Deals")])
+        await journal.enqueue([Job("1", name="Leads"), Job("2", name="Deals")])
         first, _ = await drain(journal)
         await journal.done(first, done(first, tmp_path))
     async with opened(tmp_path) as journal:
-        await journal.admit([Job("1", name="People"), Job("2", name="Sales")])
+        await journal.enqueue([Job("1", name="People"), Job("2", name="Sales")])
         assert [entry.job for entry in await drain(journal)] == [Job("2", name="Sales")]
         (outcome,) = await skipped(journal)
         assert outcome.files[0].path == str(tmp_path / "Leads.csv")
@@ -171,7 +171,7 @@ async def test_a_new_name_counts_until_done(tmp_path: Path) -> None:
 async def test_a_job_ends_once(tmp_path: Path) -> None:
     """Ending a job that has ended is refused and counts nothing; its neighbours do not notice."""
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1", "2"))
+        await journal.enqueue(jobs("1", "2"))
         first, second = await drain(journal)
         await journal.done(first, done(first, tmp_path))
         with pytest.raises(ValueError, match="job 1 has ended"):
@@ -186,7 +186,7 @@ async def test_paths_follow_the_folder(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "elsewhere").mkdir()
     out = Path("exports")
     async with opened(out) as journal:
-        await journal.admit(jobs("1", "2"))
+        await journal.enqueue(jobs("1", "2"))
         first, second = await drain(journal)
         await journal.done(first, done(first, out))
         await journal.failed(second, failed(second, out))
@@ -201,7 +201,7 @@ async def test_paths_follow_the_folder(tmp_path: Path, monkeypatch: pytest.Monke
         assert two.quarantine == os.path.join(name, ".bulkfetch/quarantine/2.zip")
     monkeypatch.chdir(tmp_path / "exports")
     async with opened(Path(".")) as journal:
-        await journal.admit(jobs("1", "2"))
+        await journal.enqueue(jobs("1", "2"))
         assert (await skipped(journal))[0].files[0].path == "1.csv"
         (second,) = await drain(journal)
         await journal.done(second, done(second, Path(".")))
@@ -218,13 +218,13 @@ async def test_closing_twice(tmp_path: Path) -> None:
     await journal.aclose()
     await journal.aclose()
     with pytest.raises(RuntimeError, match="closed"):
-        await journal.admit(jobs("1"))
+        await journal.enqueue(jobs("1"))
 
 
 async def test_rest_leaves_one_file(tmp_path: Path) -> None:
     """A journal at rest is one file, with nothing beside it."""
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1"))
+        await journal.enqueue(jobs("1"))
         assert (tmp_path / ".bulkfetch/journal.db-wal").exists()
     assert [path.name for path in (tmp_path / ".bulkfetch").iterdir()] == ["journal.db"]
 

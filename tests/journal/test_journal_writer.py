@@ -59,7 +59,7 @@ async def test_all_who_wait_share_one_commit(tmp_path: Path) -> None:
     """Five hundred jobs that end while the disk is busy cost one commit."""
     statements: list[str] = []
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs(*(str(n) for n in range(500))))
+        await journal.enqueue(jobs(*(str(n) for n in range(500))))
         entries = await drain(journal)
         await journal._writer.read(lambda c: c.set_trace_callback(statements.append))
         async with _held_up(journal._writer):
@@ -120,7 +120,7 @@ async def test_a_dead_thread_leaves_nobody_waiting(tmp_path: Path) -> None:
 async def test_a_cancelled_caller_is_done_whole(tmp_path: Path) -> None:
     """A caller cancelled while its write is queued leaves it done, and counted."""
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1"))
+        await journal.enqueue(jobs("1"))
         (entry,) = await drain(journal)
         async with _held_up(journal._writer):
             end = asyncio.ensure_future(journal.done(entry, done(entry, tmp_path)))
@@ -131,7 +131,7 @@ async def test_a_cancelled_caller_is_done_whole(tmp_path: Path) -> None:
         await journal.take("default", 1)
         assert journal.counts() == Counts(done=1)
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1"))
+        await journal.enqueue(jobs("1"))
         assert journal.counts() == Counts(skipped=1)
 
 
@@ -169,7 +169,7 @@ async def test_cancelled_closing_goes_on(tmp_path: Path) -> None:
 async def test_two_journals_in_one_loop(tmp_path: Path) -> None:
     """Journals of two folders work side by side."""
     async with opened(tmp_path / "a") as a, opened(tmp_path / "b") as b:
-        await asyncio.gather(a.admit(jobs("1")), b.admit(jobs("1", "2")))
+        await asyncio.gather(a.enqueue(jobs("1")), b.enqueue(jobs("1", "2")))
         assert (a.counts(), b.counts()) == (Counts(pending=1), Counts(pending=2))
 
 
@@ -178,13 +178,13 @@ async def test_a_loop_that_ends_without_closing(tmp_path: Path) -> None:
 
     async def forgetful() -> None:
         journal = await Journal.open(tmp_path / ".bulkfetch")
-        await journal.admit(jobs("1"))
+        await journal.enqueue(jobs("1"))
         (entry,) = await drain(journal)
         await journal.done(entry, done(entry, tmp_path))
 
     await asyncio.to_thread(asyncio.run, forgetful())
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1"))
+        await journal.enqueue(jobs("1"))
         assert journal.counts() == Counts(skipped=1)
 
 
@@ -194,11 +194,11 @@ async def test_a_program_that_holds_the_file(
     """Another program in the middle of writing the file is a lock, and passes."""
     monkeypatch.setattr(schema, "_BUSY_S", 0.05)
     async with opened(tmp_path) as journal:
-        await journal.admit(jobs("1"))
+        await journal.enqueue(jobs("1"))
         other = sqlite3.connect(tmp_path / ".bulkfetch/journal.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(OutputLocked, match="another program"):
-            await journal.admit(jobs("2"))
+            await journal.enqueue(jobs("2"))
         other.close()
-        await journal.admit(jobs("3"))
+        await journal.enqueue(jobs("3"))
         assert [entry.job.id for entry in await drain(journal)] == ["1", "3"]

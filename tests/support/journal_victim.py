@@ -44,7 +44,7 @@ async def _lane(journal: Journal, out: Path) -> None:
 
 async def _main(out: Path, count: int) -> None:
     journal = await Journal.open(out / ".bulkfetch")
-    await journal.admit([Job(str(n)) for n in range(count)])
+    await journal.enqueue([Job(str(n)) for n in range(count)])
     await asyncio.gather(*(_lane(journal, out) for _ in range(8)))
     await journal.aclose()
 

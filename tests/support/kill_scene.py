@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.programs import Ended, Program
 
-from bulkfetch.journal.schema import DONE, DOWNLOADED, KEPT
+from bulkfetch.journal.schema import DONE, DOWNLOADED, SKIPPED
 from bulkfetch.sandbox import Arrival, JobSpec, Sandbox, SandboxOptions, read_log, worst_in
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ OPTIONS = SandboxOptions(
 )
 TOKEN = "kill-scene-token"
 # What the journal calls a job whose ZIP is, or was, complete on the disk.
-_HOME = (DOWNLOADED, DONE, KEPT)
+_HOME = (DOWNLOADED, DONE, SKIPPED)
 _FAST = f"requests = {REQUESTS}\nperiod_s = {PERIOD_S}\nmargin_s = {MARGIN_S}\n"
 
 

@@ -7,9 +7,9 @@
 * `reader`  the same file for questions only, beside a running writer: `JournalReader`
 * `writer`  the one thread that owns the writing connection, and its group commit
 * `schema`  tables, versions, how the file is opened
-* `rows`    outcomes to columns and back
+* `codec`   outcomes to columns and back
 * `traces`  what earlier runs left, where the journal knows of none
-* `faults`  SQLite's errors in bulkfetch's words
+* `errors`  SQLite's errors in bulkfetch's words
 """
 
 from bulkfetch.journal.admission import Admission, Admitted, ClaimedNames, Refused, published_stem

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from bulkfetch.errors import InvalidName, JobError, PublishConflict, is_permanent
 from bulkfetch.filenames import same_file
-from bulkfetch.journal.rows import failure_record
-from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FAILED_BEFORE, KEPT, PENDING
+from bulkfetch.journal.codec import failure_record
+from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FAILED_BEFORE, PENDING, SKIPPED
 from bulkfetch.models import Failure, Job
 
 # Gives what a job may be published under, below the output folder.
@@ -55,7 +55,7 @@ class Admitted(NamedTuple):
     `failed_before` failed for good in an earlier run. Refused jobs are not counted here.
     """
 
-    to_do: int = 0
+    pending: int = 0
     already_done: int = 0
     duplicates: int = 0
     failed_before: int = 0
@@ -108,12 +108,12 @@ def state_when_listed(state: int, code: str | None, *, again: bool) -> int:
         return state
     if again:
         return PENDING
-    if state in (DONE, KEPT):
-        return KEPT
+    if state in (DONE, SKIPPED):
+        return SKIPPED
     return FAILED_BEFORE if code is not None and is_permanent(code) else PENDING
 
 
-def admit(
+def enqueue(
     connection: sqlite3.Connection, jobs: Sequence[Job], first_position: int, names: ClaimedNames
 ) -> Admission:
     """Put a batch at the end of the list that began at `first_position`; within a transaction."""
@@ -126,7 +126,9 @@ def admit(
             accounts[job.account] = account_key(connection, job.account)
             counts[job.account] = Counter()
         try:
-            became = _admit(connection, job, accounts[job.account], position, first_position, names)
+            became = _enqueue(
+                connection, job, accounts[job.account], position, first_position, names
+            )
         except JobError as error:
             admission.refused.append(Refused(job, error))
         else:
@@ -136,7 +138,7 @@ def admit(
     return admission
 
 
-def _admit(
+def _enqueue(
     connection: sqlite3.Connection,
     job: Job,
     account: int,
@@ -157,12 +159,12 @@ def _admit(
             return _mentioned_again(job, row)
         code = json.loads(row.error)["code"] if row.error else None
         state = state_when_listed(row.state, code, again=job.again)
-        name = row.name if state == KEPT else job.name
+        name = row.name if state == SKIPPED else job.name
         connection.execute(_LIST_AGAIN, (position, state, name, row.error, row.key))
-    if state == KEPT:
+    if state == SKIPPED:
         job = Job(job.id, job.account, row.name)  # the name that its file has
     conflict = _claim(connection, job, names(job), row.key, first_position)
-    if state == KEPT:
+    if state == SKIPPED:
         if conflict is not None and conflict.published:
             # Its file was replaced a moment ago: a failure of this list, and not one of its own.
             connection.execute(_LIST_AGAIN, (row.position, row.state, row.name, row.error, row.key))
@@ -174,11 +176,11 @@ def _admit(
         text = json.dumps(failure_record(Failure.of(conflict.error)))
         connection.execute(_REFUSE, (position, job.name, text, row.key))
         raise conflict.error
-    return "to_do"
+    return "pending"
 
 
 def _mentioned_again(job: Job, row: _Row) -> str:
-    if job.name is not None and job.name != row.name and row.state not in (KEPT, DONE):
+    if job.name is not None and job.name != row.name and row.state not in (SKIPPED, DONE):
         raise InvalidName(
             f"the list has job {job.id} a second time, under another name: {job.name!a}",
             hint="Give the job one name; its first mention is the one that counts.",
@@ -222,7 +224,7 @@ def record_refused(
         found = connection.execute(_FIND, (account, job.id)).fetchone()
         if found is None:
             key = connection.execute(_INSERT, (account, job.id, job.name, position)).lastrowid
-        elif _Row(*found).state in (DONE, KEPT) or _Row(*found).position >= first_position:
+        elif _Row(*found).state in (DONE, SKIPPED) or _Row(*found).position >= first_position:
             continue
         else:
             key = _Row(*found).key

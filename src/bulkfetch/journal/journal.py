@@ -1,6 +1,6 @@
 """The run's queue and memory.
 
-The whole list goes in first (`admit`, which says what becomes of each job), then each account's
+The whole list goes in first (`enqueue`, which says what becomes of each job), then each account's
 worker pulls from it (`take`): the list lives on the disk, and a million ids cost no memory. What a
 job came to is written here before anybody is told (`downloaded`, `done`, `failed` are on the disk
 when they return).
@@ -24,15 +24,15 @@ from bulkfetch.journal import ownership, traces
 from bulkfetch.journal.admission import (
     Admission,
     ClaimedNames,
-    admit,
+    enqueue,
     is_empty,
     next_position,
     published_stem,
     record_refused,
 )
+from bulkfetch.journal.codec import COLUMNS, Outcomes
 from bulkfetch.journal.entries import Counts, Entry, Owner, Rival
-from bulkfetch.journal.rows import COLUMNS, Outcomes
-from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FILE_NAME, KEPT, PENDING
+from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FILE_NAME, PENDING, SKIPPED
 from bulkfetch.journal.writer import Writer
 from bulkfetch.models import Failure, Job, Outcome, PublishedFile
 
@@ -52,12 +52,12 @@ _SECOND_TRIES = _TO_DO.format(which="error IS NOT NULL")
 _ANY = _TO_DO.format(which="TRUE")
 _IS_DONE = f"""
     SELECT count(*) FROM job JOIN account ON account.key = job.account
-    WHERE account.name = ? AND job.id = ? AND state IN ({DONE}, {KEPT})
+    WHERE account.name = ? AND job.id = ? AND state IN ({DONE}, {SKIPPED})
 """
 _SKIPPED = f"""
     SELECT {COLUMNS}, position
     FROM job INDEXED BY job_kept CROSS JOIN account ON account.key = job.account
-    WHERE position > ? AND state >= {KEPT}
+    WHERE position > ? AND state >= {SKIPPED}
     ORDER BY position LIMIT ?
 """
 _DOWNLOADED = f"""
@@ -134,7 +134,7 @@ class Journal:
         journal.afresh = traces.afresh(folder, before) if empty else None
         return journal
 
-    async def admit(self, jobs: Sequence[Job], names: ClaimedNames = published_stem) -> Admission:
+    async def enqueue(self, jobs: Sequence[Job], names: ClaimedNames = published_stem) -> Admission:
         """Put a batch at the end of this run's list; return what became of it.
 
         `names` gives what a job may be published under. Some thousands at a time: the batch is one
@@ -144,11 +144,11 @@ class Journal:
         """
 
         def work(connection: sqlite3.Connection) -> Admission:
-            return admit(connection, jobs, self._first_position, names)
+            return enqueue(connection, jobs, self._first_position, names)
 
         def after(admission: Admission) -> None:
             for admitted in admission.accounts.values():
-                self._tally.pending += admitted.to_do
+                self._tally.pending += admitted.pending
                 self._tally.skipped += admitted.already_done
                 self._tally.failed += admitted.failed_before
                 self._tally.failed_before += admitted.failed_before
@@ -178,7 +178,7 @@ class Journal:
         def work(connection: sqlite3.Connection) -> list[Entry]:
             for statement, most in ((_FRESH, limit), (_SECOND_TRIES, min(limit, SECOND_TRIES))):
                 start = self._next_positions.get((account, statement), self._first_position)
-                entries, end = _to_do(connection, account, start, most, statement)
+                entries, end = _pending(connection, account, start, most, statement)
                 # Nothing found up to the list's end: what is there now need not be looked at again.
                 self._next_positions[account, statement] = (
                     end if entries else next_position(connection)
@@ -199,7 +199,7 @@ class Journal:
         """
 
         def work(connection: sqlite3.Connection) -> tuple[list[Entry], int]:
-            return _to_do(connection, account, max(after, self._first_position), limit, _ANY)
+            return _pending(connection, account, max(after, self._first_position), limit, _ANY)
 
         self._write_attempts()
         return await self._writer.read(work)
@@ -373,7 +373,7 @@ class Journal:
             self._writer.write_along(lambda connection: connection.executemany(_ATTEMPTED, rows))
 
 
-def _to_do(
+def _pending(
     connection: sqlite3.Connection, account: str, start: int, limit: int, statement: str
 ) -> tuple[list[Entry], int]:
     """Give an account's jobs to do from position `start` on, and where the next page starts."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from bulkfetch.filenames import same_file
 from bulkfetch.journal.entries import Owner
-from bulkfetch.journal.schema import KEPT
+from bulkfetch.journal.schema import SKIPPED
 
 # What the rows of files of another spelling have for a job: they go with none.
 _NO_JOB = 0
@@ -29,7 +29,7 @@ _PUBLISHED = "INSERT OR REPLACE INTO published (folded, job, bytes, path) VALUES
 _ABOUT_TO_STAND = "INSERT OR IGNORE INTO standing (folded, bytes, job) VALUES (?, ?, ?)"
 _KEPT_IN_LIST = f"""
     SELECT job.id, coalesce(path, ?) FROM published JOIN job ON job.key = published.job
-    WHERE folded = ? AND job.key <> ? AND position >= ? AND state = {KEPT}
+    WHERE folded = ? AND job.key <> ? AND position >= ? AND state = {SKIPPED}
 """
 _OWNER = "SELECT job, bytes FROM published WHERE folded = ?"
 _SIZES = """

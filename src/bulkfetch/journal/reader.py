@@ -17,16 +17,16 @@ from typing import Any, NamedTuple, Self
 
 from bulkfetch.disk import disk_errors
 from bulkfetch.errors import ConfigError
-from bulkfetch.journal.faults import journal_error
-from bulkfetch.journal.rows import COLUMNS, Outcomes
+from bulkfetch.journal.codec import COLUMNS, Outcomes
+from bulkfetch.journal.errors import journal_error
 from bulkfetch.journal.schema import (
     DONE,
     DOWNLOADED,
     FAILED,
     FAILED_BEFORE,
     FILE_NAME,
-    KEPT,
     PENDING,
+    SKIPPED,
     STEPS,
     check_version,
     open_copy_to_read,
@@ -132,7 +132,7 @@ class JournalReader:
     def counts(self) -> list[AccountCounts]:
         """Count the jobs of each account by state; walks the whole table once."""
         names = {PENDING: "pending", DOWNLOADED: "downloaded", FAILED: "failed"}
-        names |= {DONE: "done", KEPT: "done", FAILED_BEFORE: "failed"}
+        names |= {DONE: "done", SKIPPED: "done", FAILED_BEFORE: "failed"}
         by_account: dict[str, dict[str, int]] = {}
         for account, state, count, superseded in self._query(_COUNTS, ()):
             numbers = by_account.setdefault(account, {})

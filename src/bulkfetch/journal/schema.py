@@ -35,14 +35,14 @@ from urllib.parse import quote
 
 from bulkfetch.errors import DiskFull, JournalDamaged, JournalTooNew
 from bulkfetch.filenames import same_file
-from bulkfetch.journal.faults import lacks_shared_memory
+from bulkfetch.journal.errors import lacks_shared_memory
 from bulkfetch.journal.held import HELD_FORMATS, move_held
 
 FILE_NAME = "journal.db"
 
-# job.state. A done job that a later run lists again becomes KEPT: that run's "skipped"; one that
+# job.state. A done job that a later run lists again becomes SKIPPED: that run's "skipped"; one that
 # failed for good becomes FAILED_BEFORE.
-PENDING, DOWNLOADED, FAILED, DONE, KEPT, FAILED_BEFORE = range(6)
+PENDING, DOWNLOADED, FAILED, DONE, SKIPPED, FAILED_BEFORE = range(6)
 
 # Marks the file as ours in its header (bytes 68-71): "bulk" in ASCII.
 _APPLICATION_ID = 0x62756C6B
@@ -83,7 +83,7 @@ STEPS: tuple[str, ...] = (
     );
     CREATE INDEX job_todo ON job (account, position) WHERE state <= {DOWNLOADED};
     CREATE INDEX job_failed ON job (position) WHERE state = {FAILED};
-    CREATE INDEX job_kept ON job (position, account) WHERE state = {KEPT};
+    CREATE INDEX job_kept ON job (position, account) WHERE state = {SKIPPED};
     """,
     f"""
     CREATE TABLE held (job INTEGER PRIMARY KEY REFERENCES job, zip BLOB NOT NULL);
@@ -115,7 +115,7 @@ STEPS: tuple[str, ...] = (
     DROP INDEX job_failed;
     DROP INDEX job_kept;
     CREATE INDEX job_failed ON job (position) WHERE state IN ({FAILED}, {FAILED_BEFORE});
-    CREATE INDEX job_kept ON job (position, account) WHERE state >= {KEPT};
+    CREATE INDEX job_kept ON job (position, account) WHERE state >= {SKIPPED};
     """,
     # What is to be fetched has no ZIP yet, whatever an earlier try left there.
     f"""
@@ -156,7 +156,7 @@ def open_to_write(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connectio
         _require_regular(path)
         # Looked at through a read-only connection first: a writing one would fold a log that a
         # newer version left behind into the file merely by being closed.
-        _glance(path, len(steps))
+        _probe(path, len(steps))
     connection = _connect_to_write(path)
     try:
         connection.execute("PRAGMA synchronous = FULL")
@@ -172,17 +172,17 @@ def open_to_write(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connectio
     return connection
 
 
-def _glance(path: Path, newest: int) -> None:
+def _probe(path: Path, newest: int) -> None:
     """Look at the version of an existing journal. Raises as `check_version`, sqlite3.Error."""
     try:
-        with closing(open_to_read(path)) as glance:
-            check_version(glance, path, newest)
+        with closing(open_to_read(path)) as probe:
+            check_version(probe, path, newest)
     except sqlite3.OperationalError as error:
         if not lacks_shared_memory(error):
             raise
         # A killed run's log is out of reach, but no run changes the version after its first write.
-        with closing(_connect_to_read(f"{_address(path)}&immutable=1")) as glance:
-            check_version(glance, path, newest)
+        with closing(_connect_to_read(f"{_address(path)}&immutable=1")) as probe:
+            check_version(probe, path, newest)
 
 
 def _connect_to_write(path: Path) -> sqlite3.Connection:
@@ -287,7 +287,7 @@ def check_version(connection: sqlite3.Connection, path: Path, newest: int = len(
     return version
 
 
-def rest(connection: sqlite3.Connection) -> None:
+def checkpoint(connection: sqlite3.Connection) -> None:
     """Fold the log in and leave WAL mode, as far as that can be done now.
 
     Every commit is safe in the log already: where a reader is looking or the disk is full, the log

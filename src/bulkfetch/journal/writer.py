@@ -23,8 +23,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from bulkfetch.journal.faults import journal_error
-from bulkfetch.journal.schema import open_to_write, rest
+from bulkfetch.journal.errors import journal_error
+from bulkfetch.journal.schema import checkpoint, open_to_write
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -135,7 +135,7 @@ class Writer:
                     self._do(connection, calls)
                     self._deliver(calls)
                 self._do(connection, calls)
-                rest(connection)
+                checkpoint(connection)
             finally:
                 connection.close()
         except BaseException as error:

@@ -335,10 +335,10 @@ class Engine:
             if refused:
                 failures = [(job, Failure.of(error)) for job, error in refused]
                 await self._journal.refused(failures)
-            admission = await self._journal.admit(jobs, self._names)
+            admission = await self._journal.enqueue(jobs, self._names)
             await self._idle.report_refused(refused + admission.refused, self._report_outcome)
             for account, share in admission.accounts.items():
-                if share.to_do:
+                if share.pending:
                     if self._workers is None:
                         self._workers = await self._open_workers(
                             self._journal, self._leftovers, self._report_outcome

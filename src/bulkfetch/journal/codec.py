@@ -10,7 +10,7 @@ import json
 import os
 from pathlib import Path
 
-from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FAILED_BEFORE, KEPT, PENDING
+from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FAILED_BEFORE, PENDING, SKIPPED
 from bulkfetch.models import Failure, Outcome, PublishedFile, Status
 
 # What earlier versions wrote before the path of a file below the working directory.
@@ -21,7 +21,7 @@ STATUS: dict[int, Status] = {
     DOWNLOADED: "pending",
     FAILED: "failed",
     DONE: "done",
-    KEPT: "done",
+    SKIPPED: "done",
     FAILED_BEFORE: "failed",
 }
 
