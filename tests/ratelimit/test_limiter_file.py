@@ -25,8 +25,8 @@ from bulkfetch.ratelimit import (
     Unusable,
     WindowEvent,
     WindowState,
+    database,
     open_limiter,
-    shared,
 )
 from bulkfetch.ratelimit.database import ASIDE_NAME, FILE_NAME, LOCK_NAME
 from bulkfetch.ratelimit.holder import holder
@@ -505,4 +505,4 @@ def test_a_file_held_before_the_start_is_given_up_soon(tmp_path: Path, lock: str
                     await by_itself(tmp_path)
         return now()
 
-    assert run_virtual(main()) == pytest.approx(shared.OPEN_S, abs=0.1)
+    assert run_virtual(main()) == pytest.approx(database.OPEN_S, abs=0.1)

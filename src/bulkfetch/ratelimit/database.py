@@ -17,23 +17,31 @@ and set aside under a lock, and appear under their name complete: an empty one i
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 from bulkfetch.ratelimit.filesystem import file_system_type, shared_file_system
+from bulkfetch.ratelimit.holder import holder
 from bulkfetch.ratelimit.interfaces import Unusable
+
+T = TypeVar("T")
 
 FILE_NAME = "window.db"
 LOCK_NAME = "window.lock"
 ASIDE_NAME = "window.db.damaged"
+# How long to wait for other processes that make or check the file, in seconds, and how often.
+OPEN_S = 5.0
+_OPEN_TRY_S = 0.01
 # A file of so many pages is looked through when it is opened, in a millisecond or two. Windows of a
 # thousand a second have larger ones: what is wrong there shows when it is used.
 _CHECKED_PAGES = 256
@@ -91,13 +99,13 @@ class Damaged(Exception):
 
 
 def is_busy(error: Exception) -> bool:
-    """Say whether another process holds the file just now."""
+    """Return whether another process holds the file just now."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return isinstance(error, Busy) or code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def is_damage(error: Exception) -> bool:
-    """Say whether the fault lies in the file itself. Without a code it was found by reading it."""
+    """Return whether the fault is the file's own. Without a code it was found by reading it."""
     if not isinstance(error, sqlite3.Error):
         return isinstance(error, Damaged)
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
@@ -155,6 +163,35 @@ def open_file(
         if is_busy(error):
             raise
         raise Unusable(_with_remedy(f"{path}: {error}")) from error
+
+
+async def open_when_free(
+    state_dir: Path,
+    boot: str,
+    clock: Callable[[], float],
+    use: Callable[[Store], T],
+    *,
+    lost: str,
+    spent: int | None,
+) -> tuple[T, str]:
+    """Open the file as `open_file` does, and `use` it, waiting for others that hold it.
+
+    Raises Unusable. If cancelled: nothing is left open.
+    """
+    path = state_dir.absolute() / FILE_NAME
+    for _ in range(int(OPEN_S / _OPEN_TRY_S)):
+        try:
+            store, damage = open_file(state_dir, boot, clock(), lost=lost, spent=spent)
+            try:
+                return use(store), damage
+            except BaseException:
+                store.db.close()
+                raise
+        except (sqlite3.Error, Busy) as error:
+            if not is_busy(error):
+                raise Unusable(f"{path}: {error}") from error
+        await asyncio.sleep(_OPEN_TRY_S)
+    raise Unusable(f"{path} stays locked by {holder(path)}")
 
 
 def place(state_dir: Path) -> Path:

@@ -37,7 +37,7 @@ def fair_share(
     others: Sequence[Waiter],
     served: Mapping[int, int],
 ) -> bool:
-    """Say whether `owner`, waiting since `since`, may take one of the free slots now.
+    """Return whether `owner`, waiting since `since`, may take one of the free slots now.
 
     A process uses no more than its part of the `limit` slots; and what others lack of theirs is
     left for those who come first. Rounding makes the parts unequal, so whoever was `served` less

@@ -34,7 +34,7 @@ _STATFS_BYTES = 512
 
 
 def file_system_type(folder: Path) -> int:
-    """Give statfs(2)'s f_type of the file system under `folder`. Raises OSError."""
+    """Return statfs(2)'s f_type of the file system under `folder`. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     found = ctypes.create_string_buffer(_STATFS_BYTES)
     if libc.statfs(os.fsencode(folder), found):

@@ -9,7 +9,7 @@ _LOCKS = Path("/proc/locks")
 
 
 def holder(database: Path) -> str:
-    """Say who has locked a database for writing: `process 4711 (sqlite3)`, or `another process`.
+    """Return who has locked a database for writing: `process 4711 (sqlite3)`, or `another process`.
 
     Linux lists such locks by inode. In WAL mode it is the -shm file that is locked.
     """

@@ -137,7 +137,7 @@ class SharedLimiter(Protocol):
 
     @property
     def renew_every_s(self) -> float:
-        """How often leases must be renewed, in seconds."""
+        """Return how often leases must be renewed, in seconds."""
         ...
 
     @property
@@ -186,14 +186,14 @@ class RateLimiter(Protocol):
 
     @property
     def in_flight_cap(self) -> int | None:
-        """How many requests at once the account seems to bear, None where nothing is known.
+        """Return how many requests at once the account seems to bear, None where nothing is known.
 
         As of the last slot taken or settled: it costs nothing, `state` may read a file.
         """
         ...
 
     def state(self) -> WindowState:
-        """Say how things stand."""
+        """Return how things stand now."""
         ...
 
     async def aclose(self) -> None:

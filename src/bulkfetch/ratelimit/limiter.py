@@ -166,7 +166,7 @@ class SlotLimiter:
 
     @property
     def in_flight_cap(self) -> int | None:
-        """How many requests at once the account seems to bear, None where nothing is known."""
+        """Return how many requests at once the account seems to bear, None if unknown."""
         return (self._shared or self._slots).in_flight_cap
 
     def state(self) -> WindowState:

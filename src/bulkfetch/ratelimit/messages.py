@@ -28,7 +28,7 @@ def renewed(why: str, for_s: float) -> WindowEvent:
 def throttle_news(
     before: Throttle, after: Throttle, limit: RateLimit, now: float
 ) -> list[WindowEvent]:
-    """Say what of a change is worth telling: each closing, and once that the account is shared."""
+    """Return what a change tells: each closing, and once that the account is shared."""
     events = []
     first = not before.crowd and after.crowd
     probe_refused = before.probe == PROBE_OUT and after.probe == PROBE_DUE

@@ -50,7 +50,7 @@ class Patience:
         return (LONG_BUSY_S if self.held_s > 1 else BUSY_S) * (0.5 + random.random())
 
     def news(self, path: Path | None) -> WindowEvent | None:
-        """Say who holds the file, when that is due; else None."""
+        """Return who holds the file, when that is due; else None."""
         if self._now() < self._tell_at:
             return None
         self._tell_at = self._now() + TOLD_AGAIN_S

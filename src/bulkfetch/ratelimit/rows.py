@@ -18,7 +18,7 @@ FAR_AHEAD_S = 3600.0
 KEEP_S = 600.0
 
 # Counted here: each row of `uses` would cost a hand-over of the interpreter's lock.
-_STANDING = """
+_SNAPSHOT = """
     SELECT share, filled, out, owner, since, requests, refill_s
     FROM account CROSS JOIN (
         SELECT count(*) AS filled, total(at > ? AND NOT settled) AS out
@@ -29,7 +29,7 @@ _STANDING = """
 """
 
 
-class Standing(NamedTuple):
+class Snapshot(NamedTuple):
     """How an account stands.
 
     `share` is what 429s have taught. `filled` counts the uses that still fill a slot by this
@@ -113,16 +113,16 @@ class Rows:
             "DELETE FROM ticket WHERE account = ? AND (until < ? OR until > ?)", (account, now, far)
         )
 
-    def standing(self, now: float) -> Standing:
-        """Say how the account stands. One statement: it is what every request asks."""
+    def snapshot(self, now: float) -> Snapshot:
+        """Return how the account stands. One statement: every request asks for it."""
         since = now - self._settings.refill_s
         rows = self._db.execute(
-            _STANDING, (now, self.account, since, self.owner, now, self.account)
+            _SNAPSHOT, (now, self.account, since, self.owner, now, self.account)
         ).fetchall()
         waiting = {row[3]: Waiter(*row[3:]) for row in rows if row[3] is not None}
         mine = waiting.pop(self.owner, None)
         share, filled, out = rows[0][:3]
-        return Standing(
+        return Snapshot(
             self._read(share),
             filled,
             int(out),
@@ -131,7 +131,7 @@ class Rows:
         )
 
     def announce(self, since: float, until: float) -> None:
-        """Say that this process waits, and is to be believed until then."""
+        """Write that this process waits, and is to be believed until then."""
         self._db.execute(
             "INSERT OR REPLACE INTO ticket VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -145,13 +145,13 @@ class Rows:
         )
 
     def withdraw(self) -> None:
-        """Say that this process does not wait."""
+        """Delete the waiter row of this process."""
         self._db.execute(
             "DELETE FROM ticket WHERE account = ? AND owner = ?", (self.account, self.owner)
         )
 
     def requests(self, since: float) -> list[Request]:
-        """Give the uses that still fill a slot, the newest first."""
+        """Return the requests that still fill a slot, the newest first."""
         rows = self._db.execute(
             "SELECT at, owner, settled FROM use WHERE account = ? AND at > ? ORDER BY at DESC",
             (self.account, since),

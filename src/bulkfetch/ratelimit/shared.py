@@ -36,15 +36,13 @@ from bulkfetch.clock import boot_id, boottime
 from bulkfetch.ratelimit import throttle as throttles
 from bulkfetch.ratelimit.database import (
     ASIDE_NAME,
-    FILE_NAME,
     Busy,
     Store,
     is_busy,
     is_damage,
-    open_file,
+    open_when_free,
 )
-from bulkfetch.ratelimit.fair_share import Request, Waiter, fair_share, part_of
-from bulkfetch.ratelimit.holder import holder
+from bulkfetch.ratelimit.fair_share import Request, fair_share, part_of
 from bulkfetch.ratelimit.interfaces import (
     Lease,
     OnEvent,
@@ -58,15 +56,13 @@ from bulkfetch.ratelimit.interfaces import (
 from bulkfetch.ratelimit.messages import renewed, throttle_news
 from bulkfetch.ratelimit.patience import Patience
 from bulkfetch.ratelimit.rows import Rows
+from bulkfetch.ratelimit.state import window_state
 from bulkfetch.ratelimit.throttle import Throttle
 
 T = TypeVar("T")
 
 # How often what is past is cleared away, in seconds; besides, before anybody is told to wait.
 PRUNE_S = 1.0
-# How long to wait for other processes that make or check the file, in seconds, and how often.
-OPEN_S = 5.0
-_OPEN_TRY_S = 0.01
 # How soon a process looks again that leaves a slot to another one, in seconds, at least.
 _SOONEST_TURN_S = 0.005
 # In how many of the last refills it counts which process was served less often.
@@ -111,7 +107,8 @@ class MachineLimiter:
         self._prune_at = -math.inf
         self._believed_until = -math.inf
         self._withdrawn = False  # nobody waits here any more; not yet written
-        self._in_flight_cap: int | None = None
+        self.in_flight_cap: int | None = None
+        self.renew_every_s = limit.lease_s / 3
         self._patience = Patience(clock)
         self._changed = asyncio.Event()
         self._error: Exception | None = None
@@ -140,29 +137,21 @@ class MachineLimiter:
             this_boot = boot()
         except OSError as error:
             raise Unusable(str(error)) from error
-        path = state_dir.absolute() / FILE_NAME
         spent, why = (lost._store.inode, lost._reason()) if lost else (None, "")
-        for _ in range(int(OPEN_S / _OPEN_TRY_S)):
-            try:
-                store, damage = open_file(state_dir, this_boot, clock(), lost=why, spent=spent)
-                try:
-                    opened = cls(
-                        limit, account_key, state_dir, store,
-                        on_event=on_event, clock=clock, boot=this_boot,
-                    )  # fmt: skip
-                except BaseException:
-                    store.db.close()
-                    raise
-            except (sqlite3.Error, Busy) as error:
-                if not is_busy(error):
-                    raise Unusable(f"{path}: {error}") from error
-            else:
-                if damage and lost is None:
-                    kept = f"it was damaged: {damage}; kept as {state_dir / ASIDE_NAME}"
-                    on_event(renewed(kept, max(0.0, opened._closed_until - clock())))
-                return opened
-            await asyncio.sleep(_OPEN_TRY_S)
-        raise Unusable(f"{path} stays locked by {holder(path)}")
+
+        def use(store: Store) -> MachineLimiter:
+            return cls(
+                limit, account_key, state_dir, store,
+                on_event=on_event, clock=clock, boot=this_boot,
+            )  # fmt: skip
+
+        opened, damage = await open_when_free(
+            state_dir, this_boot, clock, use, lost=why, spent=spent
+        )
+        if damage and lost is None:
+            kept = f"it was damaged: {damage}; kept as {state_dir / ASIDE_NAME}"
+            on_event(renewed(kept, max(0.0, opened._closed_until - clock())))
+        return opened
 
     async def reopen(self) -> MachineLimiter:
         """Open the file anew, or the one in its place. Raises Unusable."""
@@ -175,16 +164,6 @@ class MachineLimiter:
         )  # fmt: skip
         fresh._closed_until = max(fresh._closed_until, self._now() + self._limit.unknown_s)
         return fresh
-
-    @property
-    def renew_every_s(self) -> float:
-        """How often leases must be renewed, in seconds."""
-        return self._limit.lease_s / 3
-
-    @property
-    def in_flight_cap(self) -> int | None:
-        """As of the last slot taken or settled."""
-        return self._in_flight_cap
 
     async def acquire(self) -> Lease:
         """Wait for a slot that is this process's turn. If cancelled: nothing is held."""
@@ -300,22 +279,18 @@ class MachineLimiter:
     def _take(self) -> Lease | float:
         """Take a slot, or return the seconds after which to ask again."""
         now = self._now()
-        pruned = now >= self._prune_at
-        if pruned:
-            self._prune(now)
-        taken = self._look(now)
-        if isinstance(taken, float) and not pruned:
-            # It may be for a stamp that was to be pruned that nothing is free.
-            self._prune(now)
+        # Where nothing is free it may be for a stamp that is to be pruned.
+        for prune in (now >= self._prune_at, True):
+            if prune:
+                self._rows.prune(now)
+                self._prune_at = now + PRUNE_S
             taken = self._look(now)
+            if prune or isinstance(taken, Lease):
+                break
         return taken
 
-    def _prune(self, now: float) -> None:
-        self._rows.prune(now)
-        self._prune_at = now + PRUNE_S
-
     def _look(self, now: float) -> Lease | float:
-        throttle, filled, in_flight, since, others = self._rows.standing(now)
+        throttle, filled, in_flight, since, others = self._rows.snapshot(now)
         throttle = self._learn(throttle, throttles.aged(throttle, self._limit, now), now)
         requests, refill_s = self._limit.requests, self._limit.refill_s
         sent: list[Request] = []
@@ -339,7 +314,12 @@ class MachineLimiter:
         if others:
             served = self._rows.served(now - _SERVED_REFILLS * refill_s)
             if not fair_share(self._owner, since, limit, sent, others, served):
-                return self._wait(now, since, self._turn(now, limit, refill_s, sent, others))
+                own = [request for request in sent if request.owner == self._owner]
+                wait_s = self._turn_s
+                if len(own) >= (part := part_of(limit, others)):
+                    until_own_s = own[part - 1].at + refill_s - now
+                    wait_s = max(wait_s, min(self._slack_s / 4, until_own_s))
+                return self._wait(now, since, wait_s)
         self._learn(throttle, after, now)
         lease = Lease(self._rows.lease(now), in_flight + 1, probe)
         # Believed a moment longer: who is served one by one still waits in between. Written anew
@@ -347,16 +327,6 @@ class MachineLimiter:
         if others or now + self._slack_s / 2 > self._believed_until:
             self._announce(now, now + self._slack_s)
         return lease
-
-    def _turn(
-        self, now: float, limit: int, refill_s: float, sent: list[Request], others: list[Waiter]
-    ) -> float:
-        """Return how soon to look again, having left a free slot to others."""
-        part = part_of(limit, others)
-        own = [request for request in sent if request.owner == self._owner]
-        if len(own) < part:
-            return self._turn_s
-        return min(self._slack_s / 4, max(own[part - 1].at + refill_s - now, self._turn_s))
 
     def _wait(self, now: float, since: float, wait_s: float) -> float:
         self._announce(since, now + wait_s + self._slack_s)
@@ -399,7 +369,7 @@ class MachineLimiter:
             self._rows.save(self._rows.throttle()._replace(probe_until=until))
 
     def _learn(self, before: Throttle, after: Throttle, now: float) -> Throttle:
-        self._in_flight_cap = after.in_flight_cap
+        self.in_flight_cap = after.in_flight_cap
         if after != before:
             self._rows.save(after)
             self._news += throttle_news(before, after, self._limit, now)
@@ -412,21 +382,18 @@ class MachineLimiter:
         throttle = throttles.aged(self._rows.throttle(), self._limit, now)
         sent = self._rows.requests(now - refill_s)
         in_flight = sum(not request.settled for request in sent if request.at > now)
-        limit = min(throttle.capacity, full)
-        closed_s = max(0.0, throttle.closed_until - now, self._closed_until - now)
-        barred_s = max(throttles.wait_s(throttle, now, in_flight), closed_s)
-        free = max(0, limit - len(sent))
-        next_s = barred_s
-        if not free:
-            oldest = sent[limit - 1]
-            next_s = max(barred_s, oldest.at + refill_s - now if oldest.settled else math.inf)
-        return WindowState(
-            free=0 if barred_s else free,
+        capacity = min(throttle.capacity, full)
+        refill_in_s = math.inf
+        if len(sent) >= capacity and (oldest := sent[capacity - 1]).settled:
+            refill_in_s = oldest.at + refill_s - now
+        return window_state(
+            throttle,
+            now,
+            closed_s=max(0.0, throttle.closed_until - now, self._closed_until - now),
+            capacity=capacity,
+            requests=full,
+            used=len(sent),
             in_flight=in_flight,
             waiting=0,
-            next_free_s=None if next_s == math.inf else next_s,
-            closed_s=closed_s,
-            capacity=limit,
-            requests=full,
-            in_flight_cap=throttle.in_flight_cap,
+            refill_in_s=refill_in_s,
         )

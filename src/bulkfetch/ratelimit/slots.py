@@ -26,6 +26,7 @@ from bulkfetch.clock import boottime
 from bulkfetch.ratelimit import throttle as throttles
 from bulkfetch.ratelimit.interfaces import End, RateLimit, WindowEvent, WindowState
 from bulkfetch.ratelimit.messages import throttle_news
+from bulkfetch.ratelimit.state import window_state
 from bulkfetch.ratelimit.throttle import Throttle
 
 # A bucket's level is a float that drips: at the very instant of refill 1e-16 of a token may be
@@ -89,7 +90,7 @@ class AccountSlots:
             self._take_strictest()
 
     def part(self, user: SlotUser) -> None:
-        """Take in that a client is closed. What it used stays used."""
+        """Forget a client that is closed. What it used stays used."""
         with self._lock:
             self._users.remove(user)
             if self._users:
@@ -186,29 +187,22 @@ class AccountSlots:
         with self._lock:
             learned = self._throttle if alone else None
             learned = learned or Throttle(user.limit.requests)
-            busy = self._busy(user, now)
-            capacity = min(int(self._requests), learned.capacity)
-            closed_s = max(0.0, self._closed_until - now)
-            barred_s = max(closed_s, throttles.wait_s(learned, now, len(self._out)))
-            free = max(0, capacity - busy)
-            next_s = barred_s
-            if not free:
-                refill_s = self._refilling[0].full_at - now if self._refilling else math.inf
-                next_s = max(barred_s, refill_s)
-            return WindowState(
-                free=0 if barred_s else free,
+            used = self._busy(user, now)
+            return window_state(
+                learned,
+                now,
+                closed_s=max(0.0, self._closed_until - now),
+                capacity=min(int(self._requests), learned.capacity),
+                requests=user.limit.requests,
+                used=used,
                 in_flight=len(self._out),
                 waiting=waiting,
-                next_free_s=None if next_s == math.inf else next_s,
-                closed_s=closed_s,
-                capacity=capacity,
-                requests=user.limit.requests,
-                in_flight_cap=learned.in_flight_cap,
+                refill_in_s=self._refilling[0].full_at - now if self._refilling else math.inf,
             )
 
     @property
     def in_flight_cap(self) -> int | None:
-        """How many requests at once the account seems to bear, None where nothing is known."""
+        """Return how many requests at once the account seems to bear, None if unknown."""
         return self._throttle.in_flight_cap if self._throttle else None
 
     def _take_strictest(self) -> None:

@@ -61,7 +61,7 @@ def wait_s(throttle: Throttle, now: float, in_flight: int) -> float:
 
 
 def granted(throttle: Throttle, now: float, lease_s: float) -> tuple[Throttle, bool]:
-    """Let one go; return whether it is the probe, whose process may be dead after `lease_s`."""
+    """Let one leave; return whether it is the probe, whose process may be dead after `lease_s`."""
     if throttle.probe == NO_PROBE:
         return throttle, False
     learned = _apply_rejection(throttle, now)
@@ -69,14 +69,14 @@ def granted(throttle: Throttle, now: float, lease_s: float) -> tuple[Throttle, b
 
 
 def answered(throttle: Throttle, probe: bool) -> Throttle:
-    """Take in an answer that is not a 429."""
+    """Learn from an answer that is not a 429."""
     if probe:
         return throttle._replace(probe=NO_PROBE) if throttle.probe == PROBE_OUT else throttle
     return throttle._replace(taken=throttle.taken + 1) if throttle.crowd else throttle
 
 
 def probe_failed(throttle: Throttle) -> Throttle:
-    """Take in that the probe came to nothing: the next request is the probe."""
+    """Make the next request the probe, since this one came to nothing."""
     return throttle._replace(probe=PROBE_DUE) if throttle.probe == PROBE_OUT else throttle
 
 
@@ -84,7 +84,7 @@ def rejected(
     throttle: Throttle, limit: RateLimit, now: float, *,
     retry_after_s: float | None, taken: int, in_flight: int, probe: bool,
 ) -> Throttle:  # fmt: skip
-    """Take in a 429: `taken` requests in the period before, `in_flight` as the refused one left.
+    """Learn from a 429: `taken` requests in the period before, `in_flight` as the refused one left.
 
     A refused probe shows that the account is still closed, and nothing else.
     """
