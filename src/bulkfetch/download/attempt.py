@@ -45,8 +45,8 @@ class Answer(NamedTuple):
         self.permit.rejected(retry_after_s)
 
 
-def _nobody() -> None:
-    """Tell nobody."""
+def _ignore() -> None:
+    """Do nothing."""
 
 
 @dataclass(slots=True, eq=False)
@@ -71,4 +71,4 @@ class Attempt:
     connected: bool = False
     answer: Answer | None = None
     retry_after_s: float | None = None
-    begun: Callable[[], None] = field(default=_nobody, repr=False)
+    begun: Callable[[], None] = field(default=_ignore, repr=False)

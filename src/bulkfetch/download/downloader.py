@@ -206,7 +206,7 @@ class Downloader:
 
 
 def _settle(attempt: Attempt, head: Head, refused: BulkfetchError | None) -> None:
-    """Tell the window how the request was answered, now that its words are known."""
+    """Settle the slot by the answer, now that its words are known."""
     answer, attempt.answer = attempt.answer, None
     if answer is None:
         return
@@ -247,7 +247,7 @@ def _require_room(part: Path, offset: int, size: int, reserve: int) -> None:
 
 
 def _left(part: Path, attempt: Attempt) -> Partial | None:
-    """Say what of a broken transfer is on disk and may be resumed."""
+    """Return what of a broken transfer is on disk and may be resumed."""
     if attempt.partial is None or not part.exists():
         return None
     written = part.stat().st_size

@@ -105,7 +105,7 @@ def rate_limit_middleware(
 
 
 async def _permit(limiter: RateLimiter, attempt: Attempt) -> tuple[Permit, float]:
-    """Give the slot that the attempt brought, else wait for one; and when it was taken."""
+    """Return the slot that the attempt brought, else wait for one; and when it was taken."""
     permit, attempt.permit = attempt.permit, None
     if permit is not None:
         return permit, attempt.permit_at

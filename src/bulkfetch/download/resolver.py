@@ -119,7 +119,7 @@ def _answer(question: _Question) -> None:
 
 
 def _settle(question: _Question, answer: list[ResolveResult] | OSError) -> None:
-    """Give an answer to all who wait for it, each in its own loop."""
+    """Deliver an answer to every waiter, each in its own loop."""
     with _guard:
         lookup = _lookups[question]
         lookup.threads -= 1

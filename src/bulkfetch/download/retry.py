@@ -104,12 +104,12 @@ class Decision(NamedTuple):
     least_s: float = 0.0
 
     def delay_s(self, jitter: float) -> float:
-        """Give the seconds to wait, by a random number from 0 to 1."""
+        """Return the seconds to wait, by a random number from 0 to 1."""
         return max(self.least_s, jitter * self.ceiling_s)
 
 
 def decide(error: BulkfetchError, state: RetryState) -> Decision:
-    """Say what follows from a failed attempt (DESIGN: failure decisions)."""
+    """Return what follows from a failed attempt."""
     match error:
         case RunError():
             return Decision(RetryAction.END_RUN)
@@ -144,7 +144,7 @@ def decide(error: BulkfetchError, state: RetryState) -> Decision:
 
 
 def _service(state: RetryState) -> Decision:
-    """Say what follows where the server failed, and that is not the job's own."""
+    """Return what follows if the server failed, and not because of this job."""
     if state.failing_s >= FAILING_FOR_S and state.failures > 1:
         return Decision(RetryAction.FAIL if state.stands_out else RetryAction.END_ACCOUNT)
     in_a_row = state.failures >= FAILURES_IN_A_ROW

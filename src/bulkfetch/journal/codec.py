@@ -46,7 +46,7 @@ class Outcomes:
         self._prefix = os.fspath(out / "x").removesuffix("x")
 
     def write(self, outcome: Outcome) -> OutcomeColumns:
-        """Give files, zip_bytes, records, attempts, quarantine, error as a row holds them."""
+        """Return files, zip_bytes, records, attempts, quarantine, error as a row holds them."""
         files = [
             {"path": self.inside(file.path), "bytes": file.bytes, "sha256": file.sha256}
             for file in outcome.files

@@ -31,7 +31,7 @@ def lacks_shared_memory(error: sqlite3.Error) -> bool:
 
 
 def journal_error(error: sqlite3.Error, path: Path) -> RunError | None:
-    """Say what an error of SQLite on the journal at `path` means for the run.
+    """Return what an error of SQLite on the journal at `path` means for the run.
 
     None where it means a mistake in this program (a broken constraint, a closed connection): such
     an error is not to be dressed up.

@@ -192,7 +192,7 @@ class Journal:
     async def pending(
         self, account: str, after: int = 0, limit: int = 500
     ) -> tuple[list[Entry], int]:
-        """Give a page of the account's jobs of this run that have not ended, and a bookmark.
+        """Return a page of the account's jobs of this run that have not ended, and a bookmark.
 
         In list order, handed out by `take` or not. Begin with `after` = 0 and go on with the
         bookmark until a page is empty. If cancelled: nothing happens.
@@ -205,7 +205,7 @@ class Journal:
         return await self._writer.read(work)
 
     async def is_done(self, account: str, job_id: str) -> bool:
-        """Say whether a job was done, in this run or any other. If cancelled: nothing happens."""
+        """Return whether a job was done, in any run. If cancelled: nothing happens."""
 
         def work(connection: sqlite3.Connection) -> bool:
             return bool(connection.execute(_IS_DONE, (account, job_id)).fetchone()[0])
@@ -213,7 +213,7 @@ class Journal:
         return await self._writer.read(work)
 
     async def skipped(self, after: int = 0, limit: int = 500) -> tuple[list[Outcome], int]:
-        """Give a page of what ended before this run and is not asked for again, and a bookmark.
+        """Return a page of what ended before this run and is not asked for again, and a bookmark.
 
         In list order: what was done, and what failed for good. Begin with `after` = 0 and go on
         with the bookmark until a page is empty.
@@ -335,7 +335,7 @@ class Journal:
         self._attempts[entry.key] = attempts
 
     def counts(self) -> Counts:
-        """Say where this run's jobs stand, as of what callers have been told; costs nothing."""
+        """Return where this run's jobs stand, as of what callers have been told; costs nothing."""
         tally = self._tally
         return Counts(tally.done, tally.failed, tally.pending, tally.skipped, tally.failed_before)
 
@@ -376,7 +376,7 @@ class Journal:
 def _pending(
     connection: sqlite3.Connection, account: str, start: int, limit: int, statement: str
 ) -> tuple[list[Entry], int]:
-    """Give an account's jobs to do from position `start` on, and where the next page starts."""
+    """Return an account's jobs to do from position `start` on, and where the next page starts."""
     rows = connection.execute(statement, (account, start, limit)).fetchall()
     entries = [
         Entry(

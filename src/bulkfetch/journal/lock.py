@@ -94,7 +94,7 @@ class OutputLock:
 
     @staticmethod
     def holder(folder: Path) -> Holder | None:
-        """Say who works in the folder, None where nobody does; creates and changes nothing."""
+        """Return who works in the folder, None where nobody does; creates and changes nothing."""
         path = folder / FILE_NAME
         with disk_errors(path):
             try:

@@ -141,15 +141,15 @@ class JournalReader:
         return [AccountCounts(account, **numbers) for account, numbers in by_account.items()]
 
     def failed(self) -> Iterator[Outcome]:
-        """Give the failed jobs in list order, lazily."""
+        """Yield the failed jobs in list order, lazily."""
         return self._pages(_FAILED)
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Give every job in the order in which the journal first heard of them, lazily."""
+        """Yield every job in the order in which the journal first heard of them, lazily."""
         return self._pages(_ALL)
 
     def known(self) -> Iterator[Known]:
-        """Give every job that was there at the beginning, with its name; lazily, as `outcomes`.
+        """Yield every job that was there at the beginning, with its name; lazily, as `outcomes`.
 
         May be read while a run lists the same jobs again.
         """
@@ -160,7 +160,7 @@ class JournalReader:
             yield from map(self._known, rows)
 
     def find(self, job_id: str) -> list[Known]:
-        """Give the jobs of one id, one for each account that has it."""
+        """Return the jobs of one id, one for each account that has it."""
         return [self._known(row) for row in self._query(_FIND, (job_id,))]
 
     def _known(self, row: Any) -> Known:

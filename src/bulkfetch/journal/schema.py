@@ -269,7 +269,7 @@ def _connect_to_read(address: str) -> sqlite3.Connection:
 
 
 def check_version(connection: sqlite3.Connection, path: Path, newest: int = len(STEPS)) -> int:
-    """Give the version of an opened journal, 0 for a file in which nothing was made yet.
+    """Return the version of an opened journal, 0 for a file in which nothing was made yet.
 
     Raises JournalTooNew, or JournalDamaged where the file is something else.
     """
@@ -340,7 +340,7 @@ def _require_regular(path: Path) -> None:
 
 
 def _rests_in_wal_mode(path: Path) -> bool:
-    """Say whether the header asks for a log (file format 2 at byte 18) and there is none."""
+    """Return whether the header asks for a log (file format 2 at byte 18) and there is none."""
     try:
         with path.open("rb") as file:
             header = file.read(20)

@@ -1,4 +1,4 @@
-"""What room there must be before one more request is started: in staging, and on the disk."""
+"""How much may wait in staging: the room required before another request is started."""
 
 from __future__ import annotations
 

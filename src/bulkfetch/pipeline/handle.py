@@ -96,7 +96,7 @@ class Run(AsyncIterator[Outcome]):
         await self._engine.wait_ended()
 
     def progress(self) -> Progress:
-        """Say where the run stands now; cheap, for a display."""
+        """Return where the run stands now; cheap, for a display."""
         return self._engine.progress()
 
     def so_far(self) -> Report:

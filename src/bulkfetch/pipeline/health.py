@@ -100,7 +100,7 @@ class Health:
         now: float,
         retry_after_s: float | None,
     ) -> RetryState:
-        """Say where a job and the account stand after a failure that was taken in."""
+        """Return where a job and the account stand after a failure that was taken in."""
         alone = self._failing == {work.job.id}
         says_so = error.http in _OF_THE_SERVICE or retry_after_s is not None
         own = work.stands_out > 1 or (alone and (work.stands_out > 0 or not says_so))
@@ -120,7 +120,7 @@ class Health:
         )
 
     def ending(self, error: BulkfetchError) -> AccountError:
-        """Say why an account that is given up because of `error` has ended."""
+        """Return why an account that is given up because of `error` has ended."""
         match error:
             case AccountError():
                 return error
@@ -136,7 +136,7 @@ class Health:
 
 
 def without_another(error: BulkfetchError, refused: AccountError) -> AccountError:
-    """Say why a refused token was not replaced, under the code that the server gave it."""
+    """Return why a refused token was not replaced, under the code that the server gave it."""
     if not isinstance(refused, InvalidToken) or isinstance(error, InvalidToken):
         return refused
     assert isinstance(error, AccountError), "only a token's refusal asks for another one"

@@ -1,4 +1,4 @@
-"""Where things lie below the output folder, and what a dead run may have left there.
+"""The paths below the output folder, and what a dead run may have left there.
 
 Everything under `.bulkfetch/` is ours and lies on the file system of the published files, so that
 publishing is a rename.
@@ -61,11 +61,11 @@ class OutputLayout:
         return self.out / f"{job.id}.zip"
 
     def report(self, path: Path) -> str:
-        """Give a path below the output folder as the user would write it."""
+        """Return a path below the output folder as the user would write it."""
         return self._above + os.fspath(path).removeprefix(self._prefix)
 
     def as_given(self, error: E) -> E:
-        """Give an error with the file or folder that it names as the user would write it."""
+        """Return an error with the file or folder that it names as the user would write it."""
         if error.path is not None:
             path = os.path.abspath(error.path)
             if path == os.fspath(self.out):

@@ -36,10 +36,10 @@ class OutcomeStream:
         self._reader.close()
 
     async def put(self, outcome: Outcome) -> None:
-        """Tell of an outcome; waits for the reader when too many wait already.
+        """Put an outcome into the stream; wait for the reader when it is full.
 
-        Raises anyio.BrokenResourceError where nobody will read it, also while it waits.
-        If cancelled: it may not be told; the journal has it.
+        Raises anyio.BrokenResourceError if nobody will read it, even while waiting.
+        If cancelled: it may not be reported; the journal has it.
         """
         if outcome.status == "done" and not outcome.skipped:
             self.zip_bytes += outcome.zip_bytes or 0
@@ -57,7 +57,7 @@ class OutcomeStream:
         self._news.set()
 
     async def next(self) -> Outcome:
-        """Give the next outcome; raises anyio.EndOfStream after the last.
+        """Return the next outcome; raises anyio.EndOfStream after the last.
 
         If cancelled: none is lost.
         """
@@ -73,11 +73,11 @@ class OutcomeStream:
                 await self._news.wait()
 
     def leave_unread(self) -> None:
-        """Say that nobody reads any more: who waits to tell waits no longer."""
+        """Close the reading end: nobody waits to report any more."""
         self._reader.close()
         self._news.set()
 
     def end(self) -> None:
-        """There will be no more."""
+        """Close the writing end after the last outcome."""
         self._put.close()
         self._news.set()

@@ -53,7 +53,7 @@ def lacking_room(out: Path, reserve: int) -> DiskFull | None:
 
 
 def _is_there(folder: Path) -> bool:
-    """Say whether a folder is there. Raises NotWritable where something else is in its place."""
+    """Return whether a folder is there. Raises NotWritable where something else is in its place."""
     try:
         mode = os.stat(folder).st_mode
     except FileNotFoundError:
@@ -121,7 +121,7 @@ def _user(uid: int) -> str:
 
 
 def _nearest(path: Path) -> Path:
-    """Give the path, or the nearest above it that there is."""
+    """Return the path, or the nearest above it that there is."""
     for each in (path, *path.parents):
         if os.path.lexists(each):
             return each

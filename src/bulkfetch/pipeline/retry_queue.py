@@ -55,17 +55,17 @@ class RetryQueue:
         heapq.heappush(self._later, (due, next(self._order), work))
 
     def ready(self, now: float) -> int:
-        """Say how many jobs there are to take now."""
+        """Return how many jobs there are to take now."""
         while self._later and self._later[0][0] <= now:
             self._due.append(heapq.heappop(self._later)[2])
         return len(self._fresh) + len(self._due)
 
     def next_due(self) -> float:
-        """Say when the next backoff is over, inf when there is none."""
+        """Return when the next backoff is over, inf when there is none."""
         return self._later[0][0] if self._later else math.inf
 
     def take(self, now: float) -> ActiveJob:
-        """Give the job whose turn it is now; there must be one that is `ready`."""
+        """Return the job whose turn it is now; there must be one that is `ready`."""
         self.ready(now)
         self._retry_turn = bool(self._due) and (not self._fresh or not self._retry_turn)
         return self._due.popleft() if self._retry_turn else self._fresh.popleft()

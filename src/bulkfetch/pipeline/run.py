@@ -186,7 +186,7 @@ class Engine:
         return self._report or self._sum_up()
 
     def progress(self) -> Progress:
-        """Say where the run stands now; cheap, for a display."""
+        """Return where the run stands now; cheap, for a display."""
         workers = list(self._workers.workers.values()) if self._workers else []
         dispatchers = [worker.dispatcher for worker in workers]
         counts = self._opened.counts() if self._opened else Counts()
