@@ -45,7 +45,9 @@ def counted_writes() -> Iterator[list[tuple[str, int]]]:
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 @pytest.mark.parametrize(
-    "size", [1 << 10, 200 << 10, 2 << 20, 16 << 20, 100 << 20], ids=lambda size: f"{size >> 10}K"
+    "size",
+    [1 << 10, 200 << 10, 2 << 20, 16 << 20, pytest.param(100 << 20, marks=pytest.mark.slow)],
+    ids=lambda size: f"{size >> 10}K",
 )
 def test_a_body_of_any_size_is_written_through_aiofiles(
     tmp_path: Path, size: int, framing: str
