@@ -163,6 +163,23 @@ def test_a_damaged_file_costs_one_period_once(
     assert {path.name for path in tmp_path.iterdir()} <= {FILE_NAME, ASIDE_NAME, LOCK_NAME}
 
 
+def test_what_an_earlier_version_has_learned_is_read(tmp_path: Path) -> None:
+    """Its rows hold a word that is not used any more; the file is none the worse for it."""
+
+    async def main() -> tuple[int, list[WindowEvent]]:
+        events: list[WindowEvent] = []
+        await (await opened(tmp_path)).aclose()
+        learned = '{"capacity": 7, "changed_at": 100.0, "refused_at": 90.0, "crowd": 3}'
+        changed(tmp_path, f"UPDATE account SET share = '{learned}'")
+        window = await opened(tmp_path, events)
+        capacity = window.state().capacity
+        await use(window, 8, [])
+        await window.aclose()
+        return capacity, events
+
+    assert run_virtual(main(), start=100) == (7, [])
+
+
 @pytest.mark.parametrize("ending", ["-wal", "-shm"])
 def test_what_belongs_to_a_file_may_be_anything(tmp_path: Path, ending: str) -> None:
     """Random bytes beside the file are no damage to it, and none to the one that replaces it."""

@@ -180,10 +180,6 @@ class RateLimiter(Protocol):
         """
         ...
 
-    async def acquire_some(self, most: int) -> list[Permit]:
-        """Wait as `acquire` does, and return its permit alone."""
-        ...
-
     @property
     def in_flight_cap(self) -> int | None:
         """Return how many requests at once the account seems to bear, None where nothing is known.

@@ -148,10 +148,6 @@ class SlotLimiter:
             self._waiting -= 1
         return Permit(self, slot, lease)
 
-    async def acquire_some(self, most: int) -> list[Permit]:
-        """Wait as `acquire` does, and return its permit alone."""
-        return [await self.acquire()]
-
     def settle(
         self, slot: Slot, lease: Lease | None, end: End, retry_after_s: float | None, ago_s: float
     ) -> None:
