@@ -173,5 +173,5 @@ def test_an_empty_out_is_a_slip(
     program.settings(f'[[jobs]]\nid = "{IDS[0]}"\n')
     ended = call(command, "jobs.toml", "--out", out)
     assert (ended.status, ended.out) == (2, "")
-    assert ended.err.startswith("error: out should not be empty\nhint: ")
+    assert ended.err.startswith("error: out must not be empty\nhint: ")
     assert [path.name for path in program.folder.iterdir()] == ["jobs.toml"]

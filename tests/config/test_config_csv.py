@@ -87,7 +87,7 @@ def test_ids_in_a_column_called_name_or_account(accounts: Settings) -> None:
         ("id,name,x\n1,a,b\n", "9", "no column number 9 among its 3 columns", "'id'"),
         ("1;2\n", "3", "no column number 3 among its 2 columns", "column 1"),
         ("id\n1\n", 2, "no column number 2 among its 1 column", "'id'"),
-        ("id,name\n1,a\n", "0", "no column number 0", "count from 1"),
+        ("id,name\n1,a\n", "0", "no column number 0", "numbered from 1"),
         ("Job  ID,Name\n1,a\n", "jobid", "no column 'jobid'", "did you mean 'Job  ID'?"),
         ("1,Leads\n", "Job ID", "no column 'Job ID'", "the ids may be in column 1"),
         ("id,name\n", "9" * 5000, "no column '999", "'id'"),

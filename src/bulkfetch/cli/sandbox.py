@@ -183,7 +183,7 @@ Serving; press Ctrl-C to stop. A jobs.toml for it:
   [account]
   api_domain = "{url}"
 {window}
-and a command: {variables} bulkfetch run jobs.toml 554023000000568002"""
+and the command: {variables} bulkfetch run jobs.toml 554023000000568002"""
 
 
 def _credentials(options: SandboxOptions) -> dict[str, str]:

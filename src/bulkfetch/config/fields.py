@@ -1,6 +1,6 @@
 """The types of single settings: what pydantic checks, what the JSON Schema says, what users read.
 
-A check raises ValueError with a sentence about the key, such as "should be at least 1", or Misfit
+A check raises ValueError with a sentence about the key, such as "must be at least 1", or Misfit
 where there is a hint too. Neither repeats the value: it may be a secret in the wrong place. A
 checked value passes the same check again as it is.
 """
@@ -59,7 +59,7 @@ DataCenter = Literal["us", "eu", "in", "au", "jp", "cn", "ca", "sa", "uk", "ae",
 
 @dataclass(frozen=True)
 class Matches:
-    """Metadata of a text: all of it must match a pattern, which `should be …` puts into words."""
+    """Metadata of a text: all of it must match a pattern, which `must be …` puts into words."""
 
     pattern: str
     should: str
@@ -67,7 +67,7 @@ class Matches:
     def check(self, text: str) -> str:
         """Return the text. Raises ValueError where it does not match."""
         if re.fullmatch(self.pattern, text, re.ASCII) is None:
-            raise ValueError(f"should be {self.should}")
+            raise ValueError(f"must be {self.should}")
         return text
 
     def __get_pydantic_core_schema__(self, kind: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -93,7 +93,7 @@ def _region(value: object) -> object:
     word = value.strip().lower() if isinstance(value, str) else ""
     like = _REGION_WORDS.get(word) or nearest(word, regions)
     raise Misfit(
-        f"should be one of {', '.join(map(repr, regions))}",
+        f"must be one of {', '.join(map(repr, regions))}",
         hint=f'did you mean "{like}"?' if like else "",
     )
 
@@ -105,14 +105,14 @@ def _result_path(template: str) -> str:
         parts = [("", "", None)]
     plain = {("version", "", None), ("job_id", "", None)}
     if not set(parts) <= plain or ("job_id", "", None) not in parts:
-        raise ValueError("should hold {job_id}, may hold {version}, and no other braces")
+        raise ValueError("must contain {job_id}, may contain {version}, and no other braces")
     return template
 
 
 def _no_number(value: object) -> object:
     if isinstance(value, int):  # it has lost its leading zeros, and perhaps more
         raise Misfit(
-            "should be a text in quotes", hint='Put the id in quotes: id = "554023000000568002".'
+            "must be a string in quotes", hint='Put the id in quotes: id = "554023000000568002".'
         )
     return value
 
@@ -125,17 +125,17 @@ def _stem(text: str) -> str:
 
 def _no_text(value: object) -> object:
     if isinstance(value, str):
-        raise Misfit("should be a list", hint='Word by word: ["pass", "show", "zoho"].')
+        raise Misfit("must be a list", hint='Word by word: ["pass", "show", "zoho"].')
     return value
 
 
 def _path(value: object) -> Path:
     if not isinstance(value, str | Path):
-        raise ValueError("should be a path in quotes")
+        raise ValueError("must be a path in quotes")
     if "\0" in str(value):
-        raise ValueError("should be a path without NUL")
+        raise ValueError("must be a path without NUL")
     if not str(value).strip():
-        raise Misfit("should not be empty", hint='The folder itself is "."; or leave it out.')
+        raise Misfit("must not be empty", hint='For the folder itself use "."; or omit it.')
     return Path(value)
 
 
@@ -143,24 +143,24 @@ def _token_cache(value: object) -> bool | Literal["keyring"]:
     if value == "keyring":
         return "keyring"
     if not isinstance(value, bool):
-        raise ValueError('should be true, false or "keyring"')
+        raise ValueError('must be true, false or "keyring"')
     return value
 
 
 def _column(value: object) -> str | int:
     if not isinstance(value, str | int) or isinstance(value, bool):
         hint = NO_POINT if isinstance(value, float) else ""
-        raise Misfit("should be a whole number", hint=hint)
+        raise Misfit("must be a whole number", hint=hint)
     if not str(value).strip():
-        raise ValueError("should be a column's title, or its number from 1")
+        raise ValueError("must be a column's title, or its number from 1")
     if not str(value).strip("0") or (isinstance(value, int) and value < 1):
-        raise ValueError("should be at least 1")
+        raise ValueError("must be at least 1")
     return value
 
 
 def _secret(value: object) -> Secret:
     if not isinstance(value, str | Secret):
-        raise ValueError("should be a text in quotes")
+        raise ValueError("must be a string in quotes")
     return Secret(value) if isinstance(value, str) else value
 
 
@@ -175,7 +175,7 @@ def _sendable(secret: Secret) -> Secret:
 
 def _proxies(value: object) -> Proxies:
     if not isinstance(value, Proxies):
-        raise ValueError("should be Proxies")
+        raise ValueError("must be Proxies")
     for address in (value.https, value.http):
         if address is not None:
             check_proxy(address.reveal())
@@ -235,7 +235,7 @@ JobId = Annotated[
     BeforeValidator(_no_number),
 ]
 Stem = Annotated[Text, AfterValidator(_stem), Field(json_schema_extra={"minLength": 1})]
-Argument = Annotated[Text, Matches(r"[^\x00]+", "a text without NUL")]
+Argument = Annotated[Text, Matches(r"[^\x00]+", "a string without NUL")]
 Command = Annotated[tuple[Argument, ...], Field(min_length=1), BeforeValidator(_no_text)]
 TokenCache = Annotated[
     bool | Literal["keyring"],

@@ -36,12 +36,12 @@ def server_url(text: str) -> str:
     host = None if match is None else _one_spelling(match["host"])
     if match is None or host is None or not 0 < int(match["port"] or 443) < 65536:
         raise ValueError(
-            "should be the address of a server such as https://www.zohoapis.com, "
+            "must be the address of a server such as https://www.zohoapis.com, "
             "without user name, path or query"
         )
     url = f"{match['scheme']}://{host}" + (f":{int(match['port'])}" if match["port"] else "")
     if match["scheme"] == "http" and not is_loopback(url):
-        raise ValueError("should begin with https://, since a token goes there")
+        raise ValueError("must begin with https://, since a token goes there")
     return url
 
 

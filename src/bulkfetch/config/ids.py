@@ -125,8 +125,8 @@ def _argument(settings: Settings, text: str) -> Job:
 def _no_account(settings: Settings, what: str) -> NoReturn:
     names = ", ".join(account.name for account in settings.accounts)
     raise ConfigError(
-        f"{what}: which account? there is {names}",
-        hint="Say --account NAME, call one of them [accounts.default], give the id a [[jobs]] "
+        f"{what}: which account? Available: {names}",
+        hint="Use --account NAME, name one of them [accounts.default], give the id a [[jobs]] "
         "table with an account, or list ids as CSV with a column named account.",
     )
 

@@ -62,7 +62,9 @@ def read_rows(lines: Iterator[bytes], label: str, column: str | int) -> tuple[bo
         return places.account >= 0, _rows(rows, places, len(cells))
     at = (column if isinstance(column, int) else number or 0) - 1
     if at < 0:
-        raise ConfigError(f"{label}: no column number {at + 1}", hint="Columns count from 1.")
+        raise ConfigError(
+            f"{label}: no column number {at + 1}", hint="Columns are numbered from 1."
+        )
     if isinstance(first[0], _Broken):
         return False, _rows(chain([first], rows), _Places(at), at + 1)
     if at >= len(cells):

@@ -62,7 +62,7 @@ def load_settings(
     env = os.environ if env is None else env
     source = None if path is None else Path(path)
     if out is not None and not os.fspath(out).strip():
-        raise ConfigError("out should not be empty", hint='The working directory is ".".')
+        raise ConfigError("out must not be empty", hint='The working directory is ".".')
     text = "" if source is None else _read(source)
     tables, lines = _parse(text, str(source))
     tell = partial(complaint, file=str(source), lines=lines)
@@ -89,7 +89,7 @@ def load_settings(
             Misfit(
                 'is for an account with data_center = "sandbox", and there is none',
                 ("sandbox",),
-                hint='Set data_center = "sandbox" in [account], or take [sandbox] away.',
+                hint='Set data_center = "sandbox" in [account], or remove [sandbox].',
             )
         )
     if out is not None:
@@ -159,7 +159,7 @@ def _account_tables(
         line = lines.get("account", 0)
         raise ConfigError(
             f"{file}: both [account] and [accounts.NAME]" + (f" (line {line})" if line else ""),
-            hint="Give each account a table [accounts.NAME], or use the one [account] alone.",
+            hint="Give each account a table [accounts.NAME], or use [account] alone.",
         )
     if tables.accounts is not None:
         return [(name, table, ("accounts", name)) for name, table in tables.accounts.items()]
@@ -266,7 +266,7 @@ def _check_jobs(
             there = f"in line {named_in}" if named_in else "before"
             raise ConfigError(
                 f"{where}: job {job.id} has {_name_text(job.name)}, {there} {_name_text(before)}",
-                hint="One result is published under one name: take one of the two tables away.",
+                hint="A result is published under one name: remove one of the two tables.",
             )
         this = (account, job.id, job.stem)
         other = owners.setdefault(same_file(job.stem), this)

@@ -15,23 +15,23 @@ _NO_QUOTES = "Write the number without quotes and unit."
 # By the beginning of pydantic's name for a kind of error, the sentence, which takes its context,
 # and hints by the kind of what was given.
 _SENTENCES: tuple[tuple[str, str, Mapping[type, str]], ...] = (
-    ("int_", "should be a whole number", {str: _NO_QUOTES, float: NO_POINT}),
-    ("float_", "should be a number", {str: _NO_QUOTES}),
-    ("finite_number", "should be a finite number", {}),
-    ("bool_", "should be true or false", {str: "Write it in small letters and without quotes."}),
-    ("string_", "should be a text in quotes", {}),
-    ("bytes_", "should be a text in quotes", {}),
-    ("path_", "should be a path in quotes", {}),
-    ("literal_error", "should be {expected}", {}),
-    ("greater_than_equal", "should be at least {ge}", {}),
-    ("greater_than", "should be more than {gt}", {}),
-    ("less_than_equal", "should be at most {le}", {}),
-    ("too_short", "should be a list of {min_length}", {}),
-    ("too_long", "should be a list of {max_length}", {}),
-    ("tuple_", "should be a list", {}),
-    ("dict_", "should be a table", {}),
-    ("mapping_", "should be a table", {}),
-    ("dataclass_", "should be a table", {}),
+    ("int_", "must be a whole number", {str: _NO_QUOTES, float: NO_POINT}),
+    ("float_", "must be a number", {str: _NO_QUOTES}),
+    ("finite_number", "must be a finite number", {}),
+    ("bool_", "must be true or false", {str: "Write it in small letters and without quotes."}),
+    ("string_", "must be a string in quotes", {}),
+    ("bytes_", "must be a string in quotes", {}),
+    ("path_", "must be a path in quotes", {}),
+    ("literal_error", "must be {expected}", {}),
+    ("greater_than_equal", "must be at least {ge}", {}),
+    ("greater_than", "must be more than {gt}", {}),
+    ("less_than_equal", "must be at most {le}", {}),
+    ("too_short", "must be a list of {min_length}", {}),
+    ("too_long", "must be a list of {max_length}", {}),
+    ("tuple_", "must be a list", {}),
+    ("dict_", "must be a table", {}),
+    ("mapping_", "must be a table", {}),
+    ("dataclass_", "must be a table", {}),
     ("missing", "is missing", {}),
 )
 
@@ -77,9 +77,7 @@ def misfits(error: ValidationError, table: type) -> Iterator[Misfit]:
         elif kind == "too_short" and not given:
             yield Misfit("is empty", path)
         elif kind == "dataclass_type" and isinstance(given, list):
-            yield Misfit(
-                "should be one table", path, hint="Write its heading with single brackets."
-            )
+            yield Misfit("must be one table", path, hint="Write its heading with single brackets.")
         else:
             sentence, hint = _sentence(kind, given, context)
             yield Misfit(sentence, path, hint=hint)

@@ -17,7 +17,7 @@ _PROXY = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
 # With underscores, which proxies have where containers are named so.
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII | re.IGNORECASE)
 _SHOULD_BE = (
-    "should be a proxy's address such as http://proxy.example:3128, without a path; special "
+    "must be a proxy's address such as http://proxy.example:3128, without a path; special "
     "characters of a password are percent-encoded"
 )
 

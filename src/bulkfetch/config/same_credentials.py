@@ -30,9 +30,9 @@ def refuse_same_credentials(accounts: Sequence[AccountSettings], file: str = "")
             raise ConfigError(
                 f"{file}{': ' if file else ''}accounts {one.name} and {other.name} have the same "
                 "credentials",
-                hint="They would exceed the limit of the one Zoho account behind them. "
+                hint="Together they would exceed the limit of their one Zoho account. "
                 + (
-                    "Give each its own token_command, or ask for all ids by one account."
+                    "Give each its own token_command, or use one account for all ids."
                     if other.token_command is not None
                     else f'Give each its own: env_prefix = "{prefix}_" in the table of '
                     f"{other.name} has it take {prefix}_ZOHO_… variables."

@@ -54,7 +54,7 @@ class Limits(Table):
     """Guards against what no honest result does. Sizes in bytes, times in seconds."""
 
     zip_bytes: fields.Size = setting(4 * 1024**3, "A larger result is refused.")
-    file_bytes: fields.Size = setting(64 * 1024**3, "What one archive may unpack to.")
+    file_bytes: fields.Size = setting(64 * 1024**3, "The most that one archive may unpack to.")
     staging_bytes: fields.Size = setting(
         64 * 1024**3, "When staging holds more, no further request starts."
     )
@@ -63,22 +63,22 @@ class Limits(Table):
     )
     free_bytes: fields.SizeOrZero = setting(
         64 * 1024**2,
-        "Of the disk, left free for the journal and for others; nothing is asked "
-        "where there is less.",
+        "Stays free on the disk for the journal and other programs; with less, nothing is "
+        "requested.",
     )
-    connect_s: fields.Seconds = setting(30.0, "To a connection, TLS included.")
+    connect_s: fields.Seconds = setting(30.0, "Until a connection is made, TLS included.")
     headers_s: fields.Seconds = setting(
-        60.0, "From the request's last byte to the head of its answer."
+        60.0, "From the end of the request to the head of the response."
     )
-    idle_s: fields.Seconds = setting(60.0, "No byte for so long: the attempt is given up.")
+    idle_s: fields.Seconds = setting(60.0, "No byte for so long: the attempt is aborted.")
     min_bytes_per_s: Annotated[fields.Whole, Field(ge=0)] = setting(
-        1_000, "Slower over a minute: given up; 0 for no limit."
+        1_000, "Slower over a minute: the attempt is aborted; 0 for no limit."
     )
     tries: Annotated[fields.Whole, Field(ge=1, le=100)] = setting(
-        5, "Per job, beyond those that a 429 cost."
+        5, "Per job, not counting those that got a 429."
     )
     threads: Annotated[fields.Whole, Field(ge=1, le=256)] | None = setting(
-        None, "That unpack; by default as many as cores."
+        None, "For unpacking; the default is one per core."
     )
 
 
@@ -87,22 +87,22 @@ class JobEntry(Table):
 
     id: fields.JobId
     account: fields.Text | None = None
-    name: fields.Stem | None = setting(None, "The published file's name without its ending.")
+    name: fields.Stem | None = setting(None, "The published file's name without its extension.")
 
     @property
     def stem(self) -> str:
-        """The published file's name without its ending."""
+        """The published file's name without its extension."""
         return self.name or self.id
 
 
 def _list_of_tables(value: object) -> object:
     if isinstance(value, Mapping):
-        raise Misfit("should be a list of tables", hint="Write [[jobs]], in double brackets.")
+        raise Misfit("must be a list of tables", hint="Write [[jobs]], in double brackets.")
     if isinstance(value, str) or (
         isinstance(value, list) and not all(isinstance(item, Mapping | JobEntry) for item in value)
     ):
         raise Misfit(
-            "should be a list of tables",
+            "must be a list of tables",
             hint='Write [[jobs]] and below it id = "554023000000568002", each time; or put the ids '
             "into a file and name it as ids_file.",
         )
@@ -189,22 +189,20 @@ def exceeds_zoho(account: AccountSettings) -> tuple[str, str, str] | None:
         "requests" if window.requests > ZOHO_REQUESTS else "period_s",
         f"Zoho allows {ZOHO_REQUESTS} requests in {ZOHO_PERIOD_S:.0f} s; requests can only be "
         "lower, period_s only longer",
-        "Only a server on this machine may be asked faster.",
+        "Only a server on this machine can get faster requests.",
     )
 
 
 class Shared(Table):
     """What jobs.toml holds at top level and settings have as it stands there."""
 
-    out: fields.SomePath = setting(Path("exports"), "Where the files go; relative to this file.")
+    out: fields.SomePath = setting(Path("exports"), "The output folder, relative to this file.")
     ids_file: fields.SomePath | None = None
     ids_column: fields.Column | None = None
     keep_zip: fields.Flag = False
-    overwrite: fields.Flag = setting(
-        False, "A file that bulkfetch did not publish may be replaced."
-    )
+    overwrite: fields.Flag = setting(False, "Also replace files that bulkfetch did not publish.")
     sha256: fields.Flag = setting(
-        True, "Of each published file, in the report; a third of the time to unpack."
+        True, "Of each published file, in the outcome; takes a third of the time to unpack."
     )
     limits: Limits = Limits()
     jobs: Jobs = ()

@@ -25,5 +25,5 @@ def parse_size(value: object) -> int:
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     factor = _BY_LOWER.get(match[2].lower()) if match else None
     if match is None or factor is None:
-        raise ValueError('should be a size such as "4 GiB", "500 MB" or a number of bytes')
+        raise ValueError('must be a size such as "4 GiB", "500 MB" or a number of bytes')
     return int(match[1]) * factor if match[1].isdigit() else int(float(match[1]) * factor)
