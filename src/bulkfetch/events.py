@@ -22,7 +22,7 @@ Kind = Literal[
     "restarted",  # a broken transfer starts again; data: lost_bytes
     "window_closed",  # a 429, or its words; data: for_s
     "window_shared",  # somebody else uses the account's limit; data: capacity
-    "window_crowded",  # the account bears fewer requests at once; data: in_flight_cap
+    "window_crowded",  # the account accepts fewer concurrent requests; data: in_flight_cap
     "window_restored",  # the account is ours again
     "window_fallback",  # the machine's window cannot be used as it was; data: for_s
     "window_held",  # somebody keeps the window's file from everybody else; data: for_s

@@ -11,7 +11,7 @@ def alone(why: str, for_s: float) -> WindowEvent:
     wait = f", after waiting {for_s:.0f} s" if for_s else ""
     text = (
         f"the machine's window cannot be used ({why}); this process keeps the limit for itself"
-        f"{wait}: run no other one for this account"
+        f"{wait}: start no other run for this account"
     )
     return WindowEvent("fallback", text, for_s=for_s)
 
@@ -19,8 +19,8 @@ def alone(why: str, for_s: float) -> WindowEvent:
 def renewed(why: str, for_s: float) -> WindowEvent:
     """Return the news that the machine's limiter had to begin anew."""
     text = (
-        f"the machine's window was lost ({why}); a new one takes its place, and nothing leaves for "
-        f"{for_s:.0f} s, since what was used before is not known"
+        f"the machine's window was lost ({why}); a new one takes its place, nothing is sent for "
+        f"{for_s:.0f} s, since earlier requests are not known"
     )
     return WindowEvent("fallback", text, for_s=for_s)
 
@@ -39,15 +39,15 @@ def throttle_news(
     if before.crowd and not after.crowd:
         cap = after.in_flight_cap
         if after.capacity == before.capacity and before.lifted is not None:
-            text = f"the account bears only {cap} requests at once; lower concurrency to {cap}"
+            text = f"the account accepts only {cap} concurrent requests; lower concurrency to {cap}"
             events.append(WindowEvent("crowded", text, capacity=after.capacity, in_flight_cap=cap))
         elif not restrained(before, limit) and restrained(after, limit):
             text = (
-                "the account's limit is used by somebody else too, or it bears fewer requests at "
-                f"once: using {after.capacity} of {limit.requests} slots for a while"
+                "another program uses this account too, or it accepts fewer concurrent requests: "
+                f"using {after.capacity} of {limit.requests} slots for a while"
             )
             events.append(WindowEvent("shared", text, capacity=after.capacity, in_flight_cap=cap))
     if restrained(before, limit) and not restrained(after, limit):
-        text = "the account bears everything again: all slots are used"
+        text = "the account accepts all requests again: using all slots"
         events.append(WindowEvent("restored", text, capacity=after.capacity))
     return events
