@@ -29,9 +29,9 @@ _FIND = "SELECT key, position, state, name, error FROM job WHERE account = ? AND
 _INSERT = "INSERT INTO job (account, id, name, position) VALUES (?, ?, ?, ?)"
 _LIST_AGAIN = f"""
     UPDATE job SET
-        position = ?1, state = ?2, name = ?3, error = ?4,
-        zip_bytes = CASE WHEN ?2 = {PENDING} THEN NULL ELSE zip_bytes END
-    WHERE key = ?5
+        position = :position, state = :state, name = :name, error = :error,
+        zip_bytes = CASE WHEN :state = {PENDING} THEN NULL ELSE zip_bytes END
+    WHERE key = :key
 """
 _REFUSE = f"UPDATE job SET position = ?, name = ?, state = {FAILED}, error = ? WHERE key = ?"
 _CLAIMANT = """
@@ -160,14 +160,15 @@ def _enqueue(
         code = json.loads(row.error)["code"] if row.error else None
         state = state_when_listed(row.state, code, again=job.again)
         name = row.name if state == SKIPPED else job.name
-        connection.execute(_LIST_AGAIN, (position, state, name, row.error, row.key))
+        listed = row._replace(position=position, state=state, name=name)
+        connection.execute(_LIST_AGAIN, listed._asdict())
     if state == SKIPPED:
         job = Job(job.id, job.account, row.name)  # the name that its file has
     conflict = _claim(connection, job, names(job), row.key, first_position)
     if state == SKIPPED:
         if conflict is not None and conflict.published:
             # Its file was replaced a moment ago: a failure of this list, and not one of its own.
-            connection.execute(_LIST_AGAIN, (row.position, row.state, row.name, row.error, row.key))
+            connection.execute(_LIST_AGAIN, row._asdict())
             raise conflict.error
         return "already_done"
     if state == FAILED_BEFORE:

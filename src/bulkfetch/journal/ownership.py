@@ -33,7 +33,7 @@ _KEPT_IN_LIST = f"""
 """
 _OWNER = "SELECT job, bytes FROM published WHERE folded = ?"
 _SIZES = """
-    SELECT bytes FROM published WHERE folded = ?1 UNION SELECT bytes FROM standing WHERE folded = ?1
+    SELECT bytes FROM published WHERE folded = ? UNION SELECT bytes FROM standing WHERE folded = ?
 """
 
 
@@ -73,5 +73,5 @@ def owners(connection: sqlite3.Connection, paths: Iterable[str]) -> list[Owner |
 
 def sizes(connection: sqlite3.Connection, path: str) -> frozenset[int]:
     """Return the sizes in bytes that a file which bulkfetch put at a path may have."""
-    rows = connection.execute(_SIZES, (same_file(path),)).fetchall()
+    rows = connection.execute(_SIZES, [same_file(path)] * 2).fetchall()
     return frozenset(size for (size,) in rows)
