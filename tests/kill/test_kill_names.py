@@ -16,6 +16,8 @@ from tests.support.kill_zygote import Traced, Zygote
 
 from bulkfetch.sandbox import JobSpec
 
+pytestmark = pytest.mark.slow
+
 # Of sizes that differ, as those of two nights do.
 ONE, TWO, THREE = IDS[:3]
 _SIZES = {ONE: JobSpec(records=20), TWO: JobSpec(records=21), THREE: JobSpec(records=22)}

@@ -15,6 +15,8 @@ from bulkfetch.ratelimit import slots
 from bulkfetch.sandbox import SandboxOptions, SandboxThread
 from bulkfetch.secret import Secret
 
+pytestmark = pytest.mark.slow
+
 PACE = WindowSettings(requests=5, period_s=0.5, margin_s=0.05)
 
 
