@@ -189,6 +189,7 @@ def test_several_broken_jobs_among_good_ones_all_fail(tmp_path: Path) -> None:
 # --- the limit in words ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [200, 202, 302, 400, 403, 404, 500, 503])
 @pytest.mark.parametrize("in_data", [False, True])
 def test_a_limit_in_words_closes_the_window_as_a_429_does(

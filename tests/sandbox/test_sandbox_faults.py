@@ -31,6 +31,7 @@ async def answer_to(name: str, *more: str, **options: object) -> tuple[bytes, Sa
         return got, sandbox
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(FAULTS))
 async def test_a_fault_is_survived_and_logged_under_its_name(name: str) -> None:
     """After any fault the next attempt is answered in full; `whole` only where it delivers."""
