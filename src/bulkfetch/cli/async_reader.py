@@ -11,12 +11,9 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
+from bulkfetch.cli.loop_event import LoopEvent
 from bulkfetch.models import Job
-
-if TYPE_CHECKING:
-    import asyncio
 
 # Jobs read ahead: two of the run's batches.
 _AHEAD_JOBS = 4000
@@ -35,7 +32,7 @@ class AsyncReader(AsyncIterator[Job]):
         self._stopped = False
         self._error: Exception | None = None
         self._changed = threading.Condition()
-        self._news: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._news = LoopEvent()
 
     def wait_for_first(self) -> bool:
         """Start reading, block until the first job or the end, and return whether there is a job.
@@ -60,8 +57,6 @@ class AsyncReader(AsyncIterator[Job]):
         return job
 
     async def _more(self) -> None:
-        import asyncio  # late: only a run has a loop
-
         while not self._jobs:
             with self._changed:
                 if self._jobs:
@@ -70,8 +65,7 @@ class AsyncReader(AsyncIterator[Job]):
                     raise self._error
                 if self._ended:
                     raise StopAsyncIteration
-                event = asyncio.Event()
-                self._news = (asyncio.get_running_loop(), event)
+                event = self._news.expect()
             await event.wait()
 
     def drain(self) -> Iterator[Job]:
@@ -91,7 +85,8 @@ class AsyncReader(AsyncIterator[Job]):
     def stop(self) -> None:
         """Tell the thread to end. It may stay blocked for ever, which does no harm."""
         with self._changed:
-            self._stopped, self._news = True, None
+            self._stopped = True
+            self._news.forget()
             self._changed.notify_all()
 
     def _read(self) -> None:
@@ -120,8 +115,4 @@ class AsyncReader(AsyncIterator[Job]):
 
     def _tell(self) -> None:
         self._changed.notify_all()
-        if self._news is not None:
-            loop, event = self._news
-            self._news = None
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(event.set)
+        self._news.set()

@@ -15,6 +15,8 @@ import select
 import threading
 from typing import TYPE_CHECKING
 
+from bulkfetch.cli.loop_event import LoopEvent
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -52,7 +54,7 @@ class StdoutWriter:
         self._changed = threading.Condition()
         self._closed = False
         self._thread: threading.Thread | None = None
-        self._news: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._news = LoopEvent()
 
     def put(self, line: bytes) -> None:
         """Queue a line, waiting while the queue is full. Not for an event loop.
@@ -70,9 +72,8 @@ class StdoutWriter:
 
         Raises the OSError of an earlier write. If cancelled: the line is not queued.
         """
-        while not self._take(line):
-            assert self._news is not None, "set by _take when the queue is full"
-            await self._news[1].wait()
+        while (room := self._take(line)) is not None:
+            await room.wait()
 
     def close(self) -> None:
         """Wait until everything is written or writing has failed. No more lines can be queued."""
@@ -82,15 +83,13 @@ class StdoutWriter:
         if self._thread is not None:
             self._thread.join(self.patience_s)
 
-    def _take(self, line: bytes) -> bool:
-        import asyncio  # late: only a run has a loop
-
+    def _take(self, line: bytes) -> asyncio.Event | None:
+        """Queue a line; return what to wait for before the next try where the queue is full."""
         with self._changed:
             if self._queued_bytes < _QUEUE_BYTES or self.error:
                 self._add(line)
-                return True
-            self._news = (asyncio.get_running_loop(), asyncio.Event())
-            return False
+                return None
+            return self._news.expect()
 
     def _add(self, line: bytes) -> None:
         if self.error is not None:
@@ -117,10 +116,6 @@ class StdoutWriter:
             with self._changed:
                 self._queued_bytes -= sum(map(len, batch))
                 self._changed.notify_all()
-                if self._news is not None:
-                    loop, event = self._news
-                    self._news = None
-                    if not loop.is_closed():
-                        loop.call_soon_threadsafe(event.set)
+                self._news.set()
             if self.error is not None:
                 return
