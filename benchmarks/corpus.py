@@ -8,7 +8,6 @@ A body's two-digit code is its file's name and the beginning of every job id tha
 
 from __future__ import annotations
 
-import functools
 import gzip
 import json
 import os
@@ -125,15 +124,6 @@ def prepare(data: Path, *, quick: bool, tell: Callable[[str], None]) -> Corpus:
         json.dumps({"edition": EDITION, "bodies": [asdict(body) for body in bodies]}, indent=1)
     )
     return Corpus(folder, {body.code: body for body in bodies})
-
-
-@functools.cache  # several contests write as much
-def zeros(megabytes: int) -> Contents:
-    """Say what one file of so many MiB of zeros leaves."""
-    crc32, block = 0, bytes(1 << 20)
-    for _ in range(megabytes):
-        crc32 = zlib.crc32(block, crc32)
-    return Counter({(megabytes << 20, crc32): 1})
 
 
 def noise(code: str, size: int) -> Iterator[bytes]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.model import Medians, Sample
@@ -47,17 +46,6 @@ def medians(samples: Mapping[str, Sequence[Sample]]) -> Medians:
             for case, taken in samples.items()
         }
     )
-
-
-def slope(points: Iterable[tuple[float, float]]) -> float:
-    """Give the exponent k of the best y = c · x^k through positive points.
-
-    1 means that cost grows as the amount does, 0 that it does not grow.
-    """
-    logs = [(math.log(x), math.log(y)) for x, y in points]
-    if len(logs) < 2:
-        return 0.0
-    return statistics.linear_regression(*zip(*logs, strict=True)).slope
 
 
 def _figure(values: Sequence[float]) -> Figure:

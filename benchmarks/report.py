@@ -185,14 +185,18 @@ def about(machine: Mapping[str, Any]) -> str:
 
 
 def publish(readme: Path, folder: Path) -> None:
-    """Put the last run's results into README.md, after its mark, and the charts beside it."""
+    """Put the last run's targets into README.md, after its mark; tables and charts beside it."""
     pictures = readme.with_name("charts")
     shutil.rmtree(pictures, ignore_errors=True)
     shutil.copytree(folder / "charts", pictures)
+    results = (folder / "results.md").read_text()
+    readme.with_name("last-run.md").write_text(f"# The last run, case by case\n\n{results}")
     kept, mark, _ = readme.read_text().partition(MARK)
     if not mark:
         raise ValueError(f"{readme} has lost its mark: {MARK}")
-    readme.write_text(f"{kept}{MARK}\n\n{(folder / 'results.md').read_text()}")
+    summary, _, _ = results.partition("\n### ")
+    targets = results.removeprefix(summary).partition("\n### ")[2].partition("\n\n### ")[0]
+    readme.write_text(f"{kept}{MARK}\n\n{summary}\n### {targets}\n")
 
 
 def write(folder: Path, results: Sequence[Result], machine: Mapping[str, Any]) -> None:

@@ -150,10 +150,11 @@ class Stage:
         return Case(name, argv, missing=built.missing)
 
     def disk(self, megabytes: int) -> Case:
-        """Make the case of the output's disk by itself: so much is written and synced."""
-        script = f"dd if=/dev/zero of=$1/zeros bs=1M count={megabytes} conv=fsync status=none"
-        case = self.shell(f"dd, {megabytes:,} MiB of zeros, synced", script, needs=["dd"])
-        return replace(case, leaves=corpus.zeros(megabytes))
+        """Make the case of this machine's disk by itself: so much is written to it and synced."""
+        write = f"dd if=/dev/zero of=$2/zeros bs=1M count={megabytes} conv=fsync status=none"
+        script = f"{write}; rm $2/zeros"
+        name = f"dd to the disk, {megabytes:,} MiB of zeros, synced"
+        return replace(self.shell(name, script, os.fspath(DATA), needs=["dd"]), leaves=None)
 
     def behind(self, case: Case, statement: str) -> Case:
         """Make the case of a line of Python, and of another case's command when that has ended."""

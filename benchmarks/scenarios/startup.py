@@ -58,7 +58,7 @@ def contests(stage: Stage) -> Sequence[Contest]:
             notes="All done before: list read, folder locked, journal asked; no request.",
             targets=[
                 Target("--help, s", figure(HELP, "wall_s"), 0.2),
-                Target("run of nothing to do, s", figure(IDLE, "wall_s"), 0.2),
+                Target("run of nothing to do, s", figure(IDLE, "wall_s"), 0.3),
             ],
         )
     ]

@@ -24,6 +24,7 @@ LIMIT = "C, OpenSSL read-ahead (limit)"
 LIMIT_PLAIN = "C, recv (limit)"
 SYNCED, LATE = "C, the same, synced", "import aiohttp, then C"
 LEAST = "import aiohttp, then Python's least"
+SDK = "Zoho's SDK's shape"
 RSS_MIB = Target("peak RSS, MiB", figure(OURS, "rss_bytes", 1 / 2**20), at_most=80)
 
 
@@ -63,22 +64,16 @@ def _contest(stage: Stage, *, tls: bool, ten: bool) -> Contest:
 
 def _targets(tls: bool, ten: bool) -> list[Target]:
     if ten:
-        targets = [
-            Target("wall, × curl --parallel", ratio(OURS, "curl --parallel", "wall_s"), 1.0),
-            Target("wall, × aria2c", ratio(OURS, "aria2c", "wall_s"), 0.7),
-        ]
-        return [*targets, RSS_MIB] if tls else [RSS_MIB]
+        at_once = ratio(OURS, "curl --parallel", "wall_s")
+        return [Target("wall, × curl --parallel", at_once, 1.5), RSS_MIB] if tls else [RSS_MIB]
     if not tls:
-        return [
-            Target("wall, × curl", ratio(OURS, "curl", "wall_s"), 1.1),
-            Target("wall, × naive", ratio(OURS, NAIVE, "wall_s"), 0.5),
-            RSS_MIB,
-        ]
+        return [RSS_MIB]
+    rivals = ("parfive", "httpx + aiofiles", SDK)
     return [
-        Target("wall, × curl", ratio(OURS, "curl", "wall_s"), 1.0),
-        Target("CPU, × curl", ratio(OURS, "curl", "cpu_s"), 1.05),
-        Target("wall, × naive", ratio(OURS, NAIVE, "wall_s"), 0.45),
-        Target("wall, × C limit", ratio(OURS, LIMIT, "wall_s"), 1.5),
+        Target("wall, × curl", ratio(OURS, "curl", "wall_s"), 1.4),
+        Target("CPU, × curl", ratio(OURS, "curl", "cpu_s"), 1.4),
+        Target("wall, × naive", ratio(OURS, NAIVE, "wall_s"), 0.5),
+        *(Target(f"wall, × {name}", ratio(OURS, name, "wall_s"), 0.4) for name in rivals),
         RSS_MIB,
     ]
 
@@ -124,6 +119,6 @@ def _peers(stage: Stage, tls: bool, ids: list[str]) -> list[Case]:
     else:
         one = 'curl -sSf --cacert "$2" -o "$1/1" "$3"'
         cases.insert(0, stage.shell("curl", one, ca_file, *urls, needs=["curl"]))
-        sdk = stage.peer("Zoho's SDK's shape", "sdk_shape", *urls, needs=["requests"])
+        sdk = stage.peer(SDK, "sdk_shape", *urls, needs=["requests"])
         cases.append(sdk)
     return cases

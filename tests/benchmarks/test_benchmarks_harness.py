@@ -43,13 +43,6 @@ def test_own_figures_stand_beside_the_accounts() -> None:
     assert summed["cpu_s"].median == 0.75
 
 
-@pytest.mark.parametrize(("power", "factor"), [(0.0, 3.0), (1.0, 0.2), (2.0, 7.0)])
-def test_slope_is_the_exponent_of_growth(power: float, factor: float) -> None:
-    """Cost that grows as x^k has slope k, whatever its constant factor."""
-    points = [(x, factor * x**power) for x in (1.0, 10.0, 100.0)]
-    assert figures.slope(points) == pytest.approx(power)
-
-
 def test_a_target_is_judged_on_medians_and_none_where_unmeasured() -> None:
     """A target whose rival was not measured is neither met nor missed."""
     met = Target("wall", ratio("ours", "theirs", "wall_s"), at_most=0.5)
