@@ -29,10 +29,10 @@ from bulkfetch.config.settings import (
     Tables,
     exceeds_zoho,
 )
-from bulkfetch.config.state_dir import expand_home, state_dir
 from bulkfetch.config.toml_lines import Key, key_lines
 from bulkfetch.errors import ConfigError
 from bulkfetch.filenames import same_file
+from bulkfetch.state_dir import expand_home, state_dir
 
 # Makes a complaint about the file.
 Tell = Callable[[Misfit], ConfigError]

@@ -21,10 +21,10 @@ from bulkfetch.config import fields
 from bulkfetch.config.hosts import is_loopback, server_url
 from bulkfetch.config.misfit import Misfit
 from bulkfetch.config.proxies import Proxies
-from bulkfetch.config.state_dir import state_dir as default_state_dir
 from bulkfetch.config.tables import Table, setting
 from bulkfetch.errors import ConfigError
 from bulkfetch.quota import MARGIN_S, ZOHO_PERIOD_S, ZOHO_REQUESTS
+from bulkfetch.state_dir import state_dir as default_state_dir
 
 # The download page documents this path without `bulk` once, in prose; its own sample, the other
 # endpoints and the SDK all have it. Hence the default, and hence a setting.
@@ -224,7 +224,7 @@ class Settings(Shared):
     `out`, `ids_file` are as the user gave them: relative to the working directory where the
     settings file was named so. `fallback_account` is the one of ids that name none, None where
     that goes by the accounts' names (`default_account`). `state_dir` is this user's by default,
-    see `config.state_dir`; None where there is none, or in order to share nothing with other
+    see `bulkfetch.state_dir`; None where there is none, or in order to share nothing with other
     processes. `sandbox` are options for the built-in stand-in, `dict(settings.sandbox)`.
     `warnings` are sentences to be told once.
 

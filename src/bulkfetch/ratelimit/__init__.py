@@ -51,7 +51,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bulkfetch.clock import boot_id, boottime
-from bulkfetch.config.state_dir import state_dir as default_state_dir
 from bulkfetch.ratelimit.interfaces import (
     OnEvent,
     RateLimit,
@@ -66,6 +65,7 @@ from bulkfetch.ratelimit.limiter import Permit, SlotLimiter
 from bulkfetch.ratelimit.messages import alone
 from bulkfetch.ratelimit.shared import MachineLimiter
 from bulkfetch.ratelimit.slots import Process, this_process
+from bulkfetch.state_dir import state_dir as default_state_dir
 
 __all__ = [
     "MachineLimiter",
