@@ -21,6 +21,7 @@ ROOMS = [
     {"download"},
     {"archive"},
     {"journal"},
+    {"exports"},
     {"pipeline"},
     {"readiness"},
     {"client"},

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bulkfetch.client import Client, fetch
-    from bulkfetch.config import Settings, load_settings
+    from bulkfetch.config import Export, Settings, load_settings
     from bulkfetch.errors import AccountError, BulkfetchError, ConfigError, JobError, RunError
     from bulkfetch.events import Event
     from bulkfetch.models import Failure, Job, Outcome, PublishedFile, Report
@@ -24,6 +24,7 @@ __all__ = [
     "Client",
     "ConfigError",
     "Event",
+    "Export",
     "Failure",
     "Job",
     "JobError",
@@ -39,7 +40,7 @@ __all__ = [
 # Imported at first use (PEP 562): `bulkfetch --help` needs none of it, and stays fast.
 _ROOMS = {
     "client": ("Client", "fetch"),
-    "config": ("Settings", "load_settings"),
+    "config": ("Export", "Settings", "load_settings"),
     "errors": ("AccountError", "BulkfetchError", "ConfigError", "JobError", "RunError"),
     "events": ("Event",),
     "models": ("Failure", "Job", "Outcome", "PublishedFile", "Report"),

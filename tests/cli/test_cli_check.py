@@ -46,6 +46,8 @@ zip_bytes = "1 GiB"
 id = "1"
 [[jobs]]
 id = "2"
+[[exports]]
+module = "Leads"
 """
 
 # Fields that are no setting of anybody's, or told under another name; and why.
@@ -102,6 +104,8 @@ def test_every_setting_is_told(everything: Ended) -> None:
     assert {field.name for field in fields(JobEntry)} == {"id", "account", "name"}
     assert told["jobs"]["value"] == "2 in [[jobs]]"
     assert told["jobs"]["origin"] == "jobs.toml:23 to 25"
+    assert told["exports"]["value"] == "1 in [[exports]]: Leads"
+    assert told["exports"]["origin"] == "jobs.toml:27"
 
 
 def test_every_setting_has_its_own_origin(everything: Ended) -> None:
@@ -111,7 +115,7 @@ def test_every_setting_has_its_own_origin(everything: Ended) -> None:
     for number, line in enumerate(EVERYTHING.splitlines(), start=1):
         if line.startswith("["):
             table = line.strip("[]") + "."
-        elif table != "jobs.":
+        elif table not in ("jobs.", "exports."):
             assert origins[table + line.partition(" ")[0]] == f"jobs.toml:{number}"
     assert origins["account.refresh_token"] == "environment A_ZOHO_REFRESH_TOKEN"
     assert origins["account.access_token"] == "secrets_file A_ZOHO_ACCESS_TOKEN"

@@ -24,6 +24,7 @@ from bulkfetch.config import (
     WindowSettings,
     load_settings,
 )
+from bulkfetch.config.export import ExportTable
 from bulkfetch.config.settings import AccountTable, Tables
 from bulkfetch.errors import ConfigError
 
@@ -435,9 +436,9 @@ def test_several_accounts_in_the_example_are_valid(tmp_path: Path) -> None:
 def test_the_example_shows_every_key() -> None:
     """There is no key of jobs.toml that the example does not show."""
     shown = re.findall(r"^#* *([a-z0-9_]+) = ", (ROOT / "jobs.example.toml").read_text(), re.M)
-    for table in (Tables, AccountTable, WindowSettings, Limits, JobEntry):
+    for table in (Tables, AccountTable, WindowSettings, Limits, JobEntry, ExportTable):
         keys = {field.name for field in fields(table)}
-        tables = {"account", "accounts", "window", "limits", "jobs", "sandbox"}
+        tables = {"account", "accounts", "window", "limits", "jobs", "exports", "sandbox"}
         assert keys - tables <= set(shown)
 
 

@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from tests.cli.test_cli_sandbox_slips import SLIPS as SANDBOX_SLIPS
 from tests.cli.test_cli_sandbox_slips import TABLE
+from tests.config.test_config_exports import EXPORT_SLIPS
 from tests.config.test_config_slips import SLIPS
 
 from bulkfetch.cli import main
@@ -24,10 +25,13 @@ EXAMPLE = Path(__file__).parents[2] / "jobs.example.toml"
 BEYOND_A_SCHEMA = re.compile(
     r"Zoho allows|no such file|no such home|secrets_file: |"  # the world outside
     r"sandbox is for an account|job 55 has|"  # what stands elsewhere in the file
-    r"requests must|"  # 7.0 is 7 in JSON
+    r"requests must|split must be a|"  # 7.0 is 7 in JSON
     r"file_bytes must be at most|"  # the value of a size with its unit
     r"cannot be a file's$|"  # an ending that a name must not have
-    r"finite number|period_s must be$|no fault is called"  # NaN; the names of faults
+    r"finite number|period_s must be$|no fault is called|"  # NaN; the names of faults
+    r"cannot be a folder's|more than 0$|full_every must be at most|or Zoho's$|"  # inside a text
+    r"has \d+ \w+$|criteria\.value|criteria\.group\[2\]|"  # inside criteria
+    r"must be 'csv'$|cannot be chosen|is for sync|exports\[\d\] \("  # beside another key
 )
 
 
@@ -45,7 +49,7 @@ def is_toml(text: str) -> bool:
     return True
 
 
-ALL = [(text, message) for text, message, _, _ in SLIPS if is_toml(text)]
+ALL = [(text, message) for text, message, _, _ in SLIPS + EXPORT_SLIPS if is_toml(text)]
 ALL += [(TABLE + text, message) for text, message, _, _ in SANDBOX_SLIPS]
 JUDGED_ALIKE = [slip for slip in ALL if not BEYOND_A_SCHEMA.search(slip[1])]
 
@@ -86,6 +90,11 @@ def test_enough_slips_are_judged_alike() -> None:
         "[limits]\nzip_bytes = '1.5 gib'\nfree_bytes = 0\nidle_s = 0.5\n",
         "[limits]\nzip_bytes = '7 B'\nfile_bytes = 4096\nthreads = 1\n",
         "[[jobs]]\nid = '5'\nname = 'Leads 2026'\naccount = 'default'\n",
+        "[[exports]]\nmodule = 'Leads'\n"
+        'criteria = \'{"field": "A", "comparator": "equal", "value": 1}\'\n',
+        "[[exports]]\nmodule = 'Leads'\noverlap = '0s'\nfull_every = '7 d'\nsync = 'changes'\n"
+        "criteria = {group_operator = 'or', group = [{field = 'A.b', comparator = 'equal', "
+        "value = true}]}\nfields = ['A', '$converted', 'Owner.last_name']\n",
         TABLE + "records = 5\nlatency_s = [0, 1.5]\n[sandbox.jobs.55]\nkind = 'ics'\n",
         TABLE + "[[sandbox.rules]]\nshare = 0.5\nfaults = ['close_in_body']\n",
     ],

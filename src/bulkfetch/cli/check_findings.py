@@ -29,7 +29,7 @@ Wrong = Mapping[tuple[str, str | None], BulkfetchError]
 
 # Fields of Settings that `check_disk` covers, that have their own code below, or are no settings.
 _OWN_WAY = frozenset(
-    {"out", "state_dir", "ids_file", "accounts", "limits", "jobs", "sandbox"}
+    {"out", "state_dir", "ids_file", "accounts", "limits", "jobs", "exports", "sandbox"}
     | {"fallback_account", "source", "origins", "warnings"}
 )
 # The same of AccountSettings.
@@ -106,6 +106,7 @@ def settings_findings(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
     if settings.fallback_account is not None:
         yield Finding("account", settings.fallback_account, "--account")
     yield _jobs(settings)
+    yield _exports(settings)
     for field in fields(settings.limits):
         name = f"limits.{field.name}"
         value = getattr(settings.limits, field.name)
@@ -162,9 +163,22 @@ def _jobs(settings: Settings) -> Finding:
         if settings.ids_file is not None:
             return Finding("jobs", "none in [[jobs]]")
         return Finding("jobs", "none listed: a run needs ids as arguments or with --ids")
-    first, last = (settings.origin(f"jobs[{number}]") for number in (1, count))
-    origin = first if count == 1 else f"{first} to {last.rpartition(':')[2]}"
-    return Finding("jobs", f"{count} in [[jobs]]", origin)
+    return Finding("jobs", f"{count} in [[jobs]]", _lines(settings, "jobs", count))
+
+
+def _exports(settings: Settings) -> Finding:
+    count = len(settings.exports)
+    if not count:
+        return Finding("exports", "none in [[exports]]")
+    names = ", ".join(export.name for export in settings.exports)
+    origin = _lines(settings, "exports", count)
+    return Finding("exports", f"{count} in [[exports]]: {names}", origin)
+
+
+def _lines(settings: Settings, key: str, count: int) -> str:
+    """Return where a list of tables stands, from its first to its last."""
+    first, last = (settings.origin(f"{key}[{number}]") for number in (1, count))
+    return first if count == 1 else f"{first} to {last.rpartition(':')[2]}"
 
 
 def _sandbox(settings: Settings, wrong: Wrong) -> Iterator[Finding]:

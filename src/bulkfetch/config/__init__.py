@@ -3,6 +3,7 @@
 The only reader of either. Everything is checked before anything is asked; the answer is frozen.
 """
 
+from bulkfetch.config.export import Export
 from bulkfetch.config.fields import DataCenter
 from bulkfetch.config.ids import job_of, open_jobs
 from bulkfetch.config.load import load_settings
@@ -19,6 +20,7 @@ __all__ = [
     "AccountSettings",
     "Credentials",
     "DataCenter",
+    "Export",
     "JobEntry",
     "Limits",
     "Settings",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from bulkfetch.config.export import Export
 from bulkfetch.config.misfit import Misfit
+from bulkfetch.config.settings import Settings
 from bulkfetch.config.unknown_keys import unknown_key_hint
 from bulkfetch.errors import ConfigError
 
@@ -22,6 +24,21 @@ def complaint(found: Misfit, file: str, lines: Mapping[str, int]) -> ConfigError
         return ConfigError(f"{file}: unknown key {key}{where}", hint=hint)
     joint = "" if found.sentence.startswith(":") else " "
     return ConfigError(f"{file}: {key}{joint}{found.sentence}{where}", hint=found.advice)
+
+
+def complaint_later(found: Misfit, settings: Settings) -> ConfigError:
+    """Return the ConfigError of what turns out not to fit in settings that were read before."""
+    lines = {key: int(line) for key, origin in settings.origins if (line := _line(origin))}
+    return complaint(found, str(settings.source or "settings"), lines)
+
+
+def about_export(found: Misfit, export: Export, settings: Settings) -> ConfigError:
+    """Return the ConfigError of what does not fit in an export, one of the settings or another."""
+    for place, each in enumerate(settings.exports):
+        if each.name == export.name:
+            return complaint_later(found.below("exports", place), settings)
+    message = f"export {export.name}: {key_text(found.path)} {found.sentence}"
+    return ConfigError(message, hint=found.advice)
 
 
 def key_text(path: Iterable[str | int]) -> str:
@@ -45,3 +62,8 @@ def nearest_line(path: tuple[str | int, ...], lines: Mapping[str, int]) -> int |
         if (line := next(within, None)) is not None:
             return line
     return None
+
+
+def _line(origin: str) -> str:
+    line = origin.rpartition(":")[2]
+    return line if line.isdecimal() else ""

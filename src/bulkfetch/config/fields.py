@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -109,12 +110,16 @@ def _result_path(template: str) -> str:
     return template
 
 
-def _no_number(value: object) -> object:
-    if isinstance(value, int):  # it has lost its leading zeros, and perhaps more
-        raise Misfit(
-            "must be a string in quotes", hint='Put the id in quotes: id = "554023000000568002".'
-        )
-    return value
+def no_number(key: str, example: str) -> Callable[[object], object]:
+    """Return a check that refuses an id without quotes, and says how `key` is written."""
+
+    def check(value: object) -> object:
+        if isinstance(value, int):  # it has lost its leading zeros, and perhaps more
+            hint = f'Put the id in quotes: {key} = "{example}".'
+            raise Misfit("must be a string in quotes", hint=hint)
+        return value
+
+    return check
 
 
 def _stem(text: str) -> str:
@@ -232,7 +237,7 @@ AccountName = Annotated[
 JobId = Annotated[
     Text,
     Matches(r"[0-9]{1,20}", "a job id: 1 to 20 digits such as 554023000000568002"),
-    BeforeValidator(_no_number),
+    BeforeValidator(no_number("id", "554023000000568002")),
 ]
 Stem = Annotated[Text, AfterValidator(_stem), Field(json_schema_extra={"minLength": 1})]
 Argument = Annotated[Text, Matches(r"[^\x00]+", "a string without NUL")]

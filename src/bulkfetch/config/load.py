@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from bulkfetch.config.complaints import complaint, key_text, nearest_line
+from bulkfetch.config.entries import check_jobs, checked_exports
 from bulkfetch.config.environment import FromEnvironment, read_environment
 from bulkfetch.config.misfit import Misfit, misfits
-from bulkfetch.config.nearest import nearest
 from bulkfetch.config.proxies import Proxies, explicit, from_environment
 from bulkfetch.config.proxies import variables as proxy_variables
 from bulkfetch.config.regions import REGIONS
@@ -31,7 +31,6 @@ from bulkfetch.config.settings import (
 )
 from bulkfetch.config.toml_lines import Key, key_lines
 from bulkfetch.errors import ConfigError
-from bulkfetch.filenames import same_file
 from bulkfetch.state_dir import expand_home, state_dir
 
 # Makes a complaint about the file.
@@ -83,7 +82,10 @@ def load_settings(
             }
         accounts.append(account)
     refuse_same_credentials(accounts, str(source))
-    _check_jobs(tables, accounts, str(source), lines)
+    names = [account.name for account in accounts]
+    where = partial(_where, str(source), lines)
+    check_jobs(tables.jobs, names, where)
+    exports = checked_exports(tables.exports, names, where)
     if tables.sandbox is not None and not any(a.data_center == "sandbox" for a in accounts):
         raise tell(
             Misfit(
@@ -104,12 +106,19 @@ def load_settings(
         overwrite=tables.overwrite if overwrite is None else overwrite,
         sha256=tables.sha256,
         jobs=tables.jobs,
+        exports=exports,
         sandbox=tuple((tables.sandbox or {}).items()),
         state_dir=state_dir(env),
         source=source,
         origins=tuple(origins.items()),
         warnings=tuple(warnings),
     )
+
+
+def _where(file: str, lines: Mapping[str, int], key: str) -> tuple[str, int]:
+    """Return what a sentence about a table begins with, and the table's line, 0 if unknown."""
+    line = lines.get(key, 0)
+    return f"{file}: {key}" + (f" (line {line})" if line else ""), line
 
 
 def _read(path: Path) -> str:
@@ -239,43 +248,3 @@ def _under(folder: Path, path: Path, key: Key, tell: Tell) -> Path:
         raise tell(
             Misfit(f": {path}: no such home", key, hint="Write the path without `~`, or set HOME.")
         ) from None
-
-
-def _check_jobs(
-    tables: Tables, accounts: list[AccountSettings], file: str, lines: Mapping[str, int]
-) -> None:
-    """Raise ConfigError for [[jobs]] of unknown accounts, with two names or with another's name."""
-    names = [account.name for account in accounts]
-    default = names[0] if len(names) == 1 else "default" if "default" in names else None
-    owners: dict[str, tuple[str, str, str]] = {}
-    named: dict[tuple[str, str], tuple[str | None, int]] = {}
-    for index, job in enumerate(tables.jobs):
-        line = lines.get(key := f"jobs[{index + 1}]", 0)
-        where = f"{file}: {key}" + (f" (line {line})" if line else "")
-        account = job.account or default
-        if account is None:
-            raise ConfigError(f"{where}: account is missing", hint=f"One of {', '.join(names)}.")
-        if account not in names:
-            like = nearest(account, names)
-            raise ConfigError(
-                f"{where}: unknown account {account[:64]!a}",
-                hint=f'did you mean "{like}"?' if like else f"Available: {', '.join(names)}.",
-            )
-        before, named_in = named.setdefault((account, job.id), (job.name, line))
-        if before != job.name:
-            there = f"in line {named_in}" if named_in else "before"
-            raise ConfigError(
-                f"{where}: job {job.id} has {_name_text(job.name)}, {there} {_name_text(before)}",
-                hint="A result is published under one name: remove one of the two tables.",
-            )
-        this = (account, job.id, job.stem)
-        other = owners.setdefault(same_file(job.stem), this)
-        if other != this:
-            raise ConfigError(
-                f"{where}: job {job.id} and job {other[1]} would both be published as {job.stem!a}",
-                hint="Give one of them another name.",
-            )
-
-
-def _name_text(name: str | None) -> str:
-    return "no name" if name is None else f"the name {name!a}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from bulkfetch.config.complaints import complaint
+from bulkfetch.config.complaints import complaint_later
 from bulkfetch.config.misfit import Misfit, misfits
 from bulkfetch.config.settings import Settings
 
@@ -30,17 +30,11 @@ def read_sandbox_options(settings: Settings) -> SandboxOptions:
         found = next(misfits(error, SandboxOptions))
     if found is None:
         return options
-    lines = {key: int(line) for key, origin in settings.origins if (line := _line(origin))}
-    raise complaint(found.below("sandbox"), str(settings.source or "settings"), lines)
+    raise complaint_later(found.below("sandbox"), settings)
 
 
 def _no_json(value: object) -> str:
     return f"{type(value).__name__} {value}"  # a date of TOML: no option takes such a text
-
-
-def _line(origin: str) -> str:
-    line = origin.rpartition(":")[2]
-    return line if line.isdecimal() else ""
 
 
 def _unknown_faults(options: SandboxOptions) -> Iterator[Misfit]:

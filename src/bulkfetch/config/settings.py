@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, FailFast, Field, SkipValidation
 
 from bulkfetch.config import fields
+from bulkfetch.config.export import Export, ExportTable
 from bulkfetch.config.hosts import is_loopback, server_url
 from bulkfetch.config.misfit import Misfit
 from bulkfetch.config.proxies import Proxies
@@ -95,21 +96,29 @@ class JobEntry(Table):
         return self.name or self.id
 
 
-def _list_of_tables(value: object) -> object:
-    if isinstance(value, Mapping):
-        raise Misfit("must be a list of tables", hint="Write [[jobs]], in double brackets.")
-    if isinstance(value, str) or (
-        isinstance(value, list) and not all(isinstance(item, Mapping | JobEntry) for item in value)
-    ):
-        raise Misfit(
-            "must be a list of tables",
-            hint='Write [[jobs]] and below it id = "554023000000568002", each time; or put the ids '
-            "into a file and name it as ids_file.",
-        )
-    return value
+def _list_of_tables(table: type[Table], key: str, hint: str) -> BeforeValidator:
+    """Return a check that says how a list of tables is written."""
+
+    def check(value: object) -> object:
+        if isinstance(value, Mapping):
+            raise Misfit("must be a list of tables", hint=f"Write [[{key}]], in double brackets.")
+        if isinstance(value, str) or (
+            isinstance(value, list) and not all(isinstance(item, Mapping | table) for item in value)
+        ):
+            raise Misfit("must be a list of tables", hint=f"Write [[{key}]] and below it {hint}")
+        return value
+
+    return BeforeValidator(check)
 
 
-Jobs = Annotated[tuple[JobEntry, ...], FailFast(), BeforeValidator(_list_of_tables)]
+_JOBS_HINT = (
+    'id = "554023000000568002", each time; or put the ids into a file and name it as ids_file.'
+)
+Jobs = Annotated[tuple[JobEntry, ...], FailFast(), _list_of_tables(JobEntry, "jobs", _JOBS_HINT)]
+ExportTables = Annotated[
+    tuple[ExportTable, ...],
+    _list_of_tables(ExportTable, "exports", 'module = "Leads", each time.'),
+]
 
 
 class AccountTable(Table):
@@ -216,6 +225,7 @@ class Tables(Shared):
         None
     )
     sandbox: Mapping[str, Any] | None = None
+    exports: ExportTables = ()
 
 
 class Settings(Shared):
@@ -232,6 +242,7 @@ class Settings(Shared):
     """
 
     accounts: Annotated[tuple[AccountSettings, ...], Field(min_length=1)] = (AccountSettings(),)
+    exports: tuple[Export, ...] = ()
     sandbox: SkipValidation[tuple[tuple[str, Any], ...]] = ()
     fallback_account: fields.AccountName | None = None
     state_dir: fields.SomePath | None = field(default_factory=lambda: default_state_dir(os.environ))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 
+from bulkfetch.config.export import ExportTable
 from bulkfetch.config.nearest import nearest
 from bulkfetch.config.settings import AccountTable, JobEntry, Limits, Tables, WindowSettings
 
@@ -33,6 +34,16 @@ _OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "zip_bytes": ("max_zip_size", "max_size"),
     "id": ("job_id", "jobid"),
     "name": ("file_name", "filename", "output_name", "title"),
+    "module": ("table", "object", "module_name", "sobject"),
+    "fields": ("columns", "select"),
+    "custom_view": ("cvid", "view", "custom_view_id", "filter_id"),
+    "criteria": ("where", "filter", "filters", "query", "condition"),
+    "comparator": ("operator", "op"),
+    "group_operator": ("logic", "and_or"),
+    "sync": ("mode", "incremental", "strategy"),
+    "deleted": ("deletions", "deletes"),
+    "full_every": ("full_refresh", "refresh_every"),
+    "overlap": ("lookback", "lookback_window"),
 }
 _MEANT = {word: key for key, words in _OTHER_WORDS.items() for word in words}
 _TOP = "at the top of the file, before the first [table]"
@@ -70,11 +81,13 @@ def _each_place() -> Iterator[tuple[str, str]]:
         yield heading, f"in a table of its own, [{heading}]"
     yield "window", "in a table of its own, [account.window] or [accounts.NAME.window]"
     yield "jobs", "in tables of its own, [[jobs]]"
+    yield "exports", "in tables of its own, [[exports]]"
     for table, place in (
         (Tables, _TOP),
         (AccountTable, "in [account] or [accounts.NAME]"),
         (WindowSettings, "in [account.window] or [accounts.NAME.window]"),
         (Limits, "in [limits]"),
         (JobEntry, "in [[jobs]]"),
+        (ExportTable, "in [[exports]]"),
     ):
         yield from ((field.name, place) for field in fields(table))

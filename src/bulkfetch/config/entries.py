@@ -1,0 +1,91 @@
+"""What must fit together in [[jobs]] and [[exports]]: accounts, names, ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bulkfetch.config.export import Export, ExportTable
+from bulkfetch.config.nearest import nearest
+from bulkfetch.config.settings import JobEntry
+from bulkfetch.errors import ConfigError
+from bulkfetch.filenames import same_file
+
+# From the key of a table to what a sentence about it begins with, and to its line, 0 if unknown.
+Where = Callable[[str], tuple[str, int]]
+
+
+def check_jobs(jobs: Sequence[JobEntry], accounts: Sequence[str], where: Where) -> None:
+    """Raise ConfigError for [[jobs]] of unknown accounts, with two names or with another's name."""
+    owners: dict[str, tuple[str, str, str]] = {}
+    named: dict[tuple[str, str], tuple[str | None, int]] = {}
+    for index, job in enumerate(jobs):
+        here, line = where(f"jobs[{index + 1}]")
+        account = _account(job.account, accounts, here)
+        before, named_in = named.setdefault((account, job.id), (job.name, line))
+        if before != job.name:
+            there = f"in line {named_in}" if named_in else "before"
+            raise ConfigError(
+                f"{here}: job {job.id} has {_name_text(job.name)}, {there} {_name_text(before)}",
+                hint="A result is published under one name: remove one of the two tables.",
+            )
+        this = (account, job.id, job.stem)
+        other = owners.setdefault(same_file(job.stem), this)
+        if other != this:
+            raise ConfigError(
+                f"{here}: job {job.id} and job {other[1]} would both be published as {job.stem!a}",
+                hint="Give one of them another name.",
+            )
+
+
+def checked_exports(
+    tables: Sequence[ExportTable], accounts: Sequence[str], where: Where
+) -> tuple[Export, ...]:
+    """Return the exports of [[exports]], each with its name and account.
+
+    Raises ConfigError for an unknown account, and for a name that another export has.
+    """
+    made: list[Export] = []
+    owners: dict[str, str] = {}
+    for index, table in enumerate(tables):
+        here, line = where(f"exports[{index + 1}]")
+        export = Export(
+            module=table.module,
+            name=table.name or table.module,
+            account=_account(table.account, accounts, here),
+            fields=table.fields,
+            custom_view=table.custom_view,
+            criteria=table.criteria,
+            sync=table.sync,
+            deleted=table.deleted,
+            split=table.split,
+            file_type=table.file_type,
+            overlap_s=table.overlap,
+            full_every_s=table.full_every,
+        )
+        other = owners.setdefault(same_file(export.name), f"line {line}" if line else "another")
+        if len(owners) <= index:
+            raise ConfigError(
+                f"{here}: name {export.name!a} is that of the export in {other}",
+                hint="Each export has a folder of its own: give one of them another name.",
+            )
+        made.append(export)
+    return tuple(made)
+
+
+def _account(given: str | None, names: Sequence[str], here: str) -> str:
+    """Return the account of an entry. Raises ConfigError where there is no such account."""
+    default = names[0] if len(names) == 1 else "default" if "default" in names else None
+    account = given or default
+    if account is None:
+        raise ConfigError(f"{here}: account is missing", hint=f"One of {', '.join(names)}.")
+    if account not in names:
+        like = nearest(account, names)
+        raise ConfigError(
+            f"{here}: unknown account {account[:64]!a}",
+            hint=f'did you mean "{like}"?' if like else f"Available: {', '.join(names)}.",
+        )
+    return account
+
+
+def _name_text(name: str | None) -> str:
+    return "no name" if name is None else f"the name {name!a}"
