@@ -157,6 +157,18 @@ def fsync_dir(path: Path) -> None:
                 raise
 
 
+def make_folders(folder: Path, below: Path) -> None:
+    """Make a folder and those between it and `below`, which is there; on the device on return.
+
+    Those that are there already are synced too: a run may have been killed before it did.
+    Raises DiskFull, NotWritable.
+    """
+    with disk_errors(folder):
+        for part in (*reversed(folder.relative_to(below).parents[:-1]), folder.relative_to(below)):
+            (below / part).mkdir(exist_ok=True)
+            fsync_dir((below / part).parent)
+
+
 def publish(staged: Path, final: Path, *, replace: bool) -> None:
     """Give a complete staged file its final name, durably and atomically.
 

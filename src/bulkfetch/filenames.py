@@ -19,6 +19,8 @@ _DEVICES = frozenset(
     + [f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"]
 )
 _FORBIDDEN = frozenset('/\\<>:"|?*')
+# Where the files of an export are published until it is complete, below the output folder.
+UNFINISHED_EXPORTS = ".bulkfetch/exports/"
 # What is put behind a stem by itself: a name with it would get it twice.
 _ENDINGS = (".csv", ".ics", ".zip")
 
@@ -50,6 +52,20 @@ def unsafe_stem(name: str) -> str | None:
         return "is reserved for a device on some systems"
     if (stem := without_ending(name)) != name:
         return f"ends with {name[len(stem) :]!r}, which is added automatically: write {stem!a}"
+    return None
+
+
+def unsafe_folder(path: str) -> str | None:
+    """Return why files cannot be published in this folder below the output folder, None when they
+    can.
+
+    `path` has slashes; "" is the output folder itself. The reason completes "the folder …".
+    """
+    if not path:
+        return None
+    for component in path.removeprefix(UNFINISHED_EXPORTS).split("/"):
+        if (reason := unsafe_stem(component)) is not None:
+            return f"has a part that {reason}"
     return None
 
 

@@ -25,7 +25,9 @@ class Job:
 
     `name` is the published file's name without extension, None means the id. `origin` says where
     the id was read, as `ids.txt:17`, None if unknown. `again` requests it even if it was done
-    before or has failed permanently.
+    before or has failed permanently. `folder` is where the file is published, below the output
+    folder and with slashes; no list can set it, only an export. `records` is how many records the
+    service says that the file holds, None if that is unknown.
 
     Nothing is checked here: a job with a malformed id, an impossible file name or an unknown
     account becomes a failed outcome without a request.
@@ -36,11 +38,22 @@ class Job:
     name: str | None = None
     origin: str | None = None
     again: bool = False
+    folder: str = ""
+    records: int | None = None
 
     @property
     def stem(self) -> str:
         """The published file's name without its extension."""
         return self.name or self.id
+
+    @property
+    def place(self) -> str:
+        """The published file's path below the output folder, without its extension."""
+        return self.in_folder(self.stem)
+
+    def in_folder(self, name: str) -> str:
+        """Return the path, below the output folder, of a name in the job's own folder."""
+        return f"{self.folder}/{name}" if self.folder else name
 
 
 @dataclass(frozen=True, slots=True)

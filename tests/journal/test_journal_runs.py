@@ -249,3 +249,23 @@ async def test_a_journal_of_before_owners_learns_them(tmp_path: Path) -> None:
         assert [tuple(owner) for owner in owners.values()] == [(2, 2), (3, 3)]
     with JournalReader.open(folder) as reader:
         assert reader.counts() == [AccountCounts("default", done=3, superseded=1)]
+
+
+async def test_a_job_keeps_its_folder_and_the_number_of_its_records(tmp_path: Path) -> None:
+    """A later run has them, whether the ZIP has come by then or not; a list without them too."""
+    jobs_ = [
+        Job(number, name="part", folder=f"Leads/{number}", records=int(number)) for number in "123"
+    ]
+    async with opened(tmp_path) as journal:
+        await journal.enqueue(jobs_)
+        one, two, _ = await drain(journal)
+        assert [one.job, two.job] == jobs_[:2]
+        await journal.downloaded(two, zip_bytes=7, attempts=1)
+    async with opened(tmp_path) as journal:
+        await journal.enqueue([jobs_[0], jobs_[1], Job("3", name="part")])
+        one, two, three = await drain(journal)
+        assert [one.job, two.job] == jobs_[:2]
+        assert three.job == Job("3", name="part", records=3)
+    with JournalReader.open(tmp_path / ".bulkfetch") as reader:
+        assert [known.job for known in reader.known()] == [one.job, two.job, three.job]
+        assert [known.job for known in reader.find("1")] == [jobs_[0]]

@@ -13,7 +13,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from bulkfetch.errors import InvalidName, JobError, PublishConflict, is_permanent
@@ -25,15 +25,23 @@ from bulkfetch.models import Failure, Job
 # Gives what a job may be published under, below the output folder.
 ClaimedNames = Callable[[Job], Sequence[str]]
 
-_FIND = "SELECT key, position, state, name, error FROM job WHERE account = ? AND id = ?"
-_INSERT = "INSERT INTO job (account, id, name, position) VALUES (?, ?, ?, ?)"
+_FIND = """
+    SELECT key, position, state, name, folder, expected, error
+    FROM job WHERE account = ? AND id = ?
+"""
+_INSERT = """
+    INSERT INTO job (account, id, name, folder, expected, position) VALUES (?, ?, ?, ?, ?, ?)
+"""
 _LIST_AGAIN = f"""
     UPDATE job SET
-        position = :position, state = :state, name = :name, error = :error,
+        position = :position, state = :state, name = :name, folder = :folder,
+        expected = coalesce(:expected, expected), error = :error,
         zip_bytes = CASE WHEN :state = {PENDING} THEN NULL ELSE zip_bytes END
     WHERE key = :key
 """
-_REFUSE = f"UPDATE job SET position = ?, name = ?, state = {FAILED}, error = ? WHERE key = ?"
+_REFUSE = f"""
+    UPDATE job SET position = ?, name = ?, folder = ?, state = {FAILED}, error = ? WHERE key = ?
+"""
 _CLAIMANT = """
     SELECT job.key, job.position, job.id, job.state, account.name
     FROM claim JOIN job ON job.key = claim.job JOIN account ON account.key = job.account
@@ -90,12 +98,14 @@ class _Row(NamedTuple):
     position: int
     state: int
     name: str | None
+    folder: str | None
+    expected: int | None
     error: str | None
 
 
 def published_stem(job: Job) -> tuple[str, ...]:
     """Return what a job claims where only its file is published."""
-    return (job.stem,)
+    return (job.place,)
 
 
 def state_when_listed(state: int, code: str | None, *, again: bool) -> int:
@@ -149,9 +159,8 @@ def _enqueue(
     """Admit one job and return the field of `Admitted` that counts it; raise why it is refused."""
     found = connection.execute(_FIND, (account, job.id)).fetchone()
     if found is None:
-        key = connection.execute(_INSERT, (account, job.id, job.name, position)).lastrowid
-        assert key is not None, "an insert gives a row its key"
-        row = _Row(key, position, PENDING, job.name, None)
+        key = _insert(connection, job, account, position)
+        row = _Row(key, position, PENDING, job.name, job.folder or None, job.records, None)
         state = PENDING
     else:
         row = _Row(*found)
@@ -159,11 +168,13 @@ def _enqueue(
             return _mentioned_again(job, row)
         code = json.loads(row.error)["code"] if row.error else None
         state = state_when_listed(row.state, code, again=job.again)
-        name = row.name if state == SKIPPED else job.name
-        listed = row._replace(position=position, state=state, name=name)
+        listed = row._replace(position=position, state=state, expected=job.records)
+        if state != SKIPPED:
+            listed = listed._replace(name=job.name, folder=job.folder or None)
         connection.execute(_LIST_AGAIN, listed._asdict())
     if state == SKIPPED:
-        job = Job(job.id, job.account, row.name)  # the name that its file has
+        # The name that its file has.
+        job = Job(job.id, job.account, row.name, folder=row.folder or "")
     conflict = _claim(connection, job, names(job), row.key, first_position)
     if state == SKIPPED:
         if conflict is not None and conflict.published:
@@ -175,18 +186,30 @@ def _enqueue(
         return "failed_before"
     if conflict is not None:
         text = json.dumps(failure_record(Failure.of(conflict.error)))
-        connection.execute(_REFUSE, (position, job.name, text, row.key))
+        connection.execute(_REFUSE, (position, job.name, job.folder or None, text, row.key))
         raise conflict.error
     return "pending"
 
 
+def _insert(connection: sqlite3.Connection, job: Job, account: int, position: int) -> int:
+    values = (account, job.id, job.name, job.folder or None, job.records, position)
+    key = connection.execute(_INSERT, values).lastrowid
+    assert key is not None, "an insert gives a row its key"
+    return key
+
+
 def _mentioned_again(job: Job, row: _Row) -> str:
-    if job.name is not None and job.name != row.name and row.state not in (SKIPPED, DONE):
+    named_otherwise = job.name is not None and job.place != _place(job, row)
+    if named_otherwise and row.state not in (SKIPPED, DONE):
         raise InvalidName(
             f"the list has job {job.id} a second time, under another name: {job.name!a}",
             hint="Give the job one name; its first mention is the one that counts.",
         )
     return "duplicates"
+
+
+def _place(job: Job, row: _Row) -> str:
+    return replace(job, name=row.name, folder=row.folder or "").place
 
 
 def _claim(
@@ -224,13 +247,13 @@ def record_refused(
         account = account_key(connection, job.account)
         found = connection.execute(_FIND, (account, job.id)).fetchone()
         if found is None:
-            key = connection.execute(_INSERT, (account, job.id, job.name, position)).lastrowid
+            key = _insert(connection, job, account, position)
         elif _Row(*found).state in (DONE, SKIPPED) or _Row(*found).position >= first_position:
             continue
         else:
             key = _Row(*found).key
         text = json.dumps(failure_record(failure))
-        connection.execute(_REFUSE, (position, job.name, text, key))
+        connection.execute(_REFUSE, (position, job.name, job.folder or None, text, key))
     connection.execute("UPDATE list SET next_position = ?", (start + len(refused),))
 
 

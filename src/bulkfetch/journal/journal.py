@@ -41,7 +41,7 @@ SECOND_TRIES = 10
 
 # INDEXED BY makes a statement that would walk the whole table an error instead of a slow success.
 _TO_DO = f"""
-    SELECT job.key, id, job.name, state, attempts, zip_bytes, position
+    SELECT job.key, id, job.name, folder, expected, state, attempts, zip_bytes, position
     FROM account CROSS JOIN job INDEXED BY job_todo ON job.account = account.key
     WHERE account.name = ? AND position >= ? AND state <= {DOWNLOADED} AND {{which}}
     ORDER BY position LIMIT ?
@@ -61,7 +61,8 @@ _SKIPPED = f"""
     ORDER BY position LIMIT ?
 """
 _DOWNLOADED = f"""
-    UPDATE job SET state = {DOWNLOADED}, zip_bytes = ?, attempts = ?
+    UPDATE job SET
+        state = {DOWNLOADED}, zip_bytes = ?, attempts = ?, expected = coalesce(?, expected)
     WHERE key = ? AND state <= {DOWNLOADED}
 """
 _BACK_TO_PENDING = f"""
@@ -256,7 +257,8 @@ class Journal:
             if found is not None:
                 rivals.append(Rival(found[0], self._outcomes.outside(found[1])))
 
-        await self._update(_DOWNLOADED, entry, (zip_bytes, attempts, entry.key), along=announce)
+        values = (zip_bytes, attempts, entry.job.records, entry.key)
+        await self._update(_DOWNLOADED, entry, values, along=announce)
         return rivals[0] if rivals else None
 
     async def back_to_pending(self, entry: Entry) -> None:
@@ -381,11 +383,11 @@ def _pending(
     entries = [
         Entry(
             key,
-            Job(job_id, account, name),
+            Job(job_id, account, name, folder=folder or "", records=records),
             "downloaded" if state == DOWNLOADED else "pending",
             attempts,
             zip_bytes,
         )
-        for key, job_id, name, state, attempts, zip_bytes, _ in rows
+        for key, job_id, name, folder, records, state, attempts, zip_bytes, _ in rows
     ]
     return entries, rows[-1][-1] + 1 if rows else start

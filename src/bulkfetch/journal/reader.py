@@ -53,11 +53,13 @@ _ALL = f"""
     WHERE job.key > ? ORDER BY job.key LIMIT {_PAGE}
 """
 _KNOWN = f"""
-    SELECT {COLUMNS}, job.name, job.key FROM job CROSS JOIN account ON account.key = job.account
+    SELECT {COLUMNS}, job.name, folder, expected, job.key
+    FROM job CROSS JOIN account ON account.key = job.account
     WHERE job.key > ? AND job.key <= ? ORDER BY job.key LIMIT {_PAGE}
 """
 _FIND = f"""
-    SELECT {COLUMNS}, job.name, job.key FROM account CROSS JOIN job ON job.account = account.key
+    SELECT {COLUMNS}, job.name, folder, expected, job.key
+    FROM account CROSS JOIN job ON job.account = account.key
     WHERE job.id = ? ORDER BY job.key
 """
 _LAST_KEY = "SELECT coalesce(max(key), 0) FROM job"
@@ -164,10 +166,11 @@ class JournalReader:
         return [self._known(row) for row in self._query(_FIND, (job_id,))]
 
     def _known(self, row: Any) -> Known:
-        *columns, name, _ = row
+        *columns, name, folder, records, _ = row
         outcome = self._outcomes.read(tuple(columns))
         files = self._outcomes.published(tuple(columns))
-        return Known(Job(outcome.job_id, outcome.account, name), outcome, files)
+        job = Job(outcome.job_id, outcome.account, name, folder=folder or "", records=records)
+        return Known(job, outcome, files)
 
     def close(self) -> None:
         """Close the file; more calls do no harm."""

@@ -144,6 +144,13 @@ STEPS: tuple[str, ...] = (
         DELETE FROM standing WHERE job = old.key;
     END;
     """,
+    # `folder` is where below the output folder an export's file is published, `expected` how many
+    # records the service says it holds; `records` are those that were counted.
+    """
+    ALTER TABLE job ADD COLUMN folder TEXT;
+    ALTER TABLE job ADD COLUMN expected INTEGER;
+    CREATE INDEX job_folder ON job (folder) WHERE folder IS NOT NULL;
+    """,
 )
 
 

@@ -53,12 +53,12 @@ class OutputLayout:
         return self.quarantine / f"{self.key(job)}.zip"
 
     def published(self, job: Job, suffix: str) -> Path:
-        """The final name; the stem is the job's, only `suffix` comes from the archive."""
-        return self.out / f"{job.stem}{suffix}"
+        """The final name; the rest is the job's, only `suffix` comes from the archive."""
+        return self.out / f"{job.place}{suffix}"
 
     def kept_zip(self, job: Job) -> Path:
         """The final name of a job's archive, where it is kept."""
-        return self.out / f"{job.id}.zip"
+        return self.out / job.in_folder(f"{job.id}.zip")
 
     def report(self, path: Path) -> str:
         """Return a path below the output folder as the user would write it."""

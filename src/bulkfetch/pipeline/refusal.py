@@ -6,7 +6,7 @@ from collections.abc import Container
 
 from bulkfetch.config.ids import shown
 from bulkfetch.errors import InvalidJobId, InvalidName, JobError, UnknownAccount
-from bulkfetch.filenames import unsafe_stem
+from bulkfetch.filenames import unsafe_folder, unsafe_stem
 from bulkfetch.journal import Refused
 from bulkfetch.models import Job, is_job_id
 
@@ -40,12 +40,16 @@ def _problem(job: Job, accounts: Container[str]) -> JobError | None:
         if not job.account:
             return UnknownAccount(f"{where}the job names none of several accounts")
         return UnknownAccount(f"{where}there is no account {_shown(job.account)!r}")
-    if job.name is None:
-        return None
-    if not isinstance(job.name, str):
-        return InvalidName(f"{where}the name is no text")
-    if (reason := unsafe_stem(job.name)) is not None:
-        return InvalidName(f"{where}the name {_shown(job.name)!r} {reason}")
+    for what, text, unsafe in (
+        ("name", job.name, unsafe_stem),
+        ("folder", job.folder or None, unsafe_folder),
+    ):
+        if text is None:
+            continue
+        if not isinstance(text, str):
+            return InvalidName(f"{where}the {what} is no text")
+        if (reason := unsafe(text)) is not None:
+            return InvalidName(f"{where}the {what} {_shown(text)!r} {reason}")
     return None
 
 
