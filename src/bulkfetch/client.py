@@ -237,6 +237,7 @@ class Client:
                 sha256=self._settings.sha256,
                 quarantine_bytes=limits.quarantine_bytes,
                 overwrite=self._settings.overwrite,
+                records=self._settings.records,
             ),
             threads=limits.threads or os.cpu_count() or 1,
             staging_bytes=limits.staging_bytes,
@@ -348,7 +349,7 @@ class Client:
 
 
 def _names_with_zip(job: Job) -> tuple[str, ...]:
-    return job.stem, f"{job.id}.zip"
+    return job.place, job.in_folder(f"{job.id}.zip")
 
 
 def fetch(

@@ -194,6 +194,14 @@ class ResourceNotFound(JobError):
     )
 
 
+class PreparationFailed(JobError):
+    """The service could not prepare the result."""
+
+    code = "INTERNAL_SERVER_ERROR"  # as the service calls it; other codes are passed on as they are
+    permanent = True
+    default_hint = "Create the export again."
+
+
 class NoPermission(JobError):
     """The user behind the token may not read this result."""
 
@@ -270,6 +278,16 @@ class ZipCorrupt(ArchiveError):
 
     code = "ZIP_CORRUPT"
     default_hint = "Both downloads were damaged; if another run's are too, create the export again."
+
+
+class CountMismatch(ArchiveError):
+    """The file does not hold as many records as the service says."""
+
+    code = "COUNT_MISMATCH"
+    default_hint = (
+        "Both downloads were like that; compare the archive in quarantine with the CRM, or create "
+        "the export again."
+    )
 
 
 class ZipEncrypted(ArchiveError):
@@ -425,6 +443,13 @@ class ServiceDown(AccountError):
 
     code = "SERVICE_DOWN"
     default_hint = "The service has problems; run the same command again later."
+
+
+class NotReadyInTime(AccountError):
+    """The time to wait was over before all results were ready."""
+
+    code = "NOT_READY_IN_TIME"
+    default_hint = "Run the same command again: it goes on with what is not done yet."
 
 
 class Unreachable(AccountError):

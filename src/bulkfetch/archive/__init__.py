@@ -1,11 +1,13 @@
 """Verifying and extracting archives: synchronous code for worker threads.
 
 `structure` reads a ZIP's bytes into values, `validate` checks that it is a genuine export,
-`inflate` has the decompressors, `source` the file, `extract` puts them together.
+`inflate` has the decompressors, `source` the file, `records` counts what is in it, `extract` puts
+them together.
 """
 
 from bulkfetch.archive.extract import Extracted, ExtractionCancelled, Member, extract, inspect
 from bulkfetch.archive.inflate import ISAL, ZLIB, InflateEngine
+from bulkfetch.archive.records import RecordCounter, count_problem, counter_of
 from bulkfetch.archive.validate import ExtractLimits, Suffix
 
 __all__ = [
@@ -16,7 +18,10 @@ __all__ = [
     "ExtractionCancelled",
     "InflateEngine",
     "Member",
+    "RecordCounter",
     "Suffix",
+    "count_problem",
+    "counter_of",
     "extract",
     "inspect",
 ]

@@ -105,6 +105,7 @@ def load_settings(
         keep_zip=tables.keep_zip if keep_zip is None else keep_zip,
         overwrite=tables.overwrite if overwrite is None else overwrite,
         sha256=tables.sha256,
+        records=tables.records,
         jobs=tables.jobs,
         exports=exports,
         sandbox=tuple((tables.sandbox or {}).items()),

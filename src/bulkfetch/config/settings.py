@@ -213,6 +213,9 @@ class Shared(Table):
     sha256: fields.Flag = setting(
         True, "Of each published file, in the outcome; takes a third of the time to unpack."
     )
+    records: fields.Flag = setting(
+        True, "Count the records of each published file, while it is unpacked."
+    )
     limits: Limits = Limits()
     jobs: Jobs = ()
 

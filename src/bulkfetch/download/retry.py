@@ -14,6 +14,7 @@ from bulkfetch.errors import (
     ArchiveError,
     BulkfetchError,
     ConnectFailed,
+    CountMismatch,
     JobError,
     NotReady,
     RunError,
@@ -68,9 +69,10 @@ class RetryState(NamedTuple):
     """Where a job and its account stand when an attempt failed.
 
     `tries` counts failed attempts since bytes last grew, this one included, of `budget` allowed.
-    `repeated` and `refetched` say that the one repeat after a token refresh, the one more fetch of
-    a damaged archive, has been used. `connects_failed` counts the account's failed connections in
-    a row, this one included; `answered` says whether it ever had an answer in this run.
+    `repeated` says that the one repeat after a token refresh has been used, `refetched` the one
+    more fetch of an archive that is damaged or has another number of records. `connects_failed`
+    counts the account's failed connections in a row, this one included; `answered` says whether it
+    ever had an answer in this run.
 
     Since the account's last good answer: `refused_s` seconds ago its limit was first refused,
     `failing_s` ago its server first failed, `failures` times in a row by now; 0 where it did not.
@@ -128,7 +130,7 @@ def decide(error: BulkfetchError, state: RetryState) -> Decision:
             return Decision(RetryAction.HOLD, _ceiling_s(BACKOFF_BASE_S, state.connects_failed))
         case ServerError() if state.of_service:
             return _service(state)
-        case ZipCorrupt() if not state.refetched:
+        case ZipCorrupt() | CountMismatch() if not state.refetched:
             return Decision(RetryAction.REFETCH)
         case ArchiveError():
             return Decision(RetryAction.FAIL)

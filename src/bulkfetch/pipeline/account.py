@@ -33,6 +33,7 @@ from bulkfetch.pipeline.health import Health, without_another
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.outcomes import OutcomeSink
 from bulkfetch.pipeline.publish import Published, Publisher
+from bulkfetch.pipeline.source import JobSource, JournalSource
 from bulkfetch.pipeline.timing import JobTimes
 from bulkfetch.secret import Secret
 
@@ -47,8 +48,8 @@ class AccountWorker:
     """Brings an account's jobs to their outcomes until its list is done, it is stopped or ends.
 
     `ended` is why nothing more can be fetched for this account, None as long as something can;
-    `times` is what its jobs took. `leftovers` are the keys of jobs with a body in staging from a
-    dead run.
+    `times` is what its jobs took. `source` gives its jobs, None for the journal itself. `leftovers`
+    are the keys of jobs with a body in staging from a dead run.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class AccountWorker:
         job_finished: OutcomeSink,
         emit: Emit,
         *,
+        source: JobSource | None = None,
         leftovers: frozenset[str] = frozenset(),
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -79,7 +81,8 @@ class AccountWorker:
         self._jitter = jitter
         self._renewed: Secret | None = None
         self._health = Health()
-        self.dispatcher = Dispatcher(access, journal, layout, budget, self._health, leftovers)
+        self._source = source or JournalSource(access.account, journal)
+        self.dispatcher = Dispatcher(access, self._source, layout, budget, self._health, leftovers)
         self._dispatching = anyio.CancelScope()
 
     async def run(self) -> None:
@@ -90,9 +93,23 @@ class AccountWorker:
         are removed, complete ones stay in staging for a later run.
         """
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._source.run, self.dispatcher.more)
             with self._dispatching:
                 while (started := await self.dispatcher.next()) is not None:
                     tasks.start_soon(self._process, *started)
+                if self._source.error is not None:
+                    self._end(self._source.error)
+            self._source.stop()
+
+    @property
+    def preparing(self) -> int:
+        """How many results the service has said are not ready yet."""
+        return self._source.preparing
+
+    def more(self) -> None:
+        """Note that the list has got more jobs for this account."""
+        self._source.more()
+        self.dispatcher.more()
 
     def stop(self) -> None:
         """Start no more jobs; what is under way goes on."""
@@ -163,6 +180,7 @@ class AccountWorker:
             status="done",
             files=(file,),
             zip_bytes=job.zip_bytes,
+            records=published.records,
             attempts=job.attempts,
         )
         await self._journal.done(job.entry, outcome, published.zip)
@@ -177,6 +195,8 @@ class AccountWorker:
             text = f"published as {file.path}, {file.bytes} bytes"
             text += f", {took_s:.1f} s from its request" if job.started is not None else ""
             self._say("done", job, text, path=file.path, bytes=file.bytes, took_s=took_s)
+        if published.doubt is not None:
+            self._say("note", job, f"{file.path} is published, but {published.doubt}")
         await self._report(job, outcome)
 
     async def _fail(

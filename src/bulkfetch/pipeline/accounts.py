@@ -19,6 +19,7 @@ from bulkfetch.pipeline.budget import StagingBudget
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.outcomes import OutcomeSink
 from bulkfetch.pipeline.publish import Publisher, PublishOptions
+from bulkfetch.pipeline.source import JobSource
 
 
 class AccountWorkers:
@@ -26,7 +27,8 @@ class AccountWorkers:
 
     `leftovers` are the keys of jobs with a body in staging from a dead run. `threads` extract at
     once, `staging_bytes` may complete ZIPs hold in staging, and `lacking_room` says why the disk
-    has no room for more. `open_account` raises AccountError where nothing can be fetched for it.
+    has no room for more. `open_account` and `open_source` raise AccountError where nothing can be
+    fetched for an account; of the latter an account's jobs come, without it from the journal.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class AccountWorkers:
         staging_bytes: int,
         lacking_room: Callable[[], DiskFull | None],
         open_account: Callable[[str], Awaitable[AccountAccess]],
+        open_source: Callable[[str], Awaitable[JobSource]] | None = None,
         job_finished: OutcomeSink,
         emit: Emit,
     ) -> None:
@@ -48,6 +51,7 @@ class AccountWorkers:
         self._layout = layout
         self._leftovers = leftovers
         self._open_account = open_account
+        self._open_source = open_source
         self._job_finished = job_finished
         self._emit = emit
         self._refused: dict[str, AccountError] = {}
@@ -71,6 +75,8 @@ class AccountWorkers:
         if account not in self.workers:
             try:
                 access = await self._open_account(account)
+                open_source = self._open_source
+                source = None if open_source is None else await open_source(account)
             except AccountError as error:
                 self._refused[account] = error
                 data = {"code": error.code, "hint": error.hint}
@@ -84,11 +90,12 @@ class AccountWorkers:
                 self._budget,
                 self._job_finished,
                 self._emit,
+                source=source,
                 leftovers=self._leftovers,
             )
             self.workers[account] = worker
             tasks.start_soon(worker.run)
-        self.workers[account].dispatcher.more()
+        self.workers[account].more()
 
     def list_ended(self) -> None:
         """Note that no more jobs will come: each worker ends with those it has."""

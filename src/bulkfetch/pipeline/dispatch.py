@@ -13,25 +13,26 @@ import anyio
 
 from bulkfetch.clock import boottime
 from bulkfetch.download.attempt import Attempt
-from bulkfetch.journal import Entry, Journal
+from bulkfetch.journal import Entry
 from bulkfetch.pipeline.active_job import AccountAccess, ActiveJob
 from bulkfetch.pipeline.budget import StagingBudget
 from bulkfetch.pipeline.health import Health
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.retry_queue import RetryQueue
+from bulkfetch.pipeline.source import JobSource
 
 if TYPE_CHECKING:
     from bulkfetch.ratelimit import Permit
 
-# Jobs of one account that were taken from the journal and have not ended: in flight, being
+# Jobs of one account that were taken from its source and have not ended: in flight, being
 # published, waiting for the reader or to be tried again. First tries then wait for some to end.
 LIVE_JOBS = 200
-# Jobs taken from the journal at a time: enough that the journal is seldom asked.
+# Jobs taken from the source at a time: enough that the journal is seldom asked.
 TAKE_JOBS = 50
 
 
 class Dispatcher:
-    """Takes an account's jobs from the journal and says when each may start.
+    """Takes an account's jobs from their source and says when each may start.
 
     `leftovers` are the keys of jobs with a body in staging from a dead run. `requests` counts this
     run, `hold_until` is when the account may ask again, on the loop's clock; once `stopped`, no job
@@ -41,7 +42,7 @@ class Dispatcher:
     def __init__(
         self,
         access: AccountAccess,
-        journal: Journal,
+        source: JobSource,
         layout: OutputLayout,
         budget: StagingBudget,
         health: Health,
@@ -52,9 +53,8 @@ class Dispatcher:
         self.hold_until = float("-inf")
         self._received_bytes = 0
         self._in_flight: set[Attempt] = set()
-        self._account = access.account
         self._limiter = access.limiter
-        self._journal = journal
+        self._source = source
         self._layout = layout
         self._budget = budget
         self._health = health
@@ -95,7 +95,7 @@ class Dispatcher:
     # --- what has happened -----------------------------------------------------------------------
 
     def more(self) -> None:
-        """Note that the list has got more jobs for this account."""
+        """Note that there may be more jobs to take."""
         self._source_dry = False
         self._news.set()
 
@@ -169,7 +169,8 @@ class Dispatcher:
             ready = self._queue.ready(now)
             if ready and now >= self.hold_until:
                 return True
-            if self._list_ended and self._source_dry and not self._live:
+            over = self._list_ended and self._source_dry and not self._live
+            if over and not self._source.may_give_more:
                 return False
             with anyio.move_on_at(self.hold_until if ready else self._queue.next_due()):
                 await self._news.wait()
@@ -177,7 +178,7 @@ class Dispatcher:
     async def _refill(self) -> None:
         # Dry until shown otherwise, said before the await: `more` may speak meanwhile.
         self._source_dry = True
-        entries = await self._journal.take(self._account, TAKE_JOBS)
+        entries = await self._source.take(TAKE_JOBS)
         if entries:
             self._source_dry = False
         self._live += len(entries)

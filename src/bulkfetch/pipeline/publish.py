@@ -17,9 +17,23 @@ from typing import NamedTuple, TypeVar
 import anyio
 import anyio.to_thread
 
-from bulkfetch.archive import ExtractLimits, Member, extract, inspect
-from bulkfetch.disk import disk_error, fsync_dir, fsync_file, publish, rename_into_place
-from bulkfetch.errors import PublishConflict
+from bulkfetch.archive import (
+    ExtractLimits,
+    Member,
+    count_problem,
+    counter_of,
+    extract,
+    inspect,
+)
+from bulkfetch.disk import (
+    disk_error,
+    fsync_dir,
+    fsync_file,
+    make_folders,
+    publish,
+    rename_into_place,
+)
+from bulkfetch.errors import CountMismatch, PublishConflict
 from bulkfetch.journal import Journal, Owner, Rival
 from bulkfetch.models import Job, PublishedFile
 from bulkfetch.pipeline.active_job import ActiveJob
@@ -39,10 +53,16 @@ class StagedZip(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What stands under its final name: the file, and the ZIP where it is kept."""
+    """What stands under its final name: the file, and the ZIP where it is kept.
+
+    `records` is None if they were not counted, or cannot be. `doubt` is what seems to be wrong with
+    their number, None for nothing.
+    """
 
     file: PublishedFile
     zip: PublishedFile | None = None
+    records: int | None = None
+    doubt: str | None = None
 
 
 class Occupied(NamedTuple):
@@ -60,8 +80,9 @@ class Occupied(NamedTuple):
 class PublishOptions(NamedTuple):
     """How to publish: guards of the archive, whether the ZIP is kept, how much of refused ones.
 
-    `sha256` says whether published files are given their digest, `overwrite` whether a file that
-    the journal did not publish may be replaced.
+    `sha256` says whether published files are given their digest, `records` whether their records
+    are counted: those of a job that tells how many there should be always are. `overwrite` says
+    whether a file that the journal did not publish may be replaced.
     """
 
     limits: ExtractLimits
@@ -69,6 +90,7 @@ class PublishOptions(NamedTuple):
     sha256: bool
     quarantine_bytes: int
     overwrite: bool = False
+    records: bool = True
 
 
 class Publisher:
@@ -88,6 +110,8 @@ class Publisher:
         self._cores = threading.Semaphore(cores)
         self._halted = threading.Event()
         self._in_quarantine = threading.Lock()
+        self._making_folders = threading.Lock()
+        self._folders = {layout.out}  # those that are on the device
 
     def halt(self) -> None:
         """Have extractions under way end soon, with ExtractionCancelled."""
@@ -162,7 +186,8 @@ class Publisher:
     def _publish(
         self, job: ActiveJob, member: Member, final: Path, occupied: Occupied
     ) -> Published:
-        target = self._layout.unpacked(job.job)
+        target, expected = self._layout.unpacked(job.job), job.job.records
+        counts = self._options.records or expected is not None
         kept: PublishedFile | None = None
         try:
             with self._cores:
@@ -173,13 +198,18 @@ class Publisher:
                     self._options.limits,
                     cancelled=self._halted.is_set,
                     digest=self._options.sha256,
+                    counter=counter_of(member.suffix) if counts else None,
                 )
+            doubt = count_problem(extracted.records, expected)
+            if doubt is not None and member.suffix == ".csv":  # what an event is, is less certain
+                raise CountMismatch(doubt)
             fsync_file(target)
             self._require_no_rival(occupied.rival)
+            self._make_folder(final.parent)
             if self._options.keep_zip:
                 kept = self._keep_zip(job, occupied)
             rename_into_place(target, final, replace=self._may_replace(job, final, occupied))
-            fsync_dir(self._layout.out)
+            fsync_dir(final.parent)
         except PublishConflict as error:
             target.unlink()
             raise self._layout.as_given(error) from None
@@ -188,7 +218,14 @@ class Publisher:
             target.unlink(missing_ok=True)
             raise
         shown = self._layout.report(final)
-        return Published(PublishedFile(shown, extracted.bytes, extracted.sha256), kept)
+        file = PublishedFile(shown, extracted.bytes, extracted.sha256)
+        return Published(file, kept, extracted.records, doubt)
+
+    def _make_folder(self, folder: Path) -> None:
+        with self._making_folders:  # no other thread publishes there before it is on the device
+            if folder not in self._folders or not folder.is_dir():
+                make_folders(folder, self._layout.out)
+                self._folders.add(folder)
 
     def _require_no_rival(self, rival: Rival | None) -> None:
         """Raise PublishConflict where another job of the list has its file under this one's name.
