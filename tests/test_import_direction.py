@@ -23,7 +23,7 @@ ROOMS = [
     {"journal"},
     {"exports"},
     {"pipeline"},
-    {"readiness"},
+    {"readiness", "access"},
     {"client"},
     {"observe"},
     {"__init__"},

@@ -10,22 +10,18 @@ import asyncio
 import os
 import warnings
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from importlib import import_module
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import anyio.to_thread
 
-from bulkfetch.config import AccountSettings, Credentials, Settings, job_of
-from bulkfetch.config.account_key import key_in_process
+from bulkfetch.config import Settings, job_of
 from bulkfetch.config.same_credentials import refuse_same_credentials
-from bulkfetch.config.sandbox_table import read_sandbox_options
 from bulkfetch.disk import disk_error
-from bulkfetch.errors import ConfigError
-from bulkfetch.events import Emit, Event, Kind, harmless, ignore
+from bulkfetch.events import Emit, Event, harmless, ignore
 from bulkfetch.journal import Journal, OutputLock, published_stem
 from bulkfetch.models import Job, Report
 from bulkfetch.pipeline.handle import Run
@@ -35,24 +31,10 @@ from bulkfetch.pipeline.outcomes import OutcomeSink
 from bulkfetch.pipeline.preflight import lacking_room, require_writable
 from bulkfetch.pipeline.run import Engine, Jobs
 from bulkfetch.readiness import require_usable
-from bulkfetch.secret import Secret
 
 if TYPE_CHECKING:
-    import aiohttp
-
+    from bulkfetch.access import AccountOpener
     from bulkfetch.pipeline.accounts import AccountWorkers
-    from bulkfetch.pipeline.active_job import AccountAccess
-    from bulkfetch.ratelimit import RateLimiter
-
-
-_WINDOW_NEWS: dict[str, Kind] = {
-    "closed": "window_closed",
-    "shared": "window_shared",
-    "crowded": "window_crowded",
-    "restored": "window_restored",
-    "fallback": "window_fallback",
-    "held": "window_held",
-}
 
 
 class Client:
@@ -93,9 +75,7 @@ class Client:
         # children of no task group, whose scope would tie the client to the task that entered it.
         self._engine: Engine | None = None
         self._working: set[asyncio.Task[None]] = set()
-        self._accesses: dict[str, AccountAccess] = {}
-        self._sessions: dict[tuple[Path | None, bool], aiohttp.ClientSession] = {}
-        self._sandbox_url: str | None = None
+        self._accounts: AccountOpener | None = None  # until something is asked
 
     async def __aenter__(self) -> Self:
         if self._lock is not None:
@@ -123,9 +103,7 @@ class Client:
                     await asyncio.wait(self._working)
                 except asyncio.CancelledError as cancelled:
                     cut_short = cancelled
-            self._accesses.clear()
-            self._sessions.clear()
-            self._engine = self._sandbox_url = None
+            self._engine = self._accounts = None
             await self._stack.aclose()
         if cut_short is not None:
             raise cut_short
@@ -134,8 +112,8 @@ class Client:
         if self._lock is not None:
             warnings.warn(f"{self!r} was never left", ResourceWarning, source=self, stacklevel=2)
             self._lock.release()
-            for session in self._sessions.values():
-                _let_go(session)
+            if self._accounts is not None:
+                self._accounts.let_go()
 
     def _prepare(self) -> None:
         """Look at what shows before a run, and make its folders. In a thread: it may block."""
@@ -219,9 +197,7 @@ class Client:
     async def _workers(
         self, journal: Journal, leftovers: frozenset[str], job_finished: OutcomeSink
     ) -> AccountWorkers:
-        # Imported here and below: a run that has nothing to fetch needs none of it, and starts at
-        # once. In a thread, since it takes tenths of a second.
-        await anyio.to_thread.run_sync(_import_rooms)
+        accounts = await self._open_accounts()
         from bulkfetch.archive import ExtractLimits
         from bulkfetch.pipeline.accounts import AccountWorkers
         from bulkfetch.pipeline.publish import PublishOptions
@@ -242,110 +218,22 @@ class Client:
             threads=limits.threads or os.cpu_count() or 1,
             staging_bytes=limits.staging_bytes,
             lacking_room=lambda: lacking_room(self._layout.out, limits.free_bytes),
-            open_account=self._access,
+            open_account=accounts.results,
             job_finished=job_finished,
             emit=self._emit,
         )
 
-    async def _access(self, name: str) -> AccountAccess:
-        """Open what an account needs for requests; once. Raises AccountError, ConfigError."""
-        if name not in self._accesses:
-            account = self._settings.account(name)
-            own = account.is_sandbox
-            if own:
-                # The stand-in takes any token, and counts each one for an account of its own.
-                token = Secret("sandbox" if name == "default" else f"sandbox-{name}")
-                account = account.at(await self._sandbox(), Credentials(access_token=token))
-            self._accesses[name] = await self._connect(account, own)
-        return self._accesses[name]
+    async def _open_accounts(self) -> AccountOpener:
+        """Return what the accounts are asked through; once, until the client is left."""
+        # In a thread, since it takes tenths of a second; a run that has nothing to ask starts at
+        # once without it.
+        await anyio.to_thread.run_sync(_import_rooms)
+        from bulkfetch.access import AccountOpener
 
-    async def _connect(self, account: AccountSettings, own: bool) -> AccountAccess:
-        """Open what an account needs; `own` says that nobody else asks this server."""
-        from bulkfetch.download.downloader import Downloader, Endpoint, TransferLimits
-        from bulkfetch.pipeline.active_job import AccountAccess
-        from bulkfetch.ratelimit import RateLimit, SlotLimiter, WindowEvent, open_limiter
-        from bulkfetch.zoho.regions import servers
-        from bulkfetch.zoho.tokens import token_source
-
-        limits, name = self._settings.limits, account.name
-        session = await self._session(account)
-
-        def note(message: str) -> None:
-            self._emit(Event("note", message, name))
-
-        def news(event: WindowEvent) -> None:
-            figures = {
-                "for_s": event.for_s,
-                "capacity": event.capacity,
-                "in_flight_cap": event.in_flight_cap,
-            }
-            data = {key: value for key, value in figures.items() if value is not None}
-            self._emit(Event(_WINDOW_NEWS[event.kind], event.message, name, data=data))
-
-        state_dir = None if own else self._settings.state_dir
-        tokens = token_source(account, lambda: session, state_dir, note)
-        where = servers(account)
-        pace = RateLimit(
-            account.window.requests,
-            account.window.period_s,
-            account.window.margin_s,
-            headers_timeout_s=limits.connect_s + limits.headers_s,
-        )
-        limiter: RateLimiter
-        if own:
-            limiter = SlotLimiter(pace, on_event=news)
-        else:
-            key = key_in_process(account, where.api_domain)
-            limiter = await open_limiter(pace, key, state_dir, on_event=news)
-        self._stack.push_async_callback(limiter.aclose)
-        endpoint = Endpoint(
-            where.api_domain,
-            account.result_path,
-            account.version,
-            account.proxies.url_for(where.api_domain),
-        )
-        bounds = TransferLimits(
-            limits.zip_bytes,
-            limits.idle_s,
-            limits.min_bytes_per_s,
-            limits.connect_s,
-            pace.headers_timeout_s,
-            free_bytes=limits.free_bytes,
-        )
-        downloader = Downloader(session, endpoint, limiter, tokens, bounds)
-        concurrency = account.window.concurrency
-        return AccountAccess(name, downloader, limiter, tokens, concurrency, limits.tries)
-
-    async def _session(self, account: AccountSettings) -> aiohttp.ClientSession:
-        from bulkfetch.download.session import open_session
-        from bulkfetch.download.tls import shared_context
-
-        ca_file = account.ca_file
-        secure = ca_file is not None or _speaks_tls(account)
-        key = (ca_file, secure)
-        if key not in self._sessions:
-            try:
-                if secure:
-                    await anyio.to_thread.run_sync(shared_context, ca_file)
-                session = open_session(
-                    ca_file, lookup_s=self._settings.limits.connect_s, secure=secure
-                )
-            except OSError as error:
-                raise ConfigError(f"ca_file {ca_file} cannot be used: {error}") from None
-            self._sessions[key] = await self._stack.enter_async_context(session)
-        return self._sessions[key]
-
-    async def _sandbox(self) -> str:
-        """Start the stand-in for Zoho, in a thread of its own; once. Gives its address."""
-        from bulkfetch.sandbox import SandboxThread
-
-        if self._sandbox_url is None:
-            options = read_sandbox_options(self._settings)
-            # To its end even if the run is: a thread that nobody has could not be ended.
-            with anyio.CancelScope(shield=True):
-                server = await self._stack.enter_async_context(SandboxThread(options))
-            self._sandbox_url = server.sandbox.url
-        return self._sandbox_url
+        if self._accounts is None:
+            self._accounts = AccountOpener(self._settings, self._emit)
+            self._stack.push_async_callback(self._accounts.aclose)
+        return self._accounts
 
 
 def _names_with_zip(job: Job) -> tuple[str, ...]:
@@ -373,32 +261,7 @@ async def _fetch(jobs: Jobs, settings: Settings, on_event: Emit) -> Report:
         return run.report
 
 
-def _let_go(session: aiohttp.ClientSession) -> None:
-    """Close a session where nobody can await it, perhaps after its loop: else it is told of."""
-    closing = session.close()
-    with suppress(Exception):  # StopIteration among them
-        closing.send(None)
-    closing.close()
-
-
-def _speaks_tls(account: AccountSettings) -> bool:
-    """Say whether any server that the account's requests may go to is spoken to over TLS."""
-    from bulkfetch.zoho.regions import servers
-
-    where = servers(account)
-    urls = [where.api_domain, where.accounts_url]
-    urls += [account.proxies.url_for(url) for url in urls if url is not None]
-    return any(url is not None and url.lower().startswith("https:") for url in urls)
-
-
 def _import_rooms() -> None:
     """Import what only requests need."""
-    for room in (
-        "archive",
-        "pipeline.accounts",
-        "download.downloader",
-        "download.session",
-        "ratelimit",
-    ):
-        import_module(f"bulkfetch.{room}")
-    import_module("bulkfetch.zoho.tokens")
+    import_module("bulkfetch.access")
+    import_module("bulkfetch.pipeline.accounts")

@@ -11,7 +11,7 @@ from unittest.mock import patch
 import pytest
 from tests.support.flows import ids, settings_for, small
 
-import bulkfetch.ratelimit
+import bulkfetch.access
 from bulkfetch import fetch
 from bulkfetch.ratelimit import RateLimit, RateLimiter, open_limiter
 from bulkfetch.sandbox import FaultRule, SandboxThread
@@ -36,7 +36,7 @@ def test_dropped_connections(tmp_path: Path) -> None:
             window={"period_s": PERIOD_S, "margin_s": 0.01},
             state_dir=tmp_path / "state",
         )
-        with patch.object(bulkfetch.ratelimit, "open_limiter", open_scaled):
+        with patch.object(bulkfetch.access, "open_limiter", open_scaled):
             report = asyncio.run(fetch(ids(40), made))
         arrivals = server.sandbox.results()
         assert server.worst_in() <= 10

@@ -173,8 +173,8 @@ def test_a_disk_that_fails_for_one_client_costs_the_others_nothing(tmp_path: Pat
         grants: list[float] = []
         await use(failing, 5, grants)
         # As a full disk is told, in the one connection.
-        failing._shared._store.db.execute("PRAGMA max_page_count = 1")  # type: ignore[attr-defined]
-        failing._shared._store.db.execute("PRAGMA query_only = 1")  # type: ignore[attr-defined]
+        failing._shared._store.db.execute("PRAGMA max_page_count = 1")  # type: ignore[union-attr]
+        failing._shared._store.db.execute("PRAGMA query_only = 1")  # type: ignore[union-attr]
         await asyncio.gather(use(failing, 20, grants), use(fine, 20, grants))
         await failing.aclose()
         await fine.aclose()

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import bulkfetch.ratelimit
+import bulkfetch.access
 from bulkfetch import Client, Event, Outcome, Report, Settings
 from bulkfetch.config import AccountSettings, Credentials, Limits, WindowSettings
 from bulkfetch.pipeline.run import Jobs, Run
-from bulkfetch.ratelimit import RateLimiter, SlotLimiter, open_limiter
+from bulkfetch.ratelimit import RateLimit, RateLimiter, SlotLimiter, open_limiter
 from bulkfetch.sandbox import AccountSpec, Arrival, JobSpec, Sandbox, SandboxOptions
 from bulkfetch.secret import Secret
 
@@ -77,7 +77,7 @@ def loop_windows() -> Iterator[list[RateLimiter]]:
     opened: list[RateLimiter] = []
 
     async def open_on_loop(
-        settings: bulkfetch.ratelimit.RateLimit, key: str, state_dir: Path | None, **more: Any
+        settings: RateLimit, key: str, state_dir: Path | None, **more: Any
     ) -> RateLimiter:
         if state_dir is None:
             window: RateLimiter = SlotLimiter(settings, **more)
@@ -87,7 +87,7 @@ def loop_windows() -> Iterator[list[RateLimiter]]:
         opened.append(window)
         return window
 
-    with patch.object(bulkfetch.ratelimit, "open_limiter", open_on_loop):
+    with patch.object(bulkfetch.access, "open_limiter", open_on_loop):
         yield opened
 
 

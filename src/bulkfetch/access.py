@@ -1,0 +1,193 @@
+"""What the accounts of a client are asked through, each thing made once and shared by all that ask.
+
+Imported when a client first has something to ask: it takes tenths of a second.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import anyio
+import anyio.to_thread
+
+from bulkfetch.config import AccountSettings, Credentials, Settings
+from bulkfetch.config.account_key import key_in_process
+from bulkfetch.config.regions import Servers
+from bulkfetch.config.sandbox_table import read_sandbox_options
+from bulkfetch.download.downloader import Downloader, Endpoint, TransferLimits
+from bulkfetch.download.session import open_session
+from bulkfetch.download.tls import shared_context
+from bulkfetch.errors import ConfigError
+from bulkfetch.events import Emit, Event, Kind
+from bulkfetch.pipeline.active_job import AccountAccess
+from bulkfetch.ratelimit import RateLimit, RateLimiter, SlotLimiter, WindowEvent, open_limiter
+from bulkfetch.secret import Secret
+from bulkfetch.zoho.regions import servers
+from bulkfetch.zoho.tokens import TokenSource, token_source
+
+_WINDOW_NEWS: dict[str, Kind] = {
+    "closed": "window_closed",
+    "shared": "window_shared",
+    "crowded": "window_crowded",
+    "restored": "window_restored",
+    "fallback": "window_fallback",
+    "held": "window_held",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSession:
+    """What every request of an account goes through, whatever it asks for.
+
+    `settings` and `servers` of an account of the built-in sandbox are those of the running one, and
+    `is_alone` says that nobody else asks its server. Processes share what they know of the account
+    in `state_dir`; None: they share nothing.
+    """
+
+    settings: AccountSettings
+    servers: Servers
+    http: aiohttp.ClientSession
+    tokens: TokenSource
+    state_dir: Path | None
+    is_alone: bool
+
+    @property
+    def key(self) -> str:
+        """What the account is called in `state_dir`, and in this process."""
+        return key_in_process(self.settings, self.servers.api_domain)
+
+
+class AccountOpener:
+    """The accounts of one client, each opened when it is first asked for. To be closed."""
+
+    def __init__(self, settings: Settings, emit: Emit) -> None:
+        """Open nothing yet; `emit` gets what is told of tokens and windows."""
+        self._settings = settings
+        self._emit = emit
+        self._stack = AsyncExitStack()
+        self._opening = anyio.Lock()  # for two that ask at once
+        self._http_sessions: dict[tuple[Path | None, bool], aiohttp.ClientSession] = {}
+        self._sessions: dict[str, AccountSession] = {}
+        self._results: dict[str, AccountAccess] = {}
+        self._sandbox_url: str | None = None
+
+    async def results(self, name: str) -> AccountAccess:
+        """Return what an account's result requests need. Raises AccountError, ConfigError."""
+        async with self._opening:
+            if name not in self._results:
+                self._results[name] = await self._open_results(await self._session(name))
+            return self._results[name]
+
+    async def aclose(self) -> None:
+        """Close all that was opened, once nobody asks any more."""
+        await self._stack.aclose()
+
+    def let_go(self) -> None:
+        """Close the sessions where nobody can await it, perhaps after their loop."""
+        for http in self._http_sessions.values():
+            closing = http.close()
+            with suppress(Exception):  # StopIteration among them
+                closing.send(None)
+            closing.close()
+
+    async def _session(self, name: str) -> AccountSession:
+        """Return what all requests of an account share; of one caller at a time."""
+        if name not in self._sessions:
+            account = self._settings.account(name)
+            alone = account.is_sandbox
+            if alone:
+                # The stand-in takes any token, and counts each one for an account of its own.
+                token = Secret("sandbox" if name == "default" else f"sandbox-{name}")
+                account = account.at(await self._sandbox(), Credentials(access_token=token))
+            self._sessions[name] = await self._open_session(account, alone)
+        return self._sessions[name]
+
+    async def _open_session(self, account: AccountSettings, alone: bool) -> AccountSession:
+        def note(message: str) -> None:
+            self._emit(Event("note", message, account.name))
+
+        where = servers(account)
+        http = await self._http(account, where)
+        state_dir = None if alone else self._settings.state_dir
+        tokens = token_source(account, lambda: http, state_dir, note)
+        return AccountSession(account, where, http, tokens, state_dir, alone)
+
+    async def _open_results(self, session: AccountSession) -> AccountAccess:
+        limits, account = self._settings.limits, session.settings
+        window, api_domain = account.window, session.servers.api_domain
+
+        def news(event: WindowEvent) -> None:
+            figures = {
+                "for_s": event.for_s,
+                "capacity": event.capacity,
+                "in_flight_cap": event.in_flight_cap,
+            }
+            data = {key: value for key, value in figures.items() if value is not None}
+            self._emit(Event(_WINDOW_NEWS[event.kind], event.message, account.name, data=data))
+
+        pace = RateLimit(
+            window.requests,
+            window.period_s,
+            window.margin_s,
+            headers_timeout_s=limits.connect_s + limits.headers_s,
+        )
+        limiter: RateLimiter
+        if session.is_alone:
+            limiter = SlotLimiter(pace, on_event=news)
+        else:
+            limiter = await open_limiter(pace, session.key, session.state_dir, on_event=news)
+        self._stack.push_async_callback(limiter.aclose)
+        endpoint = Endpoint(
+            api_domain, account.result_path, account.version, account.proxies.url_for(api_domain)
+        )
+        bounds = TransferLimits(
+            limits.zip_bytes,
+            limits.idle_s,
+            limits.min_bytes_per_s,
+            limits.connect_s,
+            pace.headers_timeout_s,
+            free_bytes=limits.free_bytes,
+        )
+        tokens = session.tokens
+        downloader = Downloader(session.http, endpoint, limiter, tokens, bounds)
+        return AccountAccess(
+            account.name, downloader, limiter, tokens, window.concurrency, limits.tries
+        )
+
+    async def _http(self, account: AccountSettings, where: Servers) -> aiohttp.ClientSession:
+        """Return the session of those that trust the same authorities."""
+        ca_file = account.ca_file
+        secure = ca_file is not None or _speaks_tls(account, where)
+        if (ca_file, secure) not in self._http_sessions:
+            try:
+                if secure:
+                    await anyio.to_thread.run_sync(shared_context, ca_file)
+                http = open_session(
+                    ca_file, lookup_s=self._settings.limits.connect_s, secure=secure
+                )
+            except OSError as error:
+                raise ConfigError(f"ca_file {ca_file} cannot be used: {error}") from None
+            self._http_sessions[ca_file, secure] = await self._stack.enter_async_context(http)
+        return self._http_sessions[ca_file, secure]
+
+    async def _sandbox(self) -> str:
+        """Start the stand-in for Zoho, in a thread of its own; once. Gives its address."""
+        from bulkfetch.sandbox import SandboxThread  # late: it brings a server along
+
+        if self._sandbox_url is None:
+            options = read_sandbox_options(self._settings)
+            # To its end even if the run is: a thread that nobody has could not be ended.
+            with anyio.CancelScope(shield=True):
+                server = await self._stack.enter_async_context(SandboxThread(options))
+            self._sandbox_url = server.sandbox.url
+        return self._sandbox_url
+
+
+def _speaks_tls(account: AccountSettings, where: Servers) -> bool:
+    """Say whether any server that the account's requests may go to is spoken to over TLS."""
+    urls = [where.api_domain, where.accounts_url]
+    urls += [account.proxies.url_for(url) for url in urls if url is not None]
+    return any(url is not None and url.lower().startswith("https:") for url in urls)
