@@ -7,16 +7,12 @@ import sys
 from collections.abc import Collection, Sequence
 
 from bulkfetch.cli import exit_codes
-from bulkfetch.errors import is_permanent
+from bulkfetch.errors import error_class, is_permanent
 from bulkfetch.models import Report
 from bulkfetch.text import jobs
 
 # The most ids that a hint repeats; more are only counted.
 _REPEATED_IDS = 10
-# No request was made, and none will be until the list or the folder is changed.
-_WANTS_AN_EDIT = frozenset(
-    {"INVALID_JOB_ID", "INVALID_NAME", "UNKNOWN_ACCOUNT", "PUBLISH_CONFLICT"}
-)
 
 
 def next_step(status: int, report: Report | None, command: str, *, stdin_list: bool) -> str | None:
@@ -45,9 +41,8 @@ def next_step(status: int, report: Report | None, command: str, *, stdin_list: b
 
 def may_pass(code: str) -> bool:
     """Return whether a job that failed with this code may succeed later, unchanged."""
-    if code in _WANTS_AN_EDIT:
-        return False
-    return not is_permanent(code)
+    kind = error_class(code)
+    return not (kind.permanent or kind.wants_edit)
 
 
 def this_command(ids: Collection[str] = ()) -> str:

@@ -7,7 +7,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bulkfetch.errors import ConfigError, UnknownAccount, is_permanent
+from bulkfetch.errors import (
+    ConfigError,
+    PublishConflict,
+    UnknownAccount,
+    error_class,
+    is_permanent,
+)
 from bulkfetch.models import Job, is_job_id
 
 if TYPE_CHECKING:
@@ -18,8 +24,6 @@ if TYPE_CHECKING:
 
 # Stands for all done jobs whose file is missing or has another size.
 MISSING = "missing"
-# No request was ever possible: only a change of the list can help.
-_NEVER_ASKED = frozenset({"INVALID_JOB_ID", "INVALID_NAME"})
 
 
 @contextmanager
@@ -81,9 +85,10 @@ def _has_failed(known: Known, accounts: Container[str]) -> bool:
     error = known.outcome.error
     if known.outcome.status == "done" or error is None:
         return known.outcome.status == "failed"
-    if error.code == UnknownAccount.code:  # somebody may have added it to the settings
+    kind = error_class(error.code)
+    if kind is UnknownAccount:  # somebody may have added it to the settings
         return known.job.account in accounts
-    return error.code not in _NEVER_ASKED
+    return kind is PublishConflict or not kind.wants_edit
 
 
 def _is_missing(known: Known, places: OutputLayout) -> bool:

@@ -1,0 +1,131 @@
+"""Errors of one account: its token, its server, its rate limit."""
+
+from __future__ import annotations
+
+from bulkfetch.errors.base import BulkfetchError
+
+
+class AccountError(BulkfetchError):
+    """Nothing more can be fetched for this account in this run."""
+
+
+class MissingCredentials(AccountError):
+    """There is no access token, and nothing to get one with."""
+
+    code = "MISSING_CREDENTIALS"
+    default_hint = (
+        "Set ZOHO_ACCESS_TOKEN, or ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET and ZOHO_REFRESH_TOKEN, "
+        "or token_command in jobs.toml."
+    )
+
+
+class TokenRejected(AccountError):
+    """The server refused the access token, which may have expired."""
+
+    code = "TOKEN_REJECTED"
+    default_hint = "Get a new access token, or give a refresh token so that bulkfetch can."
+
+
+class InvalidToken(TokenRejected):
+    """The server refused the access token, and there is no other or it was refused too."""
+
+    code = "INVALID_TOKEN"
+
+
+class InvalidOauthToken(TokenRejected):
+    """The server refused the access token, and there is no other or it was refused too."""
+
+    code = "INVALID_OAUTHTOKEN"
+
+
+class AuthenticationFailure(TokenRejected):
+    """The server refused the credentials."""
+
+    code = "AUTHENTICATION_FAILURE"
+    default_hint = (
+        "Get a new access token, and check that it belongs to this data centre and this CRM "
+        "organisation."
+    )
+
+
+class ScopeMismatch(AccountError):
+    """The token lacks the scope for bulk reads."""
+
+    code = "OAUTH_SCOPE_MISMATCH"
+    default_hint = "Create a token with the scope ZohoCRM.bulk.read (or ZohoCRM.modules.ALL)."
+
+
+class TokenRefused(AccountError):
+    """The accounts server refused to give an access token."""
+
+    code = "TOKEN_REFUSED"
+    default_hint = "Check client id, client secret, refresh token and accounts_url."
+
+
+class TokenThrottled(AccountError):
+    """The accounts server issues no more access tokens for now."""
+
+    code = "TOKEN_THROTTLED"
+    default_hint = "Zoho issues ten tokens in ten minutes; wait ten minutes, then run again."
+
+
+class TokenUnavailable(AccountError):
+    """The accounts server could not be reached, or its answer could not be used."""
+
+    code = "TOKEN_UNAVAILABLE"
+    default_hint = "Check the network and accounts_url; then run the same command again."
+
+
+class TokenCommandFailed(AccountError):
+    """token_command printed no token."""
+
+    code = "TOKEN_COMMAND_FAILED"
+    default_hint = "Run token_command by hand: it must print the access token and nothing else."
+
+
+class InvalidUrlPattern(AccountError):
+    """The server does not know this kind of address."""
+
+    code = "INVALID_URL_PATTERN"
+    default_hint = "Check api_domain, version and result_path in jobs.toml."
+
+
+class CertificateRefused(AccountError):
+    """The server's certificate cannot be trusted."""
+
+    code = "CERTIFICATE_REFUSED"
+    default_hint = (
+        "Set ca_file to the certificate of a private authority, or of a proxy that inspects TLS; "
+        "trust only authorities that you know."
+    )
+
+
+class RateLimited(AccountError):
+    """For an hour, every request was refused because of the account's rate limit."""
+
+    code = "RATE_LIMITED"
+    default_hint = (
+        "Check for another program that uses this account, and its API credits; then run the "
+        "same command again."
+    )
+
+
+class ServiceDown(AccountError):
+    """The service answered only with errors for a long time."""
+
+    code = "SERVICE_DOWN"
+    default_hint = "The service has problems; run the same command again later."
+
+
+class NotReadyInTime(AccountError):
+    """The time to wait was over before all results were ready."""
+
+    code = "NOT_READY_IN_TIME"
+    default_hint = "Run the same command again: it goes on with what is not done yet."
+
+
+class Unreachable(AccountError):
+    """Repeated attempts to connect failed."""
+
+    code = "UNREACHABLE"
+    default_hint = "Check the network, the proxy and api_domain; then run the same command again."
