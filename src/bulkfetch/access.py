@@ -112,7 +112,7 @@ class AccountOpener:
         where = servers(account)
         http = await self._http(account, where)
         state_dir = None if alone else self._settings.state_dir
-        tokens = token_source(account, lambda: http, state_dir, note)
+        tokens = token_source(account, http, state_dir, note)
         return AccountSession(account, where, http, tokens, state_dir, alone)
 
     async def _open_results(self, session: AccountSession) -> AccountAccess:

@@ -29,7 +29,7 @@ async def main(url: str, folder: str) -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     async with aiohttp.ClientSession() as session:
-        source = token_source(account, lambda: session, Path(folder))
+        source = token_source(account, session, Path(folder))
         secret = await source.token()
         print(hashlib.sha256(secret.reveal().encode()).hexdigest(), flush=True)
 

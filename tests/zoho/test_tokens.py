@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import aiohttp
 import anyio
@@ -39,11 +40,10 @@ from bulkfetch.zoho.token_cache import (
     NoCache,
     cache_key,
 )
+from bulkfetch.zoho.token_refresh import REFRESH_TRIES, Refresh
 from bulkfetch.zoho.token_response import Grant
 from bulkfetch.zoho.tokens import (
-    REFRESH_TRIES,
     CommandToken,
-    Refresh,
     RefreshedToken,
     StaticToken,
     token_source,
@@ -96,7 +96,7 @@ async def refresh_against(
         server = await stack.enter_async_context(accounts_server(server_setup))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield (
-            Refresh(server.url, CREDENTIALS, lambda: session, None, 0.0, Random(1)),
+            Refresh(server.url, CREDENTIALS, session, None, 0.0, Random(1)),
             server,
         )
 
@@ -181,7 +181,7 @@ async def test_lasting_trouble_ends_the_account() -> None:
 async def test_nobody_listening_is_unavailable() -> None:
     """A refused connection is told with the host and no more."""
     async with aiohttp.ClientSession() as session:
-        refresh = Refresh("http://127.0.0.1:9", CREDENTIALS, lambda: session, None, 0.0)
+        refresh = Refresh("http://127.0.0.1:9", CREDENTIALS, session, None, 0.0)
         with pytest.raises(TokenUnavailable, match=r"127\.0\.0\.1") as caught:
             await refresh()
     assert tells_nothing(caught.value)
@@ -200,7 +200,7 @@ async def test_the_session_s_middlewares_are_passed_by() -> None:
         accounts_server() as server,
         aiohttp.ClientSession(middlewares=(forbidden,)) as session,
     ):
-        refresh = Refresh(server.url, CREDENTIALS, lambda: session)
+        refresh = Refresh(server.url, CREDENTIALS, session)
         assert plain((await refresh()).secret) == "1000.fresh-1"
 
 
@@ -299,8 +299,7 @@ async def test_a_static_token_cannot_be_renewed() -> None:
 # --- the choice of a source -----------------------------------------------------------------------
 
 
-def never() -> aiohttp.ClientSession:
-    raise AssertionError("no session is needed to choose a source")
+NO_SESSION: Any = None  # none is needed to choose a source
 
 
 def test_the_source_follows_from_the_settings(tmp_path: Path) -> None:
@@ -309,11 +308,11 @@ def test_the_source_follows_from_the_settings(tmp_path: Path) -> None:
     both = AccountSettings(credentials=access)
     command = replace(both, token_command=("pass",))
     only = AccountSettings(credentials=Credentials(access_token=Secret("tok")))
-    assert isinstance(token_source(command, never, None), CommandToken)
-    assert isinstance(token_source(both, never, tmp_path), RefreshedToken)
-    assert isinstance(token_source(only, never, None), StaticToken)
+    assert isinstance(token_source(command, NO_SESSION, None), CommandToken)
+    assert isinstance(token_source(both, NO_SESSION, tmp_path), RefreshedToken)
+    assert isinstance(token_source(only, NO_SESSION, None), StaticToken)
     with pytest.raises(MissingCredentials) as caught:
-        token_source(AccountSettings(env_prefix="ACME_"), never, None)
+        token_source(AccountSettings(env_prefix="ACME_"), NO_SESSION, None)
     assert "ACME_ZOHO_ACCESS_TOKEN" in caught.value.hint
 
 
@@ -321,7 +320,7 @@ def test_a_refresh_token_is_sent_to_no_guessed_server() -> None:
     """A free API domain that is not Zoho's needs its accounts server named."""
     account = AccountSettings(api_domain="https://crm.example", credentials=CREDENTIALS)
     with pytest.raises(ConfigError, match=r"crm\.example"):
-        token_source(account, never, None)
+        token_source(account, NO_SESSION, None)
 
 
 @pytest.mark.anyio
@@ -337,7 +336,7 @@ async def test_another_api_domain_is_told_and_never_used() -> None:
         account = AccountSettings(
             api_domain="https://www.zohoapis.com", accounts_url=server.url, credentials=CREDENTIALS
         )
-        source = token_source(account, lambda: session, None, notes.append)
+        source = token_source(account, session, None, notes.append)
         first = await source.token()
         await source.renew(first)
     assert len(notes) == 1
@@ -548,7 +547,7 @@ def test_the_keyring_without_the_extra_is_a_configuration_error(
     monkeypatch.setitem(sys.modules, "keyring", None)
     account = AccountSettings(credentials=CREDENTIALS, token_cache="keyring")
     with pytest.raises(ConfigError) as caught:
-        token_source(account, never, None)
+        token_source(account, NO_SESSION, None)
     assert "bulkfetch[keyring]" in caught.value.hint
 
 
@@ -560,7 +559,7 @@ def test_nothing_shows_a_secret(tmp_path: Path) -> None:
         "ZOHO_REFRESH_TOKEN": SECRETS[2],
     }
     settings = load_settings(None, env)
-    source = token_source(settings.accounts[0], never, tmp_path)
+    source = token_source(settings.accounts[0], NO_SESSION, tmp_path)
     grant = Grant(Secret(SECRETS[2]), 1.0)
     text = f"{settings!r} {settings} {source!r} {grant!r} {asdict(settings)}"
     text += json.dumps(asdict(settings), default=str)

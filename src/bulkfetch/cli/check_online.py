@@ -58,9 +58,7 @@ async def _token(settings: Settings, account: AccountSettings, name: str) -> lis
     lookup_s = settings.limits.connect_s
     async with open_session(account.ca_file, lookup_s=lookup_s) as session:
         try:
-            tokens = token_source(
-                account, lambda: session, settings.state_dir, notes.append, anew=True
-            )
+            tokens = token_source(account, session, settings.state_dir, notes.append, anew=True)
             await tokens.token()
         except BulkfetchError as error:
             found = Finding.of(name, error)

@@ -170,25 +170,6 @@ class KeyringCache:
         return _locked(self._folder, self._key, self._note)
 
 
-class RefreshingCache:
-    """Stores to another cache but loads nothing, so that a new token is requested."""
-
-    def __init__(self, cache: TokenCache) -> None:
-        self._cache = cache
-
-    async def load(self) -> CachedToken | None:
-        return None
-
-    async def store(self, token: CachedToken) -> None:
-        await self._cache.store(token)
-
-    async def forget(self) -> None:
-        await self._cache.forget()
-
-    def exclusive(self) -> contextlib.AbstractAsyncContextManager[None]:
-        return self._cache.exclusive()
-
-
 def import_keyring() -> Any:
     """Return the module keyring. Raises ConfigError if the extra is not installed."""
     try:

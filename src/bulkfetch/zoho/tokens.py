@@ -11,47 +11,32 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from random import Random
 from typing import NamedTuple, Protocol
 
 import aiohttp
 import anyio
 
-from bulkfetch.config.hosts import host_of, is_loopback
-from bulkfetch.config.settings import AccountSettings, Credentials
-from bulkfetch.errors import (
-    AccountError,
-    CertificateRefused,
-    InvalidToken,
-    TokenThrottled,
-    TokenUnavailable,
-)
+from bulkfetch.config.settings import AccountSettings
+from bulkfetch.errors import AccountError, InvalidToken, TokenThrottled, TokenUnavailable
 from bulkfetch.secret import Secret
-from bulkfetch.zoho.connect_errors import connect_error
 from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.token_cache import (
     CachedToken,
     FileCache,
     KeyringCache,
     NoCache,
-    RefreshingCache,
     TokenCache,
     cache_key,
 )
 from bulkfetch.zoho.token_choice import accounts_server, token_way
 from bulkfetch.zoho.token_command import TIMEOUT_S, run_token_command
-from bulkfetch.zoho.token_response import Grant, read_token_response
+from bulkfetch.zoho.token_refresh import Refresh, Refresher, WatchedRefresh
 
 # Renewed this long before its expiry (or at nine tenths of a short lifetime), so that no token
 # expires during a request.
 EARLY_S = 60.0
 # Pause after a failed early renewal, while the old token is still valid.
 _AGAIN_S = 15.0
-# Zoho issues ten tokens in ten minutes, and each try may have used one.
-REFRESH_TRIES = 4
-BACKOFF_BASE_S = 1.0
-REQUEST_TIMEOUT_S = 30.0
-_MAX_BODY_BYTES = 64 * 1024
 
 
 class TokenSource(Protocol):
@@ -83,7 +68,7 @@ class TokenSource(Protocol):
 
 def token_source(
     account: AccountSettings,
-    session: Callable[[], aiohttp.ClientSession],
+    session: aiohttp.ClientSession,
     state_dir: Path | None,
     note: Callable[[str], None] = lambda _: None,
     *,
@@ -92,8 +77,8 @@ def token_source(
     """Return an account's source: its token_command, else its refresh token, else its token.
 
     Args:
-        session: returns the session for the accounts server when it is first needed. It must trust
-            the account's ca_file; proxies, redirects and middlewares are set here. Not closed.
+        session: for the accounts server. It must trust the account's ca_file; proxies, redirects
+            and middlewares are set here. Not closed.
         state_dir: where processes share tokens; None: not shared.
         note: gets, in one sentence without secrets, what a user should know and no error says.
         anew: request a new token instead of loading the shared one.
@@ -111,8 +96,8 @@ def token_source(
     url = accounts_server(account)
     refresh = Refresh(url, credentials, session, account.proxies.url_for(url))
     cache = _cache(account, url, state_dir, note)
-    watched = _Watch(refresh, servers(account).api_domain, note)
-    return RefreshedToken(watched, RefreshingCache(cache) if anew else cache)
+    watched = WatchedRefresh(refresh, servers(account).api_domain, note)
+    return RefreshedToken(watched, cache, anew=anew)
 
 
 class _Turn:
@@ -197,19 +182,22 @@ class _Held(NamedTuple):
     ends_at: float
 
 
-class Refresher(Protocol):
-    """Requests a new access token. Raises AccountError."""
-
-    async def __call__(self) -> Grant: ...
-
-
 class RefreshedToken:
-    """Tokens for a refresh token, shared with other processes through `cache`."""
+    """Tokens for a refresh token, shared with other processes through `cache`.
+
+    `anew`: a new one is requested, whatever is there.
+    """
 
     def __init__(
-        self, refresh: Refresher, cache: TokenCache, wall_clock: Callable[[], float] = time.time
+        self,
+        refresh: Refresher,
+        cache: TokenCache,
+        wall_clock: Callable[[], float] = time.time,
+        *,
+        anew: bool = False,
     ) -> None:
         self._refresh, self._cache, self._wall_clock = refresh, cache, wall_clock
+        self._anew = anew
         self._held: _Held | None = None
         # For a cache that cannot be written: a refused token that it still holds is not used.
         self._refused: set[Secret] = set()
@@ -262,7 +250,7 @@ class RefreshedToken:
         async with self._cache.exclusive():
             # Before the refresh, which may fail: the next run must not start with a refused token.
             kept = await self._forget_refused()
-            if kept is not None:
+            if kept is not None and not self._anew:
                 left_s = kept.left_s(self._wall_clock())
                 if left_s > _early_s(kept.lifetime_s):
                     return self._hold(kept.secret, left_s, kept.lifetime_s)
@@ -289,98 +277,6 @@ class RefreshedToken:
 
 def _early_s(lifetime_s: float) -> float:
     return min(EARLY_S, lifetime_s / 10)
-
-
-class Refresh:
-    """Requests an access token from the accounts server, with a few retries."""
-
-    def __init__(
-        self,
-        accounts_url: str,
-        credentials: Credentials,
-        session: Callable[[], aiohttp.ClientSession],
-        proxy: str | None = None,
-        backoff_base_s: float = BACKOFF_BASE_S,
-        random: Random | None = None,
-    ) -> None:
-        self._url = f"{accounts_url}/oauth/v2/token"
-        self._host = host_of(accounts_url)
-        self._credentials, self._session, self._proxy = credentials, session, proxy
-        self._backoff_base_s, self._random = backoff_base_s, random or Random()
-
-    async def __call__(self) -> Grant:
-        """Return a grant. Raises TokenRefused, TokenThrottled, TokenUnavailable.
-
-        If cancelled: the server may have issued a token that is lost; it expires within the hour.
-        """
-        attempt = 1
-        while not isinstance(answer := await self._ask(), Grant):
-            if not isinstance(answer, TokenUnavailable) or attempt == REFRESH_TRIES:
-                raise answer
-            await anyio.sleep(self._random.uniform(0, self._backoff_base_s * 2**attempt))
-            attempt += 1
-        return answer
-
-    async def _ask(self) -> Grant | AccountError:
-        parts = {
-            "refresh_token": self._credentials.refresh_token,
-            "client_id": self._credentials.client_id,
-            "client_secret": self._credentials.client_secret,
-        }
-        form = {name: part.reveal() for name, part in parts.items() if part is not None}
-        try:
-            async with self._session().post(
-                self._url,
-                data={"grant_type": "refresh_token", **form},
-                headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-                allow_redirects=False,
-                middlewares=(),  # those for results would take a slot and add a token
-                proxy=self._proxy,
-                timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S),
-            ) as response:
-                body = b""
-                while len(body) <= _MAX_BODY_BYTES and (
-                    chunk := await response.content.read(_MAX_BODY_BYTES)
-                ):
-                    body += chunk
-                return read_token_response(response.status, body, parts.values())
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            if isinstance(failed := connect_error(error), CertificateRefused):
-                return failed
-            # Else only the type: foreign messages may contain what was sent, or a proxy's password.
-            why = type(error).__name__ if failed is None else failed.message
-            return TokenUnavailable(f"the accounts server {self._host} cannot be reached: {why}")
-
-
-class _Watch:
-    """Reports once if the accounts server names another API domain than the settings.
-
-    That domain is never used: a token goes only where the settings say.
-    """
-
-    def __init__(self, refresh: Refresher, api_domain: str, note: Callable[[str], None]) -> None:
-        self._refresh, self._api_domain, self._note = refresh, api_domain, note
-        self._told = False
-
-    async def __call__(self) -> Grant:
-        grant = await self._refresh()
-        if (
-            grant.api_domain is not None
-            and not is_loopback(self._api_domain)
-            and _top(grant.api_domain) != _top(self._api_domain)
-            and not self._told
-        ):
-            self._told = True
-            self._note(
-                f"the accounts server says that this account belongs to {grant.api_domain}, the "
-                f"settings say {self._api_domain}: check data_center"
-            )
-        return grant
-
-
-def _top(api_domain: str) -> str:
-    """Return what distinguishes data centres: sandbox.zohoapis.eu and www.zohoapis.eu are one."""
-    return host_of(api_domain).rpartition("zohoapis.")[2]
 
 
 def _cache(
