@@ -29,7 +29,7 @@ from bulkfetch.ratelimit import (
     open_limiter,
 )
 from bulkfetch.ratelimit.database import ASIDE_NAME, FILE_NAME, LOCK_NAME
-from bulkfetch.ratelimit.holder import holder
+from bulkfetch.ratelimit.patience import holder
 
 TEN = RateLimit()
 CLOSED_S = 66.0  # a refill and the grace: what nobody knows of is over then

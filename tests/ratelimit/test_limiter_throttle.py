@@ -11,7 +11,6 @@ import pytest
 from tests.support.virtual_clock import run_virtual
 
 from bulkfetch.ratelimit import RateLimit, SlotLimiter, WindowEvent
-from bulkfetch.ratelimit import throttle as throttles
 from bulkfetch.ratelimit.messages import throttle_news
 from bulkfetch.ratelimit.throttle import PROBE_DUE, PROBE_OUT, Throttle
 
@@ -120,7 +119,7 @@ def test_without_giving_way_both_users_fare_worse(monkeypatch: pytest.MonkeyPatc
     def unmoved(share: Throttle, now: float) -> Throttle:
         return share._replace(taken=0, crowd=0)
 
-    monkeypatch.setattr(throttles, "_apply_rejection", unmoved)
+    monkeypatch.setattr(Throttle, "lesson", unmoved)
     result = simulate(every_s=20)
     assert result.refused >= 50
     assert result.others_refused >= 50
@@ -143,12 +142,16 @@ def test_a_cap_on_concurrency_costs_no_slots_in_the_long_run() -> None:
 
 
 def refuse(share: Throttle, now: float, **more: float | bool | None) -> Throttle:
-    facts = {"retry_after_s": None, "taken": 0, "in_flight": 1, "probe": False, **more}
-    return throttles.rejected(share, TEN, now, **facts)  # type: ignore[arg-type]
+    facts = {"in_flight": 1, "probe": False, **more}
+    return share.settled(TEN, "rejected", now, **facts)  # type: ignore[arg-type]
+
+
+def answer(share: Throttle, *, probe: bool) -> Throttle:
+    return share.settled(TEN, "answered", 0.0, probe=probe, in_flight=1)
 
 
 def learn(share: Throttle, now: float) -> Throttle:
-    return throttles.granted(share, now, 65)[0]
+    return share.granted(now, 65)[0]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +168,7 @@ def test_answers_that_were_under_way_count_as_taken() -> None:
     """What the server took of a burst is known only when all its answers are in."""
     share = refuse(FULL, 100, taken=2)
     for _ in range(4):
-        share = throttles.answered(share, probe=False)
+        share = answer(share, probe=False)
     assert learn(share, 161).capacity == 6
 
 
@@ -191,25 +194,25 @@ def test_a_silent_probe_is_replaced_when_its_lease_ends() -> None:
     """Its process may be dead; the others do not wait for ever."""
     share = learn(refuse(FULL, 100), 161)
     assert share.probe == PROBE_OUT
-    assert throttles.wait_s(share, 225.9, 1) > 0
-    assert throttles.wait_s(share, 226, 1) == 0
-    assert throttles.granted(share, 226, 65)[1]
+    assert share.wait_s(225.9, 1) > 0
+    assert share.wait_s(226, 1) == 0
+    assert share.granted(226, 65)[1]
 
 
 def test_each_failed_trial_doubles_the_patience() -> None:
     """A foreign user who stays is bothered less and less often."""
     share = learn(refuse(FULL, 100, taken=7), 161)
-    share = throttles.answered(share, probe=True)
+    share = answer(share, probe=True)
     waits = []
     at = 161.0
     for _ in range(7):
         started = at
         while share.capacity == 7:
             at += 1
-            share = throttles.aged(share, TEN, at)
+            share = share.aged(TEN, at)
         waits.append(round((at - started) / TEN.refill_s))
         share = learn(refuse(share, at, taken=7), at)
-        share = throttles.answered(share, probe=True)
+        share = answer(share, probe=True)
     assert waits == [2, 4, 8, 16, 32, 32, 32]
 
 
@@ -225,8 +228,8 @@ def test_a_429_as_the_cap_is_lifted_is_a_cap_on_concurrency() -> None:
 
 def test_long_quiet_restores_everything_in_one_look() -> None:
     """A share is knowledge of the past: a window asked again after hours starts afresh."""
-    share = throttles.answered(learn(refuse(FULL, 100, taken=1, in_flight=4), 161), probe=True)
-    assert throttles.restrained(share, TEN)
-    later = throttles.aged(share, TEN, 1e5)
-    assert not throttles.restrained(later, TEN)
+    share = answer(learn(refuse(FULL, 100, taken=1, in_flight=4), 161), probe=True)
+    assert share.restrained(TEN)
+    later = share.aged(TEN, 1e5)
+    assert not later.restrained(TEN)
     assert later.capacity == 10

@@ -31,8 +31,8 @@ from typing import TypeVar
 from uuid import uuid4
 
 from bulkfetch.ratelimit.filesystem import file_system_type, shared_file_system
-from bulkfetch.ratelimit.holder import holder
 from bulkfetch.ratelimit.interfaces import Unusable
+from bulkfetch.ratelimit.patience import holder
 
 T = TypeVar("T")
 

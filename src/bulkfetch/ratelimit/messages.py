@@ -1,9 +1,11 @@
-"""What is told of a limiter: what 429s have taught, once each, and what became of the file."""
+"""What is told of a limiter: how it stands, what 429s have taught, what became of the file. Pure."""
 
 from __future__ import annotations
 
-from bulkfetch.ratelimit.interfaces import RateLimit, WindowEvent
-from bulkfetch.ratelimit.throttle import PROBE_DUE, PROBE_OUT, Throttle, restrained
+import math
+
+from bulkfetch.ratelimit.interfaces import RateLimit, WindowEvent, WindowState
+from bulkfetch.ratelimit.throttle import PROBE_DUE, PROBE_OUT, Throttle
 
 
 def alone(why: str, for_s: float) -> WindowEvent:
@@ -41,13 +43,44 @@ def throttle_news(
         if after.capacity == before.capacity and before.lifted is not None:
             text = f"the account accepts only {cap} concurrent requests; lower concurrency to {cap}"
             events.append(WindowEvent("crowded", text, capacity=after.capacity, in_flight_cap=cap))
-        elif not restrained(before, limit) and restrained(after, limit):
+        elif not before.restrained(limit) and after.restrained(limit):
             text = (
                 "another program uses this account too, or it accepts fewer concurrent requests: "
                 f"using {after.capacity} of {limit.requests} slots for a while"
             )
             events.append(WindowEvent("shared", text, capacity=after.capacity, in_flight_cap=cap))
-    if restrained(before, limit) and not restrained(after, limit):
+    if before.restrained(limit) and not after.restrained(limit):
         text = "the account accepts all requests again: using all slots"
         events.append(WindowEvent("restored", text, capacity=after.capacity))
     return events
+
+
+def window_state(
+    throttle: Throttle,
+    now: float,
+    *,
+    closed_s: float,
+    capacity: int,
+    requests: int,
+    used: int,
+    in_flight: int,
+    waiting: int,
+    refill_in_s: float,
+) -> WindowState:
+    """Return the state where `used` of `capacity` slots cannot be taken.
+
+    `refill_in_s` is the time to the next refill, inf where that depends on an answer.
+    """
+    barred_s = max(closed_s, throttle.wait_s(now, in_flight))
+    free = max(0, capacity - used)
+    next_s = barred_s if free else max(barred_s, refill_in_s)
+    return WindowState(
+        free=0 if barred_s else free,
+        in_flight=in_flight,
+        waiting=waiting,
+        next_free_s=None if next_s == math.inf else next_s,
+        closed_s=closed_s,
+        capacity=capacity,
+        requests=requests,
+        in_flight_cap=throttle.in_flight_cap,
+    )

@@ -1,13 +1,13 @@
-"""How long somebody else has held the window's file: how soon to come again, and what to tell."""
+"""Who holds the window's file, and for how long: how soon to come again, and what to tell."""
 
 from __future__ import annotations
 
 import math
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
 
-from bulkfetch.ratelimit.holder import holder
 from bulkfetch.ratelimit.interfaces import WindowEvent
 
 # How soon to come again, in seconds: a transaction takes some 50 µs. After a second it is something
@@ -18,6 +18,7 @@ LONG_BUSY_S = 0.05
 SHOWN_AFTER_S = 0.1
 TOLD_AFTER_S = 5.0
 TOLD_AGAIN_S = 300.0
+_LOCKS = Path("/proc/locks")
 
 
 class Patience:
@@ -60,3 +61,35 @@ class Patience:
             "no request of this account can leave before it lets go"
         )
         return WindowEvent("held", text, for_s=for_s)
+
+
+def holder(database: Path) -> str:
+    """Return who has locked a database for writing: `process 4711 (sqlite3)`, or `another process`.
+
+    Linux lists such locks by inode. In WAL mode it is the -shm file that is locked.
+    """
+    try:
+        inodes = {os.stat(f"{database}{end}").st_ino for end in ("-shm", "") if _is(database, end)}
+        lines = _LOCKS.read_text().splitlines()
+    except OSError:
+        return "another process"
+    for line in lines:
+        # 1: POSIX  ADVISORY  WRITE 4711 08:01:1234 120 120
+        words = line.split()
+        if len(words) < 6 or words[3] != "WRITE" or words[1] == "->":
+            continue
+        if int(words[5].rpartition(":")[2]) in inodes and int(words[4]) > 0:
+            return f"process {words[4]}{_name(words[4])}"
+    return "another process"
+
+
+def _is(database: Path, end: str) -> bool:
+    return os.path.exists(f"{database}{end}")
+
+
+def _name(pid: str) -> str:
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return ""
+    return f" ({name})" if name.isprintable() and name else ""

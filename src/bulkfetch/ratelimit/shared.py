@@ -33,7 +33,6 @@ from typing import TypeVar
 import anyio
 
 from bulkfetch.clock import boot_id, boottime
-from bulkfetch.ratelimit import throttle as throttles
 from bulkfetch.ratelimit.database import (
     ASIDE_NAME,
     Busy,
@@ -53,10 +52,9 @@ from bulkfetch.ratelimit.interfaces import (
     WindowState,
     ignore,
 )
-from bulkfetch.ratelimit.messages import renewed, throttle_news
+from bulkfetch.ratelimit.messages import renewed, throttle_news, window_state
 from bulkfetch.ratelimit.patience import Patience
 from bulkfetch.ratelimit.rows import Rows
-from bulkfetch.ratelimit.state import window_state
 from bulkfetch.ratelimit.throttle import Throttle
 
 T = TypeVar("T")
@@ -291,7 +289,7 @@ class MachineLimiter:
 
     def _look(self, now: float) -> Lease | float:
         throttle, filled, in_flight, since, others = self._rows.snapshot(now)
-        throttle = self._learn(throttle, throttles.aged(throttle, self._limit, now), now)
+        throttle = self._learn(throttle, throttle.aged(self._limit, now), now)
         requests, refill_s = self._limit.requests, self._limit.refill_s
         sent: list[Request] = []
         if others:
@@ -300,11 +298,11 @@ class MachineLimiter:
             sent = self._rows.requests(now - refill_s)
             filled = len(sent)
         closed_s = max(throttle.closed_until, self._closed_until) - now
-        wait_s = max(throttles.wait_s(throttle, now, in_flight), closed_s)
+        wait_s = max(throttle.wait_s(now, in_flight), closed_s)
         if wait_s > 0:
             return self._wait(now, since, min(wait_s, max(self._poll_s, closed_s)))
         # Draws the lesson of a closing first: it may leave fewer slots than there were.
-        after, probe = throttles.granted(throttle, now, self._limit.lease_s)
+        after, probe = throttle.granted(now, self._limit.lease_s)
         limit = min(after.capacity, requests)
         if filled >= limit:
             sent = sent or self._rows.requests(now - refill_s)
@@ -341,20 +339,16 @@ class MachineLimiter:
         throttle = self._rows.throttle()
         for lease, end, ended_at, retry_after_s in settled:
             at = min(ended_at + ahead_s, now)
-            if end == "rejected":
-                after = throttles.rejected(
-                    throttle,
-                    self._limit,
-                    at,
-                    retry_after_s=retry_after_s,
-                    taken=self._rows.taken(at - self._limit.period_s),
-                    in_flight=lease.in_flight,
-                    probe=lease.probe,
-                )
-            elif end == "answered":
-                after = throttles.answered(throttle, lease.probe)
-            else:
-                after = throttles.probe_failed(throttle) if lease.probe else throttle
+            refused = end == "rejected"
+            after = throttle.settled(
+                self._limit,
+                end,
+                at,
+                probe=lease.probe,
+                in_flight=lease.in_flight,
+                taken=self._rows.taken(at - self._limit.period_s) if refused else 0,
+                retry_after_s=retry_after_s,
+            )
             if end == "unused":
                 self._rows.unused(lease.key)
             else:
@@ -379,7 +373,7 @@ class MachineLimiter:
 
     def _state(self) -> WindowState:
         now, full, refill_s = self._now(), self._limit.requests, self._limit.refill_s
-        throttle = throttles.aged(self._rows.throttle(), self._limit, now)
+        throttle = self._rows.throttle().aged(self._limit, now)
         sent = self._rows.requests(now - refill_s)
         in_flight = sum(not request.settled for request in sent if request.at > now)
         capacity = min(throttle.capacity, full)

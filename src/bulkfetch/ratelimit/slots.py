@@ -23,10 +23,8 @@ from weakref import WeakKeyDictionary
 from aiolimiter import AsyncLimiter
 
 from bulkfetch.clock import boottime
-from bulkfetch.ratelimit import throttle as throttles
 from bulkfetch.ratelimit.interfaces import End, RateLimit, WindowEvent, WindowState
-from bulkfetch.ratelimit.messages import throttle_news
-from bulkfetch.ratelimit.state import window_state
+from bulkfetch.ratelimit.messages import throttle_news, window_state
 from bulkfetch.ratelimit.throttle import Throttle
 
 # A bucket's level is a float that drips: at the very instant of refill 1e-16 of a token may be
@@ -124,12 +122,12 @@ class AccountSlots:
                 return self._closed_until - now
             capacity, probe, learned = self._requests, False, self._throttle
             if alone and learned is not None:
-                learned = throttles.aged(learned, user.limit, now)
+                learned = learned.aged(user.limit, now)
                 self._learn(user, learned, now, news)
-                if wait_s := throttles.wait_s(learned, now, len(self._out)):
+                if wait_s := learned.wait_s(now, len(self._out)):
                     return wait_s
                 # Draws the lesson of a closing first: it may leave fewer slots than there were.
-                learned, probe = throttles.granted(learned, now, user.limit.lease_s)
+                learned, probe = learned.granted(now, user.limit.lease_s)
                 capacity = min(capacity, learned.capacity)
             if self._busy(user, now) >= capacity:
                 return self._refilling[0].full_at - now if self._refilling else math.inf
@@ -157,22 +155,20 @@ class AccountSlots:
             if slot not in self._out:
                 return  # its loop was taken for ended
             self._out.discard(slot)
-            learned = self._throttle or Throttle(limit.requests)
-            if end == "answered":
-                learned = throttles.answered(learned, slot.probe)
-            elif end == "rejected":
-                learned = throttles.rejected(
-                    learned,
-                    limit,
-                    now,
-                    retry_after_s=retry_after_s,
-                    taken=sum(one.answered_at > now - limit.period_s for one in self._refilling),
-                    in_flight=slot.in_flight,
-                    probe=slot.probe,
-                )
+            taken, refused = 0, end == "rejected"
+            if refused:
+                taken = sum(one.answered_at > now - limit.period_s for one in self._refilling)
+            learned = (self._throttle or Throttle(limit.requests)).settled(
+                limit,
+                end,
+                now,
+                probe=slot.probe,
+                in_flight=slot.in_flight,
+                taken=taken,
+                retry_after_s=retry_after_s,
+            )
+            if refused:
                 self._closed_until = max(self._closed_until, learned.closed_until)
-            elif slot.probe:
-                learned = throttles.probe_failed(learned)
             if end != "unused":
                 grace_s = limit.grace_s if end == "lost" else 0.0
                 answered_at = ended_at if end == "answered" else -math.inf

@@ -3,15 +3,14 @@
 **Close.** Nothing leaves for Retry-After + margin, else for a period + margin. Then one probe goes
 alone; only its answer lets the others follow, since a server may prolong its lock-out for each.
 
-**Learn**, once everything in flight has come in. Our own count keeps the limit, so either somebody
-else uses the account: as many slots are used from now on as the server took of ours, at least half.
-Or the org's edition bears fewer requests at once (5 to 25): fewer are in flight than when the
-refused one left. One 429 does not tell which, so both are done.
+**Learn**, once everything in flight has come in. Either somebody else uses the account: as many
+slots are used as the server took of ours, at least half. Or the org's edition bears fewer requests
+at once (5 to 25): fewer are in flight than when the refused one left. A 429 does not tell: both.
 
 **Return.** After some quiet refills one slot more is used, then two, four…, each step on trial for
-two refills; the cap on requests in flight is lifted last. A foreign user lets no slot come back, a
-cap lets all of them: a 429 just after the cap was lifted means the cap, and costs no slot. A 429 on
-trial doubles the patience before the next, since each one also locks the other user out.
+two refills; the cap in flight is lifted last. A foreign user lets no slot come back, a cap lets all
+of them: a 429 just after the cap was lifted means the cap, and costs no slot. A 429 on trial
+doubles the patience before the next, since each one also locks the other user out.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from bulkfetch.ratelimit.interfaces import RateLimit
+from bulkfetch.ratelimit.interfaces import End, RateLimit
 
 # The longest Retry-After that is believed, in seconds: a probe an hour costs nobody anything.
 LONGEST_CLOSE_S = 3600.0
@@ -49,93 +48,79 @@ class Throttle(NamedTuple):
     step: int = 0
     lifted: int | None = None
 
+    def wait_s(self, now: float, in_flight: int) -> float:
+        """Return how long a request is barred: 0 not at all, inf until something is settled."""
+        if now < self.closed_until:
+            return self.closed_until - now
+        probed = self.probe == PROBE_OUT and now < self.probe_until
+        full = self.in_flight_cap is not None and in_flight >= self.in_flight_cap
+        return math.inf if probed or full else 0.0
 
-def wait_s(throttle: Throttle, now: float, in_flight: int) -> float:
-    """Return how long a request is barred: 0 not at all, inf until something is settled."""
-    if now < throttle.closed_until:
-        return throttle.closed_until - now
-    if throttle.probe == PROBE_OUT and now < throttle.probe_until:
-        return math.inf
-    cap = throttle.in_flight_cap
-    return math.inf if cap is not None and in_flight >= cap else 0.0
+    def granted(self, now: float, lease_s: float) -> tuple[Throttle, bool]:
+        """Let one leave; say whether it is the probe, whose process may be dead after `lease_s`."""
+        if self.probe == NO_PROBE:
+            return self, False
+        return self.lesson(now)._replace(probe=PROBE_OUT, probe_until=now + lease_s), True
 
+    def settled(
+        self, limit: RateLimit, end: End, now: float, *,
+        probe: bool, in_flight: int, taken: int = 0, retry_after_s: float | None = None,
+    ) -> Throttle:  # fmt: skip
+        """Learn how a request ended that left with `in_flight` out, itself included.
 
-def granted(throttle: Throttle, now: float, lease_s: float) -> tuple[Throttle, bool]:
-    """Let one leave; return whether it is the probe, whose process may be dead after `lease_s`."""
-    if throttle.probe == NO_PROBE:
-        return throttle, False
-    learned = _apply_rejection(throttle, now)
-    return learned._replace(probe=PROBE_OUT, probe_until=now + lease_s), True
+        `taken` are those that the server took in the period before a 429.
+        """
+        if end == "rejected":
+            wait_s = limit.period_s
+            if retry_after_s is not None and not math.isnan(retry_after_s):
+                wait_s = min(max(retry_after_s, 0.0), LONGEST_CLOSE_S)
+            until = max(self.closed_until, now + wait_s + limit.margin_s)
+            if probe:  # it shows that the account is still closed, and nothing else
+                taken, in_flight = self.taken, self.crowd
+            elif self.crowd:
+                taken, in_flight = self.taken, min(self.crowd, in_flight)
+            return self._replace(closed_until=until, probe=PROBE_DUE, taken=taken, crowd=in_flight)
+        if probe and self.probe == PROBE_OUT:
+            return self._replace(probe=NO_PROBE if end == "answered" else PROBE_DUE)
+        counts = end == "answered" and self.crowd and not probe
+        return self._replace(taken=self.taken + 1) if counts else self
 
+    def lesson(self, now: float) -> Throttle:
+        """Draw the lesson of a closing, if it is still to be drawn."""
+        if not self.crowd:
+            return self
+        patience = min(2 * self.patience, LONGEST_PATIENCE) if self.on_trial else PATIENCE
+        learned = Throttle(
+            self.capacity, self.closed_until, self.probe, changed_at=now, patience=patience
+        )
+        if self.lifted is not None and self.crowd > self.lifted:
+            return learned._replace(in_flight_cap=self.lifted)
+        left = max(self.taken, math.ceil(self.capacity / 2))
+        capacity = max(1, min(left, self.capacity - 1))
+        return learned._replace(capacity=capacity, in_flight_cap=self.crowd - 1 or None)
 
-def answered(throttle: Throttle, probe: bool) -> Throttle:
-    """Learn from an answer that is not a 429."""
-    if probe:
-        return throttle._replace(probe=NO_PROBE) if throttle.probe == PROBE_OUT else throttle
-    return throttle._replace(taken=throttle.taken + 1) if throttle.crowd else throttle
+    @property
+    def on_trial(self) -> bool:
+        """Whether more is used than the last lesson says, to see whether it still holds."""
+        return self.step > 0 or self.lifted is not None
 
+    def restrained(self, limit: RateLimit) -> bool:
+        """Return whether less than everything is used, or a return to it is still on trial."""
+        return self.in_flight_cap is not None or self.capacity < limit.requests or self.on_trial
 
-def probe_failed(throttle: Throttle) -> Throttle:
-    """Make the next request the probe, since this one came to nothing."""
-    return throttle._replace(probe=PROBE_DUE) if throttle.probe == PROBE_OUT else throttle
-
-
-def rejected(
-    throttle: Throttle, limit: RateLimit, now: float, *,
-    retry_after_s: float | None, taken: int, in_flight: int, probe: bool,
-) -> Throttle:  # fmt: skip
-    """Learn from a 429: `taken` requests in the period before, `in_flight` as the refused one left.
-
-    A refused probe shows that the account is still closed, and nothing else.
-    """
-    wait = limit.period_s
-    if retry_after_s is not None and not math.isnan(retry_after_s):
-        wait = min(max(retry_after_s, 0.0), LONGEST_CLOSE_S)
-    until = max(throttle.closed_until, now + wait + limit.margin_s)
-    if not probe:
-        taken, crowd = (throttle.taken, throttle.crowd) if throttle.crowd else (taken, in_flight)
-        throttle = throttle._replace(taken=taken, crowd=min(crowd, in_flight))
-    return throttle._replace(closed_until=until, probe=PROBE_DUE)
-
-
-def _apply_rejection(throttle: Throttle, now: float) -> Throttle:
-    """Draw the lesson of a closing, if it is still to be drawn."""
-    if not throttle.crowd:
-        return throttle
-    patience = min(2 * throttle.patience, LONGEST_PATIENCE) if _on_trial(throttle) else PATIENCE
-    learned = Throttle(
-        throttle.capacity, throttle.closed_until, throttle.probe, changed_at=now, patience=patience
-    )
-    if throttle.lifted is not None and throttle.crowd > throttle.lifted:
-        return learned._replace(in_flight_cap=throttle.lifted)
-    left = max(throttle.taken, math.ceil(throttle.capacity / 2))
-    capacity = max(1, min(left, throttle.capacity - 1))
-    return learned._replace(capacity=capacity, in_flight_cap=throttle.crowd - 1 or None)
-
-
-def restrained(throttle: Throttle, limit: RateLimit) -> bool:
-    """Return whether less than everything is used, or a return to it is still on trial."""
-    bounded = throttle.in_flight_cap is not None or throttle.capacity < limit.requests
-    return bounded or _on_trial(throttle)
-
-
-def aged(throttle: Throttle, limit: RateLimit, now: float) -> Throttle:
-    """Let time pass: use more again when it has been quiet for long enough."""
-    while restrained(throttle, limit) and not throttle.crowd and throttle.probe == NO_PROBE:
-        quiet = TRIAL if _on_trial(throttle) else throttle.patience
-        due = throttle.changed_at + quiet * limit.refill_s
-        if now < due:
-            break
-        full, cap, step = limit.requests, throttle.in_flight_cap, max(1, 2 * throttle.step)
-        if throttle.capacity < full:
-            more = min(full, throttle.capacity + step)
-            throttle = throttle._replace(capacity=more, step=step, changed_at=due)
-        elif cap is not None:
-            throttle = throttle._replace(in_flight_cap=None, lifted=cap, step=0, changed_at=due)
-        else:
-            throttle = Throttle(full, closed_until=throttle.closed_until)
-    return throttle
-
-
-def _on_trial(throttle: Throttle) -> bool:
-    return throttle.step > 0 or throttle.lifted is not None
+    def aged(self, limit: RateLimit, now: float) -> Throttle:
+        """Let time pass: use more again when it has been quiet for long enough."""
+        aged = self
+        while aged.restrained(limit) and not aged.crowd and aged.probe == NO_PROBE:
+            due = aged.changed_at + (TRIAL if aged.on_trial else aged.patience) * limit.refill_s
+            if now < due:
+                break
+            if aged.capacity < limit.requests:
+                step = max(1, 2 * aged.step)
+                more = min(limit.requests, aged.capacity + step)
+                aged = aged._replace(capacity=more, step=step, changed_at=due)
+            elif (cap := aged.in_flight_cap) is not None:
+                aged = aged._replace(in_flight_cap=None, lifted=cap, step=0, changed_at=due)
+            else:
+                aged = Throttle(limit.requests, closed_until=aged.closed_until)
+        return aged
