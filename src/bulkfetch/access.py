@@ -23,7 +23,7 @@ from bulkfetch.download.tls import shared_context
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Emit, Event, Kind
 from bulkfetch.pipeline.active_job import AccountAccess
-from bulkfetch.ratelimit import RateLimit, RateLimiter, SlotLimiter, WindowEvent, open_limiter
+from bulkfetch.ratelimit import RateLimit, SlotLimiter, WindowEvent, open_limiter
 from bulkfetch.secret import Secret
 from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.tokens import TokenSource, token_source
@@ -134,7 +134,6 @@ class AccountOpener:
             window.margin_s,
             headers_timeout_s=limits.connect_s + limits.headers_s,
         )
-        limiter: RateLimiter
         if session.is_alone:
             limiter = SlotLimiter(pace, on_event=news)
         else:

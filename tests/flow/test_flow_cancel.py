@@ -17,7 +17,7 @@ from tests.support.flows import csv_job, ids, loop_windows, settings_for, small,
 from tests.support.zips import STORED, Item, pack
 
 from bulkfetch import Client, Settings, fetch
-from bulkfetch.ratelimit import RateLimiter
+from bulkfetch.ratelimit import SlotLimiter
 from bulkfetch.sandbox import JobSpec, Sandbox, SandboxOptions
 
 JOBS = ids(6)
@@ -70,7 +70,7 @@ async def until_cancelled(settings: Settings, step: int) -> bool:
     return False
 
 
-def look(sandbox: Sandbox, out: Path, windows: list[RateLimiter]) -> None:
+def look(sandbox: Sandbox, out: Path, windows: list[SlotLimiter]) -> None:
     """See that nothing is half done, nothing held, nothing under way."""
     for path in out.glob("*.csv"):
         assert path.read_bytes() == sandbox.file_of(path.stem)

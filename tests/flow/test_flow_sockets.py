@@ -13,7 +13,7 @@ from tests.support.flows import ids, settings_for, small
 
 import bulkfetch.access
 from bulkfetch import fetch
-from bulkfetch.ratelimit import RateLimit, RateLimiter, open_limiter
+from bulkfetch.ratelimit import RateLimit, SlotLimiter, open_limiter
 from bulkfetch.sandbox import FaultRule, SandboxThread
 
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 PERIOD_S = 0.5
 
 
-async def open_scaled(settings: RateLimit, *arguments: Any, **more: Any) -> RateLimiter:
+async def open_scaled(settings: RateLimit, *arguments: Any, **more: Any) -> SlotLimiter:
     """Open a window whose grace for lost requests is scaled as its period is."""
     return await open_limiter(replace(settings, grace_s=0.05), *arguments, **more)
 

@@ -12,7 +12,6 @@ from tests.support.virtual_clock import VirtualClockLoop, run_virtual
 
 from bulkfetch.ratelimit import (
     RateLimit,
-    RateLimiter,
     SlotLimiter,
     WindowEvent,
     open_limiter,
@@ -21,22 +20,22 @@ from bulkfetch.ratelimit.slots import this_process
 from bulkfetch.ratelimit.throttle import LONGEST_CLOSE_S
 
 TEN = RateLimit()
-Make = Callable[..., Awaitable[RateLimiter]]
+Make = Callable[..., Awaitable[SlotLimiter]]
 
 
 @pytest.fixture(params=["slots", "process", "machine"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Make a window on the running loop's virtual time; extra arguments as all take them."""
 
-    async def slots(settings: RateLimit = TEN, **more: object) -> RateLimiter:
+    async def slots(settings: RateLimit = TEN, **more: object) -> SlotLimiter:
         return SlotLimiter(settings, **more)  # type: ignore[arg-type]
 
-    async def process(settings: RateLimit = TEN, **more: object) -> RateLimiter:
+    async def process(settings: RateLimit = TEN, **more: object) -> SlotLimiter:
         clock = asyncio.get_running_loop().time
         slots = this_process(clock).slots("key")
         return SlotLimiter(settings, slots=slots, **more)  # type: ignore[arg-type]
 
-    async def machine(settings: RateLimit = TEN, **more: object) -> RateLimiter:
+    async def machine(settings: RateLimit = TEN, **more: object) -> SlotLimiter:
         now = asyncio.get_running_loop().time
         return await open_limiter(
             settings, "key", tmp_path, clock=now, boot=lambda: "boot", **more  # type: ignore[arg-type]
@@ -379,10 +378,10 @@ def test_one_timer_however_many_wait(make: Make, waiting: int) -> None:
 def test_a_window_belongs_to_its_loop(make: Make) -> None:
     """Another loop is refused, rather than served with timers that never ring."""
 
-    async def create() -> RateLimiter:
+    async def create() -> SlotLimiter:
         return await make()
 
-    async def misuse(window: RateLimiter) -> None:
+    async def misuse(window: SlotLimiter) -> None:
         with pytest.raises(RuntimeError, match="event loop"):
             await window.acquire()
         await window.aclose()

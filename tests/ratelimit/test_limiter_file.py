@@ -20,7 +20,6 @@ from tests.support.window_process import SCALED
 from bulkfetch.ratelimit import (
     MachineLimiter,
     RateLimit,
-    RateLimiter,
     SlotLimiter,
     Unusable,
     WindowEvent,
@@ -52,7 +51,7 @@ async def by_itself(folder: Path) -> MachineLimiter:
     return await MachineLimiter.open(TEN, "key", folder, clock=now, boot=lambda: "boot")
 
 
-async def use(window: RateLimiter, count: int, grants: list[float]) -> None:
+async def use(window: SlotLimiter, count: int, grants: list[float]) -> None:
     for _ in range(count):
         permit = await window.acquire()
         grants.append(now())

@@ -16,7 +16,6 @@ from tests.support.virtual_clock import run_virtual
 from bulkfetch.ratelimit import (
     MachineLimiter,
     RateLimit,
-    RateLimiter,
     SlotLimiter,
     Unusable,
     WindowEvent,
@@ -56,7 +55,7 @@ def kill(window: SlotLimiter) -> None:
     window._shared._store.db.close()
 
 
-async def use_until(window: RateLimiter, end: float, grants: list[float]) -> None:
+async def use_until(window: SlotLimiter, end: float, grants: list[float]) -> None:
     """Ask one after the other, as a run does, and note when each was granted."""
     while True:
         permit = await window.acquire()
@@ -218,7 +217,7 @@ def test_a_429_closes_the_account_for_all_processes(tmp_path: Path) -> None:
         (await windows[0].acquire()).rejected(None)
         grants: list[float] = []
 
-        async def fetch(window: RateLimiter) -> None:
+        async def fetch(window: SlotLimiter) -> None:
             permit = await window.acquire()
             grants.append(now())
             await asyncio.sleep(10)

@@ -17,7 +17,7 @@ from tests.support.virtual_clock import run_virtual
 from bulkfetch.clock import boottime
 from bulkfetch.ratelimit import (
     RateLimit,
-    RateLimiter,
+    SlotLimiter,
     WindowEvent,
     open_limiter,
 )
@@ -33,14 +33,14 @@ def now() -> float:
 
 async def opened(
     folder: Path | None, *, key: str = "key", events: list[WindowEvent] | None = None
-) -> RateLimiter:
+) -> SlotLimiter:
     told = [] if events is None else events
     return await open_limiter(
         TEN, key, folder, on_event=told.append, clock=now, boot=lambda: "boot"
     )
 
 
-async def use(window: RateLimiter, count: int, grants: list[float]) -> None:
+async def use(window: SlotLimiter, count: int, grants: list[float]) -> None:
     """Send so many requests that are answered at once, and note when each left."""
     for _ in range(count):
         permit = await window.acquire()

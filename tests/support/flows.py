@@ -15,7 +15,7 @@ import bulkfetch.access
 from bulkfetch import Client, Event, Outcome, Report, Settings
 from bulkfetch.config import AccountSettings, Credentials, Limits, WindowSettings
 from bulkfetch.pipeline.run import Jobs, Run
-from bulkfetch.ratelimit import RateLimit, RateLimiter, SlotLimiter, open_limiter
+from bulkfetch.ratelimit import RateLimit, SlotLimiter, open_limiter
 from bulkfetch.sandbox import AccountSpec, Arrival, JobSpec, Sandbox, SandboxOptions
 from bulkfetch.secret import Secret
 
@@ -69,18 +69,18 @@ def settings_for(
 
 
 @contextmanager
-def loop_windows() -> Iterator[list[RateLimiter]]:
+def loop_windows() -> Iterator[list[SlotLimiter]]:
     """Have clients open windows on their loop's clock, the machine's where there is a state_dir.
 
     Gives the list of those that were opened.
     """
-    opened: list[RateLimiter] = []
+    opened: list[SlotLimiter] = []
 
     async def open_on_loop(
         settings: RateLimit, key: str, state_dir: Path | None, **more: Any
-    ) -> RateLimiter:
+    ) -> SlotLimiter:
         if state_dir is None:
-            window: RateLimiter = SlotLimiter(settings, **more)
+            window: SlotLimiter = SlotLimiter(settings, **more)
         else:
             clock = asyncio.get_running_loop().time
             window = await open_limiter(settings, key, state_dir, clock=clock, **more)
@@ -98,7 +98,7 @@ class Seen:
     outcomes: list[Outcome] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)
-    windows: list[RateLimiter] = field(default_factory=list)
+    windows: list[SlotLimiter] = field(default_factory=list)
     report: Report = field(default_factory=Report)
     worst: int = 0
 

@@ -40,7 +40,7 @@ from bulkfetch.zoho.responses import (
 from bulkfetch.zoho.urls import result_url
 
 if TYPE_CHECKING:
-    from bulkfetch.ratelimit import RateLimiter
+    from bulkfetch.ratelimit import SlotLimiter
     from bulkfetch.zoho.tokens import TokenSource
 
 
@@ -83,7 +83,7 @@ class Downloader:
         self,
         session: aiohttp.ClientSession,
         endpoint: Endpoint,
-        limiter: RateLimiter,
+        limiter: SlotLimiter,
         tokens: TokenSource,
         limits: TransferLimits,
         *,

@@ -32,7 +32,7 @@ from bulkfetch.zoho.connect_errors import connect_error
 from bulkfetch.zoho.responses import read_head
 
 if TYPE_CHECKING:
-    from bulkfetch.ratelimit import Permit, RateLimiter
+    from bulkfetch.ratelimit import Permit, SlotLimiter
     from bulkfetch.zoho.tokens import TokenSource
 
 # How a TLS server's answer to a plain request begins, as aiohttp quotes it.
@@ -41,7 +41,7 @@ _SAY_HTTPS = "Where the server speaks TLS, api_domain must begin with https://."
 
 
 def rate_limit_middleware(
-    limiter: RateLimiter, tokens: TokenSource, attempt: Attempt, headers_s: float
+    limiter: SlotLimiter, tokens: TokenSource, attempt: Attempt, headers_s: float
 ) -> aiohttp.ClientMiddlewareType:
     """Make the middleware of one attempt: slot, token, request, and the slot settled by its end.
 
@@ -104,7 +104,7 @@ def rate_limit_middleware(
     return middleware
 
 
-async def _permit(limiter: RateLimiter, attempt: Attempt) -> tuple[Permit, float]:
+async def _permit(limiter: SlotLimiter, attempt: Attempt) -> tuple[Permit, float]:
     """Return the slot that the attempt brought, else wait for one; and when it was taken."""
     permit, attempt.permit = attempt.permit, None
     if permit is not None:

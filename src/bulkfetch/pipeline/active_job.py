@@ -12,7 +12,7 @@ from bulkfetch.models import Job
 if TYPE_CHECKING:
     # What they bring along is not needed by a run that has nothing to ask.
     from bulkfetch.download.downloader import Downloader
-    from bulkfetch.ratelimit import RateLimiter
+    from bulkfetch.ratelimit import SlotLimiter
     from bulkfetch.zoho.tokens import TokenSource
 
 
@@ -56,7 +56,7 @@ class AccountAccess(NamedTuple):
 
     account: str
     downloader: Downloader
-    limiter: RateLimiter
+    limiter: SlotLimiter
     tokens: TokenSource
     connections: int
     tries: int

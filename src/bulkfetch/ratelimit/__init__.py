@@ -54,7 +54,6 @@ from bulkfetch.clock import boot_id, boottime
 from bulkfetch.ratelimit.interfaces import (
     OnEvent,
     RateLimit,
-    RateLimiter,
     SharedLimiter,
     Unusable,
     WindowEvent,
@@ -72,7 +71,6 @@ __all__ = [
     "OnEvent",
     "Permit",
     "RateLimit",
-    "RateLimiter",
     "SharedLimiter",
     "SlotLimiter",
     "Unusable",

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from bulkfetch.quota import MARGIN_S, ZOHO_PERIOD_S, ZOHO_REQUESTS
-
-if TYPE_CHECKING:
-    from bulkfetch.ratelimit.limiter import Permit
 
 # How an attempt ended, as the window sees it.
 End = Literal["answered", "rejected", "lost", "unused"]
@@ -142,7 +139,10 @@ class SharedLimiter(Protocol):
 
     @property
     def in_flight_cap(self) -> int | None:
-        """As `RateLimiter` says."""
+        """Return how many requests at once the account seems to bear, None where nothing is known.
+
+        As of the last slot taken or settled: it costs nothing, `state` may read a file.
+        """
         ...
 
     async def acquire(self) -> Lease:
@@ -167,34 +167,4 @@ class SharedLimiter(Protocol):
 
     async def aclose(self) -> None:
         """Let go of what is held open; a waiter gets a RuntimeError."""
-        ...
-
-
-class RateLimiter(Protocol):
-    """The promise of ten for one account. Bound to the loop it was made in."""
-
-    async def acquire(self) -> Permit:
-        """Wait for the next free slot, first come, first served.
-
-        Raises RuntimeError once the window is closed for good. If cancelled: nothing is held.
-        """
-        ...
-
-    @property
-    def in_flight_cap(self) -> int | None:
-        """Return how many requests at once the account seems to bear, None where nothing is known.
-
-        As of the last slot taken or settled: it costs nothing, `state` may read a file.
-        """
-        ...
-
-    def state(self) -> WindowState:
-        """Return how things stand now."""
-        ...
-
-    async def aclose(self) -> None:
-        """End the window; who still waits gets a RuntimeError.
-
-        If cancelled: the window is ended all the same.
-        """
         ...

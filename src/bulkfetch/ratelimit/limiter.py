@@ -162,7 +162,7 @@ class SlotLimiter:
 
     @property
     def in_flight_cap(self) -> int | None:
-        """Return how many requests at once the account seems to bear, None if unknown."""
+        """As `SharedLimiter` says."""
         return (self._shared or self._slots).in_flight_cap
 
     def state(self) -> WindowState:

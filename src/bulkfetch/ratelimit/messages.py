@@ -1,4 +1,4 @@
-"""What is told of a limiter: how it stands, what 429s have taught, what became of the file. Pure."""
+"""What is told of a limiter: its state, what 429s have taught, what became of the file. Pure."""
 
 from __future__ import annotations
 

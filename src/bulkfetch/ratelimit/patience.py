@@ -29,12 +29,6 @@ class Patience:
         self._since = math.inf
         self._tell_at = math.inf
 
-    def tried(self) -> None:
-        """Note that the file is about to be asked for."""
-        if self._since == math.inf:
-            self._since = self._now()
-            self._tell_at = self._since + TOLD_AFTER_S
-
     def succeeded(self) -> None:
         """Note that it was not busy."""
         self._since = self._tell_at = math.inf
@@ -50,14 +44,17 @@ class Patience:
         """The seconds after which to come again; never the same for two."""
         return (LONG_BUSY_S if self.held_s > 1 else BUSY_S) * (0.5 + random.random())
 
-    def news(self, path: Path | None) -> WindowEvent | None:
-        """Return who holds the file, when that is due; else None."""
-        if self._now() < self._tell_at:
+    def busy(self, path: Path) -> WindowEvent | None:
+        """Note that the file was busy; return who holds it, when that is to be told, else None."""
+        now = self._now()
+        if self._since == math.inf:
+            self._since, self._tell_at = now, now + TOLD_AFTER_S
+        if now < self._tell_at:
             return None
-        self._tell_at = self._now() + TOLD_AGAIN_S
-        for_s = self._now() - self._since
+        self._tell_at = now + TOLD_AGAIN_S
+        for_s = now - self._since
         text = (
-            f"{path} has been held by {holder(path) if path else 'somebody'} for {for_s:.0f} s: "
+            f"{path} has been held by {holder(path)} for {for_s:.0f} s: "
             "no request of this account can leave before it lets go"
         )
         return WindowEvent("held", text, for_s=for_s)

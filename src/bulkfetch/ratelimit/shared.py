@@ -237,7 +237,6 @@ class MachineLimiter:
         if self._ended:
             raise RuntimeError("the limiter is closed for good")
         self._news: list[WindowEvent] = []
-        self._patience.tried()
         db = self._store.db
         try:
             self._store.check()
@@ -254,7 +253,7 @@ class MachineLimiter:
         except (sqlite3.Error, OSError) as error:
             if not is_busy(error):
                 raise self._failed(error) from error
-            if (held := self._patience.news(self._store.path)) is not None:
+            if (held := self._patience.busy(self._store.path)) is not None:
                 self._on_event(held)
             raise Busy from error
         self._patience.succeeded()
