@@ -18,9 +18,8 @@ from aiofiles.threadpool.binary import AsyncBufferedIOBase
 from tests.support.whole_runs import account, fetch, run_whole, settings
 
 from bulkfetch.download.attempt import Attempt
-from bulkfetch.download.body import BATCH_BYTES, save_body
+from bulkfetch.download.body import BATCH_BYTES, Watchdog, save_body
 from bulkfetch.download.tls import client_context
-from bulkfetch.download.watchdog import Watchdog
 from bulkfetch.errors import Stalled, TooLarge, Truncated
 from bulkfetch.sandbox import JobSpec, Sandbox, SandboxOptions
 

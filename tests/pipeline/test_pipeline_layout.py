@@ -13,7 +13,7 @@ from tests.support.virtual_clock import run_virtual
 from bulkfetch.disk import disk_error
 from bulkfetch.errors import DiskFull
 from bulkfetch.models import Job
-from bulkfetch.pipeline.budget import StagingBudget
+from bulkfetch.pipeline.dispatch import StagingBudget
 from bulkfetch.pipeline.layout import OutputLayout
 
 JOB = Job("554023000000568002", "acme.eu", "Leads")

@@ -1,4 +1,4 @@
-from bulkfetch.pipeline.timing import JobTimes, Typical, typical
+from bulkfetch.pipeline.progress import JobTimes, Typical, typical
 
 
 def seen(*starts: float, took: tuple[float, ...] = ()) -> JobTimes:

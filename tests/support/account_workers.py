@@ -19,7 +19,7 @@ from bulkfetch.journal import Entry, Journal
 from bulkfetch.models import Job, Outcome, PublishedFile
 from bulkfetch.pipeline.account import AccountWorker
 from bulkfetch.pipeline.active_job import AccountAccess, ActiveJob
-from bulkfetch.pipeline.budget import StagingBudget
+from bulkfetch.pipeline.dispatch import StagingBudget
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.publish import Published, Publisher, StagedZip
 from bulkfetch.ratelimit import RateLimit, SlotLimiter

@@ -97,7 +97,7 @@ def command_hint(word: str, commands: Sequence[str]) -> str | None:
         return f"The command comes first: {shlex.join(['bulkfetch', 'run', word])}"
     if _what_is(Path(word)) not in (None, "folder"):
         return f"The command and {settings_hint('bulkfetch run', word, plural=True)}"
-    from bulkfetch.config.nearest import nearest
+    from bulkfetch.config.misfit import nearest
 
     like = nearest(word.lower(), commands)
     return f'did you mean "{like}"?' if like else None
@@ -159,7 +159,7 @@ def _other_settings(command: str, given: str) -> str | None:
     path = Path(given)
     if path.exists():
         return None
-    from bulkfetch.config.nearest import nearest
+    from bulkfetch.config.misfit import nearest
 
     try:
         names = [name for name in os.listdir(path.parent) if name.endswith(".toml")]

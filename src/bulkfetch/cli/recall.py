@@ -96,7 +96,7 @@ def _is_missing(known: Known, places: OutputLayout) -> bool:
 
     Also where it is to be fetched once more and a run ended before that, or it failed.
     """
-    from bulkfetch.pipeline.skipped import are_missing
+    from bulkfetch.pipeline.idle_jobs import are_missing
 
     error = known.outcome.error
     if known.outcome.status == "failed" and error is not None and is_permanent(error.code):

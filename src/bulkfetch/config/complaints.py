@@ -1,13 +1,21 @@
-"""From what does not fit to the one sentence a user needs."""
+"""From what does not fit to the one sentence a user needs, and to the key that was meant."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 
-from bulkfetch.config.export import Export
-from bulkfetch.config.misfit import Misfit
-from bulkfetch.config.settings import Settings
-from bulkfetch.config.unknown_keys import unknown_key_hint
+from bulkfetch.config.export import Export, ExportTable
+from bulkfetch.config.misfit import Misfit, nearest
+from bulkfetch.config.settings import (
+    AccountTable,
+    JobEntry,
+    Limits,
+    Settings,
+    Tables,
+    WindowSettings,
+)
+from bulkfetch.config.toml_lines import key_text, nearest_line
 from bulkfetch.errors import ConfigError
 
 
@@ -41,29 +49,90 @@ def about_export(found: Misfit, export: Export, settings: Settings) -> ConfigErr
     return ConfigError(message, hint=found.advice)
 
 
-def key_text(path: Iterable[str | int]) -> str:
-    """Return a key as people write it: `account.window.requests`, `jobs[3].id` (from 1)."""
-    text = ""
-    for part in path:
-        if isinstance(part, int):
-            text += f"[{part + 1}]"
-        else:
-            text += ("." if text else "") + (part if part.isprintable() else ascii(part))
-    return text
-
-
-def nearest_line(path: tuple[str | int, ...], lines: Mapping[str, int]) -> int | None:
-    """Return the nearest line for a key: its own, that of what stands in it, or its table's."""
-    for length in range(len(path), 0, -1):
-        key = key_text(path[:length])
-        if (line := lines.get(key)) is not None:
-            return line
-        within = (line for other, line in lines.items() if other.startswith((f"{key}.", f"{key}[")))
-        if (line := next(within, None)) is not None:
-            return line
-    return None
-
-
 def _line(origin: str) -> str:
     line = origin.rpartition(":")[2]
     return line if line.isdecimal() else ""
+
+
+_SECRETS = ("token", "secret", "password", "client_id", "credential")
+_SECRETS_HINT = (
+    "Secrets do not belong in this file: use the environment (ZOHO_ACCESS_TOKEN, or "
+    "ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET and ZOHO_REFRESH_TOKEN), secrets_file or token_command."
+)
+# Words that other tools have for a key, too unlike it to be found by their letters.
+_OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
+    "out": ("output", "out_dir", "output_dir", "outdir", "dir", "directory", "folder", "target"),
+    "ids_file": ("ids", "id_file", "idfile", "list", "file", "input", "job_ids"),
+    "ids_column": ("column", "col", "id_column"),
+    "data_center": ("dc", "region", "datacentre", "location"),
+    "api_domain": ("domain", "url", "base_url", "api_url", "host", "server", "endpoint"),
+    "accounts_url": ("token_url", "auth_url", "accounts_domain", "accounts_server"),
+    "ca_file": ("ca", "ca_bundle", "cacert", "cert", "cafile", "ca_certs"),
+    "proxy": ("proxies", "https_proxy", "http_proxy"),
+    "requests": ("rate", "rate_limit", "max_requests", "limit", "requests_per_minute"),
+    "period_s": ("period", "interval", "per", "seconds"),
+    "concurrency": ("parallel", "workers", "max_concurrent", "connections"),
+    "tries": ("retries", "max_retries", "attempts", "retry"),
+    "idle_s": ("timeout", "timeout_s", "read_timeout", "idle_timeout"),
+    "connect_s": ("connect_timeout",),
+    "file_bytes": ("max_bytes", "max_file_size"),
+    "zip_bytes": ("max_zip_size", "max_size"),
+    "id": ("job_id", "jobid"),
+    "name": ("file_name", "filename", "output_name", "title"),
+    "module": ("table", "object", "module_name", "sobject"),
+    "fields": ("columns", "select"),
+    "custom_view": ("cvid", "view", "custom_view_id", "filter_id"),
+    "criteria": ("where", "filter", "filters", "query", "condition"),
+    "comparator": ("operator", "op"),
+    "group_operator": ("logic", "and_or"),
+    "sync": ("mode", "incremental", "strategy"),
+    "deleted": ("deletions", "deletes"),
+    "full_every": ("full_refresh", "refresh_every"),
+    "overlap": ("lookback", "lookback_window"),
+}
+_MEANT = {word: key for key, words in _OTHER_WORDS.items() for word in words}
+_TOP = "at the top of the file, before the first [table]"
+
+
+def unknown_key_hint(key: str, known: Iterable[str]) -> str:
+    """Return what may have been meant: another key here, or the same one in another place.
+
+    `known` are the keys that there are where it stands.
+    """
+    known = sorted(known)
+    plain = key.lower().replace("-", "_")
+    if any(word in plain for word in _SECRETS) and nearest(key, known) is None:
+        return _SECRETS_HINT
+    places = _places()
+    for meant in (plain, _MEANT.get(plain, "")):
+        if meant in known:
+            return f'did you mean "{meant}"?'
+        if meant in places:
+            return f'did you mean "{meant}"? It belongs {places[meant]}.'
+    if (like := nearest(plain, known)) is not None:
+        return f'did you mean "{like}"?'
+    if (like := nearest(plain, places)) is not None:
+        return f'did you mean "{like}"? It belongs {places[like]}.'
+    return f"Available: {', '.join(known)}."
+
+
+def _places() -> dict[str, str]:
+    """Return where each key belongs; of two places for one name the first."""
+    return dict(reversed(list(_each_place())))
+
+
+def _each_place() -> Iterator[tuple[str, str]]:
+    for heading in ("limits", "sandbox"):
+        yield heading, f"in a table of its own, [{heading}]"
+    yield "window", "in a table of its own, [account.window] or [accounts.NAME.window]"
+    yield "jobs", "in tables of its own, [[jobs]]"
+    yield "exports", "in tables of its own, [[exports]]"
+    for table, place in (
+        (Tables, _TOP),
+        (AccountTable, "in [account] or [accounts.NAME]"),
+        (WindowSettings, "in [account.window] or [accounts.NAME.window]"),
+        (Limits, "in [limits]"),
+        (JobEntry, "in [[jobs]]"),
+        (ExportTable, "in [[exports]]"),
+    ):
+        yield from ((field.name, place) for field in fields(table))

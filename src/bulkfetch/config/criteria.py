@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from bulkfetch.config.misfit import Misfit
-from bulkfetch.config.nearest import nearest
+from bulkfetch.config.misfit import Misfit, nearest
 
 MAX_CRITERIA = 25
 MAX_VALUES = 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bulkfetch.config.export import Export, ExportTable
-from bulkfetch.config.nearest import nearest
+from bulkfetch.config.misfit import nearest
 from bulkfetch.config.settings import JobEntry
 from bulkfetch.errors import ConfigError
 from bulkfetch.filenames import same_file

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple, TypeAlias
 
-from bulkfetch.config.nearest import nearest
+from bulkfetch.config.misfit import nearest
 from bulkfetch.errors import ConfigError
 from bulkfetch.models import is_job_id
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from bulkfetch.config.complaints import complaint, key_text, nearest_line
+from bulkfetch.config.complaints import complaint
 from bulkfetch.config.entries import check_jobs, checked_exports
 from bulkfetch.config.environment import FromEnvironment, read_environment
 from bulkfetch.config.misfit import Misfit, misfits
@@ -29,7 +29,7 @@ from bulkfetch.config.settings import (
     Tables,
     exceeds_zoho,
 )
-from bulkfetch.config.toml_lines import Key, key_lines
+from bulkfetch.config.toml_lines import Key, key_lines, key_text, nearest_line
 from bulkfetch.errors import ConfigError
 from bulkfetch.state_dir import expand_home, state_dir
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from typing import Any, get_args, get_type_hints
 
 from pydantic import ValidationError
@@ -101,3 +102,8 @@ def _known_keys(table: Any, path: tuple[str | int, ...]) -> tuple[str, ...]:
         if type(None) in get_args(table):
             table = get_args(table)[0]
     return tuple(field.name for field in fields(table))
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word most like `word`, None where none is like it."""
+    return next(iter(get_close_matches(word, list(known), n=1, cutoff=0.6)), None)

@@ -1,9 +1,10 @@
-"""On which line of a TOML text a key stands; tomllib does not tell."""
+"""How a key is written, and on which line of a TOML text it stands; tomllib does not tell."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 Key: TypeAlias = tuple[str | int, ...]
@@ -48,3 +49,26 @@ def key_lines(text: str) -> dict[Key, int]:
 
 def _plain(part: str) -> str:
     return part[1:-1] if part[0] in "\"'" else part
+
+
+def key_text(path: Iterable[str | int]) -> str:
+    """Return a key as people write it: `account.window.requests`, `jobs[3].id` (from 1)."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part + 1}]"
+        else:
+            text += ("." if text else "") + (part if part.isprintable() else ascii(part))
+    return text
+
+
+def nearest_line(path: tuple[str | int, ...], lines: Mapping[str, int]) -> int | None:
+    """Return the nearest line for a key: its own, that of what stands in it, or its table's."""
+    for length in range(len(path), 0, -1):
+        key = key_text(path[:length])
+        if (line := lines.get(key)) is not None:
+            return line
+        within = (line for other, line in lines.items() if other.startswith((f"{key}.", f"{key}[")))
+        if (line := next(within, None)) is not None:
+            return line
+    return None

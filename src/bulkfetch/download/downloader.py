@@ -12,9 +12,8 @@ import aiohttp
 
 from bulkfetch.disk import disk_error, require_room
 from bulkfetch.download.attempt import Attempt, Partial
-from bulkfetch.download.body import READ_BUFFER_BYTES, save_body
+from bulkfetch.download.body import READ_BUFFER_BYTES, Watchdog, save_body
 from bulkfetch.download.middleware import rate_limit_middleware
-from bulkfetch.download.watchdog import Watchdog
 from bulkfetch.errors import (
     BadResponse,
     BulkfetchError,

@@ -7,7 +7,7 @@
 * `dispatch`  which job starts next, and when; `retry_queue` those that wait, `health` the account's
 * `publish`   from a complete ZIP to a published file
 * `outcomes`  the way to the reader; `progress` where a run stands
-* `layout`    the paths on disk; `budget` how much may wait there
+* `layout`    the paths on disk
 
 The pipeline is given its limiters, journal and downloaders from outside.
 """

@@ -27,14 +27,13 @@ from bulkfetch.events import Emit, Event, Kind, ignore
 from bulkfetch.journal import Journal
 from bulkfetch.models import Failure, Outcome
 from bulkfetch.pipeline.active_job import AccountAccess, ActiveJob
-from bulkfetch.pipeline.budget import StagingBudget
-from bulkfetch.pipeline.dispatch import Dispatcher
+from bulkfetch.pipeline.dispatch import Dispatcher, StagingBudget
 from bulkfetch.pipeline.health import Health, without_another
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.outcomes import OutcomeSink
+from bulkfetch.pipeline.progress import JobTimes
 from bulkfetch.pipeline.publish import Published, Publisher
 from bulkfetch.pipeline.source import JobSource, JournalSource
-from bulkfetch.pipeline.timing import JobTimes
 from bulkfetch.secret import Secret
 
 # What a broken attempt must have gained to give a job its tries back. Less would let a server that

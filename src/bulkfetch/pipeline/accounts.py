@@ -15,7 +15,7 @@ from bulkfetch.events import Emit, Event
 from bulkfetch.journal import Journal
 from bulkfetch.pipeline.account import AccountWorker
 from bulkfetch.pipeline.active_job import AccountAccess
-from bulkfetch.pipeline.budget import StagingBudget
+from bulkfetch.pipeline.dispatch import StagingBudget
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.outcomes import OutcomeSink
 from bulkfetch.pipeline.publish import Publisher, PublishOptions

@@ -7,15 +7,16 @@ task. Jobs to be tried again wait in the queue, without a connection or a slot.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import anyio
 
 from bulkfetch.clock import boottime
 from bulkfetch.download.attempt import Attempt
+from bulkfetch.errors import DiskFull
 from bulkfetch.journal import Entry
 from bulkfetch.pipeline.active_job import AccountAccess, ActiveJob
-from bulkfetch.pipeline.budget import StagingBudget
 from bulkfetch.pipeline.health import Health
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.retry_queue import RetryQueue
@@ -219,3 +220,40 @@ class Dispatcher:
         """Take in the beginning of a file, whose end may be long in coming."""
         self._health.good()
         self._news.set()
+
+
+class StagingBudget:
+    """Counts the bytes of complete ZIPs in staging against a limit.
+
+    Only what is complete counts: bodies on their way in are bounded by the requests in flight.
+    `lacking` says why the disk has no room for another one, None where it has.
+    """
+
+    def __init__(
+        self, limit_bytes: int, lacking: Callable[[], DiskFull | None] = lambda: None
+    ) -> None:
+        self.bytes = 0
+        self._limit_bytes = limit_bytes
+        self._lacking = lacking
+        self._freed = anyio.Event()
+
+    def add(self, size: int) -> None:
+        """Count a ZIP in."""
+        self.bytes += size
+
+    def remove(self, size: int) -> None:
+        """Count a ZIP out."""
+        self.bytes -= size
+        self._freed.set()
+
+    async def wait(self) -> None:
+        """Wait until there is room for another one. If cancelled: nothing has changed.
+
+        Raises DiskFull where the disk has none and no ZIP waits here whose end may make some.
+        """
+        while (error := self._lacking()) is not None or self.bytes >= self._limit_bytes:
+            if error is not None and self.bytes <= 0:
+                raise error
+            if self._freed.is_set():  # else others wait for this one already
+                self._freed = anyio.Event()
+            await self._freed.wait()

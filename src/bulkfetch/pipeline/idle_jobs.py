@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 
 import anyio
 import anyio.to_thread
 
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.journal import Journal, Refused
-from bulkfetch.models import Failure, Outcome
+from bulkfetch.models import Failure, Outcome, PublishedFile
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.outcomes import OutcomeSink
-from bulkfetch.pipeline.skipped import looked_at
 
 # Jobs read from the journal at a time, to be reported one by one.
 PAGE_JOBS = 2000
@@ -80,3 +82,27 @@ class IdleJobs:
                         error=error,
                     )
                 )
+
+
+def looked_at(outcomes: Iterable[Outcome], places: OutputLayout) -> list[Outcome]:
+    """Return the outcomes, those marked `missing` whose file is gone or has another size.
+
+    Blocking: one stat for each file.
+    """
+    return [
+        replace(outcome, missing=True) if are_missing(outcome.files, places) else outcome
+        for outcome in outcomes
+    ]
+
+
+def are_missing(files: Iterable[PublishedFile], places: OutputLayout) -> bool:
+    """Return whether one of the files is no longer there as it was published."""
+    return any(_size(places.absolute(file.path)) != file.bytes for file in files)
+
+
+def _size(path: str) -> int | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None

@@ -1,7 +1,11 @@
-"""Where a run stands, for whoever shows it."""
+"""Where a run stands, and how long its jobs take, for whoever shows it. Pure.
+
+Times are seconds on one clock, the event loop's.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from bulkfetch.journal import Counts
@@ -32,3 +36,43 @@ class Progress(NamedTuple):
     finishing: int = 0
     job_s: float = 0.0
     since_start_s: float = 0.0
+
+
+class JobTimes:
+    """What one account has seen: the sum over jobs that ended, and when requests began."""
+
+    def __init__(self) -> None:
+        self.jobs = 0
+        self.total_s = 0.0
+        self.first_start: float | None = None
+        self.last_start: float | None = None
+
+    def started(self, now: float) -> None:
+        """Count a request that begins."""
+        if self.first_start is None:
+            self.first_start = now
+        self.last_start = now
+
+    def ended(self, started: float, now: float) -> None:
+        """Count a job whose file is there, and whose last request began at `started`."""
+        self.jobs += 1
+        self.total_s += now - started
+
+
+class Typical(NamedTuple):
+    """Over all accounts: seconds from a request to its file, and since the last request began."""
+
+    job_s: float = 0.0
+    since_start_s: float = 0.0
+
+
+def typical(accounts: Iterable[JobTimes], now: float) -> Typical:
+    """Return the mean over what the accounts have seen; how long the oldest took if none ended."""
+    seen = [times for times in accounts if times.first_start is not None]
+    if not seen:
+        return Typical()
+    ended = sum(times.jobs for times in seen)
+    first = min(times.first_start for times in seen if times.first_start is not None)
+    last = max(times.last_start for times in seen if times.last_start is not None)
+    mean_s = sum(times.total_s for times in seen) / ended if ended else now - first
+    return Typical(mean_s, now - last)

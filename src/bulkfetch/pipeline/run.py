@@ -26,9 +26,8 @@ from bulkfetch.pipeline.idle_jobs import IdleJobs
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.listing import BATCH_JOBS, batches, pump
 from bulkfetch.pipeline.outcomes import OutcomeSink, OutcomeStream
-from bulkfetch.pipeline.progress import Progress
+from bulkfetch.pipeline.progress import Progress, typical
 from bulkfetch.pipeline.refusal import refusal
-from bulkfetch.pipeline.timing import typical
 
 if TYPE_CHECKING:
     from bulkfetch.pipeline.accounts import AccountWorkers
