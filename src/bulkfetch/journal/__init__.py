@@ -2,6 +2,7 @@
 
 * `lock`    one run at a time per output folder
 * `journal` the run's queue and memory: `Journal`
+* `queue`   which jobs are to do, and what became of them: statements
 * `admission` what becomes of a list's jobs, and which of them a name belongs to
 * `entries` the values
 * `reader`  the same file for questions only, beside a running writer: `JournalReader`

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from bulkfetch.disk import disk_errors, fsync_dir
-from bulkfetch.journal import ownership, traces
+from bulkfetch.journal import ownership, queue, traces
 from bulkfetch.journal.admission import (
     Admission,
     ClaimedNames,
@@ -30,63 +30,16 @@ from bulkfetch.journal.admission import (
     published_stem,
     record_refused,
 )
-from bulkfetch.journal.codec import COLUMNS, Outcomes
+from bulkfetch.journal.codec import Outcomes
 from bulkfetch.journal.entries import Counts, Entry, Owner, Rival
-from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FILE_NAME, PENDING, SKIPPED
-from bulkfetch.journal.writer import Writer
+from bulkfetch.journal.schema import FILE_NAME
+from bulkfetch.journal.writer import Work, Writer
 from bulkfetch.models import Failure, Job, Outcome, PublishedFile
+
+T = TypeVar("T")
 
 # Second tries handed out at a time: as many as may be in flight by default.
 SECOND_TRIES = 10
-
-# INDEXED BY makes a statement that would walk the whole table an error instead of a slow success.
-_TO_DO = f"""
-    SELECT job.key, id, job.name, folder, expected, state, attempts, zip_bytes, position
-    FROM account CROSS JOIN job INDEXED BY job_todo ON job.account = account.key
-    WHERE account.name = ? AND position >= ? AND state <= {DOWNLOADED} AND {{which}}
-    ORDER BY position LIMIT ?
-"""
-# A job that failed in an earlier run keeps that error until it ends again.
-_FRESH = _TO_DO.format(which="error IS NULL")
-_SECOND_TRIES = _TO_DO.format(which="error IS NOT NULL")
-_ANY = _TO_DO.format(which="TRUE")
-_IS_DONE = f"""
-    SELECT count(*) FROM job JOIN account ON account.key = job.account
-    WHERE account.name = ? AND job.id = ? AND state IN ({DONE}, {SKIPPED})
-"""
-_SKIPPED = f"""
-    SELECT {COLUMNS}, position
-    FROM job INDEXED BY job_kept CROSS JOIN account ON account.key = job.account
-    WHERE position > ? AND state >= {SKIPPED}
-    ORDER BY position LIMIT ?
-"""
-_DOWNLOADED = f"""
-    UPDATE job SET
-        state = {DOWNLOADED}, zip_bytes = ?, attempts = ?, expected = coalesce(?, expected)
-    WHERE key = ? AND state <= {DOWNLOADED}
-"""
-_BACK_TO_PENDING = f"""
-    UPDATE job SET state = {PENDING}, zip_bytes = NULL WHERE key = ? AND state <= {DOWNLOADED}
-"""
-# A failure leaves what an earlier run published: that file still stands.
-_END = f"""
-    UPDATE job SET
-        state = ?, files = coalesce(?, files), zip_bytes = ?, records = ?, attempts = ?,
-        quarantine = ?, error = ?
-    WHERE key = ? AND state <= {DOWNLOADED}
-"""
-# A job that a list makes fail keeps it (`schema`), one that has ended does not.
-_LET_GO = "DELETE FROM standing WHERE job = ?"
-_ATTEMPTED = "UPDATE job SET attempts = ? WHERE key = ?"
-
-
-@dataclass(slots=True)
-class _Tally:
-    done: int = 0
-    failed: int = 0
-    pending: int = 0
-    skipped: int = 0
-    failed_before: int = 0
 
 
 class Journal:
@@ -102,7 +55,7 @@ class Journal:
         # What `take` has not handed out, by account and statement; in the thread.
         self._next_positions: dict[tuple[str, str], int] = {}
         self._attempts: dict[int, int] = {}  # heard of, not yet written; in the loop
-        self._tally = _Tally()
+        self._counts = Counts()
         self._closed = False
 
     @classmethod
@@ -149,10 +102,12 @@ class Journal:
 
         def after(admission: Admission) -> None:
             for admitted in admission.accounts.values():
-                self._tally.pending += admitted.pending
-                self._tally.skipped += admitted.already_done
-                self._tally.failed += admitted.failed_before
-                self._tally.failed_before += admitted.failed_before
+                self._count(
+                    pending=admitted.pending,
+                    skipped=admitted.already_done,
+                    failed=admitted.failed_before,
+                    failed_before=admitted.failed_before,
+                )
 
         return await self._writer.write(work, after)
 
@@ -161,11 +116,8 @@ class Journal:
 
         They are not in `counts`. If cancelled: all recorded, or none.
         """
-
-        def work(connection: sqlite3.Connection) -> None:
-            record_refused(connection, refused, self._first_position)
-
-        await self._writer.write(work)
+        first = self._first_position
+        await self._writer.write(lambda db: record_refused(db, refused, first))
 
     async def take(self, account: str, limit: int) -> list[Entry]:
         """Hand out the account's next jobs to do, at most `limit`, each once a run.
@@ -177,13 +129,14 @@ class Journal:
         """
 
         def work(connection: sqlite3.Connection) -> list[Entry]:
-            for statement, most in ((_FRESH, limit), (_SECOND_TRIES, min(limit, SECOND_TRIES))):
-                start = self._next_positions.get((account, statement), self._first_position)
-                entries, end = _pending(connection, account, start, most, statement)
+            for which, most in (
+                (queue.FRESH, limit),
+                (queue.SECOND_TRIES, min(limit, SECOND_TRIES)),
+            ):
+                start = self._next_positions.get((account, which), self._first_position)
+                entries, end = queue.to_do(connection, which, account, start, most)
                 # Nothing found up to the list's end: what is there now need not be looked at again.
-                self._next_positions[account, statement] = (
-                    end if entries else next_position(connection)
-                )
+                self._next_positions[account, which] = end if entries else next_position(connection)
                 if entries:
                     return entries
             return []
@@ -198,20 +151,13 @@ class Journal:
         In list order, handed out by `take` or not. Begin with `after` = 0 and go on with the
         bookmark until a page is empty. If cancelled: nothing happens.
         """
-
-        def work(connection: sqlite3.Connection) -> tuple[list[Entry], int]:
-            return _pending(connection, account, max(after, self._first_position), limit, _ANY)
-
+        start = max(after, self._first_position)
         self._write_attempts()
-        return await self._writer.read(work)
+        return await self._writer.read(lambda db: queue.to_do(db, queue.ANY, account, start, limit))
 
     async def is_done(self, account: str, job_id: str) -> bool:
         """Return whether a job was done, in any run. If cancelled: nothing happens."""
-
-        def work(connection: sqlite3.Connection) -> bool:
-            return bool(connection.execute(_IS_DONE, (account, job_id)).fetchone()[0])
-
-        return await self._writer.read(work)
+        return await self._writer.read(lambda db: queue.is_done(db, account, job_id))
 
     async def skipped(self, after: int = 0, limit: int = 500) -> tuple[list[Outcome], int]:
         """Return a page of what ended before this run and is not asked for again, and a bookmark.
@@ -222,10 +168,8 @@ class Journal:
         """
 
         def work(connection: sqlite3.Connection) -> tuple[list[Outcome], int]:
-            start = max(after, self._first_position - 1)
-            rows = connection.execute(_SKIPPED, (start, limit)).fetchall()
-            outcomes = [self._outcomes.read(row[:-1], skipped=True) for row in rows]
-            return outcomes, rows[-1][-1] if rows else start
+            rows, last = queue.skipped(connection, max(after, self._first_position - 1), limit)
+            return [self._outcomes.read(row, skipped=True) for row in rows], last
 
         return await self._writer.read(work)
 
@@ -245,37 +189,32 @@ class Journal:
         stands in its way, since it was published under that name in an earlier run.
         If cancelled: recorded or not, never half.
         """
-        rivals: list[Rival] = []
 
-        def announce(connection: sqlite3.Connection) -> None:
-            rivals.clear()  # of a transaction that was undone
+        def work(connection: sqlite3.Connection) -> Rival | None:
+            queue.downloaded(connection, entry, zip_bytes, attempts)
             if path is None or file_bytes is None:
-                return
+                return None
             inside = self._outcomes.inside(path)
             ownership.announce(connection, entry.key, inside, file_bytes)
             found = ownership.kept_in_list(connection, entry.key, inside, self._first_position)
-            if found is not None:
-                rivals.append(Rival(found[0], self._outcomes.outside(found[1])))
+            return None if found is None else Rival(found[0], self._outcomes.outside(found[1]))
 
-        values = (zip_bytes, attempts, entry.job.records, entry.key)
-        await self._update(_DOWNLOADED, entry, values, along=announce)
-        return rivals[0] if rivals else None
+        return await self._write(work)
 
     async def back_to_pending(self, entry: Entry) -> None:
         """Record that the ZIP is not usable and is to be fetched again; durable on return.
 
         If cancelled: recorded or not, never half.
         """
-        await self._update(_BACK_TO_PENDING, entry, (entry.key,))
+        await self._write(lambda db: queue.back_to_pending(db, entry))
 
     async def owners(self, paths: Sequence[str]) -> dict[str, Owner]:
         """Return who published what stands at these paths, in any run; the others are left out.
 
         If cancelled: nothing happens.
         """
-
         inside = [self._outcomes.inside(path) for path in paths]
-        found = await self._writer.read(lambda connection: ownership.owners(connection, inside))
+        found = await self._writer.read(lambda db: ownership.owners(db, inside))
         return {path: owner for path, owner in zip(paths, found, strict=True) if owner is not None}
 
     async def sizes(self, paths: Sequence[str]) -> dict[str, frozenset[int]]:
@@ -296,12 +235,10 @@ class Journal:
         A job whose file is replaced is superseded. `kept` is the archive where that was published
         beside the files. If cancelled: recorded or not, never half.
         """
+        columns = self._outcomes.write(outcome)
 
-        def after(_: None) -> None:
-            self._tally.pending -= 1
-            self._tally.done += 1
-
-        def publish(connection: sqlite3.Connection) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            queue.done(connection, entry, columns)
             for file in outcome.files:
                 path = self._outcomes.inside(file.path)
                 ownership.supersede(connection, entry.key, path)
@@ -310,24 +247,17 @@ class Journal:
                 path = self._outcomes.inside(kept.path)
                 ownership.publish(connection, entry.key, path, kept.bytes)
 
-        columns = (DONE, *self._outcomes.write(outcome), entry.key)
-        await self._update(_END, entry, columns, after, along=publish)
+        await self._write(work, lambda _: self._count(pending=-1, done=1))
 
     async def failed(self, entry: Entry, outcome: Outcome) -> None:
         """Record that the job failed in this run; durable on return.
 
         If cancelled: recorded or not, never half.
         """
-
-        def after(_: None) -> None:
-            self._tally.pending -= 1
-            self._tally.failed += 1
-
-        def let_go(connection: sqlite3.Connection) -> None:
-            connection.execute(_LET_GO, (entry.key,))
-
-        columns = (FAILED, *self._outcomes.write(outcome), entry.key)
-        await self._update(_END, entry, columns, after, along=let_go)
+        columns = self._outcomes.write(outcome)
+        await self._write(
+            lambda db: queue.failed(db, entry, columns), lambda _: self._count(pending=-1, failed=1)
+        )
 
     async def attempted(self, entry: Entry, attempts: int) -> None:
         """Note how many requests the job has cost so far; written along with the next write.
@@ -338,8 +268,7 @@ class Journal:
 
     def counts(self) -> Counts:
         """Return where this run's jobs stand, as of what callers have been told; costs nothing."""
-        tally = self._tally
-        return Counts(tally.done, tally.failed, tally.pending, tally.skipped, tally.failed_before)
+        return self._counts
 
     async def aclose(self) -> None:
         """Write what is left, put the file to rest, end the thread; more calls do no harm.
@@ -351,43 +280,16 @@ class Journal:
             self._write_attempts()
         await self._writer.aclose()
 
-    async def _update(
-        self,
-        statement: str,
-        entry: Entry,
-        values: tuple[object, ...],
-        after: Callable[[None], None] | None = None,
-        along: Callable[[sqlite3.Connection], None] | None = None,
-    ) -> None:
-        def work(connection: sqlite3.Connection) -> None:
-            if along is not None:
-                along(connection)
-            if connection.execute(statement, values).rowcount != 1:
-                raise ValueError(f"job {entry.job.id} has ended already, or is of another journal")
+    def _count(self, **more: int) -> None:
+        now = self._counts._asdict()
+        self._counts = Counts(**{name: count + more.get(name, 0) for name, count in now.items()})
 
+    async def _write(self, work: Work[T], after: Callable[[T], None] | None = None) -> T:
         self._write_attempts()
-        await self._writer.write(work, after)
+        return await self._writer.write(work, after)
 
     def _write_attempts(self) -> None:
         if self._attempts:
             rows = [(attempts, key) for key, attempts in self._attempts.items()]
             self._attempts.clear()
-            self._writer.write_along(lambda connection: connection.executemany(_ATTEMPTED, rows))
-
-
-def _pending(
-    connection: sqlite3.Connection, account: str, start: int, limit: int, statement: str
-) -> tuple[list[Entry], int]:
-    """Return an account's jobs to do from position `start` on, and where the next page starts."""
-    rows = connection.execute(statement, (account, start, limit)).fetchall()
-    entries = [
-        Entry(
-            key,
-            Job(job_id, account, name, folder=folder or "", records=records),
-            "downloaded" if state == DOWNLOADED else "pending",
-            attempts,
-            zip_bytes,
-        )
-        for key, job_id, name, folder, records, state, attempts, zip_bytes, _ in rows
-    ]
-    return entries, rows[-1][-1] + 1 if rows else start
+            self._writer.write_along(lambda db: queue.attempted(db, rows))
