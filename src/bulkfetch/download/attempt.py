@@ -29,22 +29,6 @@ class Partial(NamedTuple):
     validator: str
 
 
-class Answer(NamedTuple):
-    """An answer whose head came `at` a time of the loop, and whose slot is still to be settled."""
-
-    permit: Permit
-    at: float
-
-    def taken(self) -> None:
-        """Settle the slot: its minute started with the head. Does nothing the second time."""
-        ago_s = asyncio.get_running_loop().time() - self.at
-        self.permit.answered(ago_s if ago_s > AT_ONCE_S else 0.0)
-
-    def refused(self, retry_after_s: float | None) -> None:
-        """Settle the slot as a 429 would: the words of the answer are those of a limit."""
-        self.permit.rejected(retry_after_s)
-
-
 def _ignore() -> None:
     """Do nothing."""
 
@@ -58,8 +42,9 @@ class Attempt:
     and after a failure what may be resumed next. `requests` counts what the server may have
     counted, `received` body bytes. `token` is what was sent, for redaction and renewal.
     `connected` says whether the last request got a connection: without one nothing was sent.
-    `answer` is what came, until its slot is settled. `retry_after_s` is what a refusal asked for,
-    None where it did not. `begun` is called when the body has shown itself to be a file's.
+    `answer` is the slot of what came, and when its head did on the loop's clock. `retry_after_s` is
+    what a refusal asked for, None where it did not. `begun` is called when the body has shown
+    itself to be a file's.
     """
 
     permit: Permit | None = None
@@ -69,6 +54,21 @@ class Attempt:
     received: int = 0
     token: Secret | None = None
     connected: bool = False
-    answer: Answer | None = None
+    answer: tuple[Permit, float] | None = None
     retry_after_s: float | None = None
     begun: Callable[[], None] = field(default=_ignore, repr=False)
+
+    def settle(self, *, refused: bool = False, retry_after_s: float | None = None) -> None:
+        """Settle the slot of the answer, now that its words are known; only the first call counts.
+
+        Its minute started with the head. `refused` as a 429: the words are those of a limit.
+        """
+        answer, self.answer = self.answer, None
+        if answer is None:
+            return
+        permit, answered_at = answer
+        if refused:
+            permit.rejected(retry_after_s)
+        else:
+            ago_s = asyncio.get_running_loop().time() - answered_at
+            permit.answered(ago_s if ago_s > AT_ONCE_S else 0.0)

@@ -122,9 +122,7 @@ class Downloader:
             if attempt.permit is not None:  # no request came about
                 attempt.permit.unused()
                 attempt.permit = None
-            if attempt.answer is not None:  # given up before its words were read
-                attempt.answer.taken()
-                attempt.answer = None
+            attempt.settle()  # where it was given up before its words were read
         again = failure.retryable or isinstance(failure, TokenRejected)
         attempt.partial = _left(part, attempt) if again else None
         if attempt.token is not None:
@@ -176,10 +174,11 @@ class Downloader:
             judged = response_error(head, first)
             if refused is None or isinstance(judged, TooManyRequests):
                 refused = judged
-        _settle(attempt, head, refused)
+        limited = isinstance(refused, TooManyRequests)
+        attempt.settle(refused=limited, retry_after_s=head.retry_after_s)
         if partial is not None and head.status in (206, 416) and refused is not None:
             attempt.partial = None
-            if head.status == 416 and not isinstance(refused, TooManyRequests):
+            if head.status == 416 and not limited:
                 raise BadResponse(f"no bytes from {partial.bytes} on", http=head.status)
         if refused is not None:
             attempt.retry_after_s = head.retry_after_s
@@ -202,17 +201,6 @@ class Downloader:
         if size < len(ZIP_MAGIC):
             raise NotAZip(f"{size} bytes instead of a ZIP", http=head.status)
         return Download(zip_bytes=size, resumed_bytes=offset)
-
-
-def _settle(attempt: Attempt, head: Head, refused: BulkfetchError | None) -> None:
-    """Settle the slot by the answer, now that its words are known."""
-    answer, attempt.answer = attempt.answer, None
-    if answer is None:
-        return
-    if isinstance(refused, TooManyRequests):
-        answer.refused(head.retry_after_s)
-    else:
-        answer.taken()
 
 
 async def _beginning(watchdog: Watchdog, head: Head) -> bytes:

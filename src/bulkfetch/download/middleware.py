@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp import hdrs
 
 from bulkfetch.clock import boottime
-from bulkfetch.download.attempt import Answer, Attempt
+from bulkfetch.download.attempt import Attempt
 from bulkfetch.errors import (
     BadResponse,
     BulkfetchError,
@@ -85,20 +85,12 @@ def rate_limit_middleware(
             if sent and not attempt.connected:
                 error, sent = _unconnected(error, headers_s), False
         except BaseException:
-            if attempt.connected:
-                permit.lost()
-            else:
-                attempt.requests -= 1
-                permit.unused()
+            _unanswered(permit, attempt, sent=attempt.connected)
             raise
         else:
             _answered(permit, response, attempt)
             return response
-        if sent:
-            permit.lost()
-        else:
-            attempt.requests -= 1
-            permit.unused()
+        _unanswered(permit, attempt, sent=sent)
         raise error
 
     return middleware
@@ -116,7 +108,15 @@ def _answered(permit: Permit, response: aiohttp.ClientResponse, attempt: Attempt
     if response.status == 429:
         permit.rejected(read_head(429, response.headers, time.time()).retry_after_s)
     else:
-        attempt.answer = Answer(permit, asyncio.get_running_loop().time())
+        attempt.answer = (permit, asyncio.get_running_loop().time())
+
+
+def _unanswered(permit: Permit, attempt: Attempt, *, sent: bool) -> None:
+    if sent:
+        permit.lost()
+    else:
+        attempt.requests -= 1
+        permit.unused()
 
 
 def _own(foreign: Exception, headers_s: float, scheme: str) -> tuple[BulkfetchError, bool]:
