@@ -12,38 +12,25 @@ from bulkfetch.models import Outcome, Report
 
 if TYPE_CHECKING:
     from bulkfetch.pipeline.progress import Progress
+    from bulkfetch.pipeline.readable import Readable
     from bulkfetch.pipeline.run import Engine
 
 
-class Run(AsyncIterator[Outcome]):
-    """A run under way: iterate it for the outcomes, in the order in which jobs end.
+class Handle(AsyncIterator[Outcome]):
+    """What all handles do: they are iterated, and end what they are held for."""
 
-    Every id of the list is answered for: done, failed, or, at the end of a run that was stopped or
-    could not go on, pending. `only_new`: those done before and those left pending are counted, but
-    not told one by one. `report` is there when the iteration has ended. A run that had to be
-    aborted as a whole ends the iteration with its RunError, after all that could be told.
-
-    A run lives as long as somebody holds it. Who leaves its loop early and keeps it may read on
-    later; meanwhile it goes on until 256 outcomes are unread, and the client takes no other list.
-    `aclose`, the end of `async with run`, or dropping it (as a loop does that is left early by
-    `break`, an exception or a cancellation, where nothing else refers to the run) ends it: nothing
-    more is asked, and the client is free within a second. So does the client's next list, where
-    the task whose loop this was has been cancelled or has failed. Outcomes that were not read are
-    in the journal; the same list goes on later.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        """Use `Client.fetch`."""
-        self._engine = engine
+    def __init__(self, engine: Readable) -> None:
+        """Have `engine`, whose work is a task of its own, read by who iterates this."""
+        self._readable = engine
         self._loop = asyncio.get_running_loop()
 
     def __aiter__(self) -> Self:
-        self._engine.read_by(asyncio.current_task())
+        self._readable.read_by(asyncio.current_task())
         return self
 
     async def __anext__(self) -> Outcome:
         """Return the next outcome. If cancelled: nothing is lost, the run goes on."""
-        engine = self._engine
+        engine = self._readable
         try:
             return await engine.next()
         finally:
@@ -63,20 +50,15 @@ class Run(AsyncIterator[Outcome]):
 
     def __del__(self) -> None:
         # Perhaps in another thread: the collector runs where it likes.
-        self._engine.held = False
-        if not self._engine.ended:
+        self._readable.held = False
+        if not self._readable.ended:
             with suppress(RuntimeError):  # the loop is closed, and nothing is under way
-                self._loop.call_soon_threadsafe(self._engine.abandon)
-
-    @property
-    def report(self) -> Report:
-        """What the run came to. Raises RuntimeError before its end."""
-        return self._engine.report
+                self._loop.call_soon_threadsafe(self._readable.abandon)
 
     @property
     def ended(self) -> bool:
         """Whether there is a report."""
-        return self._engine.ended
+        return self._readable.ended
 
     def stop(self) -> None:
         """Start no more requests, finish what is under way within some seconds, then end.
@@ -84,7 +66,7 @@ class Run(AsyncIterator[Outcome]):
         Outcomes are told as before, up to the last. May be called more than once, from the run's
         event loop.
         """
-        self._engine.stop()
+        self._readable.stop()
 
     async def aclose(self) -> None:
         """End the run, and return when nothing of it is under way any more.
@@ -92,8 +74,36 @@ class Run(AsyncIterator[Outcome]):
         What can be finished in half a second is. May be called more than once; does nothing to a
         run that has ended. If cancelled: the run ends all the same.
         """
-        self._engine.abandon()
-        await self._engine.wait_ended()
+        self._readable.abandon()
+        await self._readable.wait_ended()
+
+
+class Run(Handle):
+    """A run under way: iterate it for the outcomes, in the order in which jobs end.
+
+    Every id of the list is answered for: done, failed, or, at the end of a run that was stopped or
+    could not go on, pending. `only_new`: those done before and those left pending are counted, but
+    not told one by one. `report` is there when the iteration has ended. A run that had to be
+    aborted as a whole ends the iteration with its RunError, after all that could be told.
+
+    A run lives as long as somebody holds it. Who leaves its loop early and keeps it may read on
+    later; meanwhile it goes on until 256 outcomes are unread, and the client takes no other list.
+    `aclose`, the end of `async with run`, or dropping it (as a loop does that is left early by
+    `break`, an exception or a cancellation, where nothing else refers to the run) ends it: nothing
+    more is asked, and the client is free within a second. So does the client's next list, where
+    the task whose loop this was has been cancelled or has failed. Outcomes that were not read are
+    in the journal; the same list goes on later.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        """Use `Client.fetch`."""
+        super().__init__(engine)
+        self._engine = engine
+
+    @property
+    def report(self) -> Report:
+        """What the run came to. Raises RuntimeError before its end."""
+        return self._engine.report
 
     def progress(self) -> Progress:
         """Return where the run stands now; cheap, for a display."""

@@ -7,11 +7,9 @@ outcomes hold up the jobs that would report more, and so many live jobs start no
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import weakref
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.abc
@@ -20,13 +18,14 @@ import anyio.to_thread
 from bulkfetch.disk import disk_error
 from bulkfetch.errors import AccountError, RunError
 from bulkfetch.journal import ClaimedNames, Counts, Journal
-from bulkfetch.models import Failure, Job, Outcome, Report
+from bulkfetch.models import Failure, Job, Report
 from bulkfetch.pipeline.handle import Run as Run  # a run's two sides are had from one place
 from bulkfetch.pipeline.idle_jobs import IdleJobs
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.listing import BATCH_JOBS, batches, pump
-from bulkfetch.pipeline.outcomes import OutcomeSink, OutcomeStream
+from bulkfetch.pipeline.outcomes import OutcomeSink
 from bulkfetch.pipeline.progress import Progress, typical
+from bulkfetch.pipeline.readable import Readable
 from bulkfetch.pipeline.refusal import refusal
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ DRAIN_S = 8.0
 ABANDONED_S = 0.5
 
 
-class Engine:
+class Engine(Readable):
     """Does a run: gets one list of jobs into the journal, fetched, published and reported.
 
     `Run` is the caller's handle on it, and nothing in here refers to that: when the caller drops
@@ -60,16 +59,18 @@ class Engine:
         accounts: frozenset[str],
         names: ClaimedNames,
         only_new: bool = False,
-        previous: Engine | None = None,
+        previous: Readable | None = None,
+        close_journal: bool = True,
     ) -> None:
         """Use `Client.fetch`.
 
         `open_workers` makes what fetches, once there is something to fetch: of the journal, the
         keys of bodies in staging, and who takes outcomes. `as_job` makes a job of an id given as
         plain text. `accounts` are those that a job may be of, `names` gives what it may be
-        published under. `previous` is the engine that has to end first, None where there is none.
+        published under. `previous` is what has to end first, None where there is none. With
+        `close_journal` false the journal is somebody else's, who closes it later.
         """
-        self.held = True  # by a caller who may read; may be set in any thread
+        super().__init__()
         self._jobs = jobs
         self._layout = layout
         self._open_journal = open_journal
@@ -78,56 +79,19 @@ class Engine:
         self._known_accounts = accounts
         self._names = names
         self._only_new = only_new
+        self._closes_journal = close_journal
         self._opened: Journal | None = None
         self._workers: AccountWorkers | None = None
         self._accounts: dict[str, None] = {}  # in the order of the list
         self._started = anyio.current_time()
         self._report: Report | None = None
         self._list_read = False
-        self._stopping = anyio.Event()
-        self._aborted: RunError | None = None
-        self._crash: BaseException | None = None
         self._leftovers: frozenset[str] = frozenset()
-        self._outcomes = OutcomeStream()
         self._loading = anyio.CancelScope()
         self._previous = previous
-        self._everything = anyio.CancelScope()
-        self._abandoned = anyio.Event()
         self._idle = IdleJobs(layout, self._abandoned, only_new=only_new)
-        self._over = anyio.Event()
-        self._reader: weakref.ref[asyncio.Task[Any]] | None = None
-        self._waiting = 0
 
     # --- for the reader --------------------------------------------------------------------------
-
-    async def next(self) -> Outcome:
-        """Return the next outcome. If cancelled: nothing is lost, the run goes on."""
-        self._waiting += 1
-        try:
-            return await self._outcomes.next()
-        except anyio.EndOfStream:
-            if self._crash is not None and not self.abandoned:
-                raise self._crash from None
-            if self._aborted is not None and not self.abandoned:
-                raise self._aborted from None
-            raise StopAsyncIteration from None
-        finally:
-            self._waiting -= 1
-
-    def read_by(self, task: asyncio.Task[Any] | None) -> None:
-        """Take note of the task that begins to read."""
-        self._reader = None if task is None else weakref.ref(task)
-
-    @property
-    def deserted(self) -> bool:
-        """Whether its reader was cancelled or has failed, and nobody waits in his place.
-
-        Such a run may be held for ever: by the frames of an exception that somebody keeps.
-        """
-        task = None if self._reader is None else self._reader()
-        if task is None or not task.done() or self._waiting:
-            return False
-        return task.cancelled() or task.exception() is not None
 
     @property
     def report(self) -> Report:
@@ -141,44 +105,11 @@ class Engine:
         """Whether there is a report."""
         return self._report is not None
 
-    def stop(self) -> None:
-        """Start no more requests, finish what is under way within DRAIN_S, then end.
-
-        May be called more than once, from the run's event loop.
-        """
-        self._stopping.set()
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether nobody reads any more."""
-        return self._abandoned.is_set()
-
-    def abandon(self) -> None:
-        """Ask for nothing more and end within a second: nobody reads any more."""
-        if not self._over.is_set():
-            self._abandoned.set()
-            self._outcomes.leave_unread()
-            self.stop()
-
     def cancel(self) -> None:
         """Drop everything under way; `wait_ended` says when that is done."""
-        self._everything.cancel()
+        super().cancel()
         if self._previous is not None:
             self._previous.cancel()
-
-    def break_off(self, error: BaseException) -> None:
-        """Drop everything under way, and raise `error` where the run is iterated."""
-        self._crash = self._crash or error
-        self.cancel()
-
-    def leave(self) -> None:
-        """Have the iteration end, also of a run whose `work` was cancelled before it began."""
-        self._outcomes.end()
-        self._over.set()
-
-    async def wait_ended(self) -> None:
-        """Return when nothing is under way any more. If cancelled: it ends all the same."""
-        await self._over.wait()
 
     def so_far(self) -> Report:
         """Return what the run has come to up to now."""
@@ -266,7 +197,7 @@ class Engine:
                     # Whatever the counts say: a batch whose admission was cut short may not be
                     # counted yet.
                     for account in self._accounts:
-                        cause = self._aborted or self._ended(account)
+                        cause = self._aborted or self.account_ended(account)
                         await self._idle.report_pending(
                             self._opened, account, cause, self._report_outcome
                         )
@@ -275,7 +206,7 @@ class Engine:
 
     async def _close_journal(self) -> None:
         try:
-            if self._opened is not None:
+            if self._opened is not None and self._closes_journal:
                 await self._opened.aclose()
         except RunError as error:
             self._aborted = self._aborted or error
@@ -359,19 +290,13 @@ class Engine:
 
     # --- outcomes --------------------------------------------------------------------------------
 
-    async def _report_outcome(self, outcome: Outcome) -> None:
-        try:
-            await self._outcomes.put(outcome)
-        except anyio.BrokenResourceError:
-            # Nobody reads any more; the journal has it.
-            self.stop()
-
-    def _ended(self, account: str) -> AccountError | None:
+    def account_ended(self, account: str) -> AccountError | None:
+        """Return why nothing more can be fetched for an account; None as long as something can."""
         return self._workers.ended(account) if self._workers else None
 
     def _sum_up(self) -> Report:
         now = self.progress()
-        cause = self._aborted or next(filter(None, map(self._ended, self._accounts)), None)
+        cause = self._aborted or next(filter(None, map(self.account_ended, self._accounts)), None)
         return Report(
             done=now.counts.done,
             failed=now.counts.failed,
