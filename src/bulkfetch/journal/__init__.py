@@ -5,6 +5,7 @@
 * `queue`   which jobs are to do, and what became of them: statements
 * `admission` what becomes of a list's jobs, and which of them a name belongs to
 * `entries` the values
+* `exports` names, generations and pages of exports: `ExportTables`
 * `reader`  the same file for questions only, beside a running writer: `JournalReader`
 * `writer`  the one thread that owns the writing connection, and its group commit
 * `schema`  tables, versions, how the file is opened
@@ -15,6 +16,15 @@
 
 from bulkfetch.journal.admission import Admission, Admitted, ClaimedNames, Refused, published_stem
 from bulkfetch.journal.entries import Counts, Entry, Owner, Rival
+from bulkfetch.journal.exports import (
+    Change,
+    ExportRow,
+    ExportTables,
+    GenerationRow,
+    PageRow,
+    PageState,
+    StoredExport,
+)
 from bulkfetch.journal.journal import Journal
 from bulkfetch.journal.lock import Holder, OutputLock
 from bulkfetch.journal.reader import AccountCounts, JournalReader, Known
@@ -23,16 +33,23 @@ __all__ = [
     "AccountCounts",
     "Admission",
     "Admitted",
+    "Change",
     "ClaimedNames",
     "Counts",
     "Entry",
+    "ExportRow",
+    "ExportTables",
+    "GenerationRow",
     "Holder",
     "Journal",
     "JournalReader",
     "Known",
     "OutputLock",
     "Owner",
+    "PageRow",
+    "PageState",
     "Refused",
     "Rival",
+    "StoredExport",
     "published_stem",
 ]

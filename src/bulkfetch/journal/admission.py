@@ -271,5 +271,6 @@ def account_key(connection: sqlite3.Connection, name: str) -> int:
 
 
 def is_empty(connection: sqlite3.Connection) -> bool:
-    """Return whether the journal has never heard of a job."""
-    return connection.execute("SELECT 1 FROM job LIMIT 1").fetchone() is None
+    """Return whether the journal has never heard of a job or an export."""
+    known = "SELECT 1 FROM job UNION ALL SELECT 1 FROM export LIMIT 1"
+    return connection.execute(known).fetchone() is None

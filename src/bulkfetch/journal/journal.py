@@ -32,6 +32,7 @@ from bulkfetch.journal.admission import (
 )
 from bulkfetch.journal.codec import Outcomes
 from bulkfetch.journal.entries import Counts, Entry, Owner, Rival
+from bulkfetch.journal.exports import ExportTables
 from bulkfetch.journal.schema import FILE_NAME
 from bulkfetch.journal.writer import Work, Writer
 from bulkfetch.models import Failure, Job, Outcome, PublishedFile
@@ -269,6 +270,11 @@ class Journal:
     def counts(self) -> Counts:
         """Return where this run's jobs stand, as of what callers have been told; costs nothing."""
         return self._counts
+
+    @property
+    def exports(self) -> ExportTables:
+        """What is known of exports; written by the same thread, in the same order."""
+        return ExportTables(self._writer, self._outcomes)
 
     async def aclose(self) -> None:
         """Write what is left, put the file to rest, end the thread; more calls do no harm.

@@ -19,6 +19,7 @@ from bulkfetch.disk import disk_errors
 from bulkfetch.errors import ConfigError
 from bulkfetch.journal.codec import COLUMNS, Outcomes
 from bulkfetch.journal.errors import journal_error
+from bulkfetch.journal.exports import StoredExport, read_exports
 from bulkfetch.journal.schema import (
     DONE,
     DOWNLOADED,
@@ -164,6 +165,15 @@ class JournalReader:
     def find(self, job_id: str) -> list[Known]:
         """Return the jobs of one id, one for each account that has it."""
         return [self._known(row) for row in self._query(_FIND, (job_id,))]
+
+    def exports(self) -> list[StoredExport]:
+        """Return what is known of each export, in the order in which they were first heard of."""
+        if self._connection is None:
+            return []
+        try:
+            return read_exports(self._connection)
+        except sqlite3.Error as error:
+            raise journal_error(error, self._path) or error from error
 
     def _known(self, row: Any) -> Known:
         *columns, name, folder, records, _ = row
