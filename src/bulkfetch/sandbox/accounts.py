@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from bulkfetch.sandbox.budgets import CallBudget
 from bulkfetch.sandbox.options import AccountSpec, SandboxOptions
 from bulkfetch.sandbox.quota import Quota
 
@@ -38,6 +39,7 @@ class Account:
     name: str
     spec: AccountSpec
     quota: Quota
+    budget: CallBudget
     in_flight: int = 0
     alive: deque[str] = field(default_factory=deque)
     refreshes: deque[float] = field(default_factory=deque)
@@ -53,7 +55,7 @@ class Accounts:
         self._tokens: dict[str, Token] = {}
         self._refresh_tokens: dict[str, str] = {}
         for name, spec in options.accounts.items():
-            self._accounts[name] = Account(name, spec, Quota(options))
+            self._accounts[name] = Account(name, spec, Quota(options), CallBudget(options))
             self._refresh_tokens |= dict.fromkeys(spec.refresh_tokens, name)
             for token in spec.access_tokens:
                 self._tokens[token] = Token(name, now)
@@ -62,7 +64,9 @@ class Accounts:
     def get(self, name: str) -> Account:
         """Return the account called so, made on the spot where there is none yet."""
         if name not in self._accounts:
-            self._accounts[name] = Account(name, AccountSpec(), Quota(self._options))
+            self._accounts[name] = Account(
+                name, AccountSpec(), Quota(self._options), CallBudget(self._options)
+            )
         return self._accounts[name]
 
     def identify(self, authorization: str | None) -> str | None:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 from aiohttp import web
 
 from bulkfetch.sandbox import zoho
 from bulkfetch.sandbox.accounts import Account, Accounts
-from bulkfetch.sandbox.jobs import BadCreate, Jobs
+from bulkfetch.sandbox.creating import JobMaker
+from bulkfetch.sandbox.directory import Directory
+from bulkfetch.sandbox.jobs import Jobs, SandboxJob
 from bulkfetch.sandbox.library import Library
 from bulkfetch.sandbox.options import SandboxOptions
+from bulkfetch.sandbox.org.query import callback_of, query_part
+from bulkfetch.sandbox.org.refusal import BadCreate
+from bulkfetch.sandbox.scopes import allowed
+from bulkfetch.sandbox.statuses import status_told
 from bulkfetch.sandbox.wire import Reply, json_reply, resumed
 
 
@@ -27,12 +34,16 @@ class Answers:
         accounts: Accounts,
         jobs: Jobs,
         library: Library,
+        maker: JobMaker,
+        directory: Directory,
         clock: Callable[[], float],
     ) -> None:
         self._options = options
         self._accounts = accounts
         self._jobs = jobs
         self._library = library
+        self._maker = maker
+        self._directory = directory
         self._clock = clock
 
     async def result(self, job_id: str, account: Account, request: web.BaseRequest) -> Reply:
@@ -45,7 +56,7 @@ class Answers:
             return self.error(job.spec.error)
         if state != "COMPLETED":
             return self._not_ready()
-        body = await self._library.zip_of(job_id, job.spec)
+        body = await self._library.zip_of(job)
         reply = Reply(
             200,
             (
@@ -77,43 +88,43 @@ class Answers:
         if request.method != "GET":
             return self.error("INVALID_REQUEST_METHOD")
         job = self._jobs.find(job_id, account.name)
-        state = None if job is None else job.state(self._clock(), self._options.keep_s)
-        if job is None or state is None or job.spec.error == "RESOURCE_NOT_FOUND":
+        told = None if job is None else self.told(job, version)
+        if job is None or told is None or job.spec.error == "RESOURCE_NOT_FOUND":
             return self.error("RESOURCE_NOT_FOUND")
-        details = zoho.Details(
-            job_id=job.id,
-            state=state,
-            file_type=job.spec.kind,
-            query=job.query,
-            created_time=job.created_time,
-            version=version,
-            page=job.page,
-            per_page=self._options.per_page,
-            count=self._library.records_of(job.spec),
-            next_page_token=job.next_page_token,
-        )
-        return json_reply(200, details.body())
+        return json_reply(200, told)
 
-    def create(
+    def told(self, job: SandboxJob, version: float) -> dict[str, Any] | None:
+        """Return what the status of a job tells now; None where it is no more."""
+        state = job.state(self._clock(), self._options.keep_s)
+        if state is None:
+            return None
+        return status_told(job, state, self._library.count_of(job), version, self._options)
+
+    async def create(
         self, request: web.BaseRequest, body: bytes, account: Account, version: float
-    ) -> Reply:
-        """Answer a create call."""
+    ) -> tuple[Reply, SandboxJob | None]:
+        """Answer a create call; with the job where there is one."""
         if request.method != "POST":
-            return self.error("INVALID_REQUEST_METHOD")
+            return self.error("INVALID_REQUEST_METHOD"), None
         if request.content_type != "application/json":
-            return self.error("MEDIA_TYPE_NOT_SUPPORTED")
+            return self.error("MEDIA_TYPE_NOT_SUPPORTED"), None
         try:
-            asked = json.loads(body)
-        except ValueError:
-            return self.error("INVALID_DATA")
-        try:
-            if not isinstance(asked, dict):
-                raise BadCreate("INVALID_DATA", {})
-            job = self._jobs.create(account.name, asked, version, self._clock())
+            asked = _read(body)
+            callback = callback_of(asked)
+            job = await self._maker.create(account.name, asked, version, self._clock())
         except BadCreate as bad:
-            status, _ = zoho.ERRORS[bad.code]
-            return json_reply(status, {"data": [zoho.error(bad.code, details=bad.details)]})
-        return json_reply(201, zoho.created(job.id, job.created_time))
+            told = zoho.error(bad.code, details=bad.details)
+            within = self._options.create_errors == "data"
+            return json_reply(zoho.status_of(bad.code), {"data": [told]} if within else told), None
+        job.callback = callback
+        return json_reply(201, zoho.created(job.id, job.created_time)), job
+
+    def directory(self, request: web.BaseRequest, kind: str, module: str | None) -> Reply:
+        """Answer a call for metadata, a count, or deleted records."""
+        if request.method != "GET":
+            return self.error("INVALID_REQUEST_METHOD")
+        found = self._directory.answer(kind, module or "", request.query, request.headers)
+        return self.error(found) if isinstance(found, str) else found
 
     def token(self, request: web.BaseRequest, form: dict[str, str], api_domain: str) -> Reply:
         """Answer a call of the token endpoint; its errors have status 200, as Zoho's have."""
@@ -121,10 +132,14 @@ class Answers:
             return self.error("INVALID_REQUEST_METHOD")
         return json_reply(*self._accounts.answer_refresh(form, self._clock(), api_domain))
 
-    def refusal(self, request: web.BaseRequest, account: Account) -> Reply | None:
-        """Return what to say to a token that is no good; None where it is good."""
+    def refusal(
+        self, request: web.BaseRequest, account: Account, kind: str, module: str | None
+    ) -> Reply | None:
+        """Return what to say to a token that is no good for a call; None where it is good."""
         code = self._accounts.refusal(request.headers.get("Authorization"), self._clock())
         code = code or account.spec.error
+        if code is None and self._options.check_scopes:
+            code = None if allowed(kind, module, account.spec.scope) else "OAUTH_SCOPE_MISMATCH"
         return None if code is None else self.error(code)
 
     def error(self, code: str, *headers: tuple[str, str]) -> Reply:
@@ -146,3 +161,15 @@ class Answers:
             when = datetime.now(UTC) + timedelta(seconds=wait_s + 1)
             form = format_datetime(when, usegmt=True)
         return self.error("TOO_MANY_REQUESTS", ("Retry-After", form))
+
+
+def _read(body: bytes) -> Mapping[str, Any]:
+    """Read a create call's body. Raises BadCreate."""
+    if not body.strip():
+        raise BadCreate("REQUEST_BODY_IS_EMPTY")
+    try:
+        asked = json.loads(body)
+        query_part(asked)
+    except (ValueError, RecursionError):
+        raise BadCreate("REQUEST_BODY_NOT_READABLE") from None
+    return asked  # type: ignore[no-any-return]  # as query_part has found

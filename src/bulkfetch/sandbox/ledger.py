@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from bulkfetch.sandbox import zoho
 from bulkfetch.sandbox.quota import worst_in as worst_of_stamps
 
-Kind = Literal["result", "status", "create", "token", "foreign", "other"]
+ArrivalKind = zoho.Kind | Literal["foreign", "other"]
 
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -27,12 +28,16 @@ class Arrival:
     `status` is None until answered, and for ever where no status line was sent. `sent_bytes` are
     of the body. `whole`: the last byte of the right result went into the client's socket. `ended`:
     the server is through with it.
+
+    `module` is the one that was asked for, `page` and `page_token` what a create asked for or, once
+    it is accepted, got; `job_id` of an accepted create is its job's, whether its answer arrived or
+    not. `credits` is what the call cost.
     """
 
     number: int
     at_s: float
     boot_s: float
-    kind: Kind
+    kind: ArrivalKind
     account: str
     job_id: str | None = None
     attempt: int = 1
@@ -44,6 +49,10 @@ class Arrival:
     whole: bool = False
     ended: bool = False
     range: str | None = None
+    module: str | None = None
+    page: int | None = None
+    page_token: str | None = None
+    credits: int = 0
 
 
 class Ledger:
@@ -62,7 +71,7 @@ class Ledger:
 
     def arrive(
         self,
-        kind: Kind,
+        kind: ArrivalKind,
         account: str,
         at_s: float,
         *,

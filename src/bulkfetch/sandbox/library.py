@@ -10,14 +10,21 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from random import Random
+from typing import TypeVar, TypeVarTuple, Unpack
 
 from bulkfetch.sandbox import records
 from bulkfetch.sandbox.archives import Piece, deflated_zip, stored_zip
 from bulkfetch.sandbox.bodies import Body, FileBody, Segments
+from bulkfetch.sandbox.jobs import SandboxJob
 from bulkfetch.sandbox.options import JobSpec, SandboxOptions
+from bulkfetch.sandbox.org.pages import PageFiles
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 ROWS_PER_BLOCK = 10_000
 _FORMAT = 1  # of what lies in cache_dir; raise it when records or pieces change
@@ -26,26 +33,45 @@ _INLINE_RECORDS = 2_000  # fewer are made in the event loop: quicker than a thre
 _ICS_MAX = 20_000  # Zoho's own bound
 
 
+async def off_loop(heavy: bool, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
+    """Return what a call returns, made in a thread where it is `heavy`.
+
+    If cancelled: what a thread has begun is finished and thrown away.
+    """
+    return await asyncio.to_thread(call, *args) if heavy else call(*args)
+
+
 class Library:
     """The results of one sandbox."""
 
     def __init__(self, options: SandboxOptions) -> None:
         self._options = options
         self._pieces: dict[tuple[str, int, int, int], Piece] = {}
+        self._pages = PageFiles(options.csv_zone)
         self._making = asyncio.Lock()
 
-    async def zip_of(self, job_id: str, spec: JobSpec) -> Body:
-        """Return the job's ZIP.
+    async def zip_of(self, job: SandboxJob) -> Body:
+        """Return a job's ZIP.
 
         If cancelled: what a worker thread has begun to make is finished and thrown away.
         """
-        if self._rows(spec) <= _INLINE_RECORDS:
-            return self.make(job_id, spec)
-        async with self._making:
-            return await asyncio.to_thread(self.make, job_id, spec)
+        if job.spec.made and self.count_of(job) > _INLINE_RECORDS:
+            async with self._making:
+                return await off_loop(True, self.zip_made, job)
+        return self.zip_made(job)
+
+    def zip_made(self, job: SandboxJob) -> Body:
+        """Return a job's ZIP; blocks for a second or two when its shape is new."""
+        if job.found is not None and job.spec.made:
+            return self._pages.make(job.id, job.found, job.plan.rows_off)
+        return self.make(job.id, job.spec)
+
+    def count_of(self, job: SandboxJob) -> int:
+        """Return how many records a job has found."""
+        return self.records_of(job.spec) if job.found is None else job.found.found.count
 
     def make(self, job_id: str, spec: JobSpec) -> Body:
-        """Return the job's ZIP; blocks for a second or two when its shape is new."""
+        """Return the ZIP of a job that was not created."""
         if spec.content is not None:
             return Segments([spec.content])
         if spec.path is not None:
@@ -62,10 +88,6 @@ class Library:
                 self._options.ics_records if spec.records is None else spec.records, _ICS_MAX
             )
         return self._options.records if spec.records is None else spec.records
-
-    def _rows(self, spec: JobSpec) -> int:
-        made = spec.content is None and spec.path is None and spec.payload_bytes is None
-        return self.records_of(spec) if made else 0
 
     def _content(self, job_id: str, spec: JobSpec) -> list[Piece]:
         count = self.records_of(spec)

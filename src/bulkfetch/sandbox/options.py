@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import TypeAdapter
+
+from bulkfetch.sandbox.org.specs import (
+    CONFIG,
+    Above0,
+    Count,
+    JobPlan,
+    ModuleSpec,
+    Positive,
+    Seconds,
+    Share,
+)
 
 State = Literal["ADDED", "QUEUED", "IN PROGRESS", "COMPLETED", "FAILURE"]
 Framing = Literal["length", "chunked", "close"]
-# Bounds hold for what is read from JSON, where the slips of the hand are.
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-_CONFIG = ConfigDict(extra="forbid", val_json_bytes="base64", ser_json_bytes="base64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class JobSpec:
     names out of `FAULTS`, one used up by each attempt.
     """
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     kind: Literal["csv", "ics"] = "csv"
     records: Count | None = None
@@ -52,6 +57,11 @@ class JobSpec:
     error: str | None = None
     faults: tuple[str, ...] = ()
 
+    @property
+    def made(self) -> bool:
+        """Say whether its records are made up."""
+        return self.content is None and self.path is None and self.payload_bytes is None
+
 
 @dataclass(frozen=True, slots=True)
 class FaultRule:
@@ -62,7 +72,7 @@ class FaultRule:
     the rule to the first so many attempts of a job, None is all.
     """
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     share: Share
     faults: tuple[str, ...]
@@ -78,7 +88,7 @@ class AccountSpec:
     honoured. `error` is a code of Zoho's (say OAUTH_SCOPE_MISMATCH) answered to every call.
     """
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     access_tokens: tuple[str, ...] = ()
     refresh_tokens: tuple[str, ...] = ()
@@ -99,11 +109,30 @@ class SandboxOptions:
     at each refusal. `whole_seconds`: the server's stamps have no fraction and both ends of the
     window count. `retry_after`: None sends no such header, `seconds` and `date` tell the truth in
     that form, any other text is sent as it stands. `foreigners`: account → requests per period that
-    somebody else takes. `concurrency`: downloads at once per account, None is no cap.
+    somebody else takes. `concurrency`: calls at once per account, downloads and all others alike,
+    None is no cap.
 
     The data: ids that are neither in `jobs` nor created are served out of `seed` and the id when
     `implicit`; `named_ids` gives some of them behaviours (`NAMED_IDS`). `cache_dir` keeps what was
     generated for other processes, None keeps it in memory only.
+
+    The org: `modules` changes standard modules by name (`org.standard`) or adds others; one has
+    `module_records` records where it says nothing else (None: `records`), Events `ics_records`. A
+    created job is prepared for `prepare_s`, its result kept for `keep_s`; `plans` maps a module to
+    what becomes of its jobs, one plan for each create. `per_page` records make a page (20,000 at
+    most of a calendar), further ones are numbered up to `pages_max` or have a token, good for
+    `page_token_life_s`. `pages` says how they see data that changes (`org.pages`); `token_reuse`
+    False: a token is good once; `page_on_v7`: from v7 on, `page: 2` gives page 1 again, the next
+    page, or an error. `unfinished_result`: the status of a job that is not ready has a result too,
+    with `token_on_unfinished` its next token. `joins_max` lookups may be joined in one job.
+    `create_errors`: where refusals stand, inside `data` or at the top. `count_lag_s`: how old a
+    count is. `csv_zone`: date-times of a CSV in several offsets, in the org's (-07:00), or in UTC.
+
+    Budgets: `credits_per_day` in a rolling day (a create takes 50, deleted ids 2, all else 1), told
+    in a header once half are spent, and `creates_per_minute`; None is no limit. Beyond: 429.
+
+    The clock: stamps begin at `epoch` when the server starts (None: at the time of day) and go on
+    with its event loop's clock.
 
     Tokens: with `auth` off every token is good and stands for an account of its own, no token for
     the account "default". An access token lives `token_life_s` seconds and at most
@@ -114,12 +143,14 @@ class SandboxOptions:
     for each download; `latency_s` = (least, most) before an answer. `paths` says which forms of the
     URL exist: `/crm/bulk/v8/read/…` and `/crm/v8/read/…`.
 
-    Faults: `faults` maps a job id, or "token", "create", "status", to names out of `FAULTS`, one
-    used up by each attempt ("" is none); `rules` add faults by chance to results. `log_file` gets
-    the server's log as JSON lines.
+    Faults: `faults` maps a job id, or "token", "create", "status", "modules", "fields", "count",
+    "deleted", or one of the latter five with a colon and a module, to names out of `FAULTS`, one
+    used up by each attempt ("" is none). They strike when the call has been carried out: a job is
+    created, its answer lost; not so those that `unaccepted:` stands before. `rules` add faults by
+    chance to results. `log_file` gets the server's log as JSON lines.
     """
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     requests: Positive = 10
     period_s: Above0 = 60.0
@@ -144,6 +175,23 @@ class SandboxOptions:
     per_page: Positive = 200_000
     module_records: Count | None = None
 
+    modules: Mapping[str, ModuleSpec] = field(default_factory=dict)
+    plans: Mapping[str, tuple[JobPlan, ...]] = field(default_factory=dict)
+    pages: Literal["snapshot", "live", "shifting"] = "snapshot"
+    pages_max: Positive = 50
+    page_token_life_s: Seconds = 86_400.0
+    token_reuse: bool = True
+    page_on_v7: Literal["same", "next", "refused"] = "next"
+    unfinished_result: bool = False
+    token_on_unfinished: bool = False
+    joins_max: Count = 10
+    create_errors: Literal["data", "top"] = "data"
+    count_lag_s: Seconds = 0.0
+    csv_zone: Literal["mixed", "org", "utc"] = "mixed"
+    credits_per_day: Count | None = None
+    creates_per_minute: Positive | None = None
+    epoch: datetime | None = None
+
     auth: bool = False
     accounts: Mapping[str, AccountSpec] = field(default_factory=dict)
     token_life_s: Seconds = 3600.0
@@ -152,6 +200,7 @@ class SandboxOptions:
     token_period_s: Above0 = 600.0
     token_throttle_status: int = 400
     tokens_alive: Positive = 15
+    check_scopes: bool = False
 
     framing: Framing = "length"
     ranges: bool = False

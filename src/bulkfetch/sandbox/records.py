@@ -12,53 +12,26 @@ from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from random import Random
 
+from bulkfetch.sandbox.words import (
+    CITY,
+    COMPANY,
+    FIRST,
+    FORM,
+    INDUSTRY,
+    LAND,
+    LAST,
+    PHRASE,
+    SOURCE,
+    STATE,
+    STREET,
+    TITLE,
+)
+
 LEAD_COLUMNS = (
     "Id,First_Name,Last_Name,Email,Phone,Company,Designation,Lead_Source,Lead_Status,Industry,"
     "Annual_Revenue,No_of_Employees,Rating,Email_Opt_Out,Street,City,Country,Description,"
     "Created_Time,Modified_Time"
 ).split(",")
-
-_FIRST = (
-    "Patricia José Zoë Łukasz Søren Nguyễn Aïcha Björn Chloé Dmitri Émile Fátima Günther Håkon "
-    "Ingrid João Katarzyna Liam Māra Noël Olena Priya Renée Şirin Tomáš Ursula Věra Wei Ximena "
-    "Yūki Ana Ben Carol David Eva"
-).split()
-_LAST = (
-    "Boyle Müller Nováková O'Brien García Østergård Şahin Kowalski Dvořák Ångström Brontë Curie "
-    "Delacroix Eriksson Ferreira Gödel Håkansson Ibáñez Jørgensen Kılıç Lefèvre Muñoz Nakamura "
-    "Orbán Petrović Quiñones Rossi Schäfer Tanaka Ulvæus Varga Weiß 李 山田 Žižek"
-).split()
-_COMPANY = (
-    "Acme|Äther Systems|Blue Harbor|Červený & syn|Delta Freight|Évolution|Fjord Data|Grüne Energie|"
-    "Hollow Oak|Île de Verre|Jade Trading|Kraków Steel|Lumière|Mañana Foods|Nordlys|Ocean Parts"
-).split("|")
-_FORM = ("Ltd", "GmbH", "Inc.", "S.A.", "s.r.o.", "AB", "LLC", '"Holding" AG', "Co., Ltd.")
-_TITLE = ("Manager", "Buyer", "CEO", "CTO", "Engineer", "Head of Sales", "Analyst", "Owner", "")
-_SOURCE = (
-    "Cold Call",
-    "Web Form",
-    "Trade Show",
-    "Partner",
-    "Advertisement",
-    "Employee Referral",
-    "",
-)
-_STATE = ("Contacted", "Not Contacted", "Lost Lead", "Junk Lead", "Pre-Qualified", "")
-_INDUSTRY = ("Retail", "Energy", "Banking", "Logistics", "Education", "Food, Drink", "Health", "")
-_CITY = ("Zürich", "São Paulo", "Kraków", "München", "Chennai", "Malmö", "İzmir", "東京", "Austin")
-_LAND = ("Switzerland", "Brazil", "Poland", "Germany", "India", "Sweden", "Türkiye", "Japan", "USA")
-_STREET = ("Main Street", "Rue de l'Église", "Königsallee", "Calle Mayor", "Storgatan", "Nad Řekou")
-_PHRASE = (
-    "asked for an offer",
-    'said "call me next week"',
-    "wants three licences",
-    "n'a pas répondu",
-    "hat 20 % Rabatt",
-    "prefers e-mail",
-    "met at the fair",
-    "budget; approved",
-    "下週再聯絡",
-)
 
 _FIRST_RECORD_ID = 554_023_000_001_000_001
 _EPOCH = datetime(2021, 1, 1)
@@ -75,7 +48,7 @@ def csv_rows(seed: int, block: int, first: int, count: int, columns: int) -> byt
     rng = Random(f"{seed}/{block}")
     pools = _pools(seed)
     people = rng.choices(range(len(pools[0])), k=count)
-    places = rng.choices(range(len(_CITY)), k=count)
+    places = rng.choices(range(len(CITY)), k=count)
     together = {1: people, 2: people, 3: people, 15: places, 16: places}
     columns_of_cells: list[list[str]] = [
         [str(_FIRST_RECORD_ID + 3 * (first + n)) for n in range(count)]
@@ -101,25 +74,25 @@ def csv_first_row(job_id: str, columns: int) -> bytes:
 @lru_cache(maxsize=4)
 def _pools(seed: int) -> tuple[list[str], ...]:
     rng = Random(seed)
-    people = [(rng.choice(_FIRST), rng.choice(_LAST), n) for n in range(2_000)]
+    people = [(rng.choice(FIRST), rng.choice(LAST), n) for n in range(2_000)]
     return (
         [first for first, _, _ in people],
         [last for _, last, _ in people],
         [f"{_ascii(first)}.{_ascii(last)}{n}@example.com" for first, last, n in people],
         [f"+{rng.randrange(1, 99)} {rng.randrange(10**8, 10**9)}" for _ in range(4_000)]
         + [""] * 800,
-        [_cell(f"{rng.choice(_COMPANY)} {n} {rng.choice(_FORM)}") for n in range(1_000)],
-        [_cell(text) for text in _TITLE],
-        [_cell(text) for text in _SOURCE],
-        [_cell(text) for text in _STATE],
-        [_cell(text) for text in _INDUSTRY],
+        [_cell(f"{rng.choice(COMPANY)} {n} {rng.choice(FORM)}") for n in range(1_000)],
+        [_cell(text) for text in TITLE],
+        [_cell(text) for text in SOURCE],
+        [_cell(text) for text in STATE],
+        [_cell(text) for text in INDUSTRY],
         [f"{rng.randrange(10**9) / 100:.2f}" for _ in range(4_000)] + [""] * 1_000,
         [str(rng.randrange(1, 50_000)) for _ in range(2_000)] + [""] * 500,
         ["Acquired", "Active", "Market Failed", "Shutdown", ""],
         ["true", "false", "false"],
         [_street(rng) for _ in range(2_000)],
-        list(_CITY),
-        list(_LAND),
+        list(CITY),
+        list(LAND),
         [_story(rng) for _ in range(3_000)] + [""] * 3_000,
         [_moment(rng) for _ in range(5_000)],
         [_moment(rng) for _ in range(5_000)],
@@ -137,12 +110,12 @@ def _ascii(name: str) -> str:
 
 
 def _street(rng: Random) -> str:
-    street = f"{rng.choice(_STREET)} {rng.randrange(1, 300)}"
+    street = f"{rng.choice(STREET)} {rng.randrange(1, 300)}"
     return _cell(f"{street}\nFloor {rng.randrange(1, 30)}" if rng.random() < 0.2 else street)
 
 
 def _story(rng: Random) -> str:
-    return _cell("\n".join(rng.choice(_PHRASE) for _ in range(rng.randrange(1, 4))))
+    return _cell("\n".join(rng.choice(PHRASE) for _ in range(rng.randrange(1, 4))))
 
 
 def _moment(rng: Random) -> str:
@@ -164,7 +137,9 @@ def ics_tail() -> bytes:
 
 def ics_first_event(job_id: str) -> bytes:
     """Return the event by which every job's file differs from all others."""
-    return _event(f"job-{job_id}@example.com", datetime(2026, 1, 1), f"Job {job_id}", "The first")
+    return ics_event(
+        f"job-{job_id}@example.com", datetime(2026, 1, 1), f"Job {job_id}", "The first"
+    )
 
 
 def ics_events(seed: int, block: int, first: int, count: int) -> bytes:
@@ -173,14 +148,15 @@ def ics_events(seed: int, block: int, first: int, count: int) -> bytes:
     events = []
     for n in range(count):
         start = _EPOCH + timedelta(minutes=15 * rng.randrange(170_000))
-        title = f"{rng.choice(_COMPANY)}: {rng.choice(_PHRASE)}"
-        notes = "\n".join(rng.choice(_PHRASE) for _ in range(rng.randrange(6)))
+        title = f"{rng.choice(COMPANY)}: {rng.choice(PHRASE)}"
+        notes = "\n".join(rng.choice(PHRASE) for _ in range(rng.randrange(6)))
         uid = f"{_FIRST_RECORD_ID + 3 * (first + n)}@example.com"
-        events.append(_event(uid, start, title, notes))
+        events.append(ics_event(uid, start, title, notes))
     return b"".join(events)
 
 
-def _event(uid: str, start: datetime, title: str, notes: str) -> bytes:
+def ics_event(uid: str, start: datetime, title: str, notes: str) -> bytes:
+    """Return one event of an hour."""
     lines = [
         "BEGIN:VEVENT",
         f"UID:{uid}",

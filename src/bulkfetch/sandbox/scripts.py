@@ -23,9 +23,12 @@ class Scripts:
             check(spec.faults)
         for rule in options.rules:
             check(rule.faults)
+        for plans in options.plans.values():
+            for plan in plans:
+                check(plan.faults)
 
     def append(self, key: str, *names: str) -> None:
-        """Append faults to the script of a job id, or of "token", "create", "status"."""
+        """Append faults to the script of a job id, or of a kind of call."""
         check(names)
         if key not in self._scripts:
             self._scripts[key] = deque(self._first_script(key))
@@ -45,6 +48,10 @@ class Scripts:
             if within and chance.random() < rule.share:
                 return lookup(chance.choice(rule.faults))
         return None
+
+    def of_call(self, kind: str, module: str | None) -> tuple[Fault, str] | None:
+        """Return the fault due to a call: that of its kind for its module, else of its kind."""
+        return (self.next(f"{kind}:{module}") if module else None) or self.next(kind)
 
     def next(self, key: str) -> tuple[Fault, str] | None:
         script = self._scripts.get(key)

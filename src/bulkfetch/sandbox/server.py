@@ -1,34 +1,38 @@
-"""The stand-in server: takes requests, counts them, answers as Zoho does, or as a script says.
+"""The stand-in server, and what tests do with it while it runs.
 
-Every result request is counted at its arrival, before anything else is looked at. The server reads
-the clock of its event loop and no other, so a test's virtual clock moves its windows too.
+It reads the clock of its event loop and no other, so a test's virtual clock moves its windows and
+its stamps too.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
+import time
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from random import Random
+from datetime import UTC, datetime
 from ssl import SSLContext
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
-from bulkfetch.sandbox import zoho
-from bulkfetch.sandbox.accounts import DEFAULT, Account, Accounts
+from bulkfetch.sandbox.accounts import DEFAULT, Accounts
 from bulkfetch.sandbox.answers import Answers
 from bulkfetch.sandbox.bodies import Body
-from bulkfetch.sandbox.faults import Exchange, Fault
-from bulkfetch.sandbox.jobs import Job, Jobs
+from bulkfetch.sandbox.callbacks import CallbackPost, post_callback
+from bulkfetch.sandbox.calls import CallTaker
+from bulkfetch.sandbox.creating import JobMaker
+from bulkfetch.sandbox.directory import Directory
+from bulkfetch.sandbox.jobs import Jobs, SandboxJob
 from bulkfetch.sandbox.ledger import Arrival, Ledger, worst_in
 from bulkfetch.sandbox.library import Library
 from bulkfetch.sandbox.options import JobSpec, SandboxOptions
+from bulkfetch.sandbox.org.org import Org
+from bulkfetch.sandbox.org.specs import JobPlan
 from bulkfetch.sandbox.scripts import Scripts, check
-from bulkfetch.sandbox.wire import Reply, Spoken, Wire
 
 _STOP_S = 0.1  # handlers that stall on purpose are not waited for
 
@@ -55,7 +59,12 @@ class Sandbox:
         self._library = Library(self.options)
         self._jobs = Jobs(self.options)
         self._scripts = Scripts(self.options, self._jobs)
-        self._random = Random(f"{self.options.seed}/latency")
+        options = self.options
+        records = options.records if options.module_records is None else options.module_records
+        self.org = Org(options.modules, options.seed, records, options.ics_records)
+        self.callbacks: list[CallbackPost] = []
+        self._maker = JobMaker(options, self.org, self._jobs, self._wall)
+        self._telling: set[asyncio.Task[None]] = set()
         self._foreigners: dict[str, asyncio.Task[None]] = {}
         self._runner: web.ServerRunner | None = None
         self._url: str | None = None
@@ -77,13 +86,33 @@ class Sandbox:
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self._accounts = Accounts(self.options, now)
-        self._answers = Answers(
-            self.options, self._accounts, self._jobs, self._library, self._loop.time
-        )
         self._jobs.start_s = now
+        epoch = self.options.epoch
+        self._epoch_s = time.time() if epoch is None else epoch.timestamp()
+        clock = self._loop.time
+        self._answers = Answers(
+            self.options,
+            self._accounts,
+            self._jobs,
+            self._library,
+            self._maker,
+            Directory(self.options, self.org, lambda: self._wall(clock())),
+            clock,
+        )
         if self.options.log_file is not None:
             self._ledger = Ledger(self.options.log_file)
-        server = web.Server(self._handle, access_log=None, keepalive_timeout=3600.0)
+        calls = CallTaker(
+            self.options,
+            self._accounts,
+            self._answers,
+            self._jobs,
+            self._scripts,
+            self._ledger,
+            clock,
+            lambda: self.url,
+            self._job_created,
+        )
+        server = web.Server(calls.take, access_log=None, keepalive_timeout=3600.0)
         self._runner = web.ServerRunner(server, shutdown_timeout=_STOP_S)
         await self._runner.setup()
         host, port = self._address
@@ -97,6 +126,8 @@ class Sandbox:
     async def stop(self) -> None:
         """Stop serving and break what is open. Does nothing when stopped already."""
         for task in self._foreigners.values():
+            task.cancel()
+        for task in self._telling:
             task.cancel()
         self._foreigners.clear()
         if self._runner is not None:
@@ -136,7 +167,7 @@ class Sandbox:
         """
         return worst_in(self.log, self.options.period_s if period_s is None else period_s, account)
 
-    def job(self, job_id: str, account: str = DEFAULT) -> Job:
+    def job(self, job_id: str, account: str = DEFAULT) -> SandboxJob:
         """Return a job as an account sees it. Raises KeyError."""
         found = self._jobs.find(job_id, account)
         if found is None:
@@ -145,19 +176,16 @@ class Sandbox:
 
     def zip_of(self, job_id: str) -> Body:
         """Return the ZIP that an honest answer for a job holds. Raises KeyError."""
-        return self._library.make(job_id, self._spec_of(job_id))
+        job = self._jobs.job_of(job_id)
+        if job is None:
+            raise KeyError(job_id)
+        return self._library.zip_made(job)
 
     def file_of(self, job_id: str) -> bytes:
         """Return the first file inside a job's ZIP, in memory as a whole. Raises KeyError."""
         body = self.zip_of(job_id)
         with zipfile.ZipFile(io.BytesIO(body.read(0, body.length))) as archive:
             return archive.read(archive.namelist()[0])
-
-    def _spec_of(self, job_id: str) -> JobSpec:
-        spec = self._jobs.spec_of(job_id)
-        if spec is None:
-            raise KeyError(job_id)
-        return spec
 
     def put_job(self, job_id: str, spec: JobSpec) -> None:
         """Add a job, or change one, from now on; its script of faults begins anew."""
@@ -166,8 +194,62 @@ class Sandbox:
         self._scripts.restart(job_id)
 
     def fault(self, key: str, *names: str) -> None:
-        """Append faults to the script of a job id, or of "token", "create", "status"."""
+        """Append faults to a script: of a job id, or of a kind of call as in the options."""
         self._scripts.append(key, *names)
+
+    # --- the org, while the server runs; all on its clock
+
+    @property
+    def now(self) -> datetime:
+        """The time of day on the server's clock."""
+        return datetime.fromtimestamp(self._wall(self._loop.time()), UTC)
+
+    def insert(self, module: str, record: Mapping[str, Any]) -> str:
+        """Add a record and return its id. Raises KeyError, ValueError."""
+        return str(self.org.store(module).insert(record, self.now.timestamp()))
+
+    def modify(
+        self, module: str, record_id: str, changes: Mapping[str, Any], *, touch: bool = True
+    ) -> None:
+        """Change a record; without `touch` its Modified_Time stays, as when a formula changes.
+
+        Raises KeyError, ValueError.
+        """
+        store = self.org.store(module)
+        store.modify(int(record_id), changes, self.now.timestamp(), touch=touch)
+
+    def delete(self, module: str, record_id: str, *, permanent: bool = False) -> None:
+        """Delete a record, or for good one that is in the bin. Raises KeyError."""
+        store = self.org.store(module)
+        store.delete(int(record_id), self.now.timestamp(), permanent=permanent)
+
+    def rows(self, module: str, fields: Sequence[str] | None = None) -> list[dict[str, str]]:
+        """Return a module's records as they are now, each as a reader of its CSV would have it."""
+        return self.org.rows(module, fields, self.options.csv_zone)
+
+    def plan(self, module: str, *plans: JobPlan) -> None:
+        """Say what is to become of the next jobs that are created of a module."""
+        self._maker.plan(module, *plans)
+
+    def forget_page_tokens(self) -> None:
+        """Let no page token that was given out be good any more."""
+        self._maker.forget_tokens()
+
+    def arrivals(self, *kinds: str, module: str | None = None) -> list[Arrival]:
+        """Return the calls of some kinds (none: of all), of one module or of all."""
+        return [
+            each
+            for each in self.log
+            if (not kinds or each.kind in kinds) and module in (None, each.module)
+        ]
+
+    def created(self, module: str | None = None) -> list[SandboxJob]:
+        """Return the jobs that were created, of one module or of all, in order."""
+        return [job for job in self._jobs.created if module in (None, job.module)]
+
+    def credits_spent(self, account: str = DEFAULT) -> int:
+        """Return what all calls of an account have cost in credits."""
+        return self._accounts.get(account).budget.spent
 
     def issue_token(self, account: str = DEFAULT) -> str:
         """Give out an access token of an account."""
@@ -204,113 +286,18 @@ class Sandbox:
             self._ledger.end(arrival)
             await asyncio.sleep(max(every_s, verdict.wait_s))
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        route = zoho.route(request.path, self.options.paths)
-        authorization = request.headers.get("Authorization")
-        name = self._accounts.identify(authorization)
-        arrival = self._ledger.arrive(
-            "other" if route is None else route.kind,
-            name or "",
-            self._loop.time(),
-            job_id=None if route is None else route.job_id,
-            method=request.method,
-            range_=request.headers.get("Range"),
-        )
-        wire = Wire(request, self.options.bandwidth_bytes_per_s)
-        account = None if name is None else self._accounts.get(name)
-        # The client leaving in the middle is what many tests are about; the ledger has it.
-        with contextlib.suppress(ConnectionError):
-            try:
-                if route is None:
-                    await wire.speak(self._answers.error("INVALID_URL_PATTERN"))
-                elif route.kind == "result":
-                    await self._answer_result(request, wire, arrival, account)
-                else:
-                    await self._answer_other(request, wire, arrival, account, route)
-            finally:
-                arrival.status = wire.status
-                arrival.sent_bytes = wire.body_bytes
-                self._ledger.end(arrival)
-        return Spoken(wire.keep_alive and not wire.gone)
+    def _wall(self, at_s: float) -> float:
+        """Return seconds since 1970 for a time of the loop's clock."""
+        return self._epoch_s + at_s - self._jobs.start_s
 
-    async def _answer_result(
-        self, request: web.BaseRequest, wire: Wire, arrival: Arrival, account: Account | None
-    ) -> None:
-        refusal: Reply | None = None
-        if account is not None:
-            verdict = account.quota.arrive(arrival.at_s)
-            arrival.counted = verdict.admitted
-            cap = self.options.concurrency
-            if not verdict.admitted:
-                refusal = self._answers.too_many(verdict.wait_s)
-            elif cap is not None and account.in_flight >= cap:
-                refusal = self._answers.too_many(1.0)
-        await self._lag()
-        if refusal is not None or account is None:
-            await wire.speak(refusal or self._answers.error("INVALID_TOKEN"))
-            return
-        account.in_flight += 1
-        try:
-            refusal = self._answers.refusal(request, account)
-            if refusal is None and request.method != "GET":
-                refusal = self._answers.error("INVALID_REQUEST_METHOD")
-            if refusal is not None:
-                await wire.speak(refusal)
-                return
-            assert arrival.job_id is not None
-            reply = await self._answers.result(arrival.job_id, account, request)
-            found = self._scripts.of_result(arrival.job_id, arrival.attempt)
-            right = reply.status in (200, 206) and reply.body.length > 0
-            await self._speak(wire, arrival, reply, found, right)
-        finally:
-            account.in_flight -= 1
+    def _job_created(self, job: SandboxJob, version: float) -> None:
+        if job.callback is not None:
+            task = self._loop.create_task(self._tell_end(job, job.callback, version))
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
 
-    async def _answer_other(
-        self,
-        request: web.BaseRequest,
-        wire: Wire,
-        arrival: Arrival,
-        account: Account | None,
-        route: zoho.Route,
-    ) -> None:
-        body = await request.read()
-        await self._lag()
-        if route.kind == "token":
-            form = {key: str(value) for key, value in request.query.items()}
-            form |= {key: str(value) for key, value in (await request.post()).items()}
-            arrival.account = self._accounts.owner_of_refresh(form) or ""
-            reply = self._answers.token(request, form, self.url)
-        elif account is None:
-            reply = self._answers.error("INVALID_TOKEN")
-        elif (refusal := self._answers.refusal(request, account)) is not None:
-            reply = refusal
-        elif route.kind == "create":
-            reply = self._answers.create(request, body, account, route.version)
-        else:
-            reply = self._answers.status(request, str(route.job_id), account, route.version)
-        found = self._scripts.next(route.kind)
-        await self._speak(wire, arrival, reply, found, right=True)
-
-    async def _speak(
-        self,
-        wire: Wire,
-        arrival: Arrival,
-        reply: Reply,
-        found: tuple[Fault, str] | None,
-        right: bool,
-    ) -> None:
-        try:
-            if found is None:
-                await wire.speak(reply)
-            else:
-                fault, arg = found
-                arrival.fault = fault.name
-                await fault.act(Exchange(wire, reply, arg))
-        finally:
-            honest = found is None or found[0].delivers
-            arrival.whole = wire.complete and honest and right
-
-    async def _lag(self) -> None:
-        least, most = self.options.latency_s
-        if most > 0:
-            await asyncio.sleep(self._random.uniform(least, most))
+    async def _tell_end(self, job: SandboxJob, url: str, version: float) -> None:
+        await asyncio.sleep(job.prepare_s)
+        told = self._answers.told(job, version)
+        if told is not None:
+            self.callbacks.append(await post_callback(job.id, url, told))

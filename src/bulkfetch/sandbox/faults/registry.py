@@ -35,12 +35,17 @@ Act = Callable[[Exchange], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A misbehaviour by name. `delivers`: a careful client still gets the right bytes from it."""
+    """A misbehaviour by name.
+
+    `delivers`: a careful client still gets the right bytes from it. `before`: it strikes before the
+    call is carried out, so that nothing of what was asked is done.
+    """
 
     name: str
     does: str
     act: Act
     delivers: bool = False
+    before: bool = False
 
 
 FAULTS: dict[str, Fault] = {}
@@ -54,6 +59,11 @@ def fault(act: Act) -> Act:
 def harmless(act: Act) -> Act:
     """Enter a coroutine that is odd but delivers the right bytes."""
     return _enter(act, delivers=True)
+
+
+def before(act: Act) -> Act:
+    """Enter a coroutine that strikes before the call is carried out."""
+    return _enter(act, delivers=False, before=True)
 
 
 def add(name: str, does: str, act: Act) -> None:
@@ -76,10 +86,12 @@ def lookup(name: str) -> tuple[Fault, str]:
     plain, _, arg = name.partition(":")
     if plain not in FAULTS:
         raise UnknownFault(plain)
+    if FAULTS[plain].before and arg:
+        lookup(arg)
     return FAULTS[plain], arg
 
 
-def _enter(act: Act, *, delivers: bool) -> Act:
+def _enter(act: Act, *, delivers: bool, before: bool = False) -> Act:
     name = act.__name__
-    FAULTS[name] = Fault(name, " ".join((act.__doc__ or "").split()), act, delivers)
+    FAULTS[name] = Fault(name, " ".join((act.__doc__ or "").split()), act, delivers, before)
     return act

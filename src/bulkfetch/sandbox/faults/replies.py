@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 from bulkfetch.sandbox.bodies import Segments
-from bulkfetch.sandbox.faults.registry import Act, Exchange, add, fault
+from bulkfetch.sandbox.faults.registry import Act, Exchange, add, before, fault, lookup
 from bulkfetch.sandbox.wire import Reply, json_reply, text_reply
-from bulkfetch.sandbox.zoho import ERRORS, error
+from bulkfetch.sandbox.zoho import ERRORS, error, status_of
 
 _PAGE = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 
@@ -24,6 +24,20 @@ def _zoho_error(code: str) -> Act:
 
 for _code, (_status, _) in ERRORS.items():
     add(_code, f"Answers {_status} with Zoho's error {_code}.", _zoho_error(_code))
+
+
+@fault
+async def zoho_error(exchange: Exchange) -> None:
+    """Answers with the error of Zoho's that its argument names (LIMIT_REACHED)."""
+    code = exchange.arg or "LIMIT_REACHED"
+    await exchange.wire.speak(json_reply(status_of(code), error(code)))
+
+
+@before
+async def unaccepted(exchange: Exchange) -> None:
+    """Does nothing of what was asked, and answers with the fault that its argument names (500)."""
+    named, arg = lookup(exchange.arg or "INTERNAL_ERROR")
+    await named.act(Exchange(exchange.wire, exchange.reply, arg))
 
 
 def _page(status: int, title: str) -> Act:
