@@ -40,7 +40,7 @@ class ModuleView:
         self,
         name: str,
         fields: Mapping[str, FieldSpec],
-        made: _Columns,
+        made: _MadeColumns,
         end: int,
         changes: Mapping[int, Mapping[int, Row | None]],
     ) -> None:
@@ -107,7 +107,7 @@ class RecordStore:
         own = (*spec.fields, *(TIMES if spec.timed else ()))
         self.fields = {each.api_name: each for each in (ID, *own)}
         self.deletions: list[Deletion] = []
-        self._made = _Columns(name, seed, size, parents)
+        self._made = _MadeColumns(name, seed, size, parents)
         self._changes: dict[int, dict[int, Row | None]] = {}
         self._view: ModuleView | None = None
         self._counts: list[tuple[float, int]] = []
@@ -198,7 +198,7 @@ class RecordStore:
             self._counts.append((now, self.view().count()))
 
 
-class _Columns:
+class _MadeColumns:
     """The columns of the records that were there before the server, made a block at a time."""
 
     def __init__(self, module: str, seed: int, size: int, parents: Callable[[str], int]) -> None:
