@@ -143,10 +143,11 @@ def open_list(
     if not options.ids and not lists and settings.ids_file is not None:
         lists = (str(settings.ids_file),)
     if not options.ids and not lists and not settings.jobs:
+        exports = " Its [[exports]] are for `bulkfetch export`." if settings.exports else ""
         raise ConfigError(
             "no job ids given",
             hint="Give ids as arguments, --ids FILE, or ids_file or [[jobs]] in "
-            f"{options.settings_file}.",
+            f"{options.settings_file}.{exports}",
         )
 
     at_terminal = "-" in lists and os.isatty(0)

@@ -22,13 +22,14 @@ Examples:
   bulkfetch status exports
   bulkfetch status exports --json | jq 'select(.status == "failed") | .id'
 
-Show what is done in an output folder, over all runs, which run is using it now, and which jobs
-failed and why (--json lists all of them). Changes nothing and never waits for a run.
+Show what is done in an output folder, over all runs, how far each export is, which run is using
+the folder now, and which jobs failed and why (--json lists all of them). Changes nothing and never
+waits for a run.
 """
 
 _EPILOG = exit_codes.epilog(
     s0="the state was shown; with --check: all is done",
-    s1="only with --check: jobs have failed or are pending",
+    s1="only with --check: jobs have failed or are pending, or exports are unfinished",
     s2="usage error, or no run has used this folder",
     s3="the journal cannot be read",
     s130="interrupted, or stdout was closed",
@@ -42,6 +43,7 @@ _EPILOG = exit_codes.epilog(
 @click.pass_obj
 def status(printer: Printer, out: str, as_json: bool, check: bool) -> int:
     """Show the state of an output folder, and return the exit status."""
+    from bulkfetch.cli.status_exports import tell_exports
     from bulkfetch.journal import JournalReader, OutputLock
     from bulkfetch.pipeline.layout import STATE_DIR
 
@@ -51,15 +53,19 @@ def status(printer: Printer, out: str, as_json: bool, check: bool) -> int:
         counts = reader.counts()
         for account in counts:
             printer.result(_account_line(account), {"type": "account", **account._asdict()})
-        if not counts:
+        exports = reader.exports()
+        if not counts and not exports:
             printer.result("no jobs yet", None)
+        open_exports = tell_exports(printer, exports)
         holder = OutputLock.holder(folder)
         printer.result(
             f"a run is active: {holder}" if holder else "no run is active",
             {"type": "lock", "held": holder is not None, **(holder._asdict() if holder else {})},
         )
         _tell_failed(printer, reader, sum(account.failed for account in counts))
-    unfinished = any(each.failed or each.pending or each.downloaded for each in counts)
+    unfinished = open_exports or any(
+        each.failed or each.pending or each.downloaded for each in counts
+    )
     return exit_codes.FAILED if check and unfinished else exit_codes.DONE
 
 

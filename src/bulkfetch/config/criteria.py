@@ -130,7 +130,7 @@ def _group(given: Mapping[str, Any], path: tuple[str | int, ...], depth: int) ->
     if not isinstance(members, list | tuple) or not members:
         raise Misfit("must be a list of criteria", (*path, "group"))
     made = [_normal(each, (*path, "group", at), depth + 1) for at, each in enumerate(members)]
-    return {"group_operator": operator, "group": made}
+    return made[0] if len(made) == 1 else {"group_operator": operator, "group": made}
 
 
 def _require_keys(
