@@ -20,24 +20,12 @@ from aiohttp import hdrs
 
 from bulkfetch.clock import boottime
 from bulkfetch.download.attempt import Attempt
-from bulkfetch.errors import (
-    BadResponse,
-    BulkfetchError,
-    ConnectFailed,
-    ConnectionLost,
-    Stalled,
-)
-from bulkfetch.text import escape
-from bulkfetch.zoho.connect_errors import connect_error
+from bulkfetch.zoho.request_errors import request_error
 from bulkfetch.zoho.responses import read_head
 
 if TYPE_CHECKING:
     from bulkfetch.ratelimit import Permit, SlotLimiter
     from bulkfetch.zoho.tokens import TokenSource
-
-# How a TLS server's answer to a plain request begins, as aiohttp quotes it.
-_TLS_ALERT = "\\x15\\x03"
-_SAY_HTTPS = "Where the server speaks TLS, api_domain must begin with https://."
 
 
 def rate_limit_middleware(
@@ -81,9 +69,9 @@ def rate_limit_middleware(
             async with asyncio.timeout(headers_s - (boottime() - taken_at)):
                 response = await handler(request)
         except (aiohttp.ClientError, OSError, ValueError) as foreign:
-            error, sent = _own(foreign, headers_s, request.url.scheme)
-            if sent and not attempt.connected:
-                error, sent = _unconnected(error, headers_s), False
+            error, sent = request_error(
+                foreign, headers_s, request.url.scheme, connected=attempt.connected
+            )
         except BaseException:
             _unanswered(permit, attempt, sent=attempt.connected)
             raise
@@ -117,38 +105,3 @@ def _unanswered(permit: Permit, attempt: Attempt, *, sent: bool) -> None:
     else:
         attempt.requests -= 1
         permit.unused()
-
-
-def _own(foreign: Exception, headers_s: float, scheme: str) -> tuple[BulkfetchError, bool]:
-    """Turn a foreign error into ours, and say whether the request may have been sent."""
-    failed = connect_error(foreign)
-    if failed is not None:
-        return failed, False
-    match foreign:
-        case TimeoutError():
-            return Stalled(f"no answer within {headers_s:g} s"), True
-        case aiohttp.ClientResponseError():
-            if _TLS_ALERT in foreign.message:
-                return BadResponse("the server speaks TLS at this port", hint=_SAY_HTTPS), True
-            return BadResponse(f"not HTTP: {escape(foreign.message, 200)}"), True
-        case aiohttp.ServerDisconnectedError():
-            hint = f"{ConnectionLost.default_hint} {_SAY_HTTPS}" if scheme == "http" else None
-            text = "the server closed the connection without an answer"
-            return ConnectionLost(text, hint=hint), True
-        case _:
-            return ConnectionLost(_reason(foreign)), True
-
-
-def _unconnected(error: BulkfetchError, headers_s: float) -> ConnectFailed:
-    """Make the error for a request that got no connection; a proxy that is none gives none."""
-    if isinstance(error, Stalled):
-        return ConnectFailed(f"no connection within {headers_s:g} s")
-    return ConnectFailed(error.message)
-
-
-def _reason(foreign: Exception) -> str:
-    # The text of these errors names the system's reason: no header, no token. That of a bad URL
-    # names the proxy with its password.
-    if isinstance(foreign, aiohttp.InvalidURL):
-        return type(foreign).__name__
-    return escape(str(foreign) or type(foreign).__name__, 200)

@@ -11,6 +11,7 @@ import aiohttp
 from bulkfetch.download.attempt import Attempt
 from bulkfetch.download.resolver import Resolver
 from bulkfetch.download.tls import shared_context
+from bulkfetch.zoho.request_errors import Sending
 
 # Servers commonly drop idle connections after 15 to 60 s. Ours go first: a request sent into a
 # connection that is just being closed is a lost request, and costs a slot.
@@ -59,12 +60,12 @@ def open_session(
 
 
 def _connections() -> aiohttp.TraceConfig:
-    """Have each attempt know when it has got its connection: from then on it may be sent."""
+    """Have each request know when it has got its connection: from then on it may be sent."""
 
     async def connected(
         session: aiohttp.ClientSession, context: SimpleNamespace, parameters: object
     ) -> None:
-        if isinstance(context.trace_request_ctx, Attempt):
+        if isinstance(context.trace_request_ctx, Attempt | Sending):
             context.trace_request_ctx.connected = True
 
     config = aiohttp.TraceConfig()

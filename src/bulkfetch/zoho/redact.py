@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 
 from bulkfetch.errors import BulkfetchError
@@ -18,7 +19,9 @@ def redacted(error: BulkfetchError, secret: Secret) -> BulkfetchError:
     message = strike(error.message, secret.reveal())
     if message == error.message:
         return error
-    return type(error)(message, hint=error.hint, http=error.http)
+    clean = copy.copy(error)
+    clean.message, clean.args = message, (message,)
+    return clean
 
 
 def strike(text: str, secret: str) -> str:
