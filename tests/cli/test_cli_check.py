@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 from tests.support.programs import IDS, Ended, Program
 
-from bulkfetch.config import AccountSettings, Credentials, Limits, Settings, WindowSettings
+from bulkfetch.config import (
+    AccountSettings,
+    ControlSettings,
+    Credentials,
+    Limits,
+    Settings,
+    WindowSettings,
+)
 from bulkfetch.config.settings import JobEntry, Tables
 from bulkfetch.text import escape
 
@@ -60,6 +67,7 @@ NOT_TOLD = {
     "account": "told one by one",
     "limits": "told one by one",
     "window": "told one by one",
+    "control": "told one by one",
     "credentials": "told one by one, and as a whole",
     "proxies": "told as `proxy`",
     "name": "is in the name of the table",
@@ -94,6 +102,7 @@ def test_every_setting_is_told(everything: Ended) -> None:
         (Limits, "limits."),
         (AccountSettings, "account."),
         (WindowSettings, "account.window."),
+        (ControlSettings, "account.control."),
         (Credentials, "account."),
     ):
         for field in fields(kind):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from bulkfetch.config import (
     AccountSettings,
+    ControlSettings,
     Credentials,
     JobEntry,
     Limits,
@@ -49,6 +50,13 @@ def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
     (account,) = settings.accounts
     assert (account.name, account.version, account.env_prefix) == ("default", "v8", "")
     assert account.window == WindowSettings(requests=10, period_s=60, margin_s=1.0, concurrency=10)
+    assert account.control == ControlSettings(
+        concurrency=2,
+        creates_per_minute=5,
+        polls_per_minute=30,
+        credits_per_day=None,
+        credits_reserve=2_000,
+    )
     assert settings.limits.zip_bytes == 4 * 1024**3
     assert settings.limits.file_bytes == 64 * 1024**3
     assert settings.limits.free_bytes == 64 * 1024**2
@@ -81,6 +89,9 @@ requests = 3
 period_s = 90
 margin_s = 0
 concurrency = 2
+[account.control]
+creates_per_minute = 1
+credits_per_day = 10_000
 [limits]
 zip_bytes = "500 MB"
 threads = 2
@@ -101,7 +112,9 @@ name = "Leads"
     assert settings.limits.zip_bytes == 500_000_000
     assert settings.jobs[0].stem == "Leads"
     assert settings.origin("account.window.requests") == f"{path}:16"
-    assert settings.origin("jobs[1].name") == f"{path}:25"
+    assert (account.control.creates_per_minute, account.control.concurrency) == (1, 2)
+    assert account.control.credits_per_day == 10_000
+    assert settings.origin("jobs[1].name") == f"{path}:28"
     proxied = account.proxies.url_for("https://www.zohoapis.eu")
     assert proxied == "http://user:hunter2@proxy:3128"
     assert account.proxies.url_for("http://127.0.0.1:8080") is None
@@ -436,10 +449,11 @@ def test_several_accounts_in_the_example_are_valid(tmp_path: Path) -> None:
 def test_the_example_shows_every_key() -> None:
     """There is no key of jobs.toml that the example does not show."""
     shown = re.findall(r"^#* *([a-z0-9_]+) = ", (ROOT / "jobs.example.toml").read_text(), re.M)
-    for table in (Tables, AccountTable, WindowSettings, Limits, JobEntry, ExportTable):
+    headings = {"account", "accounts", "window", "control", "limits", "jobs", "exports", "sandbox"}
+    below_account = (AccountTable, WindowSettings, ControlSettings)
+    for table in (Tables, *below_account, Limits, JobEntry, ExportTable):
         keys = {field.name for field in fields(table)}
-        tables = {"account", "accounts", "window", "limits", "jobs", "exports", "sandbox"}
-        assert keys - tables <= set(shown)
+        assert keys - headings <= set(shown)
 
 
 def test_the_state_directory_can_be_named(tmp_path: Path) -> None:

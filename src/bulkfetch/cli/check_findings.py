@@ -35,7 +35,7 @@ _OWN_WAY = frozenset(
 # The same of AccountSettings.
 _ACCOUNTS_OWN_WAY = frozenset(
     {"name", "data_center", "api_domain", "accounts_url", "credentials", "proxy", "proxies"}
-    | {"window"}
+    | {"window", "control"}
 )
 
 
@@ -206,9 +206,10 @@ def _account(settings: Settings, account: AccountSettings, wrong: Wrong) -> Iter
             yield Finding.of(name, error, settings.origin(name))
         else:
             yield Finding(name, shown(field.name, value), settings.origin(name))
-    for field in fields(account.window):
-        name, value = f"{key}.window.{field.name}", getattr(account.window, field.name)
-        yield Finding(name, shown(field.name, value), settings.origin(name))
+    for heading, table in (("window", account.window), ("control", account.control)):
+        for field in fields(table):
+            name, value = f"{key}.{heading}.{field.name}", getattr(table, field.name)
+            yield Finding(name, shown(field.name, value), settings.origin(name))
     yield from _proxies(settings, account, key)
 
 

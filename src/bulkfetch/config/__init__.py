@@ -9,6 +9,7 @@ from bulkfetch.config.ids import job_of, open_jobs
 from bulkfetch.config.load import load_settings
 from bulkfetch.config.settings import (
     AccountSettings,
+    ControlSettings,
     Credentials,
     JobEntry,
     Limits,
@@ -18,6 +19,7 @@ from bulkfetch.config.settings import (
 
 __all__ = [
     "AccountSettings",
+    "ControlSettings",
     "Credentials",
     "DataCenter",
     "Export",

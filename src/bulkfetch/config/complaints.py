@@ -9,6 +9,7 @@ from bulkfetch.config.export import Export, ExportTable
 from bulkfetch.config.misfit import Misfit, nearest
 from bulkfetch.config.settings import (
     AccountTable,
+    ControlSettings,
     JobEntry,
     Limits,
     Settings,
@@ -72,6 +73,10 @@ _OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "requests": ("rate", "rate_limit", "max_requests", "limit", "requests_per_minute"),
     "period_s": ("period", "interval", "per", "seconds"),
     "concurrency": ("parallel", "workers", "max_concurrent", "connections"),
+    "creates_per_minute": ("creates",),
+    "polls_per_minute": ("polls",),
+    "credits_per_day": ("credits", "max_credits", "credit_limit"),
+    "credits_reserve": ("reserve",),
     "tries": ("retries", "max_retries", "attempts", "retry"),
     "idle_s": ("timeout", "timeout_s", "read_timeout", "idle_timeout"),
     "connect_s": ("connect_timeout",),
@@ -124,13 +129,16 @@ def _places() -> dict[str, str]:
 def _each_place() -> Iterator[tuple[str, str]]:
     for heading in ("limits", "sandbox"):
         yield heading, f"in a table of its own, [{heading}]"
-    yield "window", "in a table of its own, [account.window] or [accounts.NAME.window]"
+    for heading in ("window", "control"):
+        places = f"[account.{heading}] or [accounts.NAME.{heading}]"
+        yield heading, f"in a table of its own, {places}"
     yield "jobs", "in tables of its own, [[jobs]]"
     yield "exports", "in tables of its own, [[exports]]"
     for table, place in (
         (Tables, _TOP),
         (AccountTable, "in [account] or [accounts.NAME]"),
         (WindowSettings, "in [account.window] or [accounts.NAME.window]"),
+        (ControlSettings, "in [account.control] or [accounts.NAME.control]"),
         (Limits, "in [limits]"),
         (JobEntry, "in [[jobs]]"),
         (ExportTable, "in [[exports]]"),

@@ -51,6 +51,34 @@ class WindowSettings(Table):
         return self.requests > ZOHO_REQUESTS or self.period_s < ZOHO_PERIOD_S
 
 
+class ControlSettings(Table):
+    """The budget of the calls that are not downloads; they never take a slot of the window.
+
+    It holds for all processes of this machine together. The service bears some 5 to 25 requests of
+    an org at once, by its edition: those of the window and these together.
+    """
+
+    concurrency: Annotated[fields.Whole, Field(ge=1, le=25)] = setting(
+        2, "Calls at once; of the org's 5 to 25, which downloads share."
+    )
+    creates_per_minute: Annotated[fields.Whole, Field(ge=1, le=1_000)] = setting(
+        5, "Exports created in any 60 s; 50 credits each."
+    )
+    polls_per_minute: Annotated[fields.Whole, Field(ge=1, le=10_000)] = setting(
+        30, "Questions in any 60 s whether an export is ready; 1 credit each."
+    )
+    credits_per_day: Annotated[fields.Whole, Field(ge=1)] | None = setting(
+        None,
+        "Our own ceiling in any 24 h; at it nothing new begins, and what was created is still "
+        "asked for.",
+    )
+    # Zoho tells what remains once half of the day's is used. Of a Free org's 5,000 this leaves
+    # other programs two fifths, of all others' 50,000 and more a twentieth at most.
+    credits_reserve: Annotated[fields.Whole, Field(ge=0)] = setting(
+        2_000, "No export is created while the service says that fewer remain; 0 for no reserve."
+    )
+
+
 class Limits(Table):
     """Guards against what no honest result does. Sizes in bytes, times in seconds."""
 
@@ -136,6 +164,7 @@ class AccountTable(Table):
     ca_file: fields.SomePath | None = None
     proxy: fields.ProxyAddress | None = None
     window: WindowSettings = WindowSettings()
+    control: ControlSettings = ControlSettings()
 
 
 class Credentials(Table):
