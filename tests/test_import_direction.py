@@ -18,6 +18,7 @@ ROOMS = [
     {"config"},
     {"zoho"},
     {"ratelimit"},
+    {"control"},
     {"download"},
     {"archive"},
     {"journal"},

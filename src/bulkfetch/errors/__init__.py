@@ -1,6 +1,7 @@
 """Every kind of failure: one class, one stable code, one hint.
 
-Four base classes say how far a failure reaches, and each has a module of its own:
+Four base classes say how far a failure reaches, and each has a module of its own; those of
+archives and of control calls are jobs' too:
 
 * `ConfigError`   nothing was started (exit 2)
 * `JobError`      one job failed; the run goes on (exit 1 in the end)
@@ -14,5 +15,6 @@ journal and returned to callers unchanged.
 from bulkfetch.errors.account import *  # noqa: F403
 from bulkfetch.errors.archive import *  # noqa: F403
 from bulkfetch.errors.base import *  # noqa: F403
+from bulkfetch.errors.control import *  # noqa: F403
 from bulkfetch.errors.job import *  # noqa: F403
 from bulkfetch.errors.run import *  # noqa: F403
