@@ -17,6 +17,11 @@ from bulkfetch.config import AccountSettings, Credentials, Settings
 from bulkfetch.config.account_key import key_in_process
 from bulkfetch.config.regions import Servers
 from bulkfetch.config.sandbox_table import read_sandbox_options
+from bulkfetch.control.allowance import ControlLimits
+from bulkfetch.control.budget import ControlBudget
+from bulkfetch.control.client import ControlClient
+from bulkfetch.control.door import CallTimes, ControlEndpoint
+from bulkfetch.control.ledger import ProcessLedger
 from bulkfetch.download.downloader import Downloader, Endpoint, TransferLimits
 from bulkfetch.download.session import open_session
 from bulkfetch.download.tls import shared_context
@@ -72,6 +77,7 @@ class AccountOpener:
         self._http_sessions: dict[tuple[Path | None, bool], aiohttp.ClientSession] = {}
         self._sessions: dict[str, AccountSession] = {}
         self._results: dict[str, AccountAccess] = {}
+        self._budgets: dict[str, ControlBudget] = {}
         self._sandbox_url: str | None = None
 
     async def results(self, name: str) -> AccountAccess:
@@ -80,6 +86,38 @@ class AccountOpener:
             if name not in self._results:
                 self._results[name] = await self._open_results(await self._session(name))
             return self._results[name]
+
+    async def control(self, name: str) -> ControlClient:
+        """Return a new client for an account's control calls, with a count of credits of its own.
+
+        All of them share the account's budget. Raises AccountError, ConfigError.
+        """
+        async with self._opening:
+            session = await self._session(name)
+            limits, account = self._settings.limits, session.settings
+            api_domain = session.servers.api_domain
+            times = CallTimes(limits.connect_s, limits.headers_s)
+            if name not in self._budgets:
+                self._budgets[name] = self._open_budget(session, times)
+            endpoint = ControlEndpoint(
+                api_domain, account.version, account.proxies.url_for(api_domain)
+            )
+            budget = self._budgets[name]
+            return ControlClient(name, session.http, endpoint, session.tokens, budget, times)
+
+    def _open_budget(self, session: AccountSession, times: CallTimes) -> ControlBudget:
+        figures = session.settings.control
+        limits = ControlLimits(
+            figures.concurrency,
+            figures.creates_per_minute,
+            figures.polls_per_minute,
+            figures.credits_per_day,
+            figures.credits_reserve,
+        )
+        ledger = ProcessLedger(session.key, own=session.is_alone)
+        budget = ControlBudget(limits, ledger, times.lease_s)
+        self._stack.push_async_callback(budget.aclose)
+        return budget
 
     async def aclose(self) -> None:
         """Close all that was opened, once nobody asks any more."""

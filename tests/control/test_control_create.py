@@ -21,6 +21,7 @@ from tests.support.control_server import (
 )
 from tests.support.flow_clock import run_flow
 
+from bulkfetch.control.allowance import ControlLimits
 from bulkfetch.control.create_errors import CREATE_ERRORS, created_or_error
 from bulkfetch.control.responses import Created
 from bulkfetch.errors import (
@@ -234,3 +235,33 @@ def test_no_secret_is_in_any_message(echo: Callable[[str], Answered]) -> None:
         shown = f"{failure.message} {failure.hint} {failure!r} {failure.args}"
         assert secret not in shown
         assert "***" in shown
+
+
+def test_it_is_known_that_a_create_leaves_before_it_does() -> None:
+    """`before` is awaited within the budget, before the server sees anything; what it raises stops
+    the call."""
+
+    async def main() -> None:
+        async with (
+            control_server(Answered(201, CREATED)) as server,
+            control_client(server.url, ControlLimits(creates_per_minute=1)) as client,
+        ):
+            seen: list[tuple[float, int]] = []
+            start = asyncio.get_running_loop().time()
+
+            async def before() -> None:
+                now = asyncio.get_running_loop().time()
+                seen.append((round(now - start), len(server.asked)))
+
+            await client.create(BODY, before=before)
+            await client.create(BODY, before=before)
+            assert seen == [(0, 0), (61, 1)]  # a minute, and a margin
+
+            async def refuse() -> None:
+                raise NoPermission("not now")
+
+            with pytest.raises(NoPermission):
+                await client.create(BODY, before=refuse)
+            assert len(server.asked) == 2
+
+    run_flow(main())

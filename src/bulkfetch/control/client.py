@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -72,8 +72,13 @@ class ControlClient:
         """What the service last said remains of the org's credits; None while it does not say."""
         return self._door.credits_remaining
 
-    async def create(self, body: Mapping[str, Any]) -> Created:
+    async def create(
+        self, body: Mapping[str, Any], *, before: Callable[[], Awaitable[None]] | None = None
+    ) -> Created:
         """Create an export, with one request.
+
+        `before` is awaited when the call may leave, before it does: who has to wait for his minute
+        is not yet on his way.
 
         Raises CreateUnknown where the export may exist or not: the answer was lost, is of a failing
         server, or cannot be read. After every other error it does not exist: CreateRefused (with
@@ -81,7 +86,8 @@ class ControlClient:
         CreditsSpent, ConnectFailed and TlsFailed (nothing was sent), AccountError.
         If cancelled: it may exist or not.
         """
-        return await self._door.ask(calls.create_call(self._version, body), created_or_error)
+        call = calls.create_call(self._version, body)
+        return await self._door.ask(call, created_or_error, before)
 
     async def status(self, job_id: str) -> JobStatus:
         """Return how far a job is.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -116,10 +116,16 @@ class ControlDoor:
         self._refused_at: float | None = None
         self._window_refused_at: float | None = None
 
-    async def ask(self, call: Call, judge: Callable[[Head, bytes], T | BulkfetchError]) -> T:
+    async def ask(
+        self,
+        call: Call,
+        judge: Callable[[Head, bytes], T | BulkfetchError],
+        before: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
         """Send a call, once, and return what `judge` makes of its answer; or raise it.
 
-        Sent again is only what was refused for its token, and so not done.
+        Sent again is only what was refused for its token, and so not done. `before` is awaited each
+        time that it may leave.
 
         Raises JobError and AccountError; CreditsSpent and ControlPaused (nothing was done);
         CreateUnknown where the answer to a create was lost.
@@ -127,7 +133,7 @@ class ControlDoor:
         """
         asked = _Asked()
         try:
-            return await self._ask(call, judge, asked)
+            return await self._ask(call, judge, asked, before)
         except TokenRejected as error:
             # Only where it is certain that nothing was created.
             plain = isinstance(error, InvalidToken | InvalidOauthToken) and error.http == 401
@@ -137,7 +143,7 @@ class ControlDoor:
         await self._tokens.renew(refused)
         again = _Asked()
         try:
-            return await self._ask(call, judge, again)
+            return await self._ask(call, judge, again, before)
         except TokenRejected:
             if again.token is not None:
                 await self._tokens.refuse(again.token)
@@ -155,12 +161,18 @@ class ControlDoor:
         return spent
 
     async def _ask(
-        self, call: Call, judge: Callable[[Head, bytes], T | BulkfetchError], asked: _Asked
+        self,
+        call: Call,
+        judge: Callable[[Head, bytes], T | BulkfetchError],
+        asked: _Asked,
+        before: Callable[[], Awaitable[None]] | None,
     ) -> T:
         await self._tokens.token()  # which may take long, and is nobody's place meanwhile
         result: T | BulkfetchError
         async with self._budget.call(call.kind) as place:
             try:
+                if before is not None:
+                    await before()
                 head, body = await self._send(call, asked)
                 result = judge(head, body)
             except BulkfetchError as error:
