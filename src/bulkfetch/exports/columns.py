@@ -1,0 +1,92 @@
+"""The columns of an export: from the header of its parts, with types from the metadata. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+ColumnType = Literal["text", "boolean", "date", "datetime", "integer", "number"]
+
+# The column that every part begins with; the metadata call it `id`.
+ID = "Id"
+
+# Everything else is text: ids, lookups, phone numbers and picklists have no other exact form.
+_TYPES: Mapping[str, ColumnType] = {
+    "boolean": "boolean",
+    "date": "date",
+    "datetime": "datetime",
+    "integer": "integer",
+    "double": "number",
+    "currency": "number",
+    "percent": "number",
+}
+
+
+class ExportColumn(NamedTuple):
+    """One column: its name in the header, Zoho's type (None if the metadata do not list it), the
+    type of its cells, and whether a cell may be empty."""
+
+    name: str
+    api_type: str | None
+    type: ColumnType
+    nullable: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the column as schema.json has it."""
+        return self._asdict()
+
+
+class Retyped(NamedTuple):
+    """A column whose type Zoho changed."""
+
+    name: str
+    before: str | None
+    now: str | None
+
+
+class Drift(NamedTuple):
+    """How the columns differ from those of the export before."""
+
+    added: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    retyped: tuple[Retyped, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the difference as the manifest has it."""
+        return {
+            "added": list(self.added),
+            "gone": list(self.gone),
+            "retyped": [each._asdict() for each in self.retyped],
+        }
+
+
+def columns_of(
+    headers: Iterable[Sequence[str]], api_types: Mapping[str, str]
+) -> tuple[ExportColumn, ...]:
+    """Return the columns of an export in the order of its parts' headers.
+
+    `api_types` has Zoho's type by API name; it may be empty, if the metadata cannot be had.
+    """
+    names = dict.fromkeys(name for header in headers for name in header)
+    return tuple(_column(name, api_types.get(name)) for name in names)
+
+
+def _column(name: str, api_type: str | None) -> ExportColumn:
+    if name.casefold() == ID.casefold():
+        return ExportColumn(name, "bigint", "text", nullable=False)
+    return ExportColumn(name, api_type, _TYPES.get(api_type or "", "text"), nullable=True)
+
+
+def drift(before: Iterable[ExportColumn], now: Iterable[ExportColumn]) -> Drift:
+    """Return how columns changed. A type that is not known on both sides counts as unchanged."""
+    old, new = ({column.name: column for column in columns} for columns in (before, now))
+    both = [(old[name], new[name]) for name in new if name in old]
+    return Drift(
+        added=tuple(name for name in new if name not in old),
+        gone=tuple(name for name in old if name not in new),
+        retyped=tuple(
+            Retyped(was.name, was.api_type, column.api_type)
+            for was, column in both
+            if was.api_type and column.api_type and was.api_type != column.api_type
+        ),
+    )
