@@ -201,3 +201,10 @@ class PublishConflict(NamesPath, JobError):
     code = "PUBLISH_CONFLICT"
     wants_edit = True
     default_hint = "Move the existing file away, or give the job another name."
+
+
+class ExportLost(NamesPath, JobError):
+    """Files of an export are gone or were changed before it was published."""
+
+    code = "EXPORT_LOST"
+    default_hint = "Leave .bulkfetch alone while exports are made; run again to make it anew."

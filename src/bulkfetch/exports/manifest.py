@@ -1,0 +1,142 @@
+"""The files that describe an export: manifest.json, schema.json, latest.json. Pure.
+
+They are what readers of an export build on: keys are added, never changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from bulkfetch.exports.changes import Mode
+from bulkfetch.exports.columns import Drift, ExportColumn
+
+FORMAT = 1
+
+MANIFEST = "manifest.json"
+SCHEMA = "schema.json"
+LATEST = "latest.json"
+DELETED = "deleted.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPart:
+    """One page on disk. `count` is what the service says that it has, `records` what was counted,
+    each None if unknown; `chain` is 1 without `split`."""
+
+    file: str
+    job_id: str
+    page: int
+    count: int | None
+    records: int | None
+    bytes: int
+    sha256: str | None
+    zip_bytes: int | None
+    created_time: str | None
+    chain: int = 1
+
+
+class DeletedFile(NamedTuple):
+    """The list of deleted ids in an export's folder."""
+
+    file: str
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an export asked for, and what became of it.
+
+    `queries` are those of each chain's first page as they were sent. `cursor_from` and `cursor_to`
+    are the service's times as it sent them; `started` and `finished` are this machine's, in UTC.
+    `why` says why the export was full, or since when it lists changes. Credits are the sum over all
+    runs.
+    """
+
+    export: str
+    account: str
+    module: str
+    mode: Mode
+    why: str
+    queries: Sequence[Mapping[str, Any]]
+    query_hash: str
+    cursor_from: str | None
+    cursor_to: str | None
+    overlap_s: float
+    started: str
+    finished: str
+    api_version: str
+    parts: Sequence[ExportPart]
+    columns: Sequence[ExportColumn]
+    drift: Drift
+    credits_spent: int
+    credits_wasted: int
+    deleted: DeletedFile | None = None
+    warnings: Sequence[str] = ()
+
+    @property
+    def records(self) -> int | None:
+        """The sum of all parts' records, None if one of them is unknown."""
+        counts = [part.records for part in self.parts]
+        return None if None in counts else sum(count or 0 for count in counts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of manifest.json."""
+        return {
+            "format": FORMAT,
+            "export": self.export,
+            "account": self.account,
+            "module": self.module,
+            "mode": self.mode,
+            "why": self.why,
+            "query": self.queries[0],
+            **({"queries": list(self.queries)} if len(self.queries) > 1 else {}),
+            "query_hash": self.query_hash,
+            "cursor": {
+                "from": self.cursor_from,
+                "to": self.cursor_to,
+                "overlap_s": self.overlap_s,
+            },
+            "started": self.started,
+            "finished": self.finished,
+            "api_version": self.api_version,
+            "parts": [asdict(part) for part in self.parts],
+            "records": self.records,
+            "columns": [column.as_json() for column in self.columns],
+            "drift": self.drift.as_json(),
+            "deleted": None if self.deleted is None else self.deleted._asdict(),
+            "credits": {"spent": self.credits_spent, "wasted": self.credits_wasted},
+            "warnings": list(self.warnings),
+        }
+
+
+def schema(module: str, columns: Sequence[ExportColumn]) -> dict[str, Any]:
+    """Return the content of schema.json."""
+    return {
+        "format": FORMAT,
+        "module": module,
+        "columns": [column.as_json() for column in columns],
+    }
+
+
+def latest(manifest: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Return the content of latest.json for an export whose manifest is published in `folder`."""
+    return {
+        "format": FORMAT,
+        "export": manifest["export"],
+        "folder": folder,
+        "manifest": f"{folder}/{MANIFEST}",
+        "mode": manifest["mode"],
+        "cursor": manifest["cursor"],
+        "records": manifest["records"],
+        "finished": manifest["finished"],
+    }
+
+
+def encoded(content: Mapping[str, Any]) -> bytes:
+    """Return a JSON file's bytes, in UTF-8."""
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    # JSON writes a lone surrogate, which has no bytes, just as Python does.
+    return text.encode("utf-8", "backslashreplace")
