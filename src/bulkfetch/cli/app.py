@@ -28,7 +28,10 @@ the limit of ten downloads per minute allows.
 
 
 # Each is in the module of its name, in the order of the help: the most used first.
-_COMMANDS = ("run", "plan", "status", "verify", "check", "schema", "sandbox")
+_COMMANDS = (
+    *("run", "plan", "status", "verify", "check"),
+    *("modules", "fields", "schema", "sandbox"),
+)
 
 
 class _Hinted(click.UsageError):

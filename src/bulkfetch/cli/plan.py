@@ -14,6 +14,7 @@ import click
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.async_reader import AsyncReader
 from bulkfetch.cli.options import ListOptions, list_options, open_list, settings_of
+from bulkfetch.cli.plan_exports import plan_exports
 from bulkfetch.cli.printer import Printer
 from bulkfetch.cli.wanted import read_wanted
 from bulkfetch.errors import ConfigError, InvalidName, PublishConflict, is_permanent
@@ -40,11 +41,17 @@ _ABOUT = f"""\b
 Examples:
   bulkfetch plan jobs.toml
   bulkfetch plan jobs.toml --ids ids.txt --json
+  bulkfetch plan jobs.toml --estimate
 
 Show how many results a run would fetch, when each download would start, and which results would
-have expired by then (--json lists all of them). Makes no request and changes nothing. The plan
-assumes results completed just now and an unused window: Zoho keeps a result for one day, in which
-one account can start {in_a_day():,}.
+have expired by then (--json lists all of them). Changes nothing, and makes no request but with
+--estimate. The plan assumes results completed just now and an unused window: Zoho keeps a result
+for one day, in which one account can start {in_a_day():,}.
+
+Exports are listed too. With --estimate, which costs some three API credits for each, they are
+checked against their modules, and Zoho is asked how many records there are: pages, credits and
+minutes follow from that. An export of less than all (criteria, a custom view, changes) is estimated
+as if it were of all.
 """
 
 _EPILOG = exit_codes.epilog(
@@ -118,14 +125,23 @@ def account_plan(
 
 @click.command(help=_ABOUT, short_help="Show when each result would be fetched.", epilog=_EPILOG)
 @list_options
+@click.option("--estimate", is_flag=True, help="Ask how many records each export may have.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_obj
-def plan(printer: Printer, options: ListOptions, as_json: bool) -> None:
+def plan(printer: Printer, options: ListOptions, estimate: bool, as_json: bool) -> None:
     """Show what a run would do, and when."""
     printer.json = as_json
     settings = settings_of(options)
     for warning in settings.warnings:
         printer.warn(warning)
+    if settings.exports:
+        plan_exports(printer, settings, estimate=estimate)
+        if not (options.ids or options.lists or settings.ids_file or settings.jobs):
+            return
+    _plan_list(printer, options, settings)
+
+
+def _plan_list(printer: Printer, options: ListOptions, settings: Settings) -> None:
     with open_list(options, settings) as listed:
         read = listed.drain() if isinstance(listed, AsyncReader) else listed or ()
         found = read_wanted(read, {account.name for account in settings.accounts})

@@ -1,0 +1,73 @@
+"""Questions to Zoho beside any run: no output folder, no slot of the window, only credits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from bulkfetch.cli.misplaced import settings_first
+from bulkfetch.cli.printer import Printer
+from bulkfetch.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bulkfetch.access import AccountOpener
+    from bulkfetch.config import Settings
+    from bulkfetch.control.client import ControlClient
+    from bulkfetch.events import Event
+
+T = TypeVar("T")
+
+
+def ask(
+    printer: Printer,
+    settings_file: str,
+    account: str | None,
+    question: Callable[[ControlClient], Awaitable[T]],
+) -> T:
+    """Load the settings, ask one account, and return what the question does.
+
+    `account` None: the only one, or the one named `default`. Raises ConfigError, and what the
+    question raises.
+    """
+    from bulkfetch.config import load_settings
+
+    with settings_first(settings_file):
+        settings = load_settings(settings_file)
+    for warning in settings.warnings:
+        printer.warn(warning)
+    name = account or settings.default_account
+    if name is None:
+        names = ", ".join(each.name for each in settings.accounts)
+        raise ConfigError("there are several accounts", hint=f"Add --account: one of {names}.")
+    settings.account(name)  # raises ConfigError if there is no such account
+
+    async def with_accounts(accounts: AccountOpener) -> T:
+        return await question(await accounts.control(name))
+
+    return ask_accounts(printer, settings, with_accounts)
+
+
+def ask_accounts(
+    printer: Printer, settings: Settings, work: Callable[[AccountOpener], Awaitable[T]]
+) -> T:
+    """Open the accounts of settings, and return what `work` does with them.
+
+    Raises ConfigError where the settings cannot work, and what `work` raises.
+    """
+    from bulkfetch.access import AccountOpener
+    from bulkfetch.readiness import require_usable
+
+    def emit(event: Event) -> None:
+        if event.kind == "note":
+            printer.note(event.message)
+
+    async def main() -> T:
+        accounts = AccountOpener(settings, emit)
+        try:
+            return await work(accounts)
+        finally:
+            await accounts.aclose()
+
+    require_usable(settings)
+    return asyncio.run(main())
