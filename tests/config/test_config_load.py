@@ -486,6 +486,7 @@ def test_any_text_is_settings_or_a_configuration_error(text: str) -> None:
 
 
 KEYS = ["out", "account", "accounts", "window", "requests", "limits", "jobs", "id", "x y", "é"]
+KEYS += ["exports", "module", "fields", "criteria", "group", "value", "overlap"]
 VALUES = st.sampled_from(
     ["1", "-1", "nan", "true", "'x'", "[]", "{}", "[[1]]", "{a=1}", "1979-05-27"]
 )

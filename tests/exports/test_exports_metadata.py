@@ -98,7 +98,7 @@ def test_no_fields_told_is_a_warning(tmp_path: Path) -> None:
     given = settings(tmp_path, "[[exports]]\nmodule = 'Leads'\nfields = ['Xyzzy']\n")
     [found] = checked(Zoho(fields={}), given)
     assert found.fields is None
-    assert found.warnings == ("export Leads: Zoho tells no fields of Leads; it goes on unchecked",)
+    assert found.warnings == ("export Leads goes on unchecked: Zoho tells no fields of Leads",)
 
 
 def test_a_service_in_trouble_is_no_answer(tmp_path: Path) -> None:

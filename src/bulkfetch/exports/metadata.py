@@ -64,7 +64,7 @@ class MetadataReader:
         for name in parents_of(export, fields or ()):
             parents[name] = await self._fields(name, warnings) or ()
         check_export(export, fields, parents)
-        told = [f"export {export.name}: {each}; it goes on unchecked" for each in warnings]
+        told = [f"export {export.name} goes on unchecked: {each}" for each in warnings]
         return Metadata(module, fields, tuple(told))
 
     async def _fields(self, module: str, warnings: list[str]) -> tuple[ModuleField, ...] | None:
@@ -84,7 +84,7 @@ class MetadataReader:
                 if error.retryable:
                     raise
                 self._known[what] = None
-                self._refused[what] = f"the {what} cannot be had ({error.code}: {error.message})"
+                self._refused[what] = f"the {what} cannot be had ({error.code}). {error.hint}"
         if what in self._refused:
             warnings.append(self._refused[what])
         found: T | None = self._known[what]
