@@ -111,7 +111,10 @@ class Answers:
         try:
             asked = _read(body)
             callback = callback_of(asked)
-            job = await self._maker.create(account.name, asked, version, self._clock())
+            try:
+                job = await self._maker.create(account.name, asked, version, self._clock())
+            except RecursionError:  # groups in groups in groups
+                raise BadCreate("REQUEST_BODY_NOT_READABLE") from None
         except BadCreate as bad:
             told = zoho.error(bad.code, details=bad.details)
             within = self._options.create_errors == "data"

@@ -80,7 +80,7 @@ def module(name: str) -> ModuleSpec | None:
         return None
     fields = tuple(_field(word) for word in _FIELDS[name].split())
     if name == USERS:
-        return ModuleSpec(records=5, fields=fields, timed=False, exportable=False)
+        return ModuleSpec(records=5, fields=fields, timed=False, api_supported=False)
     more = (_CONVERTED,) if name == "Leads" else ()
     views = {"5725767000000087501": None} if name == "Leads" else {}
     return ModuleSpec(fields=(*fields, *_OWNERS, _TAG, _UNLISTED, *more), views=views)

@@ -81,13 +81,10 @@ def column(
     if spec.data_type == "email":
         return [_email(rng, n) for n in range(first, first + count)]
     pool = _parents(parents) if kind == "lookup" else list(_pool(spec, kind))
-    if not pool:
+    if not pool or spec.filled == 0:
         return [None] * count
-    picks: list[Value] = rng.choices(pool, k=count)
-    if spec.filled < 1.0:
-        missing = rng.choices((False, True), (spec.filled, 1 - spec.filled), k=count)
-        picks = [None if gone else pick for pick, gone in zip(picks, missing, strict=True)]
-    return picks
+    pool += [None] * round(len(pool) * (1 - spec.filled) / spec.filled)
+    return rng.choices(pool, k=count)
 
 
 def modified_times(seed: str, created: list[int]) -> list[Value]:
@@ -199,12 +196,12 @@ def texts(spec: FieldSpec, column: Iterable[Value], zones: Zones) -> list[str]:
 
 def cells(spec: FieldSpec, column: Iterable[Value], zones: Zones) -> list[str]:
     """Return a column as cells of a CSV, quoted where they must be."""
-    written = texts(spec, column, zones)
     if class_of(spec) != "text":
-        return written
-    known: dict[str, str] = {}
+        return texts(spec, column, zones)
+    known: dict[Value, str] = {None: ""}
     return [
-        known[text] if text in known else known.setdefault(text, _quoted(text)) for text in written
+        known[text] if text in known else known.setdefault(text, _quoted(str(text)))
+        for text in column
     ]
 
 
