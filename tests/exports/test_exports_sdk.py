@@ -54,7 +54,7 @@ def recorder() -> Iterator[tuple[str, list[Any]]]:
         def do_POST(self) -> None:
             sent = self.rfile.read(int(self.headers["Content-Length"]))
             if self.path.endswith("/token"):
-                address = f"http://127.0.0.1:{self.server.server_address[1]}"
+                address = f"http://{self.headers['Host']}"
                 token = {"access_token": "t", "api_domain": address, "token_type": "Bearer"}
                 self._answer(200, json.dumps({**token, "expires_in": 3600}))
             else:
