@@ -137,6 +137,7 @@ def test_nothing_global(settings: bulkfetch.Settings, capfd: pytest.CaptureFixtu
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow  # a backoff in real time
 def test_events(settings: bulkfetch.Settings) -> None:
     """News come as values, to whoever asked for them, and hold no token."""
     events: list[bulkfetch.Event] = []

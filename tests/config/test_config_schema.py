@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,15 @@ BEYOND_A_SCHEMA = re.compile(
 )
 
 
+@cache
+def validator() -> Draft202012Validator:
+    """Make the validator once: it takes longer than all that it judges."""
+    return Draft202012Validator(json_schema())
+
+
 def misfits(text: str) -> list[str]:
     """What the schema complains of."""
-    found = Draft202012Validator(json_schema()).iter_errors(tomllib.loads(text))
-    return [error.message for error in found]
+    return [error.message for error in validator().iter_errors(tomllib.loads(text))]
 
 
 def is_toml(text: str) -> bool:

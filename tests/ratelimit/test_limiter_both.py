@@ -139,12 +139,12 @@ def test_a_permit_granted_to_a_cancelled_waiter_goes_to_the_next(make: Make) -> 
 
 
 def test_mass_cancellation_leaves_the_line_in_order(make: Make) -> None:
-    """Ten thousand who give up at once, while a slot frees, do not hold up the one behind them."""
+    """Two thousand who give up at once, while a slot frees, do not hold up the one behind them."""
 
     async def main() -> float:
         window = await make(RateLimit(requests=1))
         first = await window.acquire()
-        crowd = [asyncio.create_task(window.acquire()) for _ in range(10_000)]
+        crowd = [asyncio.create_task(window.acquire()) for _ in range(2_000)]
         last = asyncio.create_task(window.acquire())
         await asyncio.sleep(1)
         for task in crowd:

@@ -343,6 +343,7 @@ def test_a_clock_of_one_s_own_shares_with_its_loop_only() -> None:
     assert this_process(boottime) is this_process(boottime)
 
 
+@pytest.mark.slow
 def test_without_a_clock_of_the_machine_the_process_has_one(tmp_path: Path) -> None:
     """Where there is no CLOCK_BOOTTIME the window is the process's, on its monotonic clock."""
 
