@@ -81,8 +81,8 @@ class Client:
         if self._lock is not None:
             raise RuntimeError("the client is open already")
         await anyio.to_thread.run_sync(self._prepare)
-        lock = await OutputLock.take_in_loop(self._out / STATE_DIR)
-        self._lock = self._stack.enter_context(lock)
+        self._lock = await OutputLock.take_in_loop(self._out / STATE_DIR)
+        self._stack.callback(self._lock.release)
         self._loop = asyncio.get_running_loop()
         return self
 

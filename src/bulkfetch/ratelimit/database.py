@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
-from bulkfetch.ratelimit.filesystem import file_system_type, shared_file_system
+from bulkfetch.ratelimit.filesystem import shared_file_system
 from bulkfetch.ratelimit.interfaces import Unusable
 from bulkfetch.ratelimit.patience import holder
 
@@ -153,7 +153,7 @@ def open_file(
             except FileNotFoundError:
                 _create(path, now if lost else None)
             except Damaged as error:
-                why = lost if spent is not None and _inode(path) == spent else str(error)
+                why = lost if spent is not None and path.stat().st_ino == spent else str(error)
                 _set_aside(path)
                 _create(path, now)
             return _opened(path, boot, None), why
@@ -202,7 +202,7 @@ def place(state_dir: Path) -> Path:
     path = state_dir.absolute() / FILE_NAME
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        kind = shared_file_system(file_system_type(state_dir))
+        kind = shared_file_system(state_dir)
         if kind is not None:
             raise Unusable(
                 _with_remedy(f"{state_dir} is on {kind}, which other machines may share")
@@ -227,13 +227,9 @@ def _with_remedy(why: str) -> str:
     return f"{why}; BULKFETCH_STATE_DIR can name another folder"
 
 
-def _inode(path: Path) -> int:
-    return path.stat().st_ino
-
-
 def _opened(path: Path, boot: str, spent: int | None) -> Store:
     """Open a whole file, made ready for this boot. Raises FileNotFoundError, Damaged too."""
-    inode = _inode(path)
+    inode = path.stat().st_ino
     if inode == spent:
         raise Damaged
     db = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0.0, isolation_level=None)
@@ -245,7 +241,7 @@ def _opened(path: Path, boot: str, spent: int | None) -> Store:
         _begin_boot(db, boot)
         renewed_at = _renewed_at(db)
         db.execute("COMMIT")
-        if _inode(path) != inode:
+        if path.stat().st_ino != inode:
             raise Busy
     except BaseException as error:
         db.close()
@@ -329,7 +325,7 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _inode(path) != os.fstat(descriptor).st_ino:
+            if path.stat().st_ino != os.fstat(descriptor).st_ino:
                 raise Busy
         except (BlockingIOError, FileNotFoundError):
             raise Busy from None

@@ -33,16 +33,11 @@ _SHARED = {
 _STATFS_BYTES = 512
 
 
-def file_system_type(folder: Path) -> int:
-    """Return statfs(2)'s f_type of the file system under `folder`. Raises OSError."""
+def shared_file_system(folder: Path) -> str | None:
+    """Name the file system under a folder if other machines may share it. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     found = ctypes.create_string_buffer(_STATFS_BYTES)
     if libc.statfs(os.fsencode(folder), found):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), str(folder))
-    return ctypes.c_long.from_buffer(found).value & 0xFFFFFFFF
-
-
-def shared_file_system(f_type: int) -> str | None:
-    """Name a file system that is not this machine's alone; None for a local one."""
-    return _SHARED.get(f_type)
+    return _SHARED.get(ctypes.c_long.from_buffer(found).value & 0xFFFFFFFF)
