@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 
 from bulkfetch.config import Settings, job_of
-from bulkfetch.config.same_credentials import refuse_same_credentials
+from bulkfetch.config.account_key import refuse_same_credentials
 from bulkfetch.disk import disk_error
 from bulkfetch.events import Emit, Event, harmless, ignore
 from bulkfetch.journal import Journal, OutputLock, published_stem

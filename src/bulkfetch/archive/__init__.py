@@ -1,8 +1,7 @@
 """Verifying and extracting archives: synchronous code for worker threads.
 
 `structure` reads a ZIP's bytes into values, `validate` checks that it is a genuine export,
-`inflate` has the decompressors, `source` the file, `records` counts what is in it, `extract` puts
-them together.
+`inflate` has the decompressors, `records` counts what is in a file, `extract` puts them together.
 """
 
 from bulkfetch.archive.extract import Extracted, ExtractionCancelled, Member, extract, inspect

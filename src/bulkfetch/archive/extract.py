@@ -18,7 +18,6 @@ from typing import NamedTuple
 from bulkfetch.archive import structure
 from bulkfetch.archive.inflate import ISAL, Buffer, InflateEngine
 from bulkfetch.archive.records import RecordCounter
-from bulkfetch.archive.source import open_archive
 from bulkfetch.archive.validate import ExtractLimits, Suffix, select_member
 from bulkfetch.disk import disk_errors, require_room
 from bulkfetch.errors import DiskFull, NotAZip, ZipCorrupt, ZipTooLarge
@@ -249,3 +248,47 @@ def _created(target: Path) -> Iterator[int]:
             os.unlink(target)
         raise
     os.close(fd)
+
+
+class ArchiveFile:
+    """A complete archive, `size` bytes long, open as `fd`. For one reader at a time."""
+
+    def __init__(self, fd: int) -> None:
+        self.size = os.fstat(fd).st_size
+        self._fd = fd
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return exactly these bytes. Raises ZipCorrupt if the file is shorter."""
+        data = os.pread(self._fd, size, offset)
+        if len(data) != size:
+            raise ZipCorrupt("the file ends early")
+        return data
+
+    def pieces(self, start: int, size: int, piece_bytes: int) -> Iterator[memoryview]:
+        """Yield `size` bytes from `start` on; each piece is valid until the next one.
+
+        Raises ZipCorrupt if the file is shorter.
+        """
+        os.lseek(self._fd, start, os.SEEK_SET)
+        buffer = memoryview(bytearray(min(piece_bytes, size)))
+        while size:
+            # readv into one buffer: no allocation, no copy.
+            got = os.readv(self._fd, [buffer[:size]])
+            if not got:
+                raise ZipCorrupt("the file ends early")
+            size -= got
+            yield buffer[:got]
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[ArchiveFile]:
+    """Open an archive for reading.
+
+    Raises NotWritable, with the file's name, for any error of reading inside the block.
+    """
+    with disk_errors(path):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            yield ArchiveFile(fd)
+        finally:
+            os.close(fd)

@@ -1,12 +1,19 @@
-"""What an account is called where its window is kept, without telling anything of it.
+"""Which accounts are one: what each is called where its window is kept, and two that are the same.
 
-Zoho counts per account, and an account cannot be told from a token.
+Zoho counts per account, and an account cannot be told from a token. Two accounts of the settings
+that are one would have a window each; the likeliest way there is to forget `env_prefix`, or to
+share a secrets file without it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations
+
 from bulkfetch.config.hosts import server_key
 from bulkfetch.config.settings import AccountSettings
+from bulkfetch.errors import ConfigError
+from bulkfetch.secret import Secret
 
 # What the accounts of this process are called, by each thing that shows two of them to be one:
 # their name, and what their tokens come from. Digests only.
@@ -53,3 +60,56 @@ def _digest(api_domain: str, identity: str) -> str:
     import hashlib  # late: it loads OpenSSL's
 
     return hashlib.sha256(f"{server_key(api_domain)}\0{identity}".encode()).hexdigest()
+
+
+Source = Secret | tuple[str, ...]
+
+
+def refuse_same_credentials(accounts: Sequence[AccountSettings], file: str = "") -> None:
+    """Raise ConfigError where two of these accounts get their tokens from the same source.
+
+    That is the same refresh token, access token or token_command. A Zoho token belongs to one
+    organisation in one data centre, so the same one at two of Zoho's servers is the same slip;
+    servers on this machine take any token, and two of them are two accounts. `file` goes before
+    the sentence. No secret is told.
+    """
+    for one, other in combinations(accounts, 2):
+        if _same(one, other):
+            prefix = "".join(c if c.isalnum() else "_" for c in other.name).upper()
+            raise ConfigError(
+                f"{file}{': ' if file else ''}accounts {one.name} and {other.name} have the same "
+                "credentials",
+                hint="Together they would exceed the limit of their one Zoho account. "
+                + (
+                    "Give each its own token_command, or use one account for all ids."
+                    if other.token_command is not None
+                    else f'Give each its own: env_prefix = "{prefix}_" in the table of '
+                    f"{other.name} has it take {prefix}_ZOHO_… variables."
+                ),
+            )
+
+
+def _same(one: AccountSettings, other: AccountSettings) -> bool:
+    if one.is_sandbox or other.is_sandbox:  # its credentials are made for each account
+        return False
+    if (one.is_local or other.is_local) and _server(one) != _server(other):
+        return False
+    used, held = _sources(one)
+    others_used, others_held = _sources(other)
+    return bool((used & others_held) | (held & others_used))
+
+
+def _server(account: AccountSettings) -> str | None:
+    return None if account.api_domain is None else server_key(account.api_domain)
+
+
+def _sources(account: AccountSettings) -> tuple[set[Source], set[Source]]:
+    """Return what the account's tokens come from, and that with what could also give them."""
+    if account.token_command is not None:
+        command: Source = account.token_command
+        return {command}, {command}
+    credentials = account.credentials
+    refresh = {credentials.refresh_token} if credentials.can_refresh else set()
+    held: set[Source] = {s for s in (*refresh, credentials.access_token) if s is not None}
+    used: set[Source] = {s for s in refresh or {credentials.access_token} if s is not None}
+    return used, held

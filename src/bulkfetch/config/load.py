@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from bulkfetch.config.account_key import refuse_same_credentials
 from bulkfetch.config.complaints import complaint
 from bulkfetch.config.entries import check_jobs, checked_exports
 from bulkfetch.config.environment import FromEnvironment, read_environment
@@ -19,7 +20,6 @@ from bulkfetch.config.misfit import Misfit, misfits
 from bulkfetch.config.proxies import Proxies, explicit, from_environment
 from bulkfetch.config.proxies import variables as proxy_variables
 from bulkfetch.config.regions import REGIONS
-from bulkfetch.config.same_credentials import refuse_same_credentials
 from bulkfetch.config.secrets_file import read_secrets
 from bulkfetch.config.settings import (
     AccountSettings,
