@@ -81,6 +81,14 @@ EXPORT_SLIPS = [
         'did you mean "comparator"?',
     ),
     (
+        f"{LEADS}[exports.criteria]\ngroup_operator = 'or'\n"
+        "[[exports.criteria.group]]\nfield = 'A'\ncomparator = 'equal'\nvalue = 1\n"
+        "[[exports.criteria.group]]\nfield = 'A'\ncomparator = 'equals'\nvalue = 1\n",
+        "exports[1].criteria.group[2].comparator must be a comparator",
+        11,
+        'mean "equal"?',
+    ),
+    (
         f"{LEADS}criteria = {{group_operator = 'xor', group = [{ONE}]}}\n",
         "exports[1].criteria.group_operator must be 'and' or 'or'",
         3,

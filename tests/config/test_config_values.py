@@ -222,6 +222,10 @@ id = 1
 y = 2
 [[jobs]] # two
 id = 2
+[[jobs.list]]
+z = 3
+[[jobs.list]]
+z = 4
 '''
     tomllib.loads(text)
     lines = key_lines(text)
@@ -231,6 +235,7 @@ id = 2
     assert lines["jobs", 0, "id"] == 8
     assert lines["jobs", 0, "sub", "y"] == 10
     assert (lines["jobs", 1], lines["jobs", 1, "id"]) == (11, 12)
+    assert lines["jobs", 1, "list", 1, "z"] == 16
 
 
 def test_a_secret_shows_itself_to_nobody_by_chance() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 Key: TypeAlias = tuple[str | int, ...]
@@ -31,12 +31,7 @@ def key_lines(text: str) -> dict[Key, int]:
             inside = "" if inside in line else inside
             continue
         if header := _HEADER.match(line):
-            table = tuple(_plain(part) for part in _NAME.findall(header[2]))
-            if header[1] == "[[":
-                seen[table] += 1
-                table = (*table, seen[table] - 1)
-            elif seen[table[:1]] and len(table) > 1:
-                table = (table[0], seen[table[:1]] - 1, *table[1:])
+            table = _opened(_NAME.findall(header[2]), header[1] == "[[", seen)
             lines.setdefault(table, number)
         elif entry := _ENTRY.match(line):
             names = tuple(_plain(part) for part in _NAME.findall(entry[1]))
@@ -45,6 +40,18 @@ def key_lines(text: str) -> dict[Key, int]:
                 if entry[2].startswith(quotes) and entry[2].count(quotes) == 1:
                     inside = quotes
     return lines
+
+
+def _opened(parts: Sequence[str], in_array: bool, seen: Counter[Key]) -> Key:
+    """Return the table that a heading opens; `seen` counts the tables of each array."""
+    table: Key = ()
+    for place, part in enumerate(parts, start=1):
+        table = (*table, _plain(part))
+        if in_array and place == len(parts):
+            seen[table] += 1
+        if seen[table]:
+            table = (*table, seen[table] - 1)
+    return table
 
 
 def _plain(part: str) -> str:
