@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from importlib import import_module
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
@@ -86,12 +85,7 @@ class Client:
         self._loop = asyncio.get_running_loop()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._lock = None
         if self._engine is not None:
             self._engine.cancel()

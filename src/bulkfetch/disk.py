@@ -10,7 +10,6 @@ import filecmp
 import os
 import stat
 from pathlib import Path
-from types import TracebackType
 
 from bulkfetch.errors import DiskFull, NotWritable, PublishConflict, RunError
 
@@ -113,12 +112,7 @@ class disk_errors:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
             if error.filename is None:
                 error.filename = os.fspath(self._path)
