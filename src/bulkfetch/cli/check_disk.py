@@ -6,7 +6,6 @@ Nothing is created or changed. The checks use the same code as a run.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,26 +76,18 @@ def _state_dir(settings: Settings) -> Finding:
 
 def _ids_file(settings: Settings) -> Finding:
     from bulkfetch.config import open_jobs
+    from bulkfetch.config.list_lines import waits
 
     path, origin = settings.ids_file, settings.origin("ids_file")
     if path is None:
         return Finding("ids_file", "none", origin)
     try:
-        if _may_block(path):
+        if waits(path):
             return Finding("ids_file", f"{path}, not opened: it is not a regular file", origin)
         with open_jobs(settings):
             return Finding("ids_file", str(path), origin)
     except ConfigError as error:
         return Finding.of("ids_file", error, origin)
-
-
-def _may_block(path: Path) -> bool:
-    """Return whether opening or reading could block, as with a pipe."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return False  # opening it raises the error
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _existing(path: Path) -> Path:

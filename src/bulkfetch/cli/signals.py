@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,17 +26,22 @@ def _raise(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def _heeded() -> dict[signal.Signals, Any]:
+    """Return what is done at each signal that is not ignored."""
+    found = {number: signal.getsignal(number) for number in _STOPPING}
+    return {number: old for number, old in found.items() if old is not signal.SIG_IGN}
+
+
 @contextmanager
 def raise_on_signals() -> Iterator[None]:
     """Make the signals raise KeyboardInterrupt inside the block, where nothing is to be drained."""
-    before = {number: signal.getsignal(number) for number in _STOPPING}
-    heeded = [number for number, old in before.items() if old is not signal.SIG_IGN]
-    for number in heeded:
+    before = _heeded()
+    for number in before:
         signal.signal(number, _raise)
     try:
         yield
     finally:
-        for number in heeded:
+        for number in before:
             signal.signal(number, before[number])
 
 
@@ -50,8 +55,7 @@ def stop_on_signals(
     """
     seen = 0
     first_at = float("-inf")
-    before = {number: signal.getsignal(number) for number in _STOPPING}
-    heeded = [number for number, old in before.items() if old is not signal.SIG_IGN]
+    before = _heeded()
 
     def on_signal(number: signal.Signals) -> None:
         nonlocal seen, first_at
@@ -63,15 +67,15 @@ def stop_on_signals(
             first(number.name)
             return
         second()
-        for other in heeded:
+        for other in before:
             loop.remove_signal_handler(other)
             signal.signal(other, signal.SIG_DFL)
 
-    for number in heeded:
+    for number in before:
         loop.add_signal_handler(number, on_signal, number)
     try:
         yield
     finally:
-        for number in heeded:
+        for number in before:
             loop.remove_signal_handler(number)
             signal.signal(number, before[number])

@@ -13,12 +13,11 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 from bulkfetch.errors import InvalidName, JobError, PublishConflict, is_permanent
 from bulkfetch.filenames import same_file
-from bulkfetch.journal.codec import failure_record
 from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FAILED_BEFORE, PENDING, SKIPPED
 from bulkfetch.models import Failure, Job
 
@@ -185,7 +184,7 @@ def _enqueue(
     if state == FAILED_BEFORE:
         return "failed_before"
     if conflict is not None:
-        text = json.dumps(failure_record(Failure.of(conflict.error)))
+        text = json.dumps(asdict(Failure.of(conflict.error)))
         connection.execute(_REFUSE, (position, job.name, job.folder or None, text, row.key))
         raise conflict.error
     return "pending"
@@ -252,7 +251,7 @@ def record_refused(
             continue
         else:
             key = _Row(*found).key
-        text = json.dumps(failure_record(failure))
+        text = json.dumps(asdict(failure))
         connection.execute(_REFUSE, (position, job.name, job.folder or None, text, key))
     connection.execute("UPDATE list SET next_position = ?", (start + len(refused),))
 

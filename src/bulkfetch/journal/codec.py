@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FAILED_BEFORE, PENDING, SKIPPED
@@ -47,18 +48,14 @@ class Outcomes:
 
     def write(self, outcome: Outcome) -> OutcomeColumns:
         """Return files, zip_bytes, records, attempts, quarantine, error as a row holds them."""
-        files = [
-            {"path": self.inside(file.path), "bytes": file.bytes, "sha256": file.sha256}
-            for file in outcome.files
-        ]
-        error = None if outcome.error is None else failure_record(outcome.error)
+        files = [asdict(file) | {"path": self.inside(file.path)} for file in outcome.files]
         return (
             json.dumps(files) if files else None,
             outcome.zip_bytes,
             outcome.records,
             outcome.attempts,
             None if outcome.quarantine is None else self.inside(outcome.quarantine),
-            json.dumps(error) if error else None,
+            json.dumps(asdict(outcome.error)) if outcome.error else None,
         )
 
     def read(self, row: OutcomeRow, *, skipped: bool = False) -> Outcome:
@@ -101,13 +98,3 @@ class Outcomes:
     def outside(self, path: str) -> str:
         """Return a path that the journal keeps as the user would write it."""
         return path if os.path.isabs(path) else self._prefix + path.removeprefix(_HERE)
-
-
-def failure_record(failure: Failure) -> dict[str, object]:
-    """Return a failure as the journal keeps it."""
-    return {
-        "code": failure.code,
-        "message": failure.message,
-        "hint": failure.hint,
-        "http": failure.http,
-    }

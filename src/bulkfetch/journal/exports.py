@@ -17,11 +17,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
 from bulkfetch.filenames import UNFINISHED_EXPORTS
-from bulkfetch.journal.codec import COLUMNS, Outcomes, failure_record
+from bulkfetch.journal.codec import COLUMNS, Outcomes
 from bulkfetch.journal.schema import DONE, FAILED, FAILED_BEFORE, SKIPPED
 from bulkfetch.journal.writer import Writer
 from bulkfetch.models import Failure, Outcome
@@ -343,7 +343,7 @@ def _values(row: ExportRow | GenerationRow | PageRow) -> tuple[Any, ...]:
 
 def _plain(value: object) -> object:
     if isinstance(value, Failure):
-        return json.dumps(failure_record(value))
+        return json.dumps(asdict(value))
     return json.dumps(value) if isinstance(value, tuple) else value
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from bulkfetch.models import Failure, Outcome, Report
+from bulkfetch.models import Outcome, Report
 
 Record = dict[str, Any]
 
@@ -16,14 +17,11 @@ def job_record(outcome: Outcome) -> Record:
         "id": outcome.job_id,
         "account": outcome.account,
         "status": outcome.status,
-        "files": [
-            {"path": file.path, "bytes": file.bytes, "sha256": file.sha256}
-            for file in outcome.files
-        ],
+        "files": [asdict(file) for file in outcome.files],
         "zip_bytes": outcome.zip_bytes,
         "records": outcome.records,
         "attempts": outcome.attempts,
-        "error": failure_record(outcome.error),
+        "error": outcome.error and asdict(outcome.error),
     }
     if outcome.skipped:
         record["skipped"] = True
@@ -34,18 +32,6 @@ def job_record(outcome: Outcome) -> Record:
     if outcome.quarantine is not None:
         record["quarantine"] = outcome.quarantine
     return record
-
-
-def failure_record(failure: Failure | None) -> Record | None:
-    """Return an error's record, None without one; `http` is None if there was no response."""
-    if failure is None:
-        return None
-    return {
-        "code": failure.code,
-        "http": failure.http,
-        "message": failure.message,
-        "hint": failure.hint,
-    }
 
 
 def summary_record(report: Report, exit_status: int) -> Record:
@@ -65,6 +51,6 @@ def summary_record(report: Report, exit_status: int) -> Record:
         "elapsed_s": round(report.elapsed_s, 3),
         "list_read": report.list_read,
         "interrupted": report.interrupted,
-        "error": failure_record(report.aborted),
+        "error": report.aborted and asdict(report.aborted),
         "exit_status": exit_status,
     }
