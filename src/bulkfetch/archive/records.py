@@ -11,7 +11,7 @@ from typing import Protocol
 from bulkfetch.archive.inflate import Buffer
 from bulkfetch.archive.validate import Suffix
 
-_DROPPED = bytes(byte for byte in range(256) if byte not in b'"\n')
+_DROPPED = bytes(byte for byte in range(256) if byte not in b'"\n\r')
 _EVENT = b"\nBEGIN:VEVENT\n"
 
 
@@ -39,14 +39,15 @@ class CsvRecords:
 
     def feed(self, piece: Buffer) -> None:
         """Take the next piece."""
-        text = bytes(piece)
-        if text and (self._ends_with_cr or b"\r" in text):
-            text = self._with_plain_ends(text)
-        if not text:
+        if not piece:
             return
-        self._line_ended = text.endswith(b"\n")
+        text = bytes(piece)
+        kept = text.translate(None, _DROPPED)
+        if self._ends_with_cr or b"\r" in kept:
+            kept = self._with_plain_ends(text, kept)
+        self._line_ended = text.endswith((b"\n", b"\r"))
         # Two quotes that touch, or do so once everything between them is dropped, change nothing.
-        runs = text.translate(None, _DROPPED).replace(b'""', b"").split(b'"')
+        runs = kept.replace(b'""', b"").split(b'"')
         self._ends += sum(map(len, runs[self._within_quotes :: 2]))
         self._within_quotes ^= len(runs) % 2 == 0
 
@@ -56,11 +57,15 @@ class CsvRecords:
             return None
         return max(0, self._ends + (not self._line_ended) - 1)
 
-    def _with_plain_ends(self, text: bytes) -> bytes:
-        if self._ends_with_cr and text.startswith(b"\n"):
-            text = text[1:]  # the second half of a line end that is counted already
-        self._ends_with_cr = text.endswith(b"\r")
-        return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    def _with_plain_ends(self, text: bytes, kept: bytes) -> bytes:
+        """Return what is kept of a text with LF for every line end."""
+        after_cr, self._ends_with_cr = self._ends_with_cr, text.endswith(b"\r")
+        if after_cr and text.startswith(b"\n"):  # half of a line end that is counted already
+            text, kept = text[1:], kept[1:]
+        # To count in the whole text is half as expensive as to replace there.
+        if kept.count(b"\r") == text.count(b"\r\n"):
+            return kept.replace(b"\r", b"")
+        return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").translate(None, _DROPPED)
 
 
 class IcsEvents:
