@@ -24,6 +24,7 @@ ROOMS = [
     {"journal"},
     {"exports"},
     {"pipeline"},
+    {"waiting"},
     {"readiness", "access"},
     {"client"},
     {"observe"},

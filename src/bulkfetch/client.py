@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,10 +30,12 @@ from bulkfetch.pipeline.listing import check_list
 from bulkfetch.pipeline.outcomes import OutcomeSink
 from bulkfetch.pipeline.preflight import lacking_room, require_writable
 from bulkfetch.pipeline.run import Engine, Jobs
+from bulkfetch.pipeline.source import JobSource, WaitLimit
 from bulkfetch.readiness import require_usable
 
 if TYPE_CHECKING:
     from bulkfetch.access import AccountOpener
+    from bulkfetch.control.responses import JobStatus
     from bulkfetch.pipeline.accounts import AccountWorkers
 
 
@@ -118,14 +121,16 @@ class Client:
         except OSError as error:
             raise self._layout.as_given(disk_error(error)) from error
 
-    def fetch(self, jobs: Jobs, *, only_new: bool = False) -> Run:
+    def fetch(self, jobs: Jobs, *, only_new: bool = False, wait: bool | float | None = None) -> Run:
         """Start to fetch a list, and give the run: iterate it for the outcomes.
 
         `jobs` are ids or `Job`s, in any iterable or async iterable; of a dict its keys count. A
         plain iterable is read in the event loop, and what it raises is raised where the run is
         iterated. `only_new`: jobs that were done before, and those left pending at a stop, are in
-        the report's counts but not among the outcomes. Keep the run for as long as it is wanted:
-        nobody can read one that nobody holds, so it ends (`Run`).
+        the report's counts but not among the outcomes. `wait`: seconds to wait for results that are
+        still being prepared, True for no limit, False for not at all, None as the settings say;
+        while a list is waited for no slot is spent on a job that is not COMPLETED. Keep the run for
+        as long as it is wanted: nobody can read one that nobody holds, so it ends (`Run`).
 
         Ids without an account belong to the only one, or the one named `default`.
         Raises TypeError for a text or one Job in place of a list; RuntimeError outside
@@ -134,10 +139,7 @@ class Client:
         at once, and begun when the rest of that run has ended.
         """
         check_list(jobs)
-        if self._lock is None:
-            raise RuntimeError("the client is not open: use `async with`")
-        if not self._is_in_its_loop():
-            raise RuntimeError("the client belongs to the event loop in which it was entered")
+        self._require_open()
         previous = self._engine
         if previous is not None and (not previous.held or previous.deserted):
             previous.abandon()  # which its handle has asked for, but in a later turn of the loop
@@ -146,11 +148,13 @@ class Client:
                 "the client is fetching another list: iterate that run to its end, "
                 "or `await run.aclose()`"
             )
+        wait_s = self._settings.wait if wait is None else float("inf") if wait is True else wait
+        limit = WaitLimit.of(wait_s) if wait_s else None
         engine = Engine(
             jobs,
             self._layout,
             open_journal=self._journal,
-            open_workers=self._workers,
+            open_workers=partial(self._workers, limit),
             as_job=lambda job_id: job_of(self._settings, job_id),
             accounts=frozenset(account.name for account in self._settings.accounts),
             names=_names_with_zip if self._settings.keep_zip else published_stem,
@@ -164,6 +168,12 @@ class Client:
         # Also where it was cancelled before it could begin.
         working.add_done_callback(lambda _: engine.leave())
         return Run(engine)
+
+    def _require_open(self) -> None:
+        if self._lock is None:
+            raise RuntimeError("the client is not open: use `async with`")
+        if not self._is_in_its_loop():
+            raise RuntimeError("the client belongs to the event loop in which it was entered")
 
     def _worked(self, working: asyncio.Task[None]) -> None:
         self._working.discard(working)
@@ -188,15 +198,59 @@ class Client:
             self._emit(Event("note", journal.afresh))
         return journal
 
+    async def wait(self, job_id: str, *, account: str | None = None) -> JobStatus:
+        """Wait until Zoho has prepared a result or could not, and return its last status.
+
+        FAILURE is a value, with its reason. `account` is asked; None: the one that ids without an
+        account belong to. Use `asyncio.timeout` for a limit. Raises ConfigError for an account that
+        there is not, ResourceNotFound or another JobError for an id that cannot be asked for, and
+        AccountError. If cancelled: nothing is left behind.
+        """
+        self._require_open()
+        accounts = await self._open_accounts()
+        from bulkfetch.waiting import until_ended
+
+        control = await accounts.control(account or self._settings.default_account or "")
+        return await until_ended(control.status, job_id)
+
+    async def _source(
+        self,
+        limit: WaitLimit,
+        journal: Journal,
+        leftovers: frozenset[str],
+        job_finished: OutcomeSink,
+        account: str,
+    ) -> JobSource:
+        """Return where an account's jobs come from in a run that waits for them."""
+        control = await (await self._open_accounts()).control(account)
+        from bulkfetch.waiting import ReadySource
+
+        return ReadySource(
+            account,
+            journal,
+            control.status,
+            limit,
+            is_staged=lambda entry: OutputLayout.key(entry.job) in leftovers,
+            job_finished=job_finished,
+            emit=self._emit,
+            counts=self._settings.records,
+        )
+
     async def _workers(
-        self, journal: Journal, leftovers: frozenset[str], job_finished: OutcomeSink
+        self,
+        limit: WaitLimit | None,
+        journal: Journal,
+        leftovers: frozenset[str],
+        job_finished: OutcomeSink,
     ) -> AccountWorkers:
         accounts = await self._open_accounts()
         from bulkfetch.archive import ExtractLimits
         from bulkfetch.pipeline.accounts import AccountWorkers
         from bulkfetch.pipeline.publish import PublishOptions
 
-        limits = self._settings.limits
+        limits, open_source = self._settings.limits, None
+        if limit is not None:
+            open_source = partial(self._source, limit, journal, leftovers, job_finished)
         return AccountWorkers(
             journal,
             self._layout,
@@ -213,6 +267,7 @@ class Client:
             staging_bytes=limits.staging_bytes,
             lacking_room=lambda: lacking_room(self._layout.out, limits.free_bytes),
             open_account=accounts.results,
+            open_source=open_source,
             job_finished=job_finished,
             emit=self._emit,
         )

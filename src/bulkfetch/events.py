@@ -18,6 +18,7 @@ Kind = Literal[
     "attempt_failed",  # data: code, next, delay_s, attempt
     "unconnected",  # the account's server cannot be reached; data: code, delay_s
     "service_down",  # the account's server fails; data: code, delay_s
+    "preparing",  # a result is not ready yet; data: state
     "resumed",  # a broken transfer goes on where it stopped; data: gained_bytes
     "restarted",  # a broken transfer starts again; data: lost_bytes
     "window_closed",  # a 429, or its words; data: for_s

@@ -21,7 +21,7 @@ EPILOG = epilog(
     s0="all done",
     s1="the run finished, some jobs failed",
     s2="usage or configuration error: nothing was started",
-    s3="aborted (credentials, disk, lock): safe to run again",
+    s3="aborted (credentials, disk, lock), or not ready in time: safe to run again",
     s130="interrupted, or stdout was closed: safe to run again",
 )
 

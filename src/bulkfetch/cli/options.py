@@ -104,7 +104,11 @@ def list_options(command: F) -> F:
 
 
 def settings_of(
-    options: ListOptions, *, keep_zip: bool = False, overwrite: bool = False
+    options: ListOptions,
+    *,
+    keep_zip: bool = False,
+    overwrite: bool = False,
+    wait: float | None = None,
 ) -> Settings:
     """Load the settings. Raises ConfigError."""
     from bulkfetch.config import load_settings
@@ -114,6 +118,7 @@ def settings_of(
             options.settings_file,
             out=options.out,
             keep_zip=keep_zip or None,
+            wait=wait,
             overwrite=overwrite or None,
         )
     if options.account is None:

@@ -11,6 +11,7 @@ from bulkfetch.cli import exit_codes
 from bulkfetch.cli.endings import next_step, this_command
 from bulkfetch.cli.options import ListOptions, list_options, open_list, settings_of
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.wait_time import NO_LIMIT, WaitTime
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.models import Report
 from bulkfetch.observe.messages import (
@@ -33,6 +34,7 @@ Examples:
   bulkfetch run jobs.toml --ids ids.txt --ids more.txt --out exports
   gunzip -c ids.csv.gz | bulkfetch run jobs.toml --ids - --ids-column "Job ID"
   bulkfetch run jobs.toml --json -q > results.jsonl
+  bulkfetch run jobs.toml --wait 30m
   bulkfetch run jobs.toml --failed
   bulkfetch run jobs.toml --again 554023000000568002 --again missing
 
@@ -41,6 +43,12 @@ stays done: after any interruption, run the same command again to continue. Jobs
 temporarily are then retried after all new ids. Jobs that failed permanently (an unknown id, no
 permission, a hostile archive) are requested again only with --failed or --again, which take ids,
 names and accounts from earlier runs.
+
+With --wait each job's state is asked for first, at 1 API credit a time, and its result is requested
+once it is ready. No slot is spent on results that are not ready, could not be prepared or do not
+exist, and the number of records must be the one that Zoho tells. What is not ready when DURATION
+(such as 90s, 30m, 2h) is over stays pending, and the exit status is 3. Without DURATION there is no
+limit.
 
 stdout gets the path of each published file, or with --json one object per job and a summary as the
 last line. If stdout is closed, the run finishes transfers in flight and stops. So it does on the
@@ -57,6 +65,14 @@ first Ctrl-C (or SIGTERM, SIGHUP); the second stops immediately.
     metavar="ID|missing",
     help="Fetch a job again, or all jobs whose file is missing; repeatable.",
 )
+@click.option(
+    "--wait",
+    type=WaitTime(),
+    is_flag=False,
+    flag_value=NO_LIMIT,
+    metavar="[DURATION]",
+    help="Wait for results that are still being prepared.",
+)
 @click.option("--keep-zip", is_flag=True, help="Keep the ZIP archives beside their files.")
 @click.option("--overwrite", is_flag=True, help="Replace files that bulkfetch did not publish.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per job on stdout.")
@@ -69,6 +85,7 @@ def run(
     options: ListOptions,
     failed: bool,
     again: tuple[str, ...],
+    wait: float | None,
     keep_zip: bool,
     overwrite: bool,
     as_json: bool,
@@ -83,7 +100,7 @@ def run(
     printer.verbosity = QUIET if quiet else verbose
     printer.shows_progress = not no_progress
     options = options._replace(again=again, failed=failed)
-    settings = settings_of(options, keep_zip=keep_zip, overwrite=overwrite)
+    settings = settings_of(options, keep_zip=keep_zip, overwrite=overwrite, wait=wait)
     for warning in settings.warnings:
         printer.warn(warning)
     if "-" in options.lists and os.isatty(0):

@@ -11,6 +11,7 @@ import re
 import string
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -28,6 +29,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function
 
+from bulkfetch.config.durations import DURATION_PATTERN, parse_duration
 from bulkfetch.config.hosts import server_url
 from bulkfetch.config.misfit import NO_POINT, Misfit, nearest
 from bulkfetch.config.proxies import Proxies, check_proxy
@@ -215,7 +217,36 @@ def _size_schema(least: int) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [number, {"type": "string", "pattern": SIZE_PATTERN}]})
 
 
+def _wait(value: object) -> float | None:
+    if value is None or value is False:
+        return None
+    if value is True:
+        return inf
+    if not isinstance(value, int | float):
+        try:
+            value = parse_duration(value)
+        except ValueError:
+            raise ValueError('must be true, false or a duration such as "30m"') from None
+    if not value > 0:
+        raise ValueError("must be more than 0")
+    return float(value)
+
+
 Flag = Annotated[bool, Strict()]
+# Seconds, infinity for no limit, None for not at all.
+Wait = Annotated[
+    float | None,
+    PlainValidator(_wait),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "boolean"},
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": DURATION_PATTERN},
+            ]
+        }
+    ),
+]
 Whole = Annotated[int, Strict()]
 Seconds = Annotated[
     float, Strict(), Field(gt=0, le=86_400, allow_inf_nan=False), BeforeValidator(_within_floats)

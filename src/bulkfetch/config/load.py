@@ -45,6 +45,7 @@ def load_settings(
     *,
     out: str | os.PathLike[str] | None = None,
     keep_zip: bool | None = None,
+    wait: float | None = None,
     overwrite: bool | None = None,
 ) -> Settings:
     """Read jobs.toml and the environment, check everything that can be checked without asking.
@@ -52,8 +53,8 @@ def load_settings(
     Args:
         path: the settings file; None for the environment and defaults alone.
         env: the environment; None for the process's own. Proxies and ZOHO_* come from here.
-        out, keep_zip, overwrite: win over the file where they are not None. `out` is relative to
-            the working directory, paths in the file to the file's folder.
+        out, keep_zip, wait, overwrite: win over the file where they are not None. `out` is relative
+            to the working directory, paths in the file to the file's folder.
 
     Raises:
         ConfigError: file, key, line and the nearest right name; never a value.
@@ -106,6 +107,7 @@ def load_settings(
         overwrite=tables.overwrite if overwrite is None else overwrite,
         sha256=tables.sha256,
         records=tables.records,
+        wait=tables.wait if wait is None else wait,
         jobs=tables.jobs,
         exports=exports,
         sandbox=tuple((tables.sandbox or {}).items()),

@@ -245,6 +245,10 @@ class Shared(Table):
     records: fields.Flag = setting(
         True, "Count the records of each published file, while it is unpacked."
     )
+    wait: fields.Wait = setting(
+        None,
+        "Wait for results that are still being prepared, as long as this; true for no limit.",
+    )
     limits: Limits = Limits()
     jobs: Jobs = ()
 

@@ -67,6 +67,8 @@ def summarize(progress: Progress, rate: float, periods_s: Mapping[str, float]) -
     if counts.skipped:
         words += f", {counts.skipped} done before"
     details = [f"{progress.in_flight} in flight"]
+    if progress.preparing:
+        details.append(f"{progress.preparing} not ready yet")
     if progress.waiting_retries:
         details.append(f"{progress.waiting_retries} waiting to retry")
     details.append(f"{size(progress.received_bytes)} received ({size(rate)}/s)")
@@ -97,7 +99,7 @@ def window_words(windows: Mapping[str, WindowState]) -> list[str]:
 
 
 def _left(progress: Progress, ended: int, periods_s: Mapping[str, float]) -> list[str]:
-    if not progress.list_read or not progress.counts.pending:
+    if not progress.list_read or not progress.counts.pending or progress.preparing:
         return []
     if any(state.held_s for state in progress.windows.values()):
         return []  # unknown until it is released

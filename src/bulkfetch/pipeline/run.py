@@ -136,6 +136,7 @@ class Engine(Readable):
             finishing=sum(each.finishing for each in dispatchers),
             job_s=usual.job_s,
             since_start_s=usual.since_start_s,
+            preparing=sum(each.preparing for each in workers),
         )
 
     @property

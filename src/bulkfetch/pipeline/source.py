@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+import anyio
 
 from bulkfetch.errors import AccountError
 from bulkfetch.journal import Entry, Journal
+
+
+class WaitLimit(NamedTuple):
+    """How long a run waits for results: `wait_s` in all, `until` a time on the loop's clock."""
+
+    wait_s: float
+    until: float
+
+    @classmethod
+    def of(cls, wait_s: float) -> WaitLimit:
+        """Return a limit of so many seconds from now on, infinity for no limit."""
+        return cls(wait_s, anyio.current_time() + wait_s)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is time to give up."""
+        return anyio.current_time() >= self.until
 
 
 class JobSource(Protocol):
