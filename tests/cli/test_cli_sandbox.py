@@ -47,6 +47,32 @@ def test_sandbox_serves_until_ctrl_c(program: Program) -> None:
     assert process.returncode == 0
 
 
+def test_its_modules_are_as_large_as_told(program: Program) -> None:
+    """--module, --per-page, --prepare and --credits make an org of one's own."""
+    process = program.start(
+        *("sandbox", "--module", "Leads=7", "--module", "Tests__c=2", "--per-page", "5"),
+        *("--prepare", "0", "--credits", "60"),
+    )
+    assert process.stdout is not None
+    url = process.stdout.readline().decode().strip()
+    body = json.dumps({"query": {"module": {"api_name": "Leads"}}}).encode()
+    asked = urllib.request.Request(
+        f"{url}/crm/bulk/v8/read", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(asked) as reply:
+        assert reply.headers["X-API-CREDITS-REMAINING"] == "10"
+        [job] = json.load(reply)["data"]
+    with urllib.request.urlopen(f"{url}/crm/bulk/v8/read/{job['details']['id']}") as reply:
+        [told] = json.load(reply)["data"]
+    assert (told["state"], told["result"]["count"]) == ("COMPLETED", 5)
+    assert told["result"]["more_records"]
+    with urllib.request.urlopen(f"{url}/crm/v8/Tests__c/actions/count") as reply:
+        assert json.load(reply) == {"count": 2}
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
 @contextmanager
 def serving(program: Program, *options: str) -> Iterator[tuple[dict[str, Any], list[str]]]:
     """A sandbox with --auth and jobs.toml for it; its line of JSON and the words of its command."""

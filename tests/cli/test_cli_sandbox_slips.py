@@ -41,6 +41,25 @@ SLIPS = [
         "",
     ),
     ("[[sandbox.rules]]\nfaults = []", "sandbox.rules[1].share is missing", 4, ""),
+    ("epoch = 'soon'", "sandbox.epoch must be a date and a time of day", 4, ""),
+    (
+        "[sandbox.modules.Leads]\nrecord = 5",
+        "unknown key sandbox.modules.Leads.record",
+        5,
+        'did you mean "records"?',
+    ),
+    (
+        "[sandbox.modules.A]\nfields = [{api_name = 'B', data_type = 'txt'}]",
+        "sandbox.modules.A.fields[1].data_type must be",
+        5,
+        "",
+    ),
+    (
+        "[[sandbox.plans.Leads]]\nfaults = ['nope']",
+        "sandbox.plans.Leads[1].faults[1]: no fault is called 'nope'",
+        5,
+        "",
+    ),
     (
         "[[sandbox.rules]]\nshare = 1\nfaults = ['close_in_bdy']",
         "sandbox.rules[1].faults[1]: no fault is called 'close_in_bdy'",
@@ -82,6 +101,10 @@ def test_an_unknown_fault_on_the_command_line(call: Call) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--module", "Leads"], "'--module': 'Leads' is not of the form Leads=5000"),
+        (["--module", "Leads=-1"], "'--module'"),
+        (["--module", "../x=1"], "'--module'"),
+        (["--credits", "-1"], "'--credits'"),
         (["--period", "nan"], "'--period': nan is not a finite number"),
         (["--period", "inf"], "'--period': inf is not a finite number"),
         (["--period", "0"], "'--period'"),

@@ -30,6 +30,7 @@ BEYOND_A_SCHEMA = re.compile(
     r"file_bytes must be at most|"  # the value of a size with its unit
     r"cannot be a file's$|"  # an ending that a name must not have
     r"finite number|period_s must be$|no fault is called|"  # NaN; the names of faults
+    r"time of day$|"  # a format, which a schema only mentions
     r"cannot be a folder's|more than 0$|full_every must be at most|or Zoho's$|"  # inside a text
     r"has \d+ \w+$|criteria\.value|criteria\.group\[2\]|"  # inside criteria
     r"must be 'csv'$|cannot be chosen|is for sync|exports\[\d\] \("  # beside another key
@@ -102,6 +103,8 @@ def test_enough_slips_are_judged_alike() -> None:
         "criteria = {group_operator = 'or', group = [{field = 'A.b', comparator = 'equal', "
         "value = true}]}\nfields = ['A', '$converted', 'Owner.last_name']\n",
         TABLE + "records = 5\nlatency_s = [0, 1.5]\n[sandbox.jobs.55]\nkind = 'ics'\n",
+        TABLE + "pages = 'live'\n[sandbox.modules.Leads]\nrecords = 5\nviews = {7 = {a = [1]}}\n"
+        "[[sandbox.modules.Leads.fields]]\napi_name = 'A'\n[[sandbox.plans.Leads]]\nrows_off = 1\n",
         TABLE + "[[sandbox.rules]]\nshare = 0.5\nfaults = ['close_in_body']\n",
     ],
     ids=ascii,

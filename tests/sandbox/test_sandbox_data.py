@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkfetch.sandbox import JobSpec, SandboxOptions
+from bulkfetch.sandbox import FieldSpec, JobPlan, JobSpec, ModuleSpec, SandboxOptions
 from bulkfetch.sandbox.archives import Piece, deflated_zip, stored_zip
 from bulkfetch.sandbox.bodies import Body, FileBody, Joined, Part, Patched, Segments
 from bulkfetch.sandbox.library import Library
@@ -156,7 +156,13 @@ def test_literal_archives_are_served_as_they_are(tmp_path: Path) -> None:
 def test_options_survive_json() -> None:
     """What goes to another process as JSON comes back equal, bytes and paths included."""
     options = SandboxOptions(
-        requests=3, jobs={"1": JobSpec(content=b"\x00\xff", path=Path("/tmp/x"), faults=("drip",))}
+        requests=3,
+        jobs={"1": JobSpec(content=b"\x00\xff", path=Path("/tmp/x"), faults=("drip",))},
+        modules={
+            "Tests__c": ModuleSpec(5, (FieldSpec("A", values=("x",)),), views={"7": {"a": [1]}})
+        },
+        plans={"Leads": (JobPlan(), JobPlan(state="FAILURE"))},
+        epoch=datetime(2026, 9, 30, tzinfo=UTC),
     )
     assert SandboxOptions.from_json(options.to_json()) == options
     with pytest.raises(ValueError, match="requets"):

@@ -139,7 +139,12 @@ def test_a_token_is_good_once_or_often_for_its_user_and_its_day() -> None:
     """token_reuse, another account, a token too many keys beside it, one that is too old."""
 
     async def main() -> None:
-        options = org(per_page=10, token_reuse=False, page_token_life_s=100.0)
+        options = org(
+            per_page=10,
+            token_reuse=False,
+            page_token_life_s=100.0,
+            page_token_error="INVALID_REQUEST",
+        )
         async with Sandbox(options) as sandbox:
 
             async def first() -> dict[str, Any]:
@@ -152,7 +157,7 @@ def test_a_token_is_good_once_or_often_for_its_user_and_its_day() -> None:
             assert (await create(sandbox, {"query": {**body["query"], "page": 2}})).status == 400
             assert (await create(sandbox, body)).status == 201
             again = await create(sandbox, body)
-            assert again.json["data"][0]["code"] == "INVALID_DATA"
+            assert again.json["data"][0]["code"] == "INVALID_REQUEST"
             body = await first()
             await asyncio.sleep(101)
             assert (await create(sandbox, body)).status == 400
@@ -203,8 +208,8 @@ async def test_fields_come_and_go_while_it_runs() -> None:
     async with Sandbox(org(per_page=20)) as sandbox:
         job_id = await created(sandbox, query("Leads"))
         token = (await status(sandbox, job_id))["result"]["next_page_token"]
-        sandbox.org.store("Leads").put_field(FieldSpec("Shoe__c", "integer", custom=True))
-        sandbox.org.store("Leads").drop_field("Rating")
+        sandbox.put_field("Leads", FieldSpec("Shoe__c", "integer", custom=True))
+        sandbox.drop_field("Leads", "Rating")
         rows = await found(sandbox, query("Leads"))
         assert "Shoe__c" in rows[0]
         assert "Rating" not in rows[0]

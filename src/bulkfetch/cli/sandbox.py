@@ -22,12 +22,13 @@ Examples:
   bulkfetch sandbox
   bulkfetch sandbox --port 8080 --records 20000 --requests 10 --period 5
   bulkfetch sandbox --fault-share 0.3 --fault INTERNAL_ERROR --fault close_in_body
+  bulkfetch sandbox --module Leads=500000 --prepare 30 --credits 5000
   bulkfetch sandbox --auth
 
 Serve a local stand-in for Zoho CRM's Bulk Read until Ctrl-C. Any id has a result, generated from
-the seed. It counts requests as strictly as Zoho, and misbehaves as requested. With --auth it issues
-and refuses tokens like Zoho, for made-up credentials that are valid nowhere else. stdout gets its
-address, with --json as a line of JSON.
+the seed, and so has any query for one of its modules. It counts requests as strictly as Zoho, and
+misbehaves as requested. With --auth it issues and refuses tokens like Zoho, for made-up credentials
+that are valid nowhere else. stdout gets its address, with --json as a line of JSON.
 """
 
 # Made up, in Zoho's format; only the sandbox accepts them.
@@ -56,6 +57,19 @@ class _Finite(click.FloatRange):
         return number
 
 
+def _sizes(
+    context: click.Context, option: click.Parameter, given: tuple[str, ...]
+) -> dict[str, int]:
+    """Read each `NAME=RECORDS`, or fail as click does."""
+    sizes = {}
+    for text in given:
+        name, _, records = text.partition("=")
+        if not name.isidentifier() or not (records.isascii() and records.isdecimal()):
+            raise click.BadParameter(f"{text!a} is not of the form Leads=5000.")
+        sizes[name] = int(records)
+    return sizes
+
+
 @click.command(help=_ABOUT, short_help="Serve the local stand-in for Zoho.", epilog=_EPILOG)
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Default: a free one.")
 @click.option("--requests", type=click.IntRange(1), help="Allowed per period. Default: 10.")
@@ -67,6 +81,19 @@ class _Finite(click.FloatRange):
 )
 @click.option("--records", type=click.IntRange(0), help="In each CSV. Default: 200000.")
 @click.option("--columns", type=click.IntRange(1), help="In each CSV. Default: 20.")
+@click.option(
+    "--module",
+    "modules",
+    multiple=True,
+    metavar="NAME=RECORDS",
+    callback=_sizes,
+    help="Records of a module; repeatable. Default: as many as in each CSV.",
+)
+@click.option("--per-page", type=click.IntRange(1), help="Records of a page. Default: 200000.")
+@click.option("--prepare", "prepare_s", type=_Finite(0), help="Seconds of each job. Default: 1.")
+@click.option(
+    "--credits", "credits_per_day", type=click.IntRange(0), help="Allowed per day. Default: any."
+)
 @click.option("--seed", type=int, help="Another seed makes other records. Default: 0.")
 @click.option("--auth", is_flag=True, help="Accept only tokens that it has issued for credentials.")
 @click.option("--client-id", metavar="ID", help="With --auth. Default: printed.")
@@ -100,6 +127,7 @@ def sandbox(
     /,
     port: int,
     faults: tuple[str, ...],
+    modules: dict[str, int],
     fault_share: float,
     as_json: bool,
     client_id: str | None,
@@ -110,7 +138,13 @@ def sandbox(
     """Serve until a signal comes."""
     import asyncio
 
-    from bulkfetch.sandbox import AccountSpec, FaultRule, SandboxOptions, UnknownFault
+    from bulkfetch.sandbox import (
+        AccountSpec,
+        FaultRule,
+        ModuleSpec,
+        SandboxOptions,
+        UnknownFault,
+    )
 
     printer.json = as_json
     if not given["auth"] and (client_id or client_secret or refresh_token):
@@ -124,6 +158,7 @@ def sandbox(
             )
         }
     options = {name: value for name, value in given.items() if value is not None}
+    options["modules"] = {name: ModuleSpec(records=records) for name, records in modules.items()}
     if faults:
         options["rules"] = (FaultRule(fault_share, faults),)
     try:

@@ -23,6 +23,7 @@ _SENTENCES: tuple[tuple[str, str, Mapping[type, str]], ...] = (
     ("string_", "must be a string in quotes", {}),
     ("bytes_", "must be a string in quotes", {}),
     ("path_", "must be a path in quotes", {}),
+    ("datetime_", "must be a date and a time of day", {}),
     ("literal_error", "must be {expected}", {}),
     ("greater_than_equal", "must be at least {ge}", {}),
     ("greater_than", "must be more than {gt}", {}),

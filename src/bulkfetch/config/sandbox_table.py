@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -34,7 +35,9 @@ def read_sandbox_options(settings: Settings) -> SandboxOptions:
 
 
 def _no_json(value: object) -> str:
-    return f"{type(value).__name__} {value}"  # a date of TOML: no option takes such a text
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return f"{type(value).__name__} {value}"  # a date or time of TOML: no option takes such a text
 
 
 def _unknown_faults(options: SandboxOptions) -> Iterator[Misfit]:
@@ -55,3 +58,6 @@ def _fault_names(options: SandboxOptions) -> Iterator[tuple[tuple[str | int, ...
         yield ("rules", number, "faults"), rule.faults
     for key, job in options.jobs.items():
         yield ("jobs", key, "faults"), job.faults
+    for key, plans in options.plans.items():
+        for number, plan in enumerate(plans):
+            yield ("plans", key, number, "faults"), plan.faults

@@ -108,7 +108,7 @@ class JobMaker:
             or now - known.born_s >= self._options.page_token_life_s
             or (known.used and not self._options.token_reuse)
         ):
-            raise BadCreate("INVALID_DATA", {"api_name": "page_token"})
+            raise BadCreate(self._options.page_token_error, {"api_name": "page_token"})
         known.used = True
         before, org = known.after, self._org.view()
         rows = org[before.query.module].end if before.query.conditions else 0

@@ -117,22 +117,26 @@ class SandboxOptions:
     generated for other processes, None keeps it in memory only.
 
     The org: `modules` changes standard modules by name (`org.standard`) or adds others; one has
-    `module_records` records where it says nothing else (None: `records`), Events `ics_records`. A
-    created job is prepared for `prepare_s`, its result kept for `keep_s`; `plans` maps a module to
-    what becomes of its jobs, one plan for each create. `per_page` records make a page (20,000 at
-    most of a calendar), further ones are numbered up to `pages_max` or have a token, good for
-    `page_token_life_s`. `pages` says how they see data that changes (`org.pages`); `token_reuse`
-    False: a token is good once; `page_on_v7`: from v7 on, `page: 2` gives page 1 again, the next
-    page, or an error. `unfinished_result`: the status of a job that is not ready has a result too,
-    with `token_on_unfinished` its next token. `joins_max` lookups may be joined in one job.
-    `create_errors`: where refusals stand, inside `data` or at the top. `count_lag_s`: how old a
-    count is. `csv_zone`: date-times of a CSV in several offsets, in the org's (-07:00), or in UTC.
+    `module_records` records where it says nothing else (None: `records`), Events `ics_records`.
+    Generated records are of 2021 to 2024. `joins_max` lookups may be joined in one job;
+    `count_lag_s` is how old a count is. `csv_zone`: date-times of a CSV in several offsets, in the
+    org's (-07:00), or in UTC. `create_errors`: refusals stand inside `data`, or at the top.
+
+    Jobs: a created one is prepared for `prepare_s`, its result kept for `keep_s`; `plans` maps a
+    module to what becomes of its jobs, one plan for each create. `unfinished_result`: the status of
+    a job that is not ready has a result too, with `token_on_unfinished` its next token.
+
+    Pages: of `per_page` records (a calendar's: 20,000 at most), further ones by number up to
+    `pages_max`, from version 7 on by a token, good for `page_token_life_s` and, without
+    `token_reuse`, once; one that is not good gets `page_token_error`. `page_on_v7`: what `page: 2`
+    gives there, page 1 again, the next page, or an error. `pages`: how they see data that changes
+    (`org.pages`).
 
     Budgets: `credits_per_day` in a rolling day (a create takes 50, deleted ids 2, all else 1), told
     in a header once half are spent, and `creates_per_minute`; None is no limit. Beyond: 429.
 
-    The clock: stamps begin at `epoch` when the server starts (None: at the time of day) and go on
-    with its event loop's clock.
+    The clock: stamps begin at `epoch` when the server starts (None: at the time of day; without an
+    offset: in UTC) and go on with its event loop's clock.
 
     Tokens: with `auth` off every token is good and stands for an account of its own, no token for
     the account "default". An access token lives `token_life_s` seconds and at most
@@ -180,6 +184,7 @@ class SandboxOptions:
     pages: Literal["snapshot", "live", "shifting"] = "snapshot"
     pages_max: Positive = 50
     page_token_life_s: Seconds = 86_400.0
+    page_token_error: str = "INVALID_DATA"
     token_reuse: bool = True
     page_on_v7: Literal["same", "next", "refused"] = "next"
     unfinished_result: bool = False

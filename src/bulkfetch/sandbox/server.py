@@ -30,7 +30,7 @@ from bulkfetch.sandbox.ledger import Arrival, Ledger, worst_in
 from bulkfetch.sandbox.library import Library
 from bulkfetch.sandbox.options import JobSpec, SandboxOptions
 from bulkfetch.sandbox.org.org import Org
-from bulkfetch.sandbox.org.specs import JobPlan
+from bulkfetch.sandbox.org.specs import FieldSpec, JobPlan
 from bulkfetch.sandbox.scripts import Scripts, check
 
 _STOP_S = 0.1  # handlers that stall on purpose are not waited for
@@ -82,6 +82,8 @@ class Sandbox:
         self._accounts = Accounts(self.options, now)
         self._jobs.start_s = now
         epoch = self.options.epoch
+        if epoch is not None and epoch.tzinfo is None:
+            epoch = epoch.replace(tzinfo=UTC)
         self._epoch_s = time.time() if epoch is None else epoch.timestamp()
         clock = self._loop.time
         self._answers = Answers(
@@ -220,6 +222,14 @@ class Sandbox:
     def rows(self, module: str, fields: Sequence[str] | None = None) -> list[dict[str, str]]:
         """Return a module's records as they are now, each as a reader of its CSV would have it."""
         return self.org.rows(module, fields, self.options.csv_zone)
+
+    def put_field(self, module: str, spec: FieldSpec) -> None:
+        """Add a field to a module, or let one be another from now on. Raises KeyError."""
+        self.org.store(module).put_field(spec)
+
+    def drop_field(self, module: str, name: str) -> None:
+        """Take a field away from a module. Raises KeyError."""
+        self.org.store(module).drop_field(name)
 
     def plan(self, module: str, *plans: JobPlan) -> None:
         """Say what is to become of the next jobs that are created of a module."""
