@@ -25,6 +25,7 @@ ROOMS = [
     {"exports"},
     {"pipeline"},
     {"waiting"},
+    {"exporter"},
     {"readiness", "access"},
     {"client"},
     {"observe"},

@@ -29,13 +29,19 @@ from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
 from bulkfetch.pipeline.listing import check_list
 from bulkfetch.pipeline.outcomes import OutcomeSink
 from bulkfetch.pipeline.preflight import lacking_room, require_writable
-from bulkfetch.pipeline.run import Engine, Jobs
+from bulkfetch.pipeline.readable import Readable
+from bulkfetch.pipeline.run import Engine, Jobs, OpenJournal, OpenWorkers
 from bulkfetch.pipeline.source import JobSource, WaitLimit
 from bulkfetch.readiness import require_usable
 
 if TYPE_CHECKING:
     from bulkfetch.access import AccountOpener
+    from bulkfetch.config import Export
+    from bulkfetch.control.client import ControlClient
     from bulkfetch.control.responses import JobStatus
+    from bulkfetch.exporter.exporter import Exporter
+    from bulkfetch.exporter.handle import ExportRun
+    from bulkfetch.exporter.starting import Check
     from bulkfetch.pipeline.accounts import AccountWorkers
 
 
@@ -75,7 +81,7 @@ class Client:
         self._stack = AsyncExitStack()
         # The newest run's, and the tasks that do it and what is left of earlier ones. They are
         # children of no task group, whose scope would tie the client to the task that entered it.
-        self._engine: Engine | None = None
+        self._engine: Readable | None = None
         self._working: set[asyncio.Task[None]] = set()
         self._accounts: AccountOpener | None = None  # until something is asked
 
@@ -139,6 +145,78 @@ class Client:
         at once, and begun when the rest of that run has ended.
         """
         check_list(jobs)
+        previous = self._make_way()
+        wait_s = self._settings.wait if wait is None else float("inf") if wait is True else wait
+        limit = WaitLimit.of(wait_s) if wait_s else None
+        engine = self._run_of(
+            jobs, self._journal, partial(self._workers, limit), only_new=only_new, previous=previous
+        )
+        self._start(engine, engine.work())
+        return Run(engine)
+
+    def export(
+        self, *exports: Export | str, full: bool = False, wait: float | None = None
+    ) -> ExportRun:
+        """Start to export modules, or go on with it, and give the handle: iterate it for the parts.
+
+        `exports` are made in code, or names: of an export of the settings, else of a module, which
+        is exported whole. None of them: all exports of the settings. What an earlier call has left
+        of them is gone on with. `full`: everything is exported, also where changes would do; `wait`
+        is for how many seconds results are waited for that are being prepared, None for as long as
+        Zoho keeps them.
+
+        Raises ConfigError for two exports of one name, or an account that there is not;
+        RuntimeError as `fetch`.
+        """
+        from bulkfetch.exporter.exporter import Exporter
+        from bulkfetch.exporter.handle import ExportRun
+        from bulkfetch.exporter.wanted import wanted_exports
+
+        wanted = wanted_exports(self._settings, exports)
+        exporter = Exporter(
+            wanted,
+            self._layout,
+            open_journal=self._journal,
+            open_control=self._control,
+            open_check=self._check,
+            open_run=lambda jobs, journal: self._downloads(jobs, journal, exporter),
+            emit=self._emit,
+            full=full,
+            wait_s=wait,
+            previous=self._make_way(),
+        )
+        self._start(exporter, exporter.work())
+        return ExportRun(exporter)
+
+    def _downloads(self, jobs: Jobs, journal: Journal, exporter: Exporter) -> Engine:
+        """Return the run that downloads the results of exports, with their journal."""
+
+        async def opened() -> Journal:
+            return journal
+
+        def emit(event: Event) -> None:
+            exporter.heard(event)
+            self._emit(event)
+
+        workers = partial(self._workers, None, emit=emit)
+        return self._run_of(jobs, opened, workers, close_journal=False)
+
+    def _run_of(
+        self, jobs: Jobs, open_journal: OpenJournal, open_workers: OpenWorkers, **options: Any
+    ) -> Engine:
+        return Engine(
+            jobs,
+            self._layout,
+            open_journal=open_journal,
+            open_workers=open_workers,
+            as_job=lambda job_id: job_of(self._settings, job_id),
+            accounts=frozenset(account.name for account in self._settings.accounts),
+            names=_names_with_zip if self._settings.keep_zip else published_stem,
+            **options,
+        )
+
+    def _make_way(self) -> Readable | None:
+        """Return what has to end before something else can begin. Raises RuntimeError."""
         self._require_open()
         previous = self._engine
         if previous is not None and (not previous.held or previous.deserted):
@@ -148,26 +226,15 @@ class Client:
                 "the client is fetching another list: iterate that run to its end, "
                 "or `await run.aclose()`"
             )
-        wait_s = self._settings.wait if wait is None else float("inf") if wait is True else wait
-        limit = WaitLimit.of(wait_s) if wait_s else None
-        engine = Engine(
-            jobs,
-            self._layout,
-            open_journal=self._journal,
-            open_workers=partial(self._workers, limit),
-            as_job=lambda job_id: job_of(self._settings, job_id),
-            accounts=frozenset(account.name for account in self._settings.accounts),
-            names=_names_with_zip if self._settings.keep_zip else published_stem,
-            only_new=only_new,
-            previous=previous,
-        )
+        return previous
+
+    def _start(self, engine: Readable, work: Coroutine[Any, Any, None]) -> None:
         self._engine = engine
-        working = asyncio.create_task(engine.work(), name="bulkfetch run")
+        working = asyncio.create_task(work, name="bulkfetch run")
         self._working.add(working)
         working.add_done_callback(self._worked)
         # Also where it was cancelled before it could begin.
         working.add_done_callback(lambda _: engine.leave())
-        return Run(engine)
 
     def _require_open(self) -> None:
         if self._lock is None:
@@ -213,6 +280,14 @@ class Client:
         control = await accounts.control(account or self._settings.default_account or "")
         return await until_ended(control.status, job_id)
 
+    async def _control(self, account: str) -> ControlClient:
+        return await (await self._open_accounts()).control(account)
+
+    def _check(self, control: ControlClient) -> Check:
+        from bulkfetch.exports.metadata import MetadataReader
+
+        return partial(MetadataReader(control).check, settings=self._settings)
+
     async def _source(
         self,
         limit: WaitLimit,
@@ -222,7 +297,7 @@ class Client:
         account: str,
     ) -> JobSource:
         """Return where an account's jobs come from in a run that waits for them."""
-        control = await (await self._open_accounts()).control(account)
+        control = await self._control(account)
         from bulkfetch.waiting import ReadySource
 
         return ReadySource(
@@ -242,6 +317,8 @@ class Client:
         journal: Journal,
         leftovers: frozenset[str],
         job_finished: OutcomeSink,
+        *,
+        emit: Emit | None = None,
     ) -> AccountWorkers:
         accounts = await self._open_accounts()
         from bulkfetch.archive import ExtractLimits
@@ -269,7 +346,7 @@ class Client:
             open_account=accounts.results,
             open_source=open_source,
             job_finished=job_finished,
-            emit=self._emit,
+            emit=emit or self._emit,
         )
 
     async def _open_accounts(self) -> AccountOpener:

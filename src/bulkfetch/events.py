@@ -32,6 +32,13 @@ Kind = Literal[
     "quarantined",  # a refused archive is kept; data: path
     "salvaged",  # a complete ZIP of an earlier run is used, nothing is asked; data: zip_bytes
     "done",  # a file is published; data: path, bytes, took_s (0 where nothing was asked)
+    "export_begun",  # a new generation of an export; data: export
+    "page_created",  # data here and below: export, page
+    "page_ready",
+    "page_again",  # a page is created again, and why
+    "export_again",  # an export begins again at its first page, and why; data: export, wasted
+    "exports_held",  # no more pages are created for a while, or at all; data: export
+    "export_published",  # data: export
     "note",  # what a user should know and nothing else says
 ]
 

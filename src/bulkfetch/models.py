@@ -91,7 +91,8 @@ class Outcome:
     skipped job whose file is gone or has another size; `superseded_by` is the id of the newer job
     that was published under this one's name (`files` is then empty). `quarantine` is the path of a
     refused archive, kept for inspection. `error` is set for failed jobs, and for pending ones if a
-    cause is known.
+    cause is known. `export` and `page` are set for a part of an export; its `job_id` is "" where
+    the service has accepted none.
     """
 
     job_id: str
@@ -106,6 +107,8 @@ class Outcome:
     error: Failure | None = None
     missing: bool = False
     superseded_by: str | None = None
+    export: str | None = None
+    page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import bulkfetch.access
 from bulkfetch import Client, Event, Outcome, Report, Settings
-from bulkfetch.config import AccountSettings, Credentials, Limits, WindowSettings
+from bulkfetch.config import AccountSettings, ControlSettings, Credentials, Limits, WindowSettings
 from bulkfetch.pipeline.run import Jobs, Run
 from bulkfetch.ratelimit import RateLimit, SlotLimiter, open_limiter
 from bulkfetch.sandbox import AccountSpec, Arrival, JobSpec, Sandbox, SandboxOptions
@@ -48,6 +48,7 @@ def settings_for(
     *,
     accounts: Mapping[str, Mapping[str, Any]] | None = None,
     window: Mapping[str, Any] | None = None,
+    control: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
     state_dir: Path | None = None,
     **more: Any,
@@ -57,9 +58,11 @@ def settings_for(
     return Settings(
         out=out,
         accounts=tuple(
-            AccountSettings(name=name, window=WindowSettings(**table)).at(
-                url, Credentials(access_token=Secret(token_of(name)))
-            )
+            AccountSettings(
+                name=name,
+                window=WindowSettings(**table),
+                control=ControlSettings(**(control or {})),
+            ).at(url, Credentials(access_token=Secret(token_of(name))))
             for name, table in tables.items()
         ),
         limits=Limits(**{"threads": 2, **(limits or {})}),

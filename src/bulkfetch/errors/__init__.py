@@ -16,5 +16,6 @@ from bulkfetch.errors.account import *  # noqa: F403
 from bulkfetch.errors.archive import *  # noqa: F403
 from bulkfetch.errors.base import *  # noqa: F403
 from bulkfetch.errors.control import *  # noqa: F403
+from bulkfetch.errors.export import *  # noqa: F403
 from bulkfetch.errors.job import *  # noqa: F403
 from bulkfetch.errors.run import *  # noqa: F403

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=BaseException)
 Jobs = Iterable[str | Job] | AsyncIterable[str | Job]
+OpenJournal = Callable[[], Awaitable[Journal]]
+OpenWorkers = Callable[[Journal, frozenset[str], OutcomeSink], Awaitable["AccountWorkers"]]
 
 # After a stop, what is under way has this long to end by itself. With two seconds to tidy up it
 # keeps the promise of ten.
@@ -53,8 +55,8 @@ class Engine(Readable):
         jobs: Jobs,
         layout: OutputLayout,
         *,
-        open_journal: Callable[[], Awaitable[Journal]],
-        open_workers: Callable[[Journal, frozenset[str], OutcomeSink], Awaitable[AccountWorkers]],
+        open_journal: OpenJournal,
+        open_workers: OpenWorkers,
         as_job: Callable[[str], Job],
         accounts: frozenset[str],
         names: ClaimedNames,

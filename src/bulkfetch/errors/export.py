@@ -1,0 +1,38 @@
+"""Errors of pages of an export."""
+
+from __future__ import annotations
+
+from bulkfetch.errors.job import JobError
+
+
+class CreateLost(JobError):
+    """The replies to the create calls of a page were lost."""
+
+    code = "CREATE_LOST"
+    default_hint = (
+        "The service may be in trouble; run the same command again later. Jobs that it may have "
+        "accepted harm nothing."
+    )
+
+
+class NoPageToken(JobError):
+    """The service says that there are more pages, and does not say how to get them."""
+
+    code = "NO_PAGE_TOKEN"
+    default_hint = "Nothing was published, since rows would be missing; run the same command again."
+
+
+class PagingLoop(JobError):
+    """The pages of an export lead back to one that was there before."""
+
+    code = "PAGING_LOOP"
+    default_hint = (
+        "Nothing was published. Another `version` in jobs.toml asks for pages in another way."
+    )
+
+
+class ChainBroken(JobError):
+    """The pages of an export could not be followed to their end."""
+
+    code = "CHAIN_BROKEN"
+    default_hint = "Nothing was published; run the same command again, perhaps with split."

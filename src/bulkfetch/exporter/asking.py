@@ -1,0 +1,173 @@
+"""An account's jobs are asked for until they are ready, each when it is due."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import anyio
+
+from bulkfetch.errors import (
+    AccountError,
+    BulkfetchError,
+    ControlPaused,
+    JobError,
+    ResourceNotFound,
+)
+from bulkfetch.exporter.accounts import AccountState
+from bulkfetch.exporter.work import ExportWork, Place
+from bulkfetch.exports import chain
+from bulkfetch.exports.chain import KEPT_S, Step
+from bulkfetch.exports.polling import PollTimer, PreparationTimes, due, next_due_at
+from bulkfetch.journal import PageRow
+from bulkfetch.models import Failure
+
+
+class _Key(NamedTuple):
+    """A job that is asked for: the export's name, the page's place, and its id."""
+
+    export: str
+    place: Place
+    job_id: str
+
+
+class Asker:
+    """Asks for the jobs of one account's exports that are being prepared.
+
+    `deadline`, on the loop's clock, is when the command waits no longer: what is due later is not
+    asked for. The rest as for `Creator`; `chance` is random in 0 to 1.
+    """
+
+    def __init__(
+        self,
+        account: AccountState,
+        *,
+        deadline: float,
+        restart: Callable[[ExportWork, str], Awaitable[None]],
+        stopping: Callable[[], bool],
+        changed: Callable[[], Awaitable[None]],
+        wall: Callable[[], float],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._account = account
+        self._deadline = deadline
+        self._restart = restart
+        self._stopping = stopping
+        self._changed = changed
+        self._wall = wall
+        self._chance = chance
+        self._timers: dict[_Key, PollTimer] = {}
+
+    def asks(self, work: ExportWork) -> bool:
+        """Return whether any job of an export that is being prepared is still to be asked for."""
+        if self._stopping() or self._account.ended:
+            return False
+        self._refresh()
+        return any(
+            key.export == work.name and self._is_worth_it(timer)
+            for key, timer in self._timers.items()
+        )
+
+    async def run(self) -> None:
+        """Ask until cancelled. Raises RunError."""
+        while True:
+            self._refresh()
+            now = anyio.current_time()
+            ready = self._ready()
+            askable = {k: t for k, t in self._timers.items() if self._is_worth_it(t)}
+            if self._stopping() or self._account.ended:
+                askable = {}
+            found = due(askable, ready=ready, now=now)
+            if found and now >= self._account.quiet_until:
+                await self._ask(found[0])
+                continue
+            if (at := next_due_at(askable, ready=ready)) is None:
+                await self._changed()
+                continue
+            with anyio.move_on_at(max(at, self._account.quiet_until)):
+                await self._changed()
+
+    def _is_worth_it(self, timer: PollTimer) -> bool:
+        # Zoho keeps nothing for longer than a day, and nobody should wait for ever.
+        at_most = min(self._deadline, timer.created_at + KEPT_S)
+        return timer.next_at <= at_most
+
+    def _ready(self) -> int:
+        return sum(
+            page.state == "READY" for work in self._account.live for page in work.pages.values()
+        )
+
+    def _refresh(self) -> None:
+        """Have a timer for each job that is being prepared, and none for others."""
+        wanted = {
+            _Key(work.name, place, page.job_id or ""): (work, page)
+            for work in self._account.live
+            for place, page in work.pages.items()
+            if page.state == "PREPARING"
+        }
+        self._timers = {key: timer for key, timer in self._timers.items() if key in wanted}
+        behind_s = self._wall() - anyio.current_time()
+        for key, (work, page) in wanted.items():
+            if key not in self._timers:
+                created_at = (page.created_at or self._wall()) - behind_s
+                median_s = PreparationTimes(work.row.prepared_s).median_s
+                # More pages follow a first one seldom, and a later one often.
+                goes_on = page.number > 1
+                self._timers[key] = PollTimer.start(
+                    created_at, median_s, self._chance(), must_go_on=goes_on
+                )
+
+    async def _ask(self, key: _Key) -> None:
+        work = next(each for each in self._account.works if each.name == key.export)
+        page = work.pages[key.place]
+        try:
+            status = await work.control.status(key.job_id)
+        except BulkfetchError as error:
+            await self._after(work, page, key, error)
+            return
+        now = self._wall()
+        if work.pages.get(key.place) != page:
+            return  # it began again meanwhile
+        step = chain.answered(work.pages.values(), page, status, by_token=work.by_token, now=now)
+        if not step.pages and not step.restart:
+            self._later(work, key)
+            return
+        await self._apply(work, page, step)
+        if status.state == "COMPLETED" and page.created_at is not None:
+            await work.remember(now - page.created_at)
+
+    async def _after(
+        self, work: ExportWork, page: PageRow, key: _Key, error: BulkfetchError
+    ) -> None:
+        match error:
+            case ResourceNotFound():
+                await self._apply(work, page, chain.expired(page, Failure.of(error)))
+            case ControlPaused():
+                self._account.quiet_until = anyio.current_time() + error.retry_after_s
+            case AccountError():
+                self._account.end(error)
+                work.touch()
+            case JobError() if error.retryable:
+                self._later(work, key)
+            case JobError():
+                await work.write(Step((chain.failed(page, Failure.of(error)),)))
+            case _:
+                raise error
+
+    async def _apply(self, work: ExportWork, page: PageRow, step: Step) -> None:
+        if step.restart:
+            await self._restart(work, step.restart)
+            return
+        gone = [page] if any(row.job_id != page.job_id for row in step.pages[:1]) else []
+        await work.write(step, forgotten=gone)
+        if step.note:
+            work.tell("page_again", step.note, page)
+        elif (ready := work.pages[page.chain, page.number]).state == "READY":
+            count = "" if ready.count is None else f", {ready.count} records"
+            work.tell("page_ready", f"prepared{count}", ready)
+
+    def _later(self, work: ExportWork, key: _Key) -> None:
+        if (timer := self._timers.get(key)) is not None:
+            self._timers[key] = timer.asked(anyio.current_time(), self._chance())
+            work.touch()  # it may have been the last time

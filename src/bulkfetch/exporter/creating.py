@@ -1,0 +1,161 @@
+"""An export's pages are created, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from bulkfetch.errors import (
+    AccountError,
+    BulkfetchError,
+    ControlPaused,
+    CreateRefused,
+    CreateUnknown,
+    CreditsSpent,
+    JobError,
+)
+from bulkfetch.exporter.accounts import MOST_UNDER_WAY, AccountState
+from bulkfetch.exporter.work import ExportWork
+from bulkfetch.exports import chain
+from bulkfetch.exports.chain import CREATE_CREDITS, Step
+from bulkfetch.journal import PageRow
+from bulkfetch.models import Failure
+from bulkfetch.text import duration
+
+# What may pass is tried again after so long; Zoho creates no faster than it downloads.
+TRY_AGAIN_S = 30.0
+# So often in a row what may pass did not, and is taken for what it says.
+MOST_FAILURES = 5
+
+
+class Creator:
+    """Creates the pages of one export, as its chains come to them.
+
+    `restart` has the export begin again in a fresh generation; `stopping` says that nothing more is
+    to be created; `changed` waits until a row or an account has changed; `wall` is in seconds.
+    """
+
+    def __init__(
+        self,
+        work: ExportWork,
+        account: AccountState,
+        *,
+        restart: Callable[[ExportWork, str], Awaitable[None]],
+        stopping: Callable[[], bool],
+        changed: Callable[[], Awaitable[None]],
+        wall: Callable[[], float],
+    ) -> None:
+        self._work = work
+        self._account = account
+        self._restart = restart
+        self._stopping = stopping
+        self._changed = changed
+        self._wall = wall
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Create pages until the export has ended.
+
+        Raises RunError. If cancelled: a page whose call was under way may have been accepted; the
+        next command creates it again.
+        """
+        while self._work.report is None:
+            page = self._next()
+            if page is None:
+                await self._changed()
+                continue
+            wait_s = self._account.pause_until - anyio.current_time()
+            if wait_s > 0:
+                with anyio.move_on_after(wait_s):
+                    await self._changed()
+                continue
+            await self._create(page)
+
+    def _next(self) -> PageRow | None:
+        account = self._account
+        if self._stopping() or account.ended or account.uncreating or self._work.finishing:
+            return None
+        if any(page.state == "FAILED" for page in self._work.pages.values()):
+            return None
+        page = chain.to_create(self._work.pages.values())
+        return page if account.under_way < MOST_UNDER_WAY else None
+
+    async def _create(self, page: PageRow) -> None:
+        work, again = self._work, page.state != "PLANNED"
+        row = chain.creating(page)
+        generation = work.generation
+
+        async def about_to_leave() -> None:
+            # Before the call leaves: after a kill it is known that it may have been accepted.
+            work.booked = CREATE_CREDITS
+            await work.write(Step((row,)))
+
+        try:
+            reply = await work.control.create(
+                chain.body(generation.queries, row), before=about_to_leave
+            )
+        except BulkfetchError as error:
+            work.booked = 0
+            await self._after(row, error)
+            return
+        work.booked = 0
+        self._failures = 0
+        made = chain.created(row, reply, self._wall())
+        await work.write(Step((made,)))
+        text = "created once more" if again else "created"
+        work.tell("page_created", f"{text} as job {made.job_id}", made)
+
+    async def _after(self, row: PageRow, error: BulkfetchError) -> None:
+        """Take in that a create call has failed. Raises what ends the run."""
+        match error:
+            case CreateUnknown():
+                await self._apply(row, chain.create_lost(row, error))
+            case CreateRefused():
+                await self._apply(row, chain.create_refused(row, error))
+            case ControlPaused():
+                await self._not_accepted(row)
+                self._pause(error)
+            case AccountError():
+                await self._not_accepted(row)
+                self._account.end(error)
+                self._work.touch()
+            case JobError() if error.retryable and self._failures < MOST_FAILURES:
+                self._failures += 1
+                await self._not_accepted(row)
+                self._account.pause_until = anyio.current_time() + TRY_AGAIN_S
+            case JobError():
+                await self._apply(row, Step((chain.failed(row, Failure.of(error)),)))
+            case _:
+                raise error
+
+    async def _not_accepted(self, row: PageRow) -> None:
+        # The page as it is now: the call may have failed before it was noted that it leaves.
+        page = self._work.pages.get((row.chain, row.number))
+        if page is not None and page.state == "CREATING":
+            await self._work.write(Step((chain.not_accepted(row),)))
+
+    async def _apply(self, row: PageRow, step: Step) -> None:
+        if step.restart:
+            await self._restart(self._work, step.restart)
+            return
+        await self._work.write(step)
+        if step.note:
+            self._work.tell("page_again", step.note, row)
+
+    def _pause(self, error: ControlPaused) -> None:
+        account, work = self._account, self._work
+        if isinstance(error, CreditsSpent):
+            first = account.uncreating is None
+            account.uncreating = error
+            text = f"{error.code}: {error.message}; no more pages are created, what is ready is"
+            text += " still downloaded"
+        else:
+            first = account.pause_until < anyio.current_time()
+            account.pause_until = anyio.current_time() + error.retry_after_s
+            text = f"{error.code}: {error.message}; no pages are created for "
+            text += duration(error.retry_after_s)
+        if first:
+            work.tell("exports_held", text)
+        # Others of the account look again.
+        work.touch()

@@ -1,0 +1,395 @@
+"""Several exports, brought to their ends or to a stop: pages in front of a run of downloads,
+outcomes behind it.
+
+The journal is the state: each step is written before the next depends on it, and a command that is
+killed anywhere is gone on with by the next one. Here nothing is decided: `exports.chain` says what
+becomes of a page.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from bulkfetch.disk import disk_error
+from bulkfetch.errors import (
+    AccountError,
+    BulkfetchError,
+    CreditsSpent,
+    ExportLost,
+    JobError,
+    NotReadyInTime,
+    RunError,
+)
+from bulkfetch.events import Emit, Event
+from bulkfetch.exporter.accounts import AccountState
+from bulkfetch.exporter.asking import Asker
+from bulkfetch.exporter.creating import TRY_AGAIN_S, Creator
+from bulkfetch.exporter.finishing import finish, ordered, part_outcome, report_of
+from bulkfetch.exporter.ready import ReadyPages
+from bulkfetch.exporter.reports import ExportReport
+from bulkfetch.exporter.starting import Check, Starter
+from bulkfetch.exporter.totals import totals
+from bulkfetch.exporter.wanted import WantedExport
+from bulkfetch.exporter.work import ExportWork, Surroundings
+from bulkfetch.exports import chain
+from bulkfetch.journal import Journal, PageRow
+from bulkfetch.models import Failure, Job, Report, Status
+from bulkfetch.pipeline.layout import OutputLayout
+from bulkfetch.pipeline.readable import Readable
+from bulkfetch.pipeline.run import Engine
+
+if TYPE_CHECKING:
+    from bulkfetch.control.client import ControlClient
+    from bulkfetch.pipeline.progress import Progress
+
+
+class Exporter(Readable):
+    """Does exports. `ExportRun` is the caller's handle on it."""
+
+    def __init__(
+        self,
+        wanted: Sequence[WantedExport],
+        layout: OutputLayout,
+        *,
+        open_journal: Callable[[], Awaitable[Journal]],
+        open_control: Callable[[str], Awaitable[ControlClient]],
+        open_check: Callable[[ControlClient], Check],
+        open_run: Callable[[AsyncIterable[Job], Journal], Engine],
+        emit: Emit,
+        full: bool = False,
+        wait_s: float | None = None,
+        previous: Readable | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Use `Client.export`.
+
+        `open_control` makes a client for an export's control calls, of its account; `open_check`
+        one that checks exports of an account against its metadata, and raises ConfigError where
+        they do not fit. `open_run` has a list of results downloaded. `full`: all of them in full.
+        `wait_s` is how long to wait for results that are being prepared, None for as long as Zoho
+        keeps them.
+        """
+        super().__init__()
+        self._wanted = {each.export.name: each for each in wanted}
+        self._layout = layout
+        self._open_journal = open_journal
+        self._open_control = open_control
+        self._open_check = open_check
+        self._open_run = open_run
+        self._emit = emit
+        self._full = full
+        self._previous = previous
+        self._wall = wall
+        self._started = anyio.current_time()
+        self._deadline = self._started + (float("inf") if wait_s is None else wait_s)
+        self._news = anyio.Event()
+        self._accounts: dict[str, AccountState] = {}
+        self._askers: dict[str, Asker] = {}
+        self._works: list[ExportWork] = []
+        self._starter: Starter | None = None
+        self._ready = ReadyPages(self._accounts, changed=self._changed, wall=wall)
+        self._opened: Journal | None = None
+        self._engine: Engine | None = None
+
+    # --- for the reader, and for the client ------------------------------------------------------
+
+    @property
+    def report(self) -> Report:
+        """What became of the pages. Raises RuntimeError before the end."""
+        if not self.ended:
+            raise RuntimeError("the run has not ended")
+        return self._sum_up()
+
+    def so_far(self) -> Report:
+        """Return what became of the pages up to now."""
+        return self._sum_up()
+
+    def ended_exports(self) -> list[ExportReport]:
+        """Return what became of those that have ended, in the order of the call."""
+        return [work.report for work in self._works if work.report is not None]
+
+    def stop(self) -> None:
+        """Create and ask for nothing more, finish what is under way, then end."""
+        super().stop()
+        if self._engine is not None:
+            self._engine.stop()
+        self._tell()
+
+    def cancel(self) -> None:
+        """Drop everything under way; `wait_ended` says when that is done."""
+        super().cancel()
+        if self._previous is not None:
+            self._previous.cancel()
+
+    def heard(self, event: Event) -> None:
+        """Take in an event of the run of downloads."""
+        if event.kind == "account_ended" and self._engine is not None and event.account:
+            account = self._accounts.get(event.account)
+            if account is not None:
+                account.undownloading = self._engine.account_ended(event.account)
+            self._tell()
+
+    def progress(self) -> Progress | None:
+        """Return where the downloads stand, None before there is one."""
+        return None if self._engine is None else self._engine.progress()
+
+    # --- the work itself -------------------------------------------------------------------------
+
+    async def work(self) -> None:
+        """Do the exports; started once, beside the reader.
+
+        Never raises for what happens to exports, accounts or the disk: that is told by iterating.
+        If cancelled: everything under way is dropped; the journal is right all the same.
+        """
+        try:
+            with self._everything:
+                if self._previous is not None:
+                    await self._previous.wait_ended()
+                    self._previous = None
+                if not self.abandoned:
+                    await self._all()
+        except anyio.get_cancelled_exc_class():
+            self._crash = self._crash or RuntimeError("the export was cancelled from outside")
+            raise
+        except BaseException as error:
+            first = _first(error)
+            if isinstance(first, OSError):
+                first = disk_error(first)
+            if isinstance(first, RunError):
+                self._aborted = self._layout.as_given(first)
+            else:
+                self._crash = self._crash or first
+            if isinstance(first, KeyboardInterrupt | SystemExit):
+                raise
+        finally:
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._end_all()
+            finally:
+                self.leave()
+
+    async def _all(self) -> None:
+        self._opened = await self._open_journal()
+        await self._begin()
+        if not any(work.report is None for work in self._works):
+            return
+        engine = self._engine = self._open_run(self._ready, self._journal)
+        if self._stopping.is_set():
+            engine.stop()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(engine.work)
+            tasks.start_soon(self._collect, engine)
+            async with anyio.create_task_group() as steps:
+                for account in self._accounts.values():
+                    steps.start_soon(self._askers[account.name].run)
+                for work in self._works:
+                    steps.start_soon(self._creator(work).run)
+                await self._settle_all(engine, steps)
+                steps.cancel_scope.cancel()
+            self._ready.close()
+            self._tell()
+            await engine.wait_ended()
+            self._tell()
+
+    async def _end_all(self) -> None:
+        """Tell of what has not ended, and put the journal to rest."""
+        try:
+            if self._crash is None:
+                cause = Failure.of(self._aborted) if self._aborted else None
+                for work in self._works:
+                    if work.report is None and work.begun:
+                        await self._end(work, "pending", cause)
+            if self._opened is not None:
+                failed = [each.name for each in self.ended_exports() if each.status == "failed"]
+                if failed:
+                    await self._opened.exports.end_turn(failed)
+                await self._opened.aclose()
+        except RunError as error:
+            self._aborted = self._aborted or error
+
+    @property
+    def _journal(self) -> Journal:
+        assert self._opened is not None, "opened before anything else is done"
+        return self._opened
+
+    def _tell(self) -> None:
+        """Have everybody look again who waits for a change."""
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def _changed(self) -> None:
+        await self._news.wait()
+
+    async def _begin(self) -> None:
+        """Check what is to begin, and begin it or go on with it. Raises ConfigError."""
+        starter = self._starter = Starter(
+            self._journal,
+            self._layout,
+            self._accounts,
+            self._ready,
+            open_control=self._open_control,
+            open_check=self._open_check,
+            emit=self._emit,
+            now=self._now,
+            full=self._full,
+        )
+        around = Surroundings(self._journal.exports, self._emit, self._tell, self._page_failed)
+        self._works = [
+            ExportWork(wanted, self._layout.out, around) for wanted in self._wanted.values()
+        ]
+        for work in await starter.begin(self._works):
+            await self._tell_skipped(work)
+        for account in self._accounts.values():
+            self._askers[account.name] = Asker(
+                account,
+                deadline=self._deadline,
+                restart=self._begin_again,
+                stopping=self._stopping.is_set,
+                changed=self._changed,
+                wall=self._wall,
+            )
+
+    async def _begin_again(self, work: ExportWork, why: str) -> None:
+        assert self._starter is not None, "made before anything is begun"
+        await self._starter.begin_again(work, why)
+
+    def _creator(self, work: ExportWork) -> Creator:
+        return Creator(
+            work,
+            self._accounts[work.account],
+            restart=self._begin_again,
+            stopping=self._stopping.is_set,
+            changed=self._changed,
+            wall=self._wall,
+        )
+
+    # --- outcomes --------------------------------------------------------------------------------
+
+    async def _collect(self, engine: Engine) -> None:
+        """Take what became of the downloads, to the end of their run. Raises RunError."""
+        with suppress(StopAsyncIteration):
+            while True:
+                outcome = await engine.next()
+                found = self._ready.take_back(outcome)
+                if found is not None:
+                    work, page = found
+                    if page is not None:
+                        await work.downloaded(page, outcome)
+                    elif outcome.status != "pending":  # the export has begun again since
+                        await work.forget(outcome)
+                self._tell()
+
+    async def _page_failed(self, work: ExportWork, page: PageRow) -> None:
+        await self._report_outcome(part_outcome(work, self._layout, page))
+
+    # --- ends ------------------------------------------------------------------------------------
+
+    async def _settle_all(self, engine: Engine, steps: anyio.abc.TaskGroup) -> None:
+        """Return when every export has ended. Raises RunError."""
+        while True:
+            for work in self._works:
+                if work.report is None and not work.finishing:
+                    await self._settle(work, engine, steps)
+            if all(work.report is not None for work in self._works):
+                return
+            await self._changed()
+
+    async def _settle(self, work: ExportWork, engine: Engine, steps: anyio.abc.TaskGroup) -> None:
+        account = self._accounts[work.account]
+        held = account.uncreating or account.ended or account.pause_until > self._deadline
+        match chain.standing(
+            work.pages.values(),
+            creating=not (held or self._stopping.is_set()),
+            polling=self._askers[account.name].asks(work),
+            downloading=account.undownloading is None and not engine.ended,
+        ):
+            case "complete" if account.ended is not None and not work.can_ask:
+                await self._end(work, "pending", Failure.of(account.ended))
+            case "complete":
+                work.finishing = True
+                steps.start_soon(self._finish, work)
+            case "failed":
+                await self._end(work, "failed", work.failure())
+            case "stuck":
+                error = self._why_stuck(work, account)
+                await self._end(work, "pending", None if error is None else Failure.of(error))
+
+    def _why_stuck(self, work: ExportWork, account: AccountState) -> BulkfetchError | None:
+        if self._stopping.is_set():
+            return None
+        if (error := account.undownloading or account.ended) is not None:
+            return error
+        if chain.to_create(work.pages.values()) is not None and account.uncreating is not None:
+            return account.uncreating
+        waiting = sum(page.state == "PREPARING" for page in work.pages.values())
+        pages = "a page is" if waiting == 1 else f"{waiting} pages are"
+        return NotReadyInTime(f"{pages} still being prepared")
+
+    async def _finish(self, work: ExportWork) -> None:
+        """Publish a complete export, or note why it cannot be. Raises RunError."""
+        while True:
+            try:
+                report = await finish(work, self._layout, self._now())
+            except ExportLost as error:
+                await self._begin_again(work, error.message)
+                work.finishing = False
+                self._tell()
+            except (CreditsSpent, AccountError) as error:
+                await self._end(work, "pending", Failure.of(error))
+            except JobError as error:
+                wait_s = getattr(error, "retry_after_s", TRY_AGAIN_S)
+                waits = not self._stopping.is_set() and work.patience > 0
+                if waits and error.retryable and anyio.current_time() + wait_s <= self._deadline:
+                    work.patience -= 1
+                    await anyio.sleep(wait_s)
+                    continue
+                status: Status = "pending" if error.retryable else "failed"
+                await self._end(work, status, Failure.of(error))
+            else:
+                work.tell("export_published", f"published, {report.manifest}")
+                for part in report.parts:
+                    await self._report_outcome(part)
+                work.end(report)
+            return
+
+    async def _end(self, work: ExportWork, status: Status, error: Failure | None) -> None:
+        """Note that nothing more becomes of an export in this command, and tell of its pages."""
+        for page in ordered(work):
+            if page.job_id is not None and page.state != "FAILED":
+                await self._report_outcome(part_outcome(work, self._layout, page))
+        work.end(report_of(work, self._layout, status, error))
+
+    async def _tell_skipped(self, work: ExportWork) -> None:
+        """Tell of an export that an earlier call of the same command has committed."""
+        report = report_of(work, self._layout, "done", skipped=True)
+        for part in report.parts:
+            await self._report_outcome(part)
+        work.end(report)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._wall(), UTC)
+
+    def _sum_up(self) -> Report:
+        run = Report() if self._engine is None else self._engine.so_far()
+        return replace(
+            totals(run, self._works, self._aborted),
+            elapsed_s=anyio.current_time() - self._started,
+            interrupted=self._stopping.is_set(),
+            list_read=len(self.ended_exports()) == len(self._wanted),
+            failures=tuple(self._outcomes.failures),
+        )
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

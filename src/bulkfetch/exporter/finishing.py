@@ -1,0 +1,203 @@
+"""An export that is complete is described, published in one rename, and its cursor committed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from bulkfetch.errors import AccountError, JobError
+from bulkfetch.exporter.beginning import step_of
+from bulkfetch.exporter.reports import ExportReport
+from bulkfetch.exporter.work import ExportWork
+from bulkfetch.exports import manifest as files
+from bulkfetch.exports.changes import Committed, SyncStep, committed_by
+from bulkfetch.exports.columns import columns_of, drift
+from bulkfetch.exports.deleted import write_deleted
+from bulkfetch.exports.header import read_header
+from bulkfetch.exports.manifest import DELETED, DeletedFile, ExportPart, Manifest
+from bulkfetch.exports.publication import choose_target, complete, publish
+from bulkfetch.exports.server_time import earliest, server_time, stamp
+from bulkfetch.journal import PageRow
+from bulkfetch.models import Failure, Outcome, PublishedFile, Status
+from bulkfetch.pipeline.layout import OutputLayout
+
+if TYPE_CHECKING:
+    from bulkfetch.control.responses import ModuleField
+
+
+async def finish(
+    work: ExportWork,
+    layout: OutputLayout,
+    now: datetime,
+) -> ExportReport:
+    """Publish an export whose pages are all at home, from wherever an earlier call was cut off.
+
+    Raises ExportLost where a part is gone; PublishConflict; RunError; what reading deletions
+    raises. If cancelled: as after a kill, the next command goes on.
+    """
+    if work.generation.state == "ACTIVE":
+        await _describe(work, now)
+    generation = work.generation
+    assert generation.folder is not None, "known before it is PUBLISHING"
+    await anyio.to_thread.run_sync(publish, work.folders, work.hidden, generation.folder)
+    await work.write_rows(
+        replace(generation, state="COMMITTED"),
+        export=replace(work.row, committed=generation.leaves, turn="done"),
+        forgotten=work.jobs(),
+    )
+    return report_of(work, layout, "done")
+
+
+async def _describe(work: ExportWork, now: datetime) -> None:
+    """Write what describes the parts beside them, and note where they are to be published."""
+    generation, step, folders = work.generation, step_of(work.generation), work.folders
+    folder = folders.staged(work.hidden)
+    deleted = None
+    if step.deleted_since is not None:
+        listed = work.control.deleted(work.export.module, step.deleted_since)
+        deleted = DeletedFile(DELETED, await write_deleted(listed, folder / DELETED))
+    fields = await _fields(work) if work.fields is None else work.fields
+    pages = ordered(work)
+    headers: list[tuple[str, ...]] = []
+    if work.export.file_type == "csv":
+        paths = [folder / page.file for page in pages if page.file]
+        headers = await anyio.to_thread.run_sync(lambda: list(map(read_header, paths)))
+    columns = columns_of(headers, {field.api_name: field.data_type for field in fields})
+    before = None if work.row.committed is None else Committed.of_text(work.row.committed)
+    cursor_to = earliest(page.created_time for page in pages if page.number == 1)
+    finished = now.astimezone(UTC).isoformat(timespec="seconds")
+    manifest = Manifest(
+        export=work.name,
+        account=work.account,
+        module=work.export.module,
+        mode=step.mode,
+        why=step.why,
+        queries=generation.queries,
+        query_hash=generation.query_hash,
+        cursor_from=step.cursor_from,
+        cursor_to=cursor_to,
+        overlap_s=work.export.overlap_s,
+        started=generation.started,
+        finished=finished,
+        api_version=work.version,
+        parts=[_part(page) for page in pages],
+        columns=columns,
+        drift=drift(before.columns if before else columns, columns),
+        credits_spent=work.spent,
+        credits_wasted=generation.wasted,
+        deleted=deleted,
+        warnings=generation.warnings,
+    )
+    wanted = f"{stamp(server_time(cursor_to) or now)}-{step.mode}"
+    target = await anyio.to_thread.run_sync(choose_target, folders, wanted)
+    await anyio.to_thread.run_sync(complete, folders, work.hidden, manifest)
+    leaves = committed_by(
+        step,
+        before,
+        account=work.account,
+        cursor_to=cursor_to,
+        query_hash=generation.query_hash,
+        columns=columns,
+        folder=target,
+        finished=finished,
+    )
+    await work.write_rows(
+        replace(
+            work.generation,
+            state="PUBLISHING",
+            folder=target,
+            leaves=leaves.to_text(),
+            spent=work.spent,
+        )
+    )
+
+
+async def _fields(work: ExportWork) -> Sequence[ModuleField]:
+    """Return the module's fields, none if they cannot be had."""
+    try:
+        return await work.control.fields(work.export.module) or ()
+    except (JobError, AccountError):
+        return ()
+
+
+def _part(page: PageRow) -> ExportPart:
+    assert page.file is not None, "of a page that is counted"
+    assert page.job_id is not None, "of a page that was created"
+    return ExportPart(
+        page.file,
+        page.job_id,
+        page.number,
+        page.count,
+        page.records,
+        page.bytes or 0,
+        page.sha256,
+        page.zip_bytes,
+        page.created_time,
+        page.chain,
+    )
+
+
+def ordered(work: ExportWork) -> list[PageRow]:
+    """Return the pages in the order of their chains."""
+    return sorted(work.pages.values(), key=lambda page: (page.chain, page.number))
+
+
+def report_of(
+    work: ExportWork,
+    layout: OutputLayout,
+    status: Status,
+    error: Failure | None = None,
+    *,
+    skipped: bool = False,
+) -> ExportReport:
+    """Return what became of an export, as its rows have it."""
+    generation = work.generation
+    step: SyncStep = step_of(generation)
+    pages = ordered(work)
+    parts = tuple(part_outcome(work, layout, page) for page in pages if page.state == "COUNTED")
+    counts = [part.records for part in parts]
+    folder = None if generation.folder is None else work.folders.published(generation.folder)
+    done = status == "done" and folder is not None
+    return ExportReport(
+        name=work.name,
+        account=work.account,
+        status=status,
+        mode=step.mode,
+        parts=parts,
+        records=None if None in counts else sum(count or 0 for count in counts),
+        manifest=layout.report(folder / files.MANIFEST) if done and folder else None,
+        cursor_from=step.cursor_from,
+        cursor_to=earliest(page.created_time for page in pages if page.number == 1),
+        credits_spent=work.spent,
+        credits_wasted=generation.wasted,
+        error=error,
+        warnings=generation.warnings,
+        skipped=skipped,
+    )
+
+
+def part_outcome(work: ExportWork, layout: OutputLayout, page: PageRow) -> Outcome:
+    """Return a page's outcome: done under its final path once the export is, else pending."""
+    generation = work.generation
+    about = Outcome(
+        page.job_id or "",
+        work.account,
+        "pending",
+        zip_bytes=page.zip_bytes,
+        records=page.records,
+        attempts=page.requests,
+        export=work.name,
+        page=page.number,
+    )
+    if page.state == "FAILED":
+        return replace(about, status="failed", error=page.error)
+    if generation.state != "COMMITTED" or generation.folder is None or page.file is None:
+        return about
+    path = layout.report(work.folders.published(generation.folder) / page.file)
+    file = PublishedFile(path, page.bytes or 0, page.sha256)
+    return replace(about, status="done", files=(file,))

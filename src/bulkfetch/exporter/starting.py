@@ -1,0 +1,187 @@
+"""The beginning of exports: checked before a credit is spent, gone on with, or begun.
+
+What is decided is in `beginning`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+
+from bulkfetch.config import Export
+from bulkfetch.errors import AccountError, BulkfetchError, ChainBroken, JobError, PublishConflict
+from bulkfetch.events import Emit, Event
+from bulkfetch.exporter.accounts import AccountState
+from bulkfetch.exporter.beginning import (
+    begin_again,
+    done_earlier,
+    first_step,
+    folders_to_keep,
+    giving_up,
+    goes_on,
+    new_generation,
+)
+from bulkfetch.exporter.finishing import ordered
+from bulkfetch.exporter.ready import ReadyPages
+from bulkfetch.exporter.reports import ExportReport
+from bulkfetch.exporter.work import ExportWork
+from bulkfetch.exports import chain
+from bulkfetch.exports.chain import Step
+from bulkfetch.exports.publication import prepare, remove_abandoned, require_home
+from bulkfetch.journal import Journal, StoredExport
+from bulkfetch.models import Failure, Status
+from bulkfetch.pipeline.idle_jobs import are_missing
+from bulkfetch.pipeline.layout import OutputLayout
+
+if TYPE_CHECKING:
+    from bulkfetch.control.client import ControlClient
+    from bulkfetch.exports.metadata import Metadata
+
+# Checks an export against the metadata of its account, once each is asked.
+Check = Callable[[Export], Awaitable["Metadata"]]
+
+
+class Starter:
+    """Begins exports, and has them begin again. The rest as for `Exporter`."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        layout: OutputLayout,
+        accounts: dict[str, AccountState],
+        ready: ReadyPages,
+        *,
+        open_control: Callable[[str], Awaitable[ControlClient]],
+        open_check: Callable[[ControlClient], Check],
+        emit: Emit,
+        now: Callable[[], datetime],
+        full: bool,
+    ) -> None:
+        self._journal = journal
+        self._layout = layout
+        self._accounts = accounts
+        self._ready = ready
+        self._open_control = open_control
+        self._open_check = open_check
+        self._emit = emit
+        self._now = now
+        self._full = full
+        self._checks: dict[str, Check] = {}  # by account
+
+    async def begin(self, works: list[ExportWork]) -> list[ExportWork]:
+        """Check all exports that begin anew; then go on with, or begin, each.
+
+        Returns those that an earlier call of the same command has committed. An export that cannot
+        begin now has its report. Raises ConfigError for what does not fit its module, RunError.
+        """
+        tables = self._journal.exports
+        stored = await tables.load([work.name for work in works])
+        skipped = done_earlier(stored, full=self._full)
+        live = [work for work in works if work.name not in skipped]
+        for work in works:
+            if work.account not in self._accounts:
+                self._accounts[work.account] = AccountState(work.account, self._emit)
+            self._accounts[work.account].works.append(work)
+        for work in live:
+            await self._check(work, stored.get(work.name))
+        rows = await tables.begin([(work.name, work.account) for work in live])
+        for work in live:
+            work.row = rows[work.name]
+            if work.report is None:
+                await self._begin(work, stored.get(work.name))
+        left = [work for work in works if work.name in skipped]
+        for work in left:
+            known = stored[work.name]
+            assert known.generation is not None, "one was committed"
+            work.row = known.row
+            work.take_up(known.generation, known.pages)
+        return left
+
+    async def _check(self, work: ExportWork, known: StoredExport | None) -> None:
+        """Open an export's account, and check it if it begins anew. Raises ConfigError."""
+        account = self._accounts[work.account]
+        try:
+            await anyio.to_thread.run_sync(require_home, work.folders)
+            if account.ended is not None:
+                return
+            work.use(await self._open_control(work.account))
+            if self._goes_on(work, known):
+                return
+            if account.name not in self._checks:
+                self._checks[account.name] = self._open_check(work.control)
+            found = await self._checks[account.name](work.export)
+            work.fields = found.fields
+            for warning in found.warnings:
+                self._emit(Event("note", warning, account.name))
+        except AccountError as error:
+            account.end(error)
+        except PublishConflict as error:
+            work.end(_not_begun(work, "failed", self._layout.as_given(error)))
+        except JobError as error:  # the metadata cannot be had now
+            work.end(_not_begun(work, "pending", error))
+
+    def _goes_on(self, work: ExportWork, known: StoredExport | None) -> bool:
+        return known is not None and goes_on(known, work.export, work.account, full=self._full)
+
+    async def _begin(self, work: ExportWork, known: StoredExport | None) -> None:
+        keeps = self._goes_on(work, known)
+        keep = folders_to_keep(known if keeps else None)
+        await anyio.to_thread.run_sync(remove_abandoned, work.folders, keep)
+        if known is not None and keeps:
+            assert known.generation is not None, "it goes on with one"
+            work.take_up(known.generation, known.pages)
+            await self._reopen(work)
+            return
+        error = self._accounts[work.account].ended
+        if error is not None:
+            work.end(_not_begun(work, "pending", error))
+            return
+        now = self._now()
+        step = first_step(work.export, work.account, known, work.fields, full=self._full, now=now)
+        await work.begin(new_generation(work, step, now), giving_up(known))
+        work.tell("export_begun", f"{step.mode}: {step.why}")
+        await anyio.to_thread.run_sync(prepare, work.folders, work.hidden)
+
+    async def _reopen(self, work: ExportWork) -> None:
+        """Take over what an earlier command has left, and what its downloads have come to."""
+        if work.generation.state == "PUBLISHING":
+            return
+        step = chain.reopen(work.pages.values())
+        if step.restart:
+            await self.begin_again(work, step.restart)
+            return
+        if step.pages:
+            gone = [work.pages[row.chain, row.number] for row in step.pages if not row.job_id]
+            await work.write(step, forgotten=gone)
+        for page in [page for page in work.pages.values() if page.state == "READY"]:
+            assert page.job_id is not None, "only a created page is ready"
+            outcome = await self._journal.exports.outcome(work.account, page.job_id)
+            if outcome is None or outcome.status != "done":
+                continue
+            if await anyio.to_thread.run_sync(are_missing, outcome.files, self._layout):
+                self._ready.fetch_again(page.job_id)
+            else:
+                await work.downloaded(page, outcome)
+
+    async def begin_again(self, work: ExportWork, why: str) -> None:
+        """Have an export begin in a fresh generation, unless it has too often."""
+        generation = work.generation
+        work.restarts += 1
+        if work.restarts > chain.MOST_RESTARTS:
+            pages = ordered(work)
+            page = next((page for page in pages if page.state != "COUNTED"), pages[0])
+            failure = Failure.of(ChainBroken(f"it began again twice, and {why}"))
+            await work.write(Step((chain.failed(page, failure),)))
+            return
+        stays = [job for job in work.jobs() if self._ready.is_with_run(*job)]
+        await begin_again(work, stays)
+        text = f"{why}: it begins again at the first page; what it had is given up"
+        work.tell("export_again", text, wasted=work.generation.wasted - generation.wasted)
+        await anyio.to_thread.run_sync(prepare, work.folders, work.hidden)
+
+
+def _not_begun(work: ExportWork, status: Status, error: BulkfetchError) -> ExportReport:
+    return ExportReport(work.name, work.account, status, error=Failure.of(error))

@@ -1,0 +1,257 @@
+"""One export under way: its rows, written as they change, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bulkfetch.events import Emit, Event, Kind
+from bulkfetch.exporter.reports import ExportReport
+from bulkfetch.exporter.wanted import WantedExport
+from bulkfetch.exports import chain
+from bulkfetch.exports.chain import Step
+from bulkfetch.exports.polling import PreparationTimes
+from bulkfetch.exports.publication import ExportFolders, part_stem
+from bulkfetch.exports.query import pages_by_token
+from bulkfetch.journal import Change, ExportRow, ExportTables, GenerationRow, PageRow
+from bulkfetch.models import Failure, Job, Outcome
+
+if TYPE_CHECKING:
+    from bulkfetch.control.client import ControlClient
+    from bulkfetch.control.responses import ModuleField
+
+Place = tuple[int, int]  # a page's chain and number
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all exports of a command share.
+
+    `changed` is called after every change of rows, `page_failed` with each page that fails.
+    """
+
+    tables: ExportTables
+    emit: Emit
+    changed: Callable[[], None]
+    page_failed: Callable[[ExportWork, PageRow], Awaitable[None]]
+
+
+class ExportWork:
+    """One export. `report` is None as long as something may become of it in this command.
+
+    `spent` credits over all runs are what the journal had, what `control` has counted since, what
+    is `booked` for a create call under way, and one for each result that was requested. `fields`
+    are those of the module, None if unknown; `finishing` says that it is being published;
+    `patience` is how many more failures of that may pass.
+    """
+
+    def __init__(
+        self,
+        wanted: WantedExport,
+        out: Path,
+        around: Surroundings,
+    ) -> None:
+        self.export = wanted.export
+        self.version = wanted.version
+        self.folders = ExportFolders(out, wanted.export.name)
+        self.row = ExportRow(0, wanted.export.name, wanted.account)
+        self.pages: dict[Place, PageRow] = {}
+        self.report: ExportReport | None = None
+        self.finishing = False
+        self.restarts = 0
+        self.patience = 5
+        self.fields: Sequence[ModuleField] | None = None
+        self._control: ControlClient | None = None
+        self._generation: GenerationRow | None = None
+        self._around = around
+        self._is_replaced = False
+        self._spent_before = 0
+        self.booked = 0
+
+    @property
+    def name(self) -> str:
+        """The export's name."""
+        return self.export.name
+
+    @property
+    def account(self) -> str:
+        """The account that it is of."""
+        return self.row.account
+
+    @property
+    def control(self) -> ControlClient:
+        """Its own client for control calls, which counts its credits."""
+        assert self._control is not None, "opened before anything is asked"
+        return self._control
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether control calls can be made."""
+        return self._control is not None
+
+    def use(self, control: ControlClient) -> None:
+        """Make control calls with this client, which has made none."""
+        self._control = control
+
+    @property
+    def generation(self) -> GenerationRow:
+        """The generation under way."""
+        assert self._generation is not None, "begun before anything else is done"
+        return self._generation
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a generation."""
+        return self._generation is not None
+
+    @property
+    def by_token(self) -> bool:
+        """Whether further pages are created by token."""
+        return pages_by_token(self.version)
+
+    @property
+    def spent(self) -> int:
+        """Credits that the export has taken, over all runs."""
+        asked = 0 if self._control is None else self._control.credits
+        return self._spent_before + asked + self.booked
+
+    @property
+    def hidden(self) -> str:
+        """The name of the hidden folder of the generation."""
+        return hidden_folder(self.generation)
+
+    def take_up(self, generation: GenerationRow, pages: Sequence[PageRow]) -> None:
+        """Go on with a generation as the journal has it."""
+        self._spent_before += generation.spent
+        self._generation = generation
+        self.pages = {_place(page): page for page in pages}
+
+    async def begin(self, generation: GenerationRow, along: Change) -> None:
+        """Begin a generation at its first pages, with another change in the same transaction.
+
+        If cancelled: begun or not, never half.
+        """
+        tables = self._around.tables
+        generation = replace(generation, spent=self.spent)
+        first = chain.plan(len(generation.queries))
+        self._is_replaced = True
+        self._generation, pages = await tables.open(generation, first, along)
+        self._is_replaced = False
+        self.pages = {_place(page): page for page in pages}
+        self._around.changed()
+
+    async def write(
+        self,
+        step: Step,
+        *,
+        requests: int = 0,
+        warnings: Sequence[str] = (),
+        forgotten: Sequence[PageRow] = (),
+    ) -> None:
+        """Take over a step's rows, and write them; durable on return.
+
+        `requests` results were asked for. The rows hold for everybody at once: writes reach the
+        journal in their order.
+        If cancelled: all of it is written, or nothing.
+        """
+        self._spent_before += requests
+        key = self.generation.key
+        # Of a generation that was given up meanwhile: written, and of no use.
+        self.pages.update({_place(page): page for page in step.pages if page.generation == key})
+        self._generation = replace(
+            self.generation,
+            spent=self.spent,
+            wasted=self.generation.wasted + step.wasted,
+            warnings=(*self.generation.warnings, *warnings),
+        )
+        jobs = [(self.account, page.job_id) for page in forgotten if page.job_id]
+        row = None if self._is_replaced else self._generation  # given up, it stays as it was
+        change = Change(step.pages, generation=row, forgotten=jobs)
+        self._around.changed()
+        await self._around.tables.write(change)
+        for page in step.pages:
+            if page.state == "FAILED":
+                await self._around.page_failed(self, page)
+
+    async def downloaded(self, page: PageRow, outcome: Outcome) -> None:
+        """Take over what became of a page's download. If cancelled: written or not, never half."""
+        step = chain.ended(self.pages.values(), page, outcome)
+        if not step.pages:
+            return
+        requests = outcome.attempts - page.requests
+        gone = [page] if step.pages[0].state == "EXPIRED" else []
+        await self.write(step, requests=requests, forgotten=gone)
+        if step.note:
+            self.tell("page_again", step.note, page)
+
+    async def forget(self, outcome: Outcome) -> None:
+        """Have the journal forget a job that nobody wants any more. If cancelled: or not."""
+        forgotten = [(outcome.account, outcome.job_id)]
+        await self._around.tables.write(Change(forgotten=forgotten))
+
+    async def write_rows(
+        self,
+        generation: GenerationRow,
+        *,
+        export: ExportRow | None = None,
+        forgotten: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Write the generation, and with it the export's own row. If cancelled: all, or nothing."""
+        self._generation = generation
+        self.row = export or self.row
+        await self._around.tables.write(
+            Change(generation=generation, export=export, forgotten=forgotten)
+        )
+        self._around.changed()
+
+    async def remember(self, took_s: float) -> None:
+        """Note how long a page took to be prepared. If cancelled: noted or not."""
+        times = PreparationTimes(self.row.prepared_s).after(took_s)
+        self.row = replace(self.row, prepared_s=times.seconds)
+        await self._around.tables.write(Change(export=self.row))
+
+    def job(self, page: PageRow, *, again: bool = False) -> Job:
+        """Return a page's result as a job for the run of downloads."""
+        assert page.job_id is not None, "only a created page is ready"
+        stem = part_stem(chain.part_number(page, len(self.generation.queries)))
+        folder = self.folders.part_folder(self.hidden)
+        return Job(page.job_id, self.account, stem, again=again, folder=folder, records=page.count)
+
+    def jobs(self) -> list[tuple[str, str]]:
+        """Return the jobs of all pages, as the queue knows them."""
+        return [(self.account, page.job_id) for page in self.pages.values() if page.job_id]
+
+    def tell(self, kind: Kind, text: str, page: PageRow | None = None, **data: int | str) -> None:
+        """Tell of the export, or of one of its pages."""
+        about = {"export": self.name, **({} if page is None else {"page": page.number}), **data}
+        where = "" if page is None else f", page {page.number}"
+        if page is not None and len(self.generation.queries) > 1:
+            where += f" of chain {page.chain}"
+        job_id = None if page is None else page.job_id
+        message = f"export {self.name}{where}: {text}"
+        self._around.emit(Event(kind, message, self.account, job_id, about))
+
+    def touch(self) -> None:
+        """Have all look again who wait for a change."""
+        self._around.changed()
+
+    def end(self, report: ExportReport) -> None:
+        """Note that nothing more becomes of the export in this command."""
+        self.report = report
+        self._around.changed()
+
+    def failure(self) -> Failure | None:
+        """Return why the first of the failed pages failed, None if there is none."""
+        pages = sorted(self.pages.values(), key=_place)
+        return next((page.error for page in pages if page.state == "FAILED"), None)
+
+
+def hidden_folder(generation: GenerationRow) -> str:
+    """Return the name of a generation's folder before it is published."""
+    return f"generation-{generation.key}"
+
+
+def _place(page: PageRow) -> Place:
+    return page.chain, page.number

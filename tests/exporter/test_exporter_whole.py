@@ -1,0 +1,29 @@
+"""Whole exports on a virtual clock: from a module's name to verified files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.exporting import export, exporting, manifest, rows
+
+from bulkfetch.config import Export
+from bulkfetch.sandbox import Sandbox
+
+
+def test_a_module_becomes_a_folder_of_parts(tmp_path: Path) -> None:
+    """Three pages, each created once, counted and published together, as the manifest tells."""
+
+    async def main(sandbox: Sandbox) -> None:
+        seen = await export(sandbox, tmp_path, Export(module="Leads"))
+        report = seen.only()
+        assert (report.status, report.error) == ("done", None)
+        assert report.records == 20
+        assert [(part.page, part.records) for part in seen.outcomes] == [(1, 8), (2, 8), (3, 4)]
+        assert seen.count("create") == seen.count("result") == 3
+        assert rows(tmp_path, "Leads") == sandbox.rows("Leads")
+        told = manifest(tmp_path, "Leads")
+        spent = sandbox.credits_spent(seen.log[0].account)
+        assert told["credits"]["spent"] == spent == report.credits_spent
+        assert [Path(file.path).is_file() for part in seen.outcomes for file in part.files]
+
+    exporting(main)
