@@ -1,7 +1,8 @@
 """fetch.py OUT BASE CA_FILE SEATS sha256|crc ID…: the whole product through its public names.
 
-An ID of the form CODE*COUNT stands for COUNT ids of a body, made lazily. The window is opened wide,
-which settings allow for a server on this machine.
+With `crc` it does only what every rival does: no digest, and no records counted. An ID of the form
+CODE*COUNT stands for COUNT ids of a body, made lazily. The window is opened wide, which settings
+allow for a server on this machine.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ import bulkfetch
 SETTINGS = """\
 out = {out}
 sha256 = {sha256}
+records = {sha256}
 [account]
 api_domain = {base}
 accounts_url = {base}

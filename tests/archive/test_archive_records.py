@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.zips import CSV, STORED, Item, pack
 
-from bulkfetch.archive import ExtractLimits, count_problem, counter_of, extract, inspect
+from bulkfetch.archive import ExtractLimits, count_problem, counter_of, extract, inspect, recount
 
 _CELLS = ("", "a", "é", "12.5", 'say "hi"', "a,b", "two\nlines", "two\r\nlines", "a\rb", '"', "\n")
 
@@ -102,6 +102,24 @@ def test_events_of_a_calendar_are_counted() -> None:
             data = calendar.replace("\n", end).encode()
             assert _count(data, random.Random(seed), ".ics") == 4
     assert _count(b"BEGIN:VEVENT", random.Random(1), ".ics") == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "records"),
+    [
+        (b'Id,Size\n1,5" pipe\n2,8" pipe\n3,x\n', 3),
+        (b'\xef\xbb\xbf"Id\n","Size"\n1,5" pipe\n', 1),
+        (b"Id\n" + b"x" * 200_000 + b"\n", None),
+        (b"", 0),
+    ],
+)
+def test_a_second_count_knows_quotes_that_are_none(
+    tmp_path: Path, data: bytes, records: int | None
+) -> None:
+    """A quote in the middle of a bare cell is a character; a cell beyond all bounds is no cell."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(data)
+    assert recount(path) == records
 
 
 def test_problems_are_told_in_words() -> None:

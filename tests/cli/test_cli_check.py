@@ -32,6 +32,8 @@ ids_file = "ids.txt"
 ids_column = "Id"
 keep_zip = true
 sha256 = false
+records = false
+wait = "2h"
 [account]
 data_center = "eu"
 version = "v7"
@@ -112,7 +114,7 @@ def test_every_setting_is_told(everything: Ended) -> None:
     # The jobs are too many to be told one by one: their sum and their lines.
     assert {field.name for field in fields(JobEntry)} == {"id", "account", "name"}
     assert told["jobs"]["value"] == "2 in [[jobs]]"
-    assert told["jobs"]["origin"] == "jobs.toml:23 to 25"
+    assert told["jobs"]["origin"] == "jobs.toml:25 to 27"
     assert told["exports"]["value"] == "1 in [[exports]]: Leads"
     assert told["exports"]["origin"] == "jobs.toml:27"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.flow_clock import run_flow
 from tests.support.flows import csv_job, ids, small, watch
+from tests.support.zips import Item, pack
 
 from bulkfetch import Job
 from bulkfetch.sandbox import JobSpec
@@ -46,6 +47,18 @@ def test_a_number_that_does_not_agree_fails_after_one_more_fetch(tmp_path: Path)
     (again,) = run_flow(watch(small(), listed, tmp_path / "out", foreign=before)).outcomes
     assert again.error is not None
     assert again.error.code == "COUNT_MISMATCH"
+
+
+def test_bare_quotes_are_no_mismatch(tmp_path: Path) -> None:
+    """What the quick count takes for quotes is counted once more before a file is refused."""
+    content = pack(Item(data=b'Id,Size\n1,5" pipe\n2,8" pipe\n'))
+    options = small(jobs={ONE: JobSpec(content=content), TWO: JobSpec(content=content)})
+    jobs = [Job(ONE, records=2), Job(TWO, records=3)]
+    seen = run_flow(watch(options, jobs, tmp_path / "out")).by_id()
+    assert (seen[ONE].status, seen[ONE].records) == ("done", 2)
+    error = seen[TWO].error
+    assert error is not None
+    assert "it holds 2 records" in error.message
 
 
 def test_a_calendar_is_published_whatever_its_number(tmp_path: Path) -> None:

@@ -260,9 +260,13 @@ async def test_a_job_keeps_its_folder_and_the_number_of_its_records(tmp_path: Pa
         await journal.enqueue(jobs_)
         one, two, _ = await drain(journal)
         assert [one.job, two.job] == jobs_[:2]
-        await journal.downloaded(two, zip_bytes=7, attempts=1)
+        # As it was told to the run meanwhile.
+        told = two._replace(job=dataclasses.replace(two.job, records=22))
+        await journal.downloaded(told, zip_bytes=7, attempts=1)
+    jobs_[1] = told.job
     async with opened(tmp_path) as journal:
-        await journal.enqueue([jobs_[0], jobs_[1], Job("3", name="part")])
+        again = dataclasses.replace(jobs_[1], records=None)
+        await journal.enqueue([jobs_[0], again, Job("3", name="part")])
         one, two, three = await drain(journal)
         assert [one.job, two.job] == jobs_[:2]
         assert three.job == Job("3", name="part", records=3)

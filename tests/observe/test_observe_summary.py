@@ -47,6 +47,13 @@ def test_time_left_while_the_last_are_unpacked() -> None:
     assert line.endswith("about 16 s left")
 
 
+def test_results_that_are_not_ready() -> None:
+    """Their number is told, and no time left: nobody knows when they will be."""
+    line = summarize(progress(preparing=4), 0, PERIODS).line
+    assert "4 not ready yet" in line
+    assert "left" not in line
+
+
 def test_nothing_left() -> None:
     """A run at its end has no time left and nothing to finish."""
     now = progress(counts=Counts(done=25), in_flight=0, job_s=20.0, since_start_s=1.0)

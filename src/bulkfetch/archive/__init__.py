@@ -6,7 +6,7 @@
 
 from bulkfetch.archive.extract import Extracted, ExtractionCancelled, Member, extract, inspect
 from bulkfetch.archive.inflate import ISAL, ZLIB, InflateEngine
-from bulkfetch.archive.records import RecordCounter, count_problem, counter_of
+from bulkfetch.archive.records import RecordCounter, count_problem, counter_of, recount
 from bulkfetch.archive.validate import ExtractLimits, Suffix
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "counter_of",
     "extract",
     "inspect",
+    "recount",
 ]

@@ -1,4 +1,4 @@
-"""How many records an exported file holds, counted while it is unpacked. Pure.
+"""How many records an exported file holds, counted while it is unpacked.
 
 A CSV's are counted as Python's csv module does, at a tenth of its cost: nothing but quotes and line
 ends is looked at, by functions that go through a whole piece at once.
@@ -6,10 +6,13 @@ ends is looked at, by functions that go through a whole piece at once.
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Protocol
 
 from bulkfetch.archive.inflate import Buffer
 from bulkfetch.archive.validate import Suffix
+from bulkfetch.disk import disk_errors
 
 _DROPPED = bytes(byte for byte in range(256) if byte not in b'"\n\r')
 _EVENT = b"\nBEGIN:VEVENT\n"
@@ -28,7 +31,8 @@ class RecordCounter(Protocol):
 class CsvRecords:
     """Counts the records of a CSV, of which the first is the header and does not count.
 
-    A line ends with LF, CRLF or CR, outside of quotes. None where a quote has no other.
+    A line ends with LF, CRLF or CR, outside of quotes. None where a quote has no other. Quotes
+    within a cell that does not begin with one are taken for real ones: `recount` knows better.
     """
 
     def __init__(self) -> None:
@@ -94,6 +98,22 @@ def _unfolded(text: bytes) -> bytes:
 def counter_of(suffix: Suffix) -> RecordCounter:
     """Return a counter for a kind of file."""
     return CsvRecords() if suffix == ".csv" else IcsEvents()
+
+
+def recount(path: Path) -> int | None:
+    """Return what Python's csv module counts in a CSV, None if it cannot be told.
+
+    For a file that seems to have another number of records than it should: ten times as expensive.
+    Blocking. Raises NotWritable if the file cannot be read.
+    """
+    # Any encoding in which the bytes of quotes, commas and line ends are what they are in UTF-8.
+    with disk_errors(path), path.open(encoding="latin-1", newline="") as file:
+        if file.read(3) != "\xef\xbb\xbf":
+            file.seek(0)
+        try:
+            return max(0, sum(1 for _ in csv.reader(file)) - 1)
+        except csv.Error:
+            return None
 
 
 def count_problem(counted: int | None, expected: int | None) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -140,6 +141,8 @@ def shown(name: str, value: object) -> str:
             return Path(str(value[0])).name
         case int() | float() if name.endswith("bytes_per_s"):
             return f"{size(value)}/s" if value else "no limit"
+        case float() if name == "wait":
+            return duration(value) if value < inf else "without limit"
         case int() | float() if name.endswith("_s"):
             return duration(value)
         case int() if name.endswith("_bytes"):

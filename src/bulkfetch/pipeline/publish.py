@@ -24,6 +24,7 @@ from bulkfetch.archive import (
     counter_of,
     extract,
     inspect,
+    recount,
 )
 from bulkfetch.disk import (
     disk_error,
@@ -200,9 +201,12 @@ class Publisher:
                     digest=self._options.sha256,
                     counter=counter_of(member.suffix) if counts else None,
                 )
-            doubt = count_problem(extracted.records, expected)
+            records = extracted.records
+            doubt = count_problem(records, expected)
             if doubt is not None and member.suffix == ".csv":  # what an event is, is less certain
-                raise CountMismatch(doubt)
+                records = recount(target)
+                if (doubt := count_problem(records, expected)) is not None:
+                    raise CountMismatch(doubt)
             fsync_file(target)
             self._require_no_rival(occupied.rival)
             self._make_folder(final.parent)
@@ -219,7 +223,7 @@ class Publisher:
             raise
         shown = self._layout.report(final)
         file = PublishedFile(shown, extracted.bytes, extracted.sha256)
-        return Published(file, kept, extracted.records, doubt)
+        return Published(file, kept, records, doubt)
 
     def _make_folder(self, folder: Path) -> None:
         with self._making_folders:  # no other thread publishes there before it is on the device
