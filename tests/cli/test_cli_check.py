@@ -116,7 +116,7 @@ def test_every_setting_is_told(everything: Ended) -> None:
     assert told["jobs"]["value"] == "2 in [[jobs]]"
     assert told["jobs"]["origin"] == "jobs.toml:25 to 27"
     assert told["exports"]["value"] == "1 in [[exports]]: Leads"
-    assert told["exports"]["origin"] == "jobs.toml:27"
+    assert told["exports"]["origin"] == "jobs.toml:29"
 
 
 def test_every_setting_has_its_own_origin(everything: Ended) -> None:
