@@ -24,11 +24,13 @@ from bulkfetch.ratelimit import (
     Unusable,
     WindowEvent,
     WindowState,
-    database,
     open_limiter,
+    state_file,
 )
-from bulkfetch.ratelimit.database import ASIDE_NAME, FILE_NAME, LOCK_NAME
+from bulkfetch.ratelimit.database import WINDOW_FILE
 from bulkfetch.ratelimit.patience import holder
+
+FILE_NAME, LOCK_NAME, ASIDE_NAME = WINDOW_FILE.name, WINDOW_FILE.lock_name, WINDOW_FILE.aside_name
 
 TEN = RateLimit()
 CLOSED_S = 66.0  # a refill and the grace: what nobody knows of is over then
@@ -521,4 +523,4 @@ def test_a_file_held_before_the_start_is_given_up_soon(tmp_path: Path, lock: str
                     await by_itself(tmp_path)
         return now()
 
-    assert run_virtual(main()) == pytest.approx(database.OPEN_S, abs=0.1)
+    assert run_virtual(main()) == pytest.approx(state_file.OPEN_S, abs=0.1)

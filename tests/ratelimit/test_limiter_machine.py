@@ -21,8 +21,9 @@ from bulkfetch.ratelimit import (
     WindowEvent,
     WindowState,
     open_limiter,
+    state_file,
 )
-from bulkfetch.ratelimit import database as files
+from bulkfetch.ratelimit.database import WINDOW_FILE
 from bulkfetch.ratelimit.fair_share import Request, Waiter, fair_share
 from bulkfetch.ratelimit.filesystem import shared_file_system
 from bulkfetch.ratelimit.slots import Process
@@ -370,29 +371,29 @@ def test_the_file_is_private_and_holds_the_given_key_only(tmp_path: Path) -> Non
             assert set(modes.values()) == {0o600}
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700
             await window.aclose()
-            (folder / files.FILE_NAME).chmod(0o644)
+            (folder / WINDOW_FILE.name).chmod(0o644)
 
     run_virtual(main())
 
 
 def spoil_newer(folder: Path) -> None:
-    db = sqlite3.connect(folder / files.FILE_NAME)
+    db = sqlite3.connect(folder / WINDOW_FILE.name)
     db.execute("PRAGMA user_version = 99")
     db.close()
 
 
 def spoil_foreign(folder: Path) -> None:
-    db = sqlite3.connect(folder / files.FILE_NAME)
+    db = sqlite3.connect(folder / WINDOW_FILE.name)
     db.execute("PRAGMA application_id = 7")
     db.close()
 
 
 def spoil_folder(folder: Path) -> None:
-    (folder / files.FILE_NAME).mkdir()
+    (folder / WINDOW_FILE.name).mkdir()
 
 
 def spoil_link(folder: Path) -> None:
-    (folder / files.FILE_NAME).symlink_to(folder / "elsewhere")
+    (folder / WINDOW_FILE.name).symlink_to(folder / "elsewhere")
 
 
 @pytest.mark.parametrize(
@@ -456,7 +457,7 @@ def test_a_state_directory_that_cannot_be_made_is_said(
 def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Locks and boot clocks do not reach other machines."""
     assert shared_file_system(tmp_path) is None
-    monkeypatch.setattr(files, "shared_file_system", lambda folder: "NFS")
+    monkeypatch.setattr(state_file, "shared_file_system", lambda folder: "NFS")
 
     async def main() -> None:
         with pytest.raises(Unusable, match="NFS"):
@@ -513,7 +514,7 @@ def test_a_busy_file_holds_up_nobody_but_the_one_who_asks(tmp_path: Path) -> Non
     async def main() -> float:
         window = await window_in(tmp_path, RateLimit(requests=1))
         permit = await window.acquire()
-        hog = sqlite3.connect(tmp_path / files.FILE_NAME, isolation_level=None)
+        hog = sqlite3.connect(tmp_path / WINDOW_FILE.name, isolation_level=None)
         hog.execute("BEGIN IMMEDIATE")
         permit.answered()
         waiting = asyncio.create_task(window.acquire())

@@ -35,9 +35,9 @@ the machine share. Should it fail, the process's own is closed for a refill and 
 which nothing that others have sent counts any more, and goes on.
 
 The rooms: `interfaces` the words, `limiter` the two in series and the permits, `slots` those of
-the process, `throttle` what a 429 teaches (pure), `shared` the machine's (SQLite: `database` the
-file, `rows` its statements, `fair_share` between processes (pure), `patience` with who holds it),
-`messages` what is told (pure).
+the process, `throttle` what a 429 teaches (pure), `shared` the machine's (SQLite: `state_file` the
+file, `database` its tables, `rows` its statements, `fair_share` between processes (pure),
+`patience` with who holds it), `messages` what is told (pure).
 
 What must not live here: HTTP (a permit is told how its request ended; it never looks), retries and
 backoff (whoever waits to try again holds no slot), tokens and secrets, wall-clock time, and any way

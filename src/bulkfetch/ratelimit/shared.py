@@ -33,14 +33,7 @@ from typing import TypeVar
 import anyio
 
 from bulkfetch.clock import boot_id, boottime
-from bulkfetch.ratelimit.database import (
-    ASIDE_NAME,
-    Busy,
-    Store,
-    is_busy,
-    is_damage,
-    open_when_free,
-)
+from bulkfetch.ratelimit.database import WINDOW_FILE
 from bulkfetch.ratelimit.fair_share import Request, fair_share, part_of
 from bulkfetch.ratelimit.interfaces import (
     Lease,
@@ -55,6 +48,7 @@ from bulkfetch.ratelimit.interfaces import (
 from bulkfetch.ratelimit.messages import renewed, throttle_news, window_state
 from bulkfetch.ratelimit.patience import Patience
 from bulkfetch.ratelimit.rows import Rows
+from bulkfetch.ratelimit.state_file import Busy, Store, is_busy, is_damage, open_when_free
 from bulkfetch.ratelimit.throttle import Throttle
 
 T = TypeVar("T")
@@ -144,10 +138,10 @@ class MachineLimiter:
             )  # fmt: skip
 
         opened, damage = await open_when_free(
-            state_dir, this_boot, clock, use, lost=why, spent=spent
+            WINDOW_FILE, state_dir, this_boot, clock, use, lost=why, spent=spent
         )
         if damage and lost is None:
-            kept = f"it was damaged: {damage}; kept as {state_dir / ASIDE_NAME}"
+            kept = f"it was damaged: {damage}; kept as {state_dir / WINDOW_FILE.aside_name}"
             on_event(renewed(kept, max(0.0, opened._closed_until - clock())))
         return opened
 
