@@ -153,7 +153,9 @@ async def control_client(
     version: str = "v8",
 ) -> AsyncIterator[ControlClient]:
     """Open a client of a server, with a budget of its own."""
-    budget = budget or ControlBudget(limits or ControlLimits(), ProcessLedger("key", own=True), 300)
+    budget = budget or ControlBudget(
+        limits or ControlLimits(), "key", ProcessLedger("key", own=True), 300
+    )
     endpoint = ControlEndpoint(url, version, proxy)
     async with open_session(secure=False) as session:
         yield ControlClient("default", session, endpoint, tokens or Tokens(), budget)

@@ -8,20 +8,30 @@ of call and between processes; a create that waits for its minute holds up no po
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 import anyio
 
+from bulkfetch.clock import boot_id, boottime
 from bulkfetch.control.allowance import Allowance, ControlLimits, InLine, allow
 from bulkfetch.control.calls import Kind
-from bulkfetch.control.ledger import ControlLedger
+from bulkfetch.control.ledger import ControlLedger, ProcessLedger
+from bulkfetch.control.machine_ledger import QUIET_S, MachineLedger
 from bulkfetch.control.rows import ControlRows, Settled
 from bulkfetch.errors import ControlPaused, CreditsSpent
+from bulkfetch.ratelimit.interfaces import Unusable
 from bulkfetch.text import duration
+
+T = TypeVar("T")
 
 # The longest pause that a call waits out, in seconds; a longer one is told.
 PATIENCE_S = 120.0
@@ -59,12 +69,57 @@ class Place:
 class ControlBudget:
     """Gives places to control calls. Bound to the loop it was made in."""
 
-    def __init__(self, limits: ControlLimits, ledger: ControlLedger, lease_s: float) -> None:
-        """Take the figures as they are. No call may take longer than `lease_s`."""
-        self._limits, self._ledger, self._lease_s = limits, ledger, lease_s
+    def __init__(
+        self,
+        limits: ControlLimits,
+        account_key: str,
+        ledger: ControlLedger,
+        lease_s: float,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Take the figures as they are. No call may take longer than `lease_s`.
+
+        `note` gets, in one sentence, what a user should know.
+        """
+        self._limits, self._key, self._lease_s, self._note = limits, account_key, lease_s, note
+        self._ledger = ledger
         self._turns: dict[Kind, anyio.Lock] = {}
         self._changed = asyncio.Event()
-        self._prune_at = -float("inf")
+        self._prune_at = -math.inf
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls,
+        limits: ControlLimits,
+        account_key: str,
+        state_dir: Path | None,
+        *,
+        lease_s: float,
+        alone: bool = False,
+        note: Callable[[str], None] = lambda _: None,
+        clock: Callable[[], float] = boottime,
+        boot: Callable[[], str] = boot_id,
+        wall: Callable[[], float] = time.time,
+    ) -> ControlBudget:
+        """Open the budget that all processes keep in `state_dir`; this one's, where there is none.
+
+        `account_key` is an opaque name of the account that holds no secret. `alone` says that
+        nobody else asks its server. A state directory that cannot be used is told to `note`; the
+        process then waits for a minute, since others may have called just before. If cancelled:
+        nothing is left open.
+        """
+        if alone or state_dir is None:
+            return cls(limits, account_key, ProcessLedger(account_key, own=alone), lease_s, note)
+        try:
+            ledger = await MachineLedger.open(
+                account_key, state_dir, note, clock=clock, boot=boot, wall=wall
+            )
+        except Unusable as why:
+            note(_alone(why))
+            quiet = ProcessLedger(account_key, quiet_s=QUIET_S)
+            return cls(limits, account_key, quiet, lease_s, note)
+        return cls(limits, account_key, ledger, lease_s, note)
 
     @asynccontextmanager
     async def call(self, kind: Kind) -> AsyncIterator[Place]:
@@ -77,22 +132,31 @@ class ControlBudget:
         try:
             yield place
         finally:
-            settled = place.settled or Settled("lost")
-            written = self._ledger.submit(lambda rows: self._settle(rows, place, settled))
-            changed, self._changed = self._changed, asyncio.Event()
-            written.add_done_callback(lambda _: changed.set())
-            await asyncio.shield(written)
+            self._settle(place)
 
     async def credits_spent(self) -> None:
         """Have nothing leave for a while: the service has shown that no credits remain.
 
         If cancelled: it is so all the same.
         """
-        await asyncio.shield(self._ledger.submit(lambda rows: rows.remain(0, self._ledger.wall())))
+        await self._write(lambda ledger, rows: rows.remain(0, ledger.wall()))
 
     async def aclose(self) -> None:
         """Let go of what is held open. If cancelled: as without."""
+        self._closed = True
         await self._ledger.aclose()
+
+    def _settle(self, place: Place) -> None:
+        """Have written how a call ended: what it brought must not wait for a file."""
+        if self._closed:
+            return
+        ledger, settled = self._ledger, place.settled or Settled("lost")
+        now, wall = ledger.now(), ledger.wall()
+        written = ledger.submit(
+            lambda rows: rows.settle(place.number, place.kind, settled, now, wall)
+        )
+        changed, self._changed = self._changed, asyncio.Event()
+        written.add_done_callback(lambda _: changed.set())
 
     async def _take(self, kind: Kind) -> Place:
         place = Place(secrets.randbits(62), kind)
@@ -101,23 +165,43 @@ class ControlBudget:
             try:
                 while True:
                     changed = self._changed
-                    looked = self._ledger.submit(lambda rows: self._look(rows, place, since))
-                    allowance = await asyncio.shield(looked)
+                    allowance = await self._write(
+                        lambda ledger, rows: self._look(ledger, rows, place, since)
+                    )
                     if not allowance.for_s:
                         return place
                     self._require_patience(allowance)
                     with anyio.move_on_after(allowance.for_s):
                         await changed.wait()
             except BaseException:
-                # Behind the last look, whose end was perhaps not awaited.
-                self._ledger.submit(lambda rows: self._withdraw(rows, place))
+                if not self._closed:
+                    # Behind the last look, whose end was perhaps not awaited.
+                    ledger = self._ledger
+                    ledger.submit(lambda rows: _withdraw(ledger, rows, place))
                 raise
 
-    # --- inside a transaction ---------------------------------------------------------------------
+    async def _write(self, body: Callable[[ControlLedger, ControlRows], T]) -> T:
+        """Do `body` with the rows, those of this process where the others' cannot be had any more.
 
-    def _look(self, rows: ControlRows, place: Place, since: float) -> Allowance:
-        ledger, kind = self._ledger, place.kind
-        now, wall = ledger.now(), ledger.wall()
+        If cancelled: it is done all the same, sooner or later.
+        """
+        while True:
+            if self._closed:
+                raise RuntimeError("the budget is closed")
+            ledger = self._ledger
+            try:
+                return await asyncio.shield(ledger.submit(partial(body, ledger)))
+            except Unusable as why:
+                if ledger is self._ledger and not self._closed:
+                    ledger.close()
+                    self._ledger = ProcessLedger(self._key, quiet_s=QUIET_S)
+                    self._note(_alone(why))
+
+    def _look(
+        self, ledger: ControlLedger, rows: ControlRows, place: Place, since: float
+    ) -> Allowance:
+        """Take a place where there is one, within a transaction; else stand in line for it."""
+        kind, now, wall = place.kind, ledger.now(), ledger.wall()
         if now >= self._prune_at:
             rows.prune(now, wall)
             self._prune_at = now + _PRUNE_S
@@ -129,16 +213,6 @@ class ControlBudget:
             rows.leave_line(kind)
             rows.begin(place.number, kind, now + self._lease_s, wall)
         return allowance
-
-    def _withdraw(self, rows: ControlRows, place: Place) -> None:
-        rows.leave_line(place.kind)
-        self._settle(rows, place, Settled("unused"))
-
-    def _settle(self, rows: ControlRows, place: Place, settled: Settled) -> None:
-        now, wall = self._ledger.now(), self._ledger.wall()
-        rows.settle(place.number, place.kind, settled, now, wall)
-
-    # --- outside one ------------------------------------------------------------------------------
 
     def _require_patience(self, allowance: Allowance) -> None:
         """Raise where a wait is not to be waited for."""
@@ -159,3 +233,12 @@ class ControlBudget:
             case _:
                 return
         raise CreditsSpent(text, retry_after_s=allowance.for_s)
+
+
+def _withdraw(ledger: ControlLedger, rows: ControlRows, place: Place) -> None:
+    rows.leave_line(place.kind)
+    rows.settle(place.number, place.kind, Settled("unused"), ledger.now(), ledger.wall())
+
+
+def _alone(why: Unusable) -> str:
+    return f"the budget of control calls is kept by this process alone: {why}"

@@ -40,8 +40,12 @@ class ControlLedger(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of what is held open, after what was submitted."""
+        ...
+
     async def aclose(self) -> None:
-        """Let go of what is held open. If cancelled: as without."""
+        """As `close`, and wait for it. If cancelled: as `close`."""
         ...
 
 
@@ -76,6 +80,9 @@ class ProcessLedger:
         with self._db:
             done.set_result(body(self._rows))
         return done
+
+    def close(self) -> None:
+        return None
 
     async def aclose(self) -> None:
         return None

@@ -22,9 +22,9 @@ from bulkfetch.control.allowance import (
     Span,
 )
 from bulkfetch.control.calls import CREDITS, Kind
+from bulkfetch.ratelimit.state_file import StateFile
 
 SCHEMA = """
-CREATE TABLE boot (id TEXT NOT NULL);
 CREATE TABLE account (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, paused_until REAL NOT NULL,
     remaining INTEGER, remaining_at REAL NOT NULL DEFAULT 0
@@ -43,7 +43,7 @@ CREATE TABLE line (
     until REAL NOT NULL, PRIMARY KEY (account, owner, kind)
 ) WITHOUT ROWID
 """
-LOOKS = (
+_LOOKS = (
     "SELECT id FROM boot",
     "SELECT id, key, paused_until, remaining, remaining_at FROM account",
     "SELECT id, account, kind, at, owner, settled, span FROM call",
@@ -56,16 +56,21 @@ FAR_AHEAD_S = 3600.0
 _KEEP_S = 600.0
 
 
-def begin_boot(db: sqlite3.Connection, boot: str) -> None:
-    """Make the rows of another boot ready for this one, whose clock has begun again."""
-    found = db.execute("SELECT id FROM boot").fetchone()
-    if found == (boot,):
-        return
-    db.execute("DELETE FROM boot")
-    db.execute("INSERT INTO boot VALUES (?)", (boot,))
+def _begin_boot(db: sqlite3.Connection) -> None:
+    """Take the calls of another boot for counted as this one began."""
     db.execute("UPDATE call SET at = 0, settled = 1")
     db.execute("UPDATE account SET paused_until = 0")
     db.execute("DELETE FROM line")
+
+
+CONTROL_FILE = StateFile(
+    "control.db",
+    application_id=0x62776364,  # "bwcd": bulkfetch's control calls
+    version=1,
+    schema=SCHEMA,
+    looks=_LOOKS,
+    begin_boot=_begin_boot,
+)
 
 
 class Settled(NamedTuple):
@@ -152,10 +157,11 @@ class ControlRows:
             self.remain(settled.remaining, wall)
 
     def remain(self, remaining: int | None, wall: float) -> None:
-        """Write what the service says of the credits that remain."""
+        """Write what the service said of the credits that remain, unless it has said so since."""
         self._db.execute(
-            "UPDATE account SET remaining = ?, remaining_at = ? WHERE id = ?",
-            (remaining, wall, self._account),
+            "UPDATE account SET remaining = ?, remaining_at = ? WHERE id = ?"
+            " AND (remaining_at <= ? OR remaining_at > ?)",  # or a clock was ahead
+            (remaining, wall, self._account, wall, wall + SPAN_S),
         )
 
     def stand_in_line(self, kind: Kind, since: float, until: float) -> None:
