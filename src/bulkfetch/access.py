@@ -21,7 +21,6 @@ from bulkfetch.control.allowance import ControlLimits
 from bulkfetch.control.budget import ControlBudget
 from bulkfetch.control.client import ControlClient
 from bulkfetch.control.door import CallTimes, ControlEndpoint
-from bulkfetch.control.ledger import ProcessLedger
 from bulkfetch.download.downloader import Downloader, Endpoint, TransferLimits
 from bulkfetch.download.session import open_session
 from bulkfetch.download.tls import shared_context
@@ -98,15 +97,19 @@ class AccountOpener:
             api_domain = session.servers.api_domain
             times = CallTimes(limits.connect_s, limits.headers_s)
             if name not in self._budgets:
-                self._budgets[name] = self._open_budget(session, times)
+                self._budgets[name] = await self._open_budget(session, times)
             endpoint = ControlEndpoint(
                 api_domain, account.version, account.proxies.url_for(api_domain)
             )
             budget = self._budgets[name]
             return ControlClient(name, session.http, endpoint, session.tokens, budget, times)
 
-    def _open_budget(self, session: AccountSession, times: CallTimes) -> ControlBudget:
-        figures = session.settings.control
+    async def _open_budget(self, session: AccountSession, times: CallTimes) -> ControlBudget:
+        figures, name = session.settings.control, session.settings.name
+
+        def note(message: str) -> None:
+            self._emit(Event("note", message, name))
+
         limits = ControlLimits(
             figures.concurrency,
             figures.creates_per_minute,
@@ -114,8 +117,14 @@ class AccountOpener:
             figures.credits_per_day,
             figures.credits_reserve,
         )
-        ledger = ProcessLedger(session.key, own=session.is_alone)
-        budget = ControlBudget(limits, ledger, times.lease_s)
+        budget = await ControlBudget.open(
+            limits,
+            session.key,
+            session.state_dir,
+            lease_s=times.lease_s,
+            alone=session.is_alone,
+            note=note,
+        )
         self._stack.push_async_callback(budget.aclose)
         return budget
 

@@ -89,7 +89,8 @@ def test_each_bound_is_told_by_its_name() -> None:
     """A minute that is full, places that are taken, a pause, another one's turn."""
     full = Books([done("create", 1), done("create", 20), done("create", 60.5)])
     minute = allow("create", LIMITS, full, me(), NOW, WALL)
-    assert (minute.why, minute.for_s) == ("minute", pytest.approx(0.5))
+    assert minute.why == "minute"
+    assert minute.for_s == pytest.approx(0.5)
     assert allow("status", LIMITS, full, me("status"), NOW, WALL).for_s == 0
     taken = Books([under_way("read"), under_way("status")])
     assert allow("create", LIMITS, taken, me(), NOW, WALL).why == "place"

@@ -461,7 +461,7 @@ def test_without_a_usable_state_directory_a_process_keeps_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says so and why, and waits for what others may have sent."""
-    monkeypatch.setattr(state_file, "file_system_type", lambda folder: 0x6969)
+    monkeypatch.setattr(state_file, "shared_file_system", lambda folder: "NFS")
 
     async def main() -> list[str]:
         told: list[str] = []

@@ -14,6 +14,7 @@ from unittest.mock import patch
 import bulkfetch.access
 from bulkfetch import Client, Event, Outcome, Report, Settings
 from bulkfetch.config import AccountSettings, ControlSettings, Credentials, Limits, WindowSettings
+from bulkfetch.control.budget import ControlBudget
 from bulkfetch.pipeline.run import Jobs, Run
 from bulkfetch.ratelimit import RateLimit, SlotLimiter, open_limiter
 from bulkfetch.sandbox import AccountSpec, Arrival, JobSpec, Sandbox, SandboxOptions
@@ -75,7 +76,7 @@ def settings_for(
 def loop_windows() -> Iterator[list[SlotLimiter]]:
     """Have clients open windows on their loop's clock, the machine's where there is a state_dir.
 
-    Gives the list of those that were opened.
+    The same of the budgets of control calls. Gives the list of the windows that were opened.
     """
     opened: list[SlotLimiter] = []
 
@@ -90,7 +91,16 @@ def loop_windows() -> Iterator[list[SlotLimiter]]:
         opened.append(window)
         return window
 
-    with patch.object(bulkfetch.access, "open_limiter", open_on_loop):
+    open_budget = ControlBudget.open
+
+    async def open_budget_on_loop(*args: Any, **more: Any) -> ControlBudget:
+        time = asyncio.get_running_loop().time
+        return await open_budget(*args, clock=time, wall=time, **more)
+
+    with (
+        patch.object(bulkfetch.access, "open_limiter", open_on_loop),
+        patch.object(ControlBudget, "open", open_budget_on_loop),
+    ):
         yield opened
 
 
