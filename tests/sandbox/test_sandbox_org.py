@@ -236,6 +236,42 @@ def test_a_count_lags_behind() -> None:
     run_virtual(main())
 
 
+def test_a_query_finds_what_was_there_a_while_ago() -> None:
+    """query_lag_s: a record that is new, changed or deleted shows only after so long."""
+
+    async def main() -> None:
+        async with Sandbox(org(query_lag_s=30.0)) as sandbox:
+            before = sandbox.rows("Leads")
+            sandbox.insert("Leads", {"Last_Name": "X"})
+            sandbox.modify("Leads", before[0]["Id"], {"Last_Name": "Y"})
+            sandbox.delete("Leads", before[1]["Id"])
+            assert await found(sandbox, query("Leads")) == before
+            await asyncio.sleep(31)
+            assert await found(sandbox, query("Leads")) == sandbox.rows("Leads") != before
+
+    run_virtual(main())
+
+
+def test_a_slip_in_a_record_leaves_the_org_as_it_was() -> None:
+    """An unknown field, module or record raises KeyError and changes nothing."""
+
+    async def main() -> None:
+        async with Sandbox(org()) as sandbox:
+            before = sandbox.rows("Leads")
+            for slip in (
+                lambda: sandbox.insert("Leads", {"Nme": "X"}),
+                lambda: sandbox.insert("Leds", {}),
+                lambda: sandbox.modify("Leads", "5", {}),
+                lambda: sandbox.modify("Leads", before[0]["Id"], {"Nme": 1}),
+                lambda: sandbox.delete("Deals", before[0]["Id"]),
+            ):
+                with pytest.raises(KeyError):
+                    slip()
+            assert sandbox.rows("Leads") == before
+
+    run_virtual(main())
+
+
 def test_deleted_records_are_told_by_time_and_kind_in_pages() -> None:
     """The lower bound counts; the bin forgets after 60 days, what went for good after 120."""
 

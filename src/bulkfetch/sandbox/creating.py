@@ -58,7 +58,7 @@ class JobMaker:
         if token is not None:
             page = await self._following(str(token), len(body["query"]), account, now)
         else:
-            page = await self._numbered(body, version)
+            page = await self._numbered(body, version, now)
         query = page.query
         waiting = self._plans.get(query.module)
         plan = waiting.popleft() if waiting else JobPlan()
@@ -81,8 +81,8 @@ class JobMaker:
         self._jobs.add(job)
         return job
 
-    async def _numbered(self, body: Mapping[str, Any], version: float) -> OrgPage:
-        org, options = self._org.view(), self._options
+    async def _numbered(self, body: Mapping[str, Any], version: float, now: float) -> OrgPage:
+        org, options = self._org.query_view(self._wall(now)), self._options
         query = read_query(body, version, org, self._org.specs, options.joins_max)
         number = body["query"].get("page", 1)
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
@@ -110,7 +110,7 @@ class JobMaker:
         ):
             raise BadCreate(self._options.page_token_error, {"api_name": "page_token"})
         known.used = True
-        before, org = known.after, self._org.view()
+        before, org = known.after, self._org.query_view(self._wall(now))
         rows = org[before.query.module].end if before.query.conditions else 0
         per_page = self._per_page(before.query)
         return await off_loop(rows > _SMALL, next_page, before, org, per_page, self._options.pages)

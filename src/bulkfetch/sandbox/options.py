@@ -119,8 +119,9 @@ class SandboxOptions:
     The org: `modules` changes standard modules by name (`org.standard`) or adds others; one has
     `module_records` records where it says nothing else (None: `records`), Events `ics_records`.
     Generated records are of 2021 to 2024. `joins_max` lookups may be joined in one job;
-    `count_lag_s` is how old a count is. `csv_zone`: date-times of a CSV in several offsets, in the
-    org's (-07:00), or in UTC. `create_errors`: refusals stand inside `data`, or at the top.
+    `count_lag_s` is how old a count is, `query_lag_s` how old what a query finds. `csv_zone`:
+    date-times of a CSV in several offsets, in the org's (-07:00), or in UTC. `create_errors`:
+    refusals stand inside `data`, or at the top.
 
     Jobs: a created one is prepared for `prepare_s`, its result kept for `keep_s`; `plans` maps a
     module to what becomes of its jobs, one plan for each create. `unfinished_result`: the status of
@@ -192,6 +193,7 @@ class SandboxOptions:
     joins_max: Count = 10
     create_errors: Literal["data", "top"] = "data"
     count_lag_s: Seconds = 0.0
+    query_lag_s: Seconds = 0.0
     csv_zone: Literal["mixed", "org", "utc"] = "mixed"
     credits_per_day: Count | None = None
     creates_per_minute: Positive | None = None

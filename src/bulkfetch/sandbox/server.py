@@ -60,7 +60,9 @@ class Sandbox:
         self._scripts = Scripts(self.options, self._jobs)
         options = self.options
         records = options.records if options.module_records is None else options.module_records
-        self.org = Org(options.modules, options.seed, records, options.ics_records)
+        self.org = Org(
+            options.modules, options.seed, records, options.ics_records, options.query_lag_s
+        )
         self.callbacks: list[CallbackPost] = []
         self._maker = JobMaker(options, self.org, self._jobs, self._wall)
         self._telling: set[asyncio.Task[None]] = set()

@@ -21,11 +21,20 @@ _JSON_TYPES = {
 
 
 class Org:
-    """All modules of one sandbox. `records` and `events` are how many a module has by default."""
+    """All modules of one sandbox. `records` and `events` are how many a module has by default.
+
+    Queries see it as it was `lag_s` ago.
+    """
 
     def __init__(
-        self, told: Mapping[str, ModuleSpec], seed: int, records: int, events: int
+        self,
+        told: Mapping[str, ModuleSpec],
+        seed: int,
+        records: int,
+        events: int,
+        lag_s: float = 0.0,
     ) -> None:
+        self._lag_s = lag_s
         names = dict.fromkeys((*standard.NAMES, *told, USERS))
         self.specs = {name: standard.merged(name, told.get(name)) for name in names}
         sizes = {
@@ -35,13 +44,21 @@ class Org:
             for name, spec in self.specs.items()
         }
         self.stores = {
-            name: RecordStore(name, spec, seed, sizes[name], lambda parent: sizes.get(parent, 0))
+            name: RecordStore(
+                name, spec, seed, sizes[name], lambda parent: sizes.get(parent, 0), lag_s > 0
+            )
             for name, spec in self.specs.items()
         }
 
     def view(self) -> OrgView:
         """Return how everything is now; it does not change any more."""
         return {name: store.view() for name, store in self.stores.items()}
+
+    def query_view(self, now: float) -> OrgView:
+        """Return what a query sees at a time (seconds since 1970)."""
+        if not self._lag_s:
+            return self.view()
+        return {name: store.view_at(now - self._lag_s) for name, store in self.stores.items()}
 
     def store(self, module: str) -> RecordStore:
         """Return a module's records. Raises KeyError."""

@@ -98,10 +98,19 @@ class ModuleView:
 
 
 class RecordStore:
-    """The records of one module as they are now. `parents` tells how many a module has."""
+    """The records of one module as they are now, and as they were where it `keeps` its past.
+
+    `parents` tells how many a module has.
+    """
 
     def __init__(
-        self, name: str, spec: ModuleSpec, seed: int, size: int, parents: Callable[[str], int]
+        self,
+        name: str,
+        spec: ModuleSpec,
+        seed: int,
+        size: int,
+        parents: Callable[[str], int],
+        keeps: bool = False,
     ) -> None:
         self.name, self.spec, self.end = name, spec, size
         own = (*spec.fields, *(TIMES if spec.timed else ()))
@@ -109,15 +118,27 @@ class RecordStore:
         self.deletions: list[Deletion] = []
         self._made = _MadeColumns(name, seed, size, parents)
         self._changes: dict[int, dict[int, Row | None]] = {}
+        self._shared: set[int] = set()  # blocks whose changes a view holds
         self._view: ModuleView | None = None
-        self._counts: list[tuple[float, int]] = []
+        self._keeps = keeps
+        self._past = [(0.0, size, self.view() if keeps else None)]
 
     def view(self) -> ModuleView:
         """Return the module as it is now."""
         if self._view is None:
-            changes = {block: dict(rows) for block, rows in self._changes.items()}
-            self._view = ModuleView(self.name, dict(self.fields), self._made, self.end, changes)
+            self._shared = set(self._changes)
+            self._view = ModuleView(
+                self.name, dict(self.fields), self._made, self.end, dict(self._changes)
+            )
         return self._view
+
+    def view_at(self, at_s: float) -> ModuleView:
+        """Return the module as it was at a time (seconds since 1970), where it keeps its past."""
+        return self._at(at_s)[2] or self.view()
+
+    def count_at(self, at_s: float) -> int:
+        """Return how many records there were at a time (seconds since 1970)."""
+        return self._at(at_s)[1]
 
     def insert(self, given: Mapping[str, Any], now: float) -> int:
         """Add a record and return its id. Raises KeyError for unknown fields."""
@@ -129,8 +150,7 @@ class RecordStore:
                 row[name] = values.id_of(USERS, 0)
         if self.spec.timed:
             row["Created_Time"] = int(now)
-        self.end += 1
-        self._put(self.end - 1, row, given, now)
+        self._put(self.end, row, given, now, touch=True)
         return values.id_of(self.name, self.end - 1)
 
     def modify(
@@ -139,7 +159,7 @@ class RecordStore:
         """Change fields of a record, and with `touch` its Modified_Time. Raises KeyError."""
         number = self._number(record_id)
         row = self._changes.get(number // BLOCK, {}).get(number) or _AS_MADE
-        self._put(number, row, given, now if touch else None)
+        self._put(number, row, given, now, touch=touch)
 
     def delete(self, record_id: int, now: float, *, permanent: bool = False) -> None:
         """Delete a record, into the bin or for good; one in the bin can go for good later.
@@ -153,12 +173,12 @@ class RecordStore:
             return
         number = self._number(record_id)
         name = next((n for n in self.fields if n.endswith("Name") or n == "Subject"), None)
-        told = None if name is None else self.view().value(number, name)
+        as_is = ModuleView(self.name, self.fields, self._made, self.end, self._changes)
+        told = None if name is None else as_is.value(number, name)
         self.deletions.append(
             Deletion(record_id, now, permanent, None if told is None else str(told))
         )
-        self._changes.setdefault(number // BLOCK, {})[number] = None
-        self._changed(now)
+        self._write(number, None, now)
 
     def put_field(self, spec: FieldSpec) -> None:
         """Add a field, or let one be another from now on."""
@@ -170,11 +190,6 @@ class RecordStore:
         del self.fields[name]
         self._view = None
 
-    def count_at(self, at_s: float) -> int:
-        """Return how many records there were at a time (seconds since 1970)."""
-        first = self._made.size
-        return next((count for since, count in reversed(self._counts) if since <= at_s), first)
-
     def _number(self, record_id: int) -> int:
         number = values.number_of(self.name, record_id)
         if number is None or number >= self.end:
@@ -183,19 +198,29 @@ class RecordStore:
             raise KeyError(f"record {record_id} of {self.name} is deleted")
         return number
 
-    def _put(self, number: int, row: Row, given: Mapping[str, Any], now: float | None) -> None:
+    def _put(
+        self, number: int, row: Row, given: Mapping[str, Any], now: float, *, touch: bool
+    ) -> None:
         made = dict(row)
-        if now is not None and self.spec.timed:
+        if touch and self.spec.timed:
             made["Modified_Time"] = int(now)
         for name, value in given.items():
             made[name] = values.value_of(self.fields[name], value)
-        self._changes.setdefault(number // BLOCK, {})[number] = made
-        self._changed(now)
+        self._write(number, made, now)
 
-    def _changed(self, now: float | None) -> None:
+    def _write(self, number: int, row: Row | None, now: float) -> None:
+        block = number // BLOCK
+        if block in self._shared:
+            self._changes[block] = dict(self._changes[block])
+            self._shared.discard(block)
+        self._changes.setdefault(block, {})[number] = row
+        count = self._past[-1][1] + (number == self.end) - (row is None)
+        self.end = max(self.end, number + 1)
         self._view = None
-        if now is not None:
-            self._counts.append((now, self.view().count()))
+        self._past.append((now, count, self.view() if self._keeps else None))
+
+    def _at(self, at_s: float) -> tuple[float, int, ModuleView | None]:
+        return next((each for each in reversed(self._past) if each[0] <= at_s), self._past[0])
 
 
 class _MadeColumns:
