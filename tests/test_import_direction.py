@@ -21,6 +21,7 @@ ROOMS = [
     {"control"},
     {"download"},
     {"archive"},
+    {"destination"},
     {"journal"},
     {"exports"},
     {"pipeline"},

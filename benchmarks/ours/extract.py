@@ -4,10 +4,9 @@
 """
 
 import sys
-from importlib import import_module
 from pathlib import Path
 
-from bulkfetch.archive import ExtractLimits, extract, inspect
+from bulkfetch.archive import ArchivedFile, ExtractLimits, FileDraft, draft, extract, inspect
 
 
 def main() -> None:
@@ -15,14 +14,14 @@ def main() -> None:
     out, threads, how, archives = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
     limits = ExtractLimits(file_bytes=64 << 30)
     if how == "bare":
-        # By its name: the package's own `extract` is the function.
-        vars(import_module("bulkfetch.archive.extract"))["DISK_CHECK_BYTES"] = sys.maxsize
+        draft.DISK_CHECK_BYTES = sys.maxsize
 
     def unpack_one(number: int) -> None:
         archive = Path(archives[number])
         member = inspect(archive, limits)
-        target = out / f"{number}{member.suffix}"
-        extract(archive, member, target, limits, digest=how == "full")
+        target = FileDraft(out / f"{number}{member.suffix}")
+        extract(ArchivedFile(archive, member, limits), target, digest=how == "full")
+        target.close()
 
     if threads == 1:
         for number in range(len(archives)):

@@ -322,6 +322,7 @@ class Client:
     ) -> AccountWorkers:
         accounts = await self._open_accounts()
         from bulkfetch.archive import ExtractLimits
+        from bulkfetch.destination import FolderDestination
         from bulkfetch.pipeline.accounts import AccountWorkers
         from bulkfetch.pipeline.publish import PublishOptions
 
@@ -332,6 +333,9 @@ class Client:
             journal,
             self._layout,
             leftovers,
+            FolderDestination(
+                self._layout.out, self._layout.staging, self._layout.above, limits.free_bytes
+            ),
             PublishOptions(
                 ExtractLimits(file_bytes=limits.file_bytes, reserve_bytes=limits.free_bytes),
                 keep_zip=self._settings.keep_zip,

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from bulkfetch.errors import DiskFull, NotWritable, PublishConflict, RunError
 
+StrPath = str | os.PathLike[str]
+
 # An exceeded quota is like a full disk: permanent until somebody frees space.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 # For a file that does not exist, these errors are about its folder.
@@ -57,7 +59,7 @@ def disk_error(error: OSError) -> RunError:
     return told
 
 
-def free_bytes(folder: Path) -> int | None:
+def free_bytes(folder: StrPath) -> int | None:
     """Return how many bytes this user may still write below a folder, None if that is unknown.
 
     File systems that do not know report nonsense instead of an error: most of FUSE 0 of 0, others
@@ -73,7 +75,7 @@ def free_bytes(folder: Path) -> int | None:
     return room.f_bavail * unit
 
 
-def has_no_files_left(folder: Path) -> bool:
+def has_no_files_left(folder: StrPath) -> bool:
     """Return whether the file system below a folder says that it can hold no more files."""
     try:
         room = os.statvfs(folder)
@@ -93,7 +95,7 @@ def disk_full(problem: str, reserve: int) -> DiskFull:
     )
 
 
-def require_room(folder: Path, size: int, done: str, reserve: int) -> None:
+def require_room(folder: StrPath, size: int, done: str, reserve: int) -> None:
     """Raise DiskFull if `size` bytes, to be `done`, do not fit below a folder.
 
     `reserve` bytes stay free. If the free space is unknown, everything is assumed to fit.
@@ -106,7 +108,7 @@ def require_room(folder: Path, size: int, done: str, reserve: int) -> None:
 class disk_errors:
     """Convert each OSError of the block to its RunError, with `path` if the error names no file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: StrPath) -> None:
         self._path = path
 
     def __enter__(self) -> None:
@@ -119,7 +121,7 @@ class disk_errors:
             raise disk_error(error) from error
 
 
-def fsync_file(path: Path) -> None:
+def fsync_file(path: StrPath) -> None:
     """Sync a file's bytes to the device. Raises DiskFull, NotWritable."""
     with disk_errors(path):
         _fsync(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -137,7 +139,7 @@ def write_file(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def fsync_dir(path: Path) -> None:
+def fsync_dir(path: StrPath) -> None:
     """Sync a folder's entries to the device, if the file system can.
 
     Otherwise the file system's own order of writes must do: only a power failure makes a
@@ -178,10 +180,29 @@ def publish(staged: Path, final: Path, *, replace: bool) -> None:
     fsync_dir(final.parent)
 
 
-def rename_into_place(staged: Path, final: Path, *, replace: bool) -> None:
+def rename_into_place(staged: StrPath, final: StrPath, *, replace: bool) -> None:
     """Do the middle step of `publish`; the caller syncs the file before and the folder after.
 
     Raises PublishConflict, DiskFull, NotWritable; the staged file then still exists.
+    """
+    require_free(staged, final, replace=replace)
+    with disk_errors(final):
+        try:
+            # rename() never follows a link under the new name: the check above protects a link
+            # that the user put there.
+            os.rename(staged, final)
+        except IsADirectoryError as foreign:
+            raise _conflict(final, "is a folder") from foreign
+        except OSError as error:
+            if error.errno in _FORBIDDEN:
+                error.filename = _unwritable(os.path.dirname(final), os.path.dirname(staged))
+            raise
+
+
+def require_free(staged: StrPath, final: StrPath, *, replace: bool) -> None:
+    """Raise PublishConflict if what is under a final name must not give way to a staged file.
+
+    Raises NotWritable where that cannot be seen.
     """
     with disk_errors(final):
         found = _mode(final)
@@ -195,37 +216,27 @@ def rename_into_place(staged: Path, final: Path, *, replace: bool) -> None:
                 hint="Move it away, give the job another name, or replace it with --overwrite "
                 "(overwrite = true in jobs.toml). The result is kept and not requested again.",
             )
-        try:
-            # rename() never follows a link under the new name: the check above protects a link
-            # that the user put there.
-            os.rename(staged, final)
-        except IsADirectoryError as foreign:
-            raise _conflict(final, "is a folder") from foreign
-        except OSError as error:
-            if error.errno in _FORBIDDEN:
-                error.filename = os.fspath(_unwritable(final.parent, staged.parent))
-            raise
 
 
-def _conflict(final: Path, what: str, hint: str | None = None) -> PublishConflict:
-    error = PublishConflict(f"{final} {what}", hint=hint)
+def _conflict(final: StrPath, what: str, hint: str | None = None) -> PublishConflict:
+    error = PublishConflict(f"{os.fspath(final)} {what}", hint=hint)
     error.path = os.fspath(final)
     return error
 
 
-def _unwritable(*folders: Path) -> Path:
+def _unwritable(*folders: str) -> str:
     """Return the folder that forbids a rename between them, the first if none seems to."""
     return next((each for each in folders if not os.access(each, os.W_OK | os.X_OK)), folders[0])
 
 
-def _mode(path: Path) -> int | None:
+def _mode(path: StrPath) -> int | None:
     try:
         return os.lstat(path).st_mode
     except FileNotFoundError:
         return None
 
 
-def _fsync(path: Path, flags: int) -> None:
+def _fsync(path: StrPath, flags: int) -> None:
     fd = os.open(path, flags)
     try:
         os.fsync(fd)

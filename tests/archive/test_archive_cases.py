@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.unpacking import unpack as unpack_file
 from tests.support.zip_cases import honest, hostile
 
 from bulkfetch import errors
-from bulkfetch.archive import ISAL, ZLIB, ExtractLimits, InflateEngine, extract, inspect
+from bulkfetch.archive import ISAL, ZLIB, ExtractLimits, InflateEngine, inspect
 
 HONEST, HOSTILE = honest(), hostile()
 LIMITS = ExtractLimits(file_bytes=1 << 30, reserve_bytes=0)
@@ -18,7 +19,7 @@ ENGINES = [pytest.param(ISAL, id="isal"), pytest.param(ZLIB, id="zlib")]
 def unpack(archive: bytes, folder: Path, engine: InflateEngine) -> tuple[str, bytes]:
     (folder / "in.zip").write_bytes(archive)
     member = inspect(folder / "in.zip", LIMITS)
-    extract(folder / "in.zip", member, folder / "out", LIMITS, engine=engine)
+    unpack_file(folder / "in.zip", member, folder / "out", LIMITS, engine=engine)
     return member.suffix, (folder / "out").read_bytes()
 
 

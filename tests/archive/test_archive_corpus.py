@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.unpacking import unpack
 
 from bulkfetch.archive import (
     ISAL,
@@ -25,7 +26,6 @@ from bulkfetch.archive import (
     ExtractLimits,
     InflateEngine,
     Member,
-    extract,
     inspect,
     structure,
 )
@@ -95,7 +95,7 @@ def unpack_each(path: Path, folder: Path, engine: InflateEngine) -> list[str]:
         )
         target = folder / f"{engine is ISAL}-{len(digests)}"
         target.unlink(missing_ok=True)
-        extract(path, member, target, LIMITS, engine=engine)
+        unpack(path, member, target, LIMITS, engine=engine)
         digests.append(hashlib.sha256(target.read_bytes()).hexdigest())
     return sorted(digests)
 
@@ -109,7 +109,7 @@ def test_no_archive_of_the_corpus_is_taken_for_what_it_is_not(
     for sample in samples():
         target = tmp_path / "out"
         try:
-            extract(sample.path, inspect(sample.path, LIMITS), target, LIMITS)
+            unpack(sample.path, inspect(sample.path, LIMITS), target, LIMITS)
         except (ArchiveError, NotAZip) as refusal:
             codes[refusal.code] += 1
             counts["refused"] += 1

@@ -11,10 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.support.unpacking import unpack
 from tests.support.zips import STORED, Item, pack
 
 from bulkfetch import errors
-from bulkfetch.archive import ExtractionCancelled, ExtractLimits, extract, inspect
+from bulkfetch.archive import (
+    ArchivedFile,
+    ExtractionCancelled,
+    ExtractLimits,
+    FileDraft,
+    extract,
+    inspect,
+)
 from bulkfetch.archive.extract import WRITE_BYTES
 
 LIMITS = ExtractLimits(file_bytes=1 << 30, reserve_bytes=0)
@@ -45,14 +53,14 @@ def file_size_limit(size: int) -> Iterator[None]:
 
 def test_the_digest_is_of_the_bytes_on_disk(big: Path, tmp_path: Path) -> None:
     """SHA-256 and size are those of the file as written."""
-    found = extract(big, inspect(big, LIMITS), tmp_path / "out", LIMITS)
+    found = unpack(big, inspect(big, LIMITS), tmp_path / "out", LIMITS)
     assert found.bytes == len(BIG)
     assert found.sha256 == hashlib.sha256((tmp_path / "out").read_bytes()).hexdigest()
 
 
 def test_a_digest_that_is_not_wanted_is_not_made(big: Path, tmp_path: Path) -> None:
     """digest=False leaves it None and the bytes as they are."""
-    found = extract(big, inspect(big, LIMITS), tmp_path / "out", LIMITS, digest=False)
+    found = unpack(big, inspect(big, LIMITS), tmp_path / "out", LIMITS, digest=False)
     assert found.sha256 is None
     assert (tmp_path / "out").read_bytes() == BIG
 
@@ -66,9 +74,12 @@ def test_nothing_is_written_after_a_cancel(big: Path, tmp_path: Path) -> None:
         asked += 1
         return asked > 3  # once before the file is made, twice before a write
 
+    draft = FileDraft(tmp_path / "out")
     with pytest.raises(ExtractionCancelled):
-        extract(big, inspect(big, LIMITS), tmp_path / "out", LIMITS, cancelled=cancelled)
+        extract(ArchivedFile(big, inspect(big, LIMITS), LIMITS, cancelled), draft)
     assert (tmp_path / "out").read_bytes() == BIG[: 2 * WRITE_BYTES]
+    draft.drop()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_stream_of_nothing_still_sees_a_cancel(tmp_path: Path) -> None:
@@ -77,7 +88,7 @@ def test_a_stream_of_nothing_still_sees_a_cancel(tmp_path: Path) -> None:
     path = written(tmp_path, pack(Item(data=b"", stream=empty)))
     answers = iter([False] * 3 + [True] * 100)
     with pytest.raises(ExtractionCancelled):
-        extract(
+        unpack(
             path,
             inspect(path, LIMITS),
             tmp_path / "out",
@@ -89,7 +100,7 @@ def test_a_stream_of_nothing_still_sees_a_cancel(tmp_path: Path) -> None:
 def test_a_cancel_before_the_start_makes_no_file(big: Path, tmp_path: Path) -> None:
     """A thread that starts late finds the cancel and touches nothing."""
     with pytest.raises(ExtractionCancelled):
-        extract(big, inspect(big, LIMITS), tmp_path / "out", LIMITS, cancelled=lambda: True)
+        unpack(big, inspect(big, LIMITS), tmp_path / "out", LIMITS, cancelled=lambda: True)
     assert not (tmp_path / "out").exists()
 
 
@@ -104,7 +115,7 @@ def test_a_target_that_exists_is_left_alone(kind: str, big: Path, tmp_path: Path
     else:
         target.symlink_to(other)
     with pytest.raises(errors.NotWritable):
-        extract(big, inspect(big, LIMITS), target, LIMITS)
+        unpack(big, inspect(big, LIMITS), target, LIMITS)
     assert target.is_symlink() == (kind != "file")
     assert other.exists() == (kind != "dangling link")
     if kind != "dangling link":
@@ -122,7 +133,7 @@ def test_the_new_file_has_plain_permissions(big: Path, tmp_path: Path) -> None:
     """0666 less the umask, whatever the archive says."""
     before = os.umask(0o027)
     try:
-        extract(big, inspect(big, LIMITS), tmp_path / "out", LIMITS)
+        unpack(big, inspect(big, LIMITS), tmp_path / "out", LIMITS)
     finally:
         os.umask(before)
     assert (tmp_path / "out").stat().st_mode & 0o7777 == 0o640
@@ -136,16 +147,16 @@ def test_the_limit_on_file_bytes_is_exact(big: Path, tmp_path: Path) -> None:
     with pytest.raises(errors.ZipTooLarge):
         inspect(big, less)
     with pytest.raises(errors.ZipTooLarge):
-        extract(big, member, tmp_path / "out", less)
+        unpack(big, member, tmp_path / "out", less)
     assert not (tmp_path / "out").exists()
-    assert extract(big, member, tmp_path / "out", exact).bytes == len(BIG)
+    assert unpack(big, member, tmp_path / "out", exact).bytes == len(BIG)
 
 
 def test_a_file_that_does_not_fit_stops_the_run(big: Path, tmp_path: Path) -> None:
     """An honest file and too little free disk: the disk is at fault, nothing is begun."""
     member = inspect(big, LIMITS)
     with pytest.raises(errors.DiskFull):
-        extract(
+        unpack(
             big, member, tmp_path / "out", ExtractLimits(file_bytes=1 << 30, reserve_bytes=1 << 60)
         )
     assert not (tmp_path / "out").exists()
@@ -156,7 +167,7 @@ def test_a_bomb_that_does_not_fit_fails_only_its_job(tmp_path: Path) -> None:
     bomb = written(tmp_path, pack(Item(data=bytes(1_000_000))))
     member = inspect(bomb, LIMITS)
     with pytest.raises(errors.ZipTooLarge):
-        extract(
+        unpack(
             bomb, member, tmp_path / "out", ExtractLimits(file_bytes=1 << 30, reserve_bytes=1 << 60)
         )
     assert not (tmp_path / "out").exists()
@@ -180,7 +191,7 @@ def test_free_disk_is_looked_at_again_while_writing(
 
     monkeypatch.setattr(os, "statvfs", shrinking)
     with pytest.raises(errors.DiskFull):
-        extract(
+        unpack(
             path,
             inspect(path, LIMITS),
             tmp_path / "out",
@@ -194,7 +205,7 @@ def test_a_file_size_limit_stops_the_run(big: Path, tmp_path: Path) -> None:
     """The process's own limit is met in the middle: NotWritable, and the piece is removed."""
     member = inspect(big, LIMITS)
     with file_size_limit(500_000), pytest.raises(errors.NotWritable):
-        extract(big, member, tmp_path / "out", LIMITS)
+        unpack(big, member, tmp_path / "out", LIMITS)
     assert not (tmp_path / "out").exists()
 
 
@@ -202,7 +213,7 @@ def test_a_missing_folder_stops_the_run(big: Path, tmp_path: Path) -> None:
     """The staging folder was taken away: NotWritable, naming it."""
     member = inspect(big, LIMITS)
     with pytest.raises(errors.NotWritable, match="gone"):
-        extract(big, member, tmp_path / "gone" / "out", LIMITS)
+        unpack(big, member, tmp_path / "gone" / "out", LIMITS)
 
 
 def test_an_archive_cut_after_its_inspection_is_refused(tmp_path: Path) -> None:
@@ -211,7 +222,7 @@ def test_an_archive_cut_after_its_inspection_is_refused(tmp_path: Path) -> None:
     member = inspect(path, LIMITS)
     os.truncate(path, member.start + 1000)
     with pytest.raises(errors.ZipCorrupt):
-        extract(path, member, tmp_path / "out", LIMITS)
+        unpack(path, member, tmp_path / "out", LIMITS)
     assert not (tmp_path / "out").exists()
 
 
@@ -230,7 +241,7 @@ def test_an_excess_is_never_on_the_disk(tmp_path: Path, monkeypatch: pytest.Monk
     member = inspect(path, LIMITS)
     monkeypatch.setattr(os, "writev", counted)
     with pytest.raises(errors.ZipCorrupt, match="more bytes than declared"):
-        extract(path, member, tmp_path / "out", LIMITS)
+        unpack(path, member, tmp_path / "out", LIMITS)
     monkeypatch.undo()
     assert sum(sizes) == 2 * WRITE_BYTES
 
@@ -242,6 +253,6 @@ def test_short_writes_are_completed(
     write, part = os.write, 50_001
     monkeypatch.setattr(os, "writev", lambda fd, pieces: write(fd, b"".join(pieces)[:part]))
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, bytes(data[:part])))
-    extract(big, inspect(big, LIMITS), tmp_path / "out", LIMITS)
+    unpack(big, inspect(big, LIMITS), tmp_path / "out", LIMITS)
     monkeypatch.undo()
     assert (tmp_path / "out").read_bytes() == BIG

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.unpacking import unpack
 from tests.support.zip_cases import honest, hostile
 from tests.support.zips import CSV, STORED, Item, deflate, pack
 
-from bulkfetch.archive import ISAL, ZLIB, ExtractLimits, InflateEngine, extract, inspect
+from bulkfetch.archive import ISAL, ZLIB, ExtractLimits, InflateEngine, inspect
 from bulkfetch.errors import ArchiveError, NotAZip
 
 pytestmark = pytest.mark.slow
@@ -42,7 +43,7 @@ def verdict(archive: bytes, folder: Path, engine: InflateEngine) -> bytes | None
     source.write_bytes(archive)
     target.unlink(missing_ok=True)
     try:
-        extract(source, inspect(source, LIMITS), target, LIMITS, engine=engine)
+        unpack(source, inspect(source, LIMITS), target, LIMITS, engine=engine)
     except (ArchiveError, NotAZip):
         assert not target.exists()
         return None

@@ -7,9 +7,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.support.unpacking import unpack
 from tests.support.zips import CSV, CSV_NAME
 
-from bulkfetch.archive import ExtractLimits, extract, inspect
+from bulkfetch.archive import ExtractLimits, inspect
 
 LIMITS = ExtractLimits(file_bytes=1 << 30, reserve_bytes=0)
 
@@ -43,5 +44,5 @@ def test_archives_of_another_packer_come_out(
     path.write_bytes(body.getvalue())
     member = inspect(path, LIMITS)
     assert member.suffix == ".csv"
-    assert extract(path, member, target, LIMITS).bytes == len(CSV)
+    assert unpack(path, member, target, LIMITS).bytes == len(CSV)
     assert target.read_bytes() == CSV

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.unpacking import unpack
 from tests.support.zips import CSV, STORED, Item, pack
 
-from bulkfetch.archive import ExtractLimits, count_problem, counter_of, extract, inspect, recount
+from bulkfetch.archive import ExtractLimits, count_problem, counter_of, inspect, recount
 
 _CELLS = ("", "a", "é", "12.5", 'say "hi"', "a,b", "two\nlines", "two\r\nlines", "a\rb", '"', "\n")
 
@@ -86,9 +87,9 @@ def test_records_are_counted_while_unpacking(item: Item, tmp_path: Path) -> None
     archive.write_bytes(pack(item))
     member = inspect(archive, limits)
     counter = counter_of(member.suffix)
-    assert extract(archive, member, tmp_path / "a", limits, counter=counter).records == 40
+    assert unpack(archive, member, tmp_path / "a", limits, counter=counter).records == 40
     assert _by_the_csv_module(CSV) == 40
-    assert extract(archive, member, tmp_path / "b", limits).records is None
+    assert unpack(archive, member, tmp_path / "b", limits).records is None
 
 
 def test_events_of_a_calendar_are_counted() -> None:
@@ -113,13 +114,9 @@ def test_events_of_a_calendar_are_counted() -> None:
         (b"", 0),
     ],
 )
-def test_a_second_count_knows_quotes_that_are_none(
-    tmp_path: Path, data: bytes, records: int | None
-) -> None:
+def test_a_second_count_knows_quotes_that_are_none(data: bytes, records: int | None) -> None:
     """A quote in the middle of a bare cell is a character; a cell beyond all bounds is no cell."""
-    path = tmp_path / "a.csv"
-    path.write_bytes(data)
-    assert recount(path) == records
+    assert recount([[data[:2]], [data[2:3], data[3:]]]) == records
 
 
 def test_problems_are_told_in_words() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -23,6 +24,7 @@ from tests.support.flows import (
 )
 
 from bulkfetch import Client, Job, Outcome, Report, RunError, Settings
+from bulkfetch.destination import folder
 from bulkfetch.pipeline import publish
 from bulkfetch.sandbox import AccountSpec, Sandbox
 
@@ -118,8 +120,18 @@ def test_no_server(tmp_path: Path) -> None:
     assert report.requests == 0
 
 
-@pytest.mark.parametrize("step", ["extract", "rename_into_place", "fsync_file", "fsync_dir"])
-def test_full_disk(tmp_path: Path, step: str) -> None:
+@pytest.mark.parametrize(
+    ("room", "step"),
+    [
+        (publish, "extract"),
+        (publish, "fsync_file"),
+        (publish, "fsync_dir"),
+        (folder, "fsync_file"),
+        (folder, "rename_into_place"),
+        (folder, "fsync_dir"),
+    ],
+)
+def test_full_disk(tmp_path: Path, room: ModuleType, step: str) -> None:
     """A full disk aborts the run, all is answered for, and what came whole is not asked again."""
     jobs = ids(4)
 
@@ -128,7 +140,7 @@ def test_full_disk(tmp_path: Path, step: str) -> None:
 
     async def aborted(sandbox: Sandbox) -> tuple[list[Outcome], Report]:
         outcomes: list[Outcome] = []
-        with loop_windows(), patch.object(publish, step, full):
+        with loop_windows(), patch.object(room, step, full):
             async with Client(settings_for(sandbox.url, tmp_path / "out")) as client:
                 run = client.fetch(jobs)
                 with pytest.raises(RunError) as raised:

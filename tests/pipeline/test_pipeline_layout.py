@@ -22,19 +22,17 @@ JOB = Job("554023000000568002", "acme.eu", "Leads")
 def test_paths(tmp_path: Path) -> None:
     """Everything but what is published lies in .bulkfetch, named by account and id."""
     places = OutputLayout(tmp_path, "out")
-    for path in (places.part(JOB), places.zip(JOB), places.unpacked(JOB)):
+    for path in (places.part(JOB), places.zip(JOB)):
         assert path.parent == places.staging == tmp_path / ".bulkfetch" / "staging"
         assert path.stem == "acme.eu.554023000000568002"
-    assert len({places.part(JOB), places.zip(JOB), places.unpacked(JOB)}) == 3
+    assert places.part(JOB) != places.zip(JOB)
     assert places.quarantined(JOB).parent == places.quarantine
-    assert places.published(JOB, ".csv") == tmp_path / "Leads.csv"
-    assert places.published(Job("1"), ".ics") == tmp_path / "1.ics"
 
 
 def test_reports(tmp_path: Path) -> None:
     """Paths are told with the folder as the user gave it."""
     places = OutputLayout(tmp_path, "../exports")
-    assert places.report(places.published(JOB, ".csv")) == "../exports/Leads.csv"
+    assert places.report(tmp_path / "Leads.csv") == "../exports/Leads.csv"
     assert places.report(places.quarantined(JOB)).startswith("../exports/.bulkfetch/quarantine/")
 
 
@@ -51,11 +49,12 @@ def test_leftovers(tmp_path: Path) -> None:
     places.prepare()
     places.prepare()
     other = Job("2", "acme.eu")
-    for path in (places.unpacked(JOB), places.zip(JOB), places.part(JOB), places.part(other)):
+    half = [places.staging / f"{places.key(JOB)}{end}" for end in (".csv.out", ".zip.keep")]
+    for path in (*half, places.zip(JOB), places.part(JOB), places.part(other)):
         path.write_bytes(b"PK")
     (places.staging / "notes.txt").write_text("mine")
     assert places.leftovers() == {places.key(JOB), places.key(other)}
-    assert not places.unpacked(JOB).exists()
+    assert not any(path.exists() for path in half)
     assert places.zip(JOB).exists()
     assert (places.staging / "notes.txt").exists()
 
@@ -93,7 +92,7 @@ def test_errors_name_what_the_user_gave(tmp_path: Path) -> None:
     """Below the output folder and of itself; what lies elsewhere keeps its name."""
     places = OutputLayout(tmp_path, "../exports")
     for path, told in (
-        (places.unpacked(JOB), "../exports/.bulkfetch/staging/acme.eu.554023000000568002.out"),
+        (places.zip(JOB), "../exports/.bulkfetch/staging/acme.eu.554023000000568002.zip"),
         (places.out, "../exports"),
         (tmp_path.parent / "other", str(tmp_path.parent / "other")),
     ):

@@ -155,7 +155,7 @@ class FakePublisher:
         self.published.append(job.job.id)
         if self.go is not None:
             await self.go.wait()
-        return Published(PublishedFile(f"out/{job.job.id}.csv", 1, None))
+        return Published((PublishedFile(f"out/{job.job.id}.csv", 1, None),))
 
     async def discard(self, job: Job) -> None:
         """Stand in for a publisher."""

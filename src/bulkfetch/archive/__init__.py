@@ -1,10 +1,19 @@
 """Verifying and extracting archives: synchronous code for worker threads.
 
 `structure` reads a ZIP's bytes into values, `validate` checks that it is a genuine export,
-`inflate` has the decompressors, `records` counts what is in a file, `extract` puts them together.
+`inflate` has the decompressors, `records` counts what is in a file, `draft` is where its bytes go,
+`extract` puts them together.
 """
 
-from bulkfetch.archive.extract import Extracted, ExtractionCancelled, Member, extract, inspect
+from bulkfetch.archive.draft import Draft, FileDraft
+from bulkfetch.archive.extract import (
+    ArchivedFile,
+    Extracted,
+    ExtractionCancelled,
+    Member,
+    extract,
+    inspect,
+)
 from bulkfetch.archive.inflate import ISAL, ZLIB, InflateEngine
 from bulkfetch.archive.records import RecordCounter, count_problem, counter_of, recount
 from bulkfetch.archive.validate import ExtractLimits, Suffix
@@ -12,9 +21,12 @@ from bulkfetch.archive.validate import ExtractLimits, Suffix
 __all__ = [
     "ISAL",
     "ZLIB",
+    "ArchivedFile",
+    "Draft",
     "ExtractLimits",
     "Extracted",
     "ExtractionCancelled",
+    "FileDraft",
     "InflateEngine",
     "Member",
     "RecordCounter",

@@ -1,25 +1,25 @@
-"""Verify an archive and extract its one file. Blocking: to be called in a worker thread.
+"""Verify an archive and read its one file. Blocking: to be called in a worker thread.
 
 `inspect` reads a few hundred bytes of a complete archive and raises unless it contains exactly one
-CSV or ICS; `extract` inflates that file and trusts only the CRC of every byte, the declared size,
-and the exact end of the compressed data. The archive's names are never used: the caller names the
-target.
+CSV or ICS; `ArchivedFile` inflates that file and trusts only the CRC of every byte, the declared
+size, and the exact end of the compressed data; `extract` writes it as it is. The archive's names
+are never used.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from bulkfetch.archive import structure
+from bulkfetch.archive.draft import Draft, DraftWriter
 from bulkfetch.archive.inflate import ISAL, Buffer, InflateEngine
 from bulkfetch.archive.records import RecordCounter
 from bulkfetch.archive.validate import ExtractLimits, Suffix, select_member
-from bulkfetch.disk import disk_errors, require_room
+from bulkfetch.disk import disk_errors
 from bulkfetch.errors import DiskFull, NotAZip, ZipCorrupt, ZipTooLarge
 
 # One read of compressed bytes.
@@ -29,8 +29,6 @@ INPUT_BYTES = 256 << 10
 # each call releases and retakes the interpreter's lock; twice as much does not stay in a core's
 # second-level cache until it is summed up and copied.
 WRITE_BYTES = 512 << 10
-# Free disk space is checked once per this many bytes: often enough to protect the reserve.
-DISK_CHECK_BYTES = 16 << 20
 # Sparse CRM tables really compress 100:1. Beyond twice that, a file that does not fit on the disk
 # counts as a bomb, not as a full disk.
 HONEST_RATIO = 200
@@ -66,7 +64,7 @@ class Extracted(NamedTuple):
     records: int | None = None
 
 
-def inspect(archive: Path, limits: ExtractLimits) -> Member:
+def inspect(archive: str | os.PathLike[str], limits: ExtractLimits) -> Member:
     """Return the one CSV or ICS of a complete ZIP file, found by its structure alone.
 
     Cheap for any size: reads the tail (65 KB), the directory (at most 1 MiB) and the headers of
@@ -102,78 +100,113 @@ def inspect(archive: Path, limits: ExtractLimits) -> Member:
     )
 
 
-def extract(
-    archive: Path,
-    member: Member,
-    target: Path,
-    limits: ExtractLimits,
-    *,
-    cancelled: Callable[[], bool] = lambda: False,
-    digest: bool = True,
-    counter: RecordCounter | None = None,
-    engine: InflateEngine = ISAL,
-) -> Extracted:
-    """Extract an inspected archive's file to `target`, which must not exist.
+@dataclass(frozen=True, slots=True)
+class ArchivedFile:
+    """The one file of an inspected archive, to be read as often as wanted.
 
-    `cancelled` is called before each write, in the calling thread. `digest` requests the SHA-256:
-    even in hardware it costs two thirds of everything else, while the CRC, which decides, is nearly
-    free. `counter` counts the records, which costs as much again. The target is not synced.
-
-    Raises ArchiveError (ZipCorrupt, ZipTooLarge), DiskFull, NotWritable: the target is removed.
-    Raises ExtractionCancelled: the partial target stays; another job may own its name by then.
+    `cancelled` is called before each batch is given out, in the reading thread.
     """
-    if member.bytes > limits.file_bytes:
-        raise ZipTooLarge(f"it unpacks to {member.bytes} bytes, the limit is {limits.file_bytes}")
-    _refuse_without_room(member, target.parent, limits)
-    if cancelled():
-        raise ExtractionCancelled
-    data = (member.start, member.compressed_bytes)
-    with open_archive(archive) as source, _created(target) as sink:
-        batches = (
-            _inflated(source.pieces(*data, INPUT_BYTES), member, engine)
-            if member.method == structure.DEFLATED
-            else ([piece] for piece in source.pieces(*data, WRITE_BYTES))
-        )
-        written, crc32, check_at = 0, 0, DISK_CHECK_BYTES
-        sha256 = hashlib.sha256() if digest else None
+
+    archive: str | os.PathLike[str]
+    member: Member
+    limits: ExtractLimits
+    cancelled: Callable[[], bool] = lambda: False
+    engine: InflateEngine = ISAL
+
+    def begin(self, draft: Draft, size: int) -> None:
+        """Begin a draft that will have some `size` bytes of this file.
+
+        Raises ZipTooLarge for a file beyond the limits, and for a bomb that does not fit on the
+        disk, which fails only its job; DiskFull, NotWritable; ExtractionCancelled.
+        """
+        if self.member.bytes > self.limits.file_bytes:
+            raise ZipTooLarge(
+                f"it unpacks to {self.member.bytes} bytes, the limit is {self.limits.file_bytes}"
+            )
+        try:
+            draft.require_room(size)
+        except DiskFull as error:
+            if size > self.member.compressed_bytes * HONEST_RATIO:
+                raise ZipTooLarge(error.message) from None
+            raise
+        if self.cancelled():
+            raise ExtractionCancelled
+        draft.begin(size)
+
+    def batches(
+        self,
+        counter: RecordCounter | None = None,
+        compressed: Callable[[Buffer], None] | None = None,
+    ) -> Generator[list[Buffer], None, None]:
+        """Yield the file's bytes, which are to be trusted only once this has ended by itself.
+
+        Each batch is valid until the next one. `counter` is fed with all of them, `compressed`
+        called with all of the archive's bytes that they are inflated from.
+        Raises ArchiveError (ZipCorrupt), NotWritable if the archive cannot be read;
+        ExtractionCancelled.
+        """
+        member, engine = self.member, self.engine
+        data = (member.start, member.compressed_bytes)
+        with open_archive(self.archive) as source:
+            batches: Iterator[list[Buffer]]
+            if member.method == structure.DEFLATED:
+                pieces = source.pieces(*data, INPUT_BYTES)
+                if compressed is not None:
+                    pieces = _shown(pieces, compressed)
+                batches = _inflated(pieces, member, engine)
+            else:
+                batches = ([piece] for piece in source.pieces(*data, WRITE_BYTES))
+            read, crc32 = 0, 0
+            for batch in batches:
+                read += sum(map(len, batch))
+                # Before it is given out: a byte too many is never on the disk.
+                if read > member.bytes:
+                    raise ZipCorrupt("it unpacks to more bytes than declared")
+                if self.cancelled():
+                    raise ExtractionCancelled
+                yield batch
+                # While the pieces are in the processor's cache; it releases the interpreter's lock.
+                for piece in batch:
+                    crc32 = engine.crc32(piece, crc32)
+                    if counter is not None:
+                        counter.feed(piece)
+            if read != member.bytes:
+                raise ZipCorrupt("it unpacks to fewer bytes than declared")
+            if crc32 != member.crc32:
+                raise ZipCorrupt("the CRC is wrong")
+
+
+def extract(
+    file: ArchivedFile, draft: Draft, *, digest: bool = True, counter: RecordCounter | None = None
+) -> Extracted:
+    """Write a file as it is to a draft, which the caller drops if this raises.
+
+    `digest` requests the SHA-256: even in hardware it costs two thirds of everything else, while
+    the CRC, which decides, is nearly free. `counter` counts the records, which costs as much again.
+
+    Raises ArchiveError (ZipCorrupt, ZipTooLarge), DiskFull, NotWritable; ExtractionCancelled:
+    nothing is written after that.
+    """
+    file.begin(draft, file.member.bytes)
+    writer = DraftWriter(draft, digest=digest)
+    with closing(file.batches(counter)) as batches:
         for batch in batches:
-            written += sum(map(len, batch))
-            # Before the write: a byte too many is never on the disk.
-            if written > member.bytes:
-                raise ZipCorrupt("it unpacks to more bytes than declared")
-            if cancelled():
-                raise ExtractionCancelled
-            with disk_errors(target):
-                _write(sink, batch)
-            # While the pieces are in the processor's cache; both release the interpreter's lock.
-            for piece in batch:
-                crc32 = engine.crc32(piece, crc32)
-                if sha256 is not None:
-                    sha256.update(piece)
-                if counter is not None:
-                    counter.feed(piece)
-            if written >= check_at:
-                check_at += DISK_CHECK_BYTES
-                require_room(
-                    target.parent, member.bytes - written, "unpacked", limits.reserve_bytes
-                )
-        if written != member.bytes:
-            raise ZipCorrupt("it unpacks to fewer bytes than declared")
-        if crc32 != member.crc32:
-            raise ZipCorrupt("the CRC is wrong")
-    return Extracted(
-        bytes=written,
-        sha256=None if sha256 is None else sha256.hexdigest(),
-        records=None if counter is None else counter.count(),
-    )
+            writer.write(batch)
+    return Extracted(writer.bytes, writer.sha256, None if counter is None else counter.count())
+
+
+def _shown(pieces: Iterator[memoryview], show: Callable[[Buffer], None]) -> Iterator[memoryview]:
+    for piece in pieces:
+        show(piece)
+        yield piece
 
 
 def _inflated(
     compressed: Iterator[memoryview], member: Member, engine: InflateEngine
-) -> Iterator[list[bytes]]:
+) -> Iterator[list[Buffer]]:
     """Yield a deflated member, WRITE_BYTES at a time, at most one byte more than it declares."""
     stream = engine.inflater()
-    batch: list[bytes] = []
+    batch: list[Buffer] = []
     made = 0
     while not stream.eof:
         data: Buffer = b""
@@ -208,48 +241,6 @@ def _refuse_foreign(magic: bytes) -> None:
         raise ZipCorrupt("the first entry's header is damaged")
 
 
-def _refuse_without_room(member: Member, folder: Path, limits: ExtractLimits) -> None:
-    """Raise DiskFull, which stops the run, or ZipTooLarge for a bomb, which only fails its job."""
-    try:
-        require_room(folder, member.bytes, "unpacked", limits.reserve_bytes)
-    except DiskFull as error:
-        if member.bytes > member.compressed_bytes * HONEST_RATIO:
-            raise ZipTooLarge(error.message) from None
-        raise
-
-
-def _write(fd: int, pieces: Sequence[Buffer]) -> None:
-    written = os.writev(fd, pieces)
-    if written < sum(map(len, pieces)):
-        # The disk is full, or a limit is reached: the next call raises the error.
-        rest = memoryview(b"".join(pieces))
-        while written < len(rest):
-            written += os.write(fd, rest[written:])
-
-
-@contextmanager
-def _created(target: Path) -> Iterator[int]:
-    """Open a new file for writing, and close it afterwards.
-
-    It is removed if the body fails, but not if that is cancelled.
-    """
-    with disk_errors(target):
-        fd = os.open(
-            target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
-        )
-    try:
-        yield fd
-    except ExtractionCancelled:
-        os.close(fd)
-        raise
-    except BaseException:
-        os.close(fd)
-        with suppress(FileNotFoundError):
-            os.unlink(target)
-        raise
-    os.close(fd)
-
-
 class ArchiveFile:
     """A complete archive, `size` bytes long, open as `fd`. For one reader at a time."""
 
@@ -281,7 +272,7 @@ class ArchiveFile:
 
 
 @contextmanager
-def open_archive(path: Path) -> Iterator[ArchiveFile]:
+def open_archive(path: str | os.PathLike[str]) -> Iterator[ArchiveFile]:
     """Open an archive for reading.
 
     Raises NotWritable, with the file's name, for any error of reading inside the block.

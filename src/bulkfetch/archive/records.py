@@ -7,14 +7,16 @@ ends is looked at, by functions that go through a whole piece at once.
 from __future__ import annotations
 
 import csv
-from pathlib import Path
+import io
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from bulkfetch.archive.batch_reader import BatchReader
 from bulkfetch.archive.inflate import Buffer
 from bulkfetch.archive.validate import Suffix
-from bulkfetch.disk import disk_errors
 
 _DROPPED = bytes(byte for byte in range(256) if byte not in b'"\n\r')
+_READ_BYTES = 128 << 10
 _EVENT = b"\nBEGIN:VEVENT\n"
 
 
@@ -100,18 +102,15 @@ def counter_of(suffix: Suffix) -> RecordCounter:
     return CsvRecords() if suffix == ".csv" else IcsEvents()
 
 
-def recount(path: Path) -> int | None:
+def recount(batches: Iterable[Sequence[Buffer]]) -> int | None:
     """Return what Python's csv module counts in a CSV, None if it cannot be told.
 
     For a file that seems to have another number of records than it should: ten times as expensive.
-    Blocking. Raises NotWritable if the file cannot be read.
     """
-    # Any encoding in which the bytes of quotes, commas and line ends are what they are in UTF-8.
-    with disk_errors(path), path.open(encoding="latin-1", newline="") as file:
-        if file.read(3) != "\xef\xbb\xbf":
-            file.seek(0)
+    data = io.BufferedReader(BatchReader(batches), _READ_BYTES)
+    with io.TextIOWrapper(data, "utf-8-sig", "surrogateescape", newline="") as text:
         try:
-            return max(0, sum(1 for _ in csv.reader(file)) - 1)
+            return max(0, sum(1 for _ in csv.reader(text)) - 1)
         except csv.Error:
             return None
 

@@ -180,25 +180,26 @@ class Journal:
         *,
         zip_bytes: int,
         attempts: int,
-        path: str | None = None,
-        file_bytes: int | None = None,
+        files: Sequence[tuple[str, int]] = (),
     ) -> Rival | None:
         """Record that the job's ZIP is whole, verified and synced in staging; durable on return.
 
-        `path` and `file_bytes` are those of the file that it will be published as, None where
-        nobody knows; they are known to `sizes` from then on. Returns the job of this list that
-        stands in its way, since it was published under that name in an earlier run.
+        `files` are the paths and sizes in bytes of what it will be published as, which are known to
+        `sizes` from then on. Returns a job of this list that stands in its way, since it was
+        published under one of these names in an earlier run.
         If cancelled: recorded or not, never half.
         """
 
         def work(connection: sqlite3.Connection) -> Rival | None:
             queue.downloaded(connection, entry, zip_bytes, attempts)
-            if path is None or file_bytes is None:
-                return None
-            inside = self._outcomes.inside(path)
-            ownership.announce(connection, entry.key, inside, file_bytes)
-            found = ownership.kept_in_list(connection, entry.key, inside, self._first_position)
-            return None if found is None else Rival(found[0], self._outcomes.outside(found[1]))
+            rival = None
+            for path, size in files:
+                inside = self._outcomes.inside(path)
+                ownership.announce(connection, entry.key, inside, size)
+                first = self._first_position
+                found = ownership.kept_in_list(connection, entry.key, inside, first)
+                rival = rival or found
+            return None if rival is None else Rival(rival[0], self._outcomes.outside(rival[1]))
 
         return await self._write(work)
 

@@ -172,12 +172,11 @@ class AccountWorker:
 
     async def _finish(self, job: ActiveJob, published: Published) -> None:
         """Record a job as done, then report it. If cancelled: recorded or not, never half."""
-        file = published.file
         outcome = Outcome(
             job_id=job.job.id,
             account=job.job.account,
             status="done",
-            files=(file,),
+            files=published.files,
             zip_bytes=job.zip_bytes,
             records=published.records,
             attempts=job.attempts,
@@ -191,11 +190,14 @@ class AccountWorker:
             took_s = now - job.started
             self.times.ended(job.started, now)
         if self._is_followed:
-            text = f"published as {file.path}, {file.bytes} bytes"
+            told = ", ".join(f"{file.path}, {file.bytes} bytes" for file in published.files)
+            text = f"published as {told}"
             text += f", {took_s:.1f} s from its request" if job.started is not None else ""
-            self._say("done", job, text, path=file.path, bytes=file.bytes, took_s=took_s)
+            first = published.files[0]
+            self._say("done", job, text, path=first.path, bytes=first.bytes, took_s=took_s)
         if published.doubt is not None:
-            self._say("note", job, f"{file.path} is published, but {published.doubt}")
+            path = published.files[0].path
+            self._say("note", job, f"{path} is published, but {published.doubt}")
         await self._report(job, outcome)
 
     async def _fail(

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio.abc
 
+from bulkfetch.destination import Destination
 from bulkfetch.errors import AccountError, DiskFull
 from bulkfetch.events import Emit, Event
 from bulkfetch.journal import Journal
@@ -36,6 +37,7 @@ class AccountWorkers:
         journal: Journal,
         layout: OutputLayout,
         leftovers: frozenset[str],
+        destination: Destination,
         options: PublishOptions,
         *,
         threads: int,
@@ -56,7 +58,7 @@ class AccountWorkers:
         self._emit = emit
         self._refused: dict[str, AccountError] = {}
         self._budget = StagingBudget(staging_bytes, lacking_room)
-        self._publisher = Publisher(journal, layout, options, threads)
+        self._publisher = Publisher(journal, layout, destination, options, threads)
 
     @property
     def staged_bytes(self) -> int:

@@ -21,6 +21,7 @@ STATE_DIR = ".bulkfetch"
 class OutputLayout:
     """The paths of one output folder. `shown` is the folder as the user gave it, for reports.
 
+    `above` is what reports write before a path in it: `shown` with its slash.
     `state` is the folder of journal, lock, staging and quarantine; in `staging` bodies and unpacked
     files are until they are published, in `quarantine` refused archives are kept for inspection.
     """
@@ -29,7 +30,7 @@ class OutputLayout:
         self.out = out
         self.shown = shown
         # As the journal has it: "exports" for "./exports/", nothing for the working directory.
-        self._above = os.fspath(Path(shown) / "x").removesuffix("x")
+        self.above = os.fspath(Path(shown) / "x").removesuffix("x")
         # Made once: to join a path takes longer than to open a file, and a job has half a dozen.
         self.state = out / STATE_DIR
         self.staging = self.state / "staging"
@@ -44,25 +45,13 @@ class OutputLayout:
         """A body that is complete, checked in structure, and synced."""
         return self.staging / f"{self.key(job)}.zip"
 
-    def unpacked(self, job: Job) -> Path:
-        """A file on its way out of the archive."""
-        return self.staging / f"{self.key(job)}.out"
-
     def quarantined(self, job: Job) -> Path:
         """A refused archive."""
         return self.quarantine / f"{self.key(job)}.zip"
 
-    def published(self, job: Job, suffix: str) -> Path:
-        """The final name; the rest is the job's, only `suffix` comes from the archive."""
-        return self.out / f"{job.place}{suffix}"
-
-    def kept_zip(self, job: Job) -> Path:
-        """The final name of a job's archive, where it is kept."""
-        return self.out / job.in_folder(f"{job.id}.zip")
-
     def report(self, path: Path) -> str:
         """Return a path below the output folder as the user would write it."""
-        return self._above + os.fspath(path).removeprefix(self._prefix)
+        return self.above + os.fspath(path).removeprefix(self._prefix)
 
     def as_given(self, error: E) -> E:
         """Return an error with the file or folder that it names as the user would write it."""
@@ -76,7 +65,7 @@ class OutputLayout:
 
     def absolute(self, reported: str) -> str:
         """Return where a path of a report is, whatever the working directory is by now."""
-        return os.path.join(self.out, reported.removeprefix(self._above))
+        return os.path.join(self.out, reported.removeprefix(self.above))
 
     def prepare(self) -> None:
         """Make the folders. Raises OSError."""
@@ -89,7 +78,7 @@ class OutputLayout:
         """
         keys = set()
         for entry in os.scandir(self.staging):
-            if entry.name.endswith(".out"):
+            if entry.name.endswith((".out", ".keep")):
                 os.unlink(entry.path)
             elif entry.name.endswith((".part", ".zip")):
                 keys.add(entry.name.rpartition(".")[0])

@@ -8,9 +8,9 @@ checked, synced → renamed → folder synced → journal "done" → the ZIP rem
 from __future__ import annotations
 
 import os
-import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -18,6 +18,7 @@ import anyio
 import anyio.to_thread
 
 from bulkfetch.archive import (
+    ArchivedFile,
     ExtractLimits,
     Member,
     count_problem,
@@ -26,14 +27,8 @@ from bulkfetch.archive import (
     inspect,
     recount,
 )
-from bulkfetch.disk import (
-    disk_error,
-    fsync_dir,
-    fsync_file,
-    make_folders,
-    publish,
-    rename_into_place,
-)
+from bulkfetch.destination import Destination, MayReplace
+from bulkfetch.disk import disk_error, fsync_dir, fsync_file
 from bulkfetch.errors import CountMismatch, PublishConflict
 from bulkfetch.journal import Journal, Owner, Rival
 from bulkfetch.models import Job, PublishedFile
@@ -54,13 +49,13 @@ class StagedZip(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What stands under its final name: the file, and the ZIP where it is kept.
+    """What stands under its final name: the files, and the ZIP where it is kept.
 
     `records` is None if they were not counted, or cannot be. `doubt` is what seems to be wrong with
     their number, None for nothing.
     """
 
-    file: PublishedFile
+    files: tuple[PublishedFile, ...]
     zip: PublishedFile | None = None
     records: int | None = None
     doubt: str | None = None
@@ -102,17 +97,21 @@ class Publisher:
     """
 
     def __init__(
-        self, journal: Journal, layout: OutputLayout, options: PublishOptions, cores: int
+        self,
+        journal: Journal,
+        layout: OutputLayout,
+        destination: Destination,
+        options: PublishOptions,
+        cores: int,
     ) -> None:
         self._journal = journal
         self._layout = layout
+        self._destination = destination
         self._options = options
         self._threads = anyio.CapacityLimiter(cores + DISK_WAITS)
         self._cores = threading.Semaphore(cores)
         self._halted = threading.Event()
         self._in_quarantine = threading.Lock()
-        self._making_folders = threading.Lock()
-        self._folders = {layout.out}  # those that are on the device
 
     def halt(self) -> None:
         """Have extractions under way end soon, with ExtractionCancelled."""
@@ -132,17 +131,19 @@ class Publisher:
         the ZIP stays in staging; ExtractionCancelled after `halt`.
         If cancelled: published or not, never half; a later run goes on from the ZIP.
         """
-        final = self._layout.published(job.job, staged.member.suffix)
+        suffixes = (staged.member.suffix,)
+        places = [f"{job.job.place}{suffix}" for suffix in suffixes]
         rival = await self._journal.downloaded(
             job.entry,
             zip_bytes=staged.zip_bytes,
             attempts=job.attempts,
-            path=self._layout.report(final),
-            file_bytes=staged.member.bytes,
+            files=[(self._destination.reported(place), staged.member.bytes) for place in places],
         )
         job.recorded = True
-        occupied = await self._occupied(job.job, final, rival)
-        return await self._in_thread(lambda: self._publish(job, staged.member, final, occupied))
+        if self._options.keep_zip:
+            places.append(_kept_zip(job.job))
+        occupied = await self._occupied(places, rival)
+        return await self._in_thread(lambda: self._publish(job, staged.member, suffixes, occupied))
 
     async def discard(self, job: Job) -> None:
         """Remove a job's body from staging. Raises RunError. If cancelled: it is removed."""
@@ -155,9 +156,12 @@ class Publisher:
         """
         return await self._in_thread(lambda: self._quarantine(job))
 
-    async def _occupied(self, job: Job, final: Path, rival: Rival | None) -> Occupied:
-        paths = [final, self._layout.kept_zip(job)] if self._options.keep_zip else [final]
-        standing = [self._layout.report(path) for path in paths if os.path.lexists(path)]
+    async def _occupied(self, places: Sequence[str], rival: Rival | None) -> Occupied:
+        standing = [
+            self._destination.reported(place)
+            for place in places
+            if not self._destination.is_free(place)
+        ]
         if not standing:  # as most often
             return Occupied({}, {}, rival)
         owners = await self._journal.owners(standing)
@@ -185,58 +189,51 @@ class Publisher:
         return StagedZip(member, staged.stat().st_size)
 
     def _publish(
-        self, job: ActiveJob, member: Member, final: Path, occupied: Occupied
+        self, job: ActiveJob, member: Member, suffixes: Sequence[str], occupied: Occupied
     ) -> Published:
-        target, expected = self._layout.unpacked(job.job), job.job.records
+        expected = job.job.records
         counts = self._options.records or expected is not None
+        archive, destination = self._layout.zip(job.job), self._destination
+        file = ArchivedFile(archive, member, self._options.limits, self._halted.is_set)
         kept: PublishedFile | None = None
-        try:
+        files, records = [], None
+
+        def may_replace(place: str) -> MayReplace:
+            return self._may_replace(job, destination.reported(place), occupied)
+
+        with destination.group(self._layout.key(job.job), job.job.place) as group:
             with self._cores:
-                extracted = extract(
-                    self._layout.zip(job.job),
-                    member,
-                    target,
-                    self._options.limits,
-                    cancelled=self._halted.is_set,
-                    digest=self._options.sha256,
-                    counter=counter_of(member.suffix) if counts else None,
-                )
-            records = extracted.records
+                for suffix in suffixes:
+                    place = f"{job.job.place}{suffix}"
+                    counter = counter_of(member.suffix) if counts else None
+                    draft = group.draft(suffix, may_replace(place))
+                    written = extract(file, draft, digest=self._options.sha256, counter=counter)
+                    path = destination.reported(place)
+                    files.append(PublishedFile(path, written.bytes, written.sha256))
+                    records = written.records
             doubt = count_problem(records, expected)
             if doubt is not None and member.suffix == ".csv":  # what an event is, is less certain
-                records = recount(target)
+                with closing(file.batches()) as batches:
+                    records = recount(batches)
                 if (doubt := count_problem(records, expected)) is not None:
                     raise CountMismatch(doubt)
-            fsync_file(target)
             self._require_no_rival(occupied.rival)
-            self._make_folder(final.parent)
             if self._options.keep_zip:
-                kept = self._keep_zip(job, occupied)
-            rename_into_place(target, final, replace=self._may_replace(job, final, occupied))
-            fsync_dir(final.parent)
-        except PublishConflict as error:
-            target.unlink()
-            raise self._layout.as_given(error) from None
-        except BaseException:
-            # The disk's room may be what is lacking.
-            target.unlink(missing_ok=True)
-            raise
-        shown = self._layout.report(final)
-        file = PublishedFile(shown, extracted.bytes, extracted.sha256)
-        return Published(file, kept, records, doubt)
-
-    def _make_folder(self, folder: Path) -> None:
-        with self._making_folders:  # no other thread publishes there before it is on the device
-            if folder not in self._folders or not folder.is_dir():
-                make_folders(folder, self._layout.out)
-                self._folders.add(folder)
+                place = _kept_zip(job.job)
+                group.copy(archive, place, may_replace(place))
+                kept = PublishedFile(destination.reported(place), job.zip_bytes or 0, None)
+            try:
+                group.publish()
+            except PublishConflict as error:
+                raise self._layout.as_given(error) from None
+        return Published(tuple(files), kept, records, doubt)
 
     def _require_no_rival(self, rival: Rival | None) -> None:
         """Raise PublishConflict where another job of the list has its file under this one's name.
 
         It was listed after this one, else this one would not have been asked for.
         """
-        if rival is not None and os.path.lexists(self._layout.absolute(rival.path)):
+        if rival is not None and self._destination.stands(rival.path):
             raise PublishConflict(
                 f"job {rival.job_id} of the same list was published under the same name before: "
                 f"{rival.path}",
@@ -244,36 +241,18 @@ class Publisher:
                 "kept and not asked for again.",
             )
 
-    def _may_replace(self, job: ActiveJob, final: Path, occupied: Occupied) -> bool:
-        """Return whether a file under the final name may go: this job's, or as once published.
+    def _may_replace(self, job: ActiveJob, path: str, occupied: Occupied) -> MayReplace:
+        """Return which file under a final name may go: this job's, or as once published.
 
         A file of an older job that has another size by now was changed by somebody, who may need
         it.
         """
-        path = self._layout.report(final)
         if self._options.overwrite or path not in occupied.sizes:
-            return self._options.overwrite
+            return lambda _: self._options.overwrite
         owner = occupied.owners.get(path)
         if owner is not None and owner.key == job.entry.key:
-            return True
-        return final.lstat().st_size in occupied.sizes[path]
-
-    def _keep_zip(self, job: ActiveJob, occupied: Occupied) -> PublishedFile:
-        """Publish a second name of a staged ZIP, or a copy where links are not to be had."""
-        staged = self._layout.zip(job.job)
-        copy = staged.with_suffix(".keep")
-        copy.unlink(missing_ok=True)
-        try:
-            os.link(staged, copy)
-        except OSError:
-            shutil.copyfile(staged, copy)
-        final = self._layout.kept_zip(job.job)
-        try:
-            publish(copy, final, replace=self._may_replace(job, final, occupied))
-        except PublishConflict:
-            copy.unlink()
-            raise
-        return PublishedFile(self._layout.report(final), job.zip_bytes or 0, None)
+            return lambda _: True
+        return lambda size: size in occupied.sizes[path]
 
     def _discard(self, job: Job) -> None:
         self._layout.zip(job).unlink(missing_ok=True)
@@ -300,3 +279,8 @@ class Publisher:
                 total -= stat.st_size
             os.replace(source, target)
         return target
+
+
+def _kept_zip(job: Job) -> str:
+    """Return where a job's archive is published, where it is kept."""
+    return job.in_folder(f"{job.id}.zip")

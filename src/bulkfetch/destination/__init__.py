@@ -1,0 +1,10 @@
+"""Where files are published: in a folder.
+
+The files of one job make a group: they are written as drafts, which nobody sees, and get their
+names together. Blocking: for worker threads.
+"""
+
+from bulkfetch.destination.folder import FolderDestination
+from bulkfetch.destination.group import Destination, MayReplace, PublishGroup
+
+__all__ = ["Destination", "FolderDestination", "MayReplace", "PublishGroup"]

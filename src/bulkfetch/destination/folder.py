@@ -1,0 +1,140 @@
+"""A folder as a destination: drafts are files in staging, and publishing is a rename."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from bulkfetch.archive import FileDraft
+from bulkfetch.destination.group import MayReplace
+from bulkfetch.disk import (
+    fsync_dir,
+    fsync_file,
+    make_folders,
+    rename_into_place,
+    require_free,
+)
+
+
+class FolderDestination:
+    """The folder `out`, with drafts in `staging` on the same file system.
+
+    `above` is what reports write before a place in it; `reserve_bytes` of the disk stay free.
+    """
+
+    def __init__(self, out: Path, staging: Path, above: str, reserve_bytes: int) -> None:
+        self._out = out
+        self._staging = os.fspath(staging)
+        self._above = above
+        self._reserve_bytes = reserve_bytes
+        self._making_folders = threading.Lock()
+        self._folders = {os.fspath(out)}  # those that are on the device
+
+    def reported(self, place: str) -> str:
+        """Return a place as reports and the journal have it."""
+        return self._above + place
+
+    def is_free(self, place: str) -> bool:
+        """Return whether nothing stands at a place."""
+        return not os.path.lexists(self.path(place))
+
+    def stands(self, reported: str) -> bool:
+        """Return whether something stands at a place, given as reported."""
+        return os.path.lexists(self.path(reported.removeprefix(self._above)))
+
+    def group(self, key: str, place: str) -> FolderGroup:
+        """Return a new group, to be published at a place, to which suffixes are added."""
+        return FolderGroup(self, key, place)
+
+    def path(self, place: str) -> str:
+        """Return the path of a place."""
+        return os.path.join(self._out, place)
+
+    def new_draft(self, name: str) -> FileDraft:
+        """Return a draft in staging."""
+        return FileDraft(os.path.join(self._staging, name), self._reserve_bytes)
+
+    def make_folder(self, folder: str) -> None:
+        """Make a folder below `out`, on the device on return. Raises DiskFull, NotWritable."""
+        with self._making_folders:  # no other thread publishes there before it is on the device
+            if folder not in self._folders or not os.path.isdir(folder):
+                make_folders(Path(folder), self._out)
+                self._folders.add(folder)
+
+
+class FolderGroup:
+    """Files that are published together in a folder; see `PublishGroup`."""
+
+    def __init__(self, destination: FolderDestination, key: str, place: str) -> None:
+        """Use `FolderDestination.group`."""
+        self._destination = destination
+        self._key = key
+        self._place = place
+        self._files: list[_GroupFile] = []
+        self._copies = 0  # they come first
+
+    def draft(self, suffix: str, may_replace: MayReplace) -> FileDraft:
+        """Return a new draft, to be published at the group's place with this suffix."""
+        draft = self._destination.new_draft(f"{self._key}{suffix}.out")
+        final = self._destination.path(f"{self._place}{suffix}")
+        self._files.append(_GroupFile(draft, final, may_replace))
+        return draft
+
+    def copy(self, source: str | os.PathLike[str], place: str, may_replace: MayReplace) -> None:
+        """Add another link to a local file, or a copy where links are not to be had.
+
+        Raises DiskFull, NotWritable.
+        """
+        draft = self._destination.new_draft(f"{self._key}{os.path.splitext(place)[1]}.keep")
+        draft.copy(source)
+        self._files.insert(
+            self._copies, _GroupFile(draft, self._destination.path(place), may_replace)
+        )
+        self._copies += 1
+
+    def publish(self) -> None:
+        """Give all their names; durable on return. Raises PublishConflict, RunError."""
+        for file in self._files:
+            file.draft.close()
+            fsync_file(file.draft.path)
+        folders = {os.path.dirname(file.final): None for file in self._files}
+        for folder in folders:
+            self._destination.make_folder(folder)
+        if len(self._files) > 1:  # a single one is looked at in the moment in which it is renamed
+            for file in self._files:
+                require_free(file.draft.path, file.final, replace=file.may_be_replaced())
+        for file in self._files:
+            rename_into_place(file.draft.path, file.final, replace=file.may_be_replaced())
+            file.draft.published()
+        for folder in folders:
+            fsync_dir(folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Drop what is not published: the disk's room may be what is lacking."""
+        for file in self._files:
+            file.draft.drop()
+
+
+class _GroupFile(NamedTuple):
+    draft: FileDraft
+    final: str
+    may_replace: MayReplace
+
+    def may_be_replaced(self) -> bool:
+        """Return whether what stands under the final name, if anything does, may be replaced."""
+        try:
+            size = os.lstat(self.final).st_size
+        except FileNotFoundError:
+            return False
+        return self.may_replace(size)

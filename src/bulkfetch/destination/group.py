@@ -1,0 +1,67 @@
+"""What every destination can do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+from bulkfetch.archive import Draft
+
+# Returns whether a file of so many bytes, which stands where one is published, may be replaced.
+MayReplace = Callable[[int], bool]
+
+
+class PublishGroup(Protocol):
+    """Files that are published together. To be left: what is not published by then is dropped.
+
+    For one thread at a time.
+    """
+
+    def draft(self, suffix: str, may_replace: MayReplace) -> Draft:
+        """Return a new draft, to be published at the group's place with this suffix."""
+
+    def copy(self, source: str | os.PathLike[str], place: str, may_replace: MayReplace) -> None:
+        """Add a copy of a synced local file, to be published at a place of its own.
+
+        Copies are published before drafts. Raises RunError.
+        """
+
+    def publish(self) -> None:
+        """Give all their names, each atomically; durable on return.
+
+        Raises PublishConflict where something stands in the way that must stay: then none got its
+        name, unless it was put there in this very moment. Raises RunError.
+        """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Destination(Protocol):
+    """Where files are published, for several threads. Places are paths below it, with slashes."""
+
+    def reported(self, place: str) -> str:
+        """Return a place as reports and the journal have it."""
+
+    def is_free(self, place: str) -> bool:
+        """Return whether certainly nothing stands at a place; False where only a look would tell.
+
+        Does not block.
+        """
+
+    def stands(self, reported: str) -> bool:
+        """Return whether something stands at a place, given as reported. Raises RunError."""
+
+    def group(self, key: str, place: str) -> PublishGroup:
+        """Return a new group, to be published at a place, to which suffixes are added.
+
+        `key` is a file name's stem that no other group under way has.
+        """
