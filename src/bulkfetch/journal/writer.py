@@ -133,7 +133,8 @@ class Writer:
             try:
                 while not self._next(calls):
                     self._do(connection, calls)
-                    self._deliver(calls)
+                    with suppress(RuntimeError):  # the loop is gone, and with it who waited
+                        self._loop.call_soon_threadsafe(self._settle, calls.copy(), None)
                 self._do(connection, calls)
                 checkpoint(connection)
             finally:
@@ -173,10 +174,6 @@ class Writer:
         for call in calls:
             if not call.writes:
                 _attempt(connection, call)
-
-    def _deliver(self, calls: Iterable[_Call]) -> None:
-        with suppress(RuntimeError):  # the loop is gone, and with it everyone who waited
-            self._loop.call_soon_threadsafe(self._settle, list(calls), None)
 
     # --- in the loop -----------------------------------------------------------------------------
 

@@ -85,7 +85,7 @@ class Dispatcher:
     @property
     def finishing(self) -> int:
         """Jobs that are neither in flight nor waiting, nor ended: on their way to their file."""
-        waiting = len(self._staged) + self._queue.jobs
+        waiting = len(self._staged) + len(self._queue.fresh) + self._queue.retries
         return max(self._live - len(self._in_flight) - waiting, 0)
 
     @property
@@ -119,10 +119,7 @@ class Dispatcher:
 
     def retry(self, job: ActiveJob, *, due: float | None = None, first: bool = False) -> None:
         """Have a job start once more: at a time `due`, else in its turn, or before the others."""
-        if due is None:
-            self._queue.add_retry(job, first=first)
-        else:
-            self._queue.add_later(job, due)
+        self._queue.retry(job, due=due, first=first)
         self._news.set()
 
     def job_ended(self) -> None:
@@ -162,7 +159,7 @@ class Dispatcher:
         while True:
             self._news = anyio.Event()
             now = anyio.current_time()
-            if not self._queue.has_fresh and not self._source_dry and self._live < LIVE_JOBS:
+            if not self._queue.fresh and not self._source_dry and self._live < LIVE_JOBS:
                 await self._refill()
                 continue
             if self._staged:
@@ -187,7 +184,7 @@ class Dispatcher:
             if job.staged:
                 self._staged.append(job)
             else:
-                self._queue.add(job)
+                self._queue.fresh.append(job)
 
     def _active(self, entry: Entry) -> ActiveJob:
         recorded = entry.state == "downloaded"

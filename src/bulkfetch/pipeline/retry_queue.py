@@ -15,50 +15,34 @@ from bulkfetch.pipeline.active_job import ActiveJob
 
 
 class RetryQueue:
-    """First tries, due retries, and retries whose backoff is not over; times in seconds."""
+    """First tries, `fresh`, due retries, and those whose backoff is not over; times in seconds."""
 
     def __init__(self) -> None:
-        self._fresh: deque[ActiveJob] = deque()
+        self.fresh: deque[ActiveJob] = deque()
         self._due: deque[ActiveJob] = deque()
         self._later: list[tuple[float, int, ActiveJob]] = []
         self._order = itertools.count()
         self._retry_turn = False
 
     @property
-    def has_fresh(self) -> bool:
-        """Whether there are first tries."""
-        return bool(self._fresh)
-
-    @property
-    def jobs(self) -> int:
-        """How many jobs wait, retries included."""
-        return len(self._fresh) + self.retries
-
-    @property
     def retries(self) -> int:
         """How many jobs wait to be tried again."""
         return len(self._due) + len(self._later)
 
-    def add(self, work: ActiveJob) -> None:
-        """Take a first try."""
-        self._fresh.append(work)
-
-    def add_retry(self, work: ActiveJob, *, first: bool = False) -> None:
-        """Take a retry that is due now: behind the others, or `first` as it was its turn before."""
-        if first:
-            self._due.appendleft(work)
+    def retry(self, job: ActiveJob, *, due: float | None = None, first: bool = False) -> None:
+        """Take a retry that is due at a time, None for now: behind the others, or `first`."""
+        if due is not None:
+            heapq.heappush(self._later, (due, next(self._order), job))
+        elif first:
+            self._due.appendleft(job)
         else:
-            self._due.append(work)
-
-    def add_later(self, work: ActiveJob, due: float) -> None:
-        """Take a retry that is due at a time."""
-        heapq.heappush(self._later, (due, next(self._order), work))
+            self._due.append(job)
 
     def ready(self, now: float) -> int:
         """Return how many jobs there are to take now."""
         while self._later and self._later[0][0] <= now:
             self._due.append(heapq.heappop(self._later)[2])
-        return len(self._fresh) + len(self._due)
+        return len(self.fresh) + len(self._due)
 
     def next_due(self) -> float:
         """Return when the next backoff is over, inf when there is none."""
@@ -67,5 +51,5 @@ class RetryQueue:
     def take(self, now: float) -> ActiveJob:
         """Return the job whose turn it is now; there must be one that is `ready`."""
         self.ready(now)
-        self._retry_turn = bool(self._due) and (not self._fresh or not self._retry_turn)
-        return self._due.popleft() if self._retry_turn else self._fresh.popleft()
+        self._retry_turn = bool(self._due) and (not self.fresh or not self._retry_turn)
+        return self._due.popleft() if self._retry_turn else self.fresh.popleft()

@@ -161,9 +161,7 @@ def _plain(text: str) -> bool:
 
 def _values(headers: Mapping[str, str], name: str) -> list[str]:
     """Return every value of a header, which may have been sent more than once."""
-    every = getattr(
-        headers, "getall", None
-    )  # aiohttp's headers; a plain mapping has one value each
+    every = getattr(headers, "getall", None)  # of aiohttp's; a plain mapping has one value each
     found: list[str] = every(name, []) if every else [headers[name]] if name in headers else []
     return found
 
