@@ -11,14 +11,15 @@ from bulkfetch.errors import ConfigError
 from bulkfetch.secret import Secret, is_sendable
 
 _QUOTES = "\"'`"
+_SECRETS = ("access_token", "client_id", "client_secret", "refresh_token")
+_SERVERS = ("api_domain", "accounts_url")
 
 
 class FromEnvironment(NamedTuple):
-    """Credentials and addresses, None where not set; `origins` by the setting's name."""
+    """Credentials, and by the setting's name the servers that are set, and where each was set."""
 
     credentials: Credentials
-    api_domain: str | None
-    accounts_url: str | None
+    servers: Mapping[str, str]
     origins: Mapping[str, str]
     warnings: tuple[str, ...]
 
@@ -32,44 +33,29 @@ def read_environment(
     (`token_command`), so that a half set of variables does no harm. Raises ConfigError for a value
     that cannot be meant; it names the variable and never tells the value.
     """
+    found: dict[str, str] = {}
     origins: dict[str, str] = {}
-
-    def look(setting: str) -> str | None:
+    for setting in (*_SECRETS, *_SERVERS):
         name = f"{prefix}ZOHO_{setting.upper()}"
-        for source, label in ((env, "environment"), (secrets, "secrets_file")):
+        for source, label in ((secrets, "secrets_file"), (env, "environment")):
             if value := source.get(name, "").strip():
-                origins[setting] = f"{label} {name}"
-                return value
-        return None
-
-    def secret(setting: str) -> Secret | None:
-        value = look(setting)
-        if value is not None and (slip := _slip(value)) is not None:
+                found[setting], origins[setting] = value, f"{label} {name}"
+    tokens = {setting: found[setting] for setting in _SECRETS if setting in found}
+    for setting, value in tokens.items():
+        if (slip := _slip(value)) is not None:
             raise ConfigError(
                 f"{origins[setting]} {slip}",
                 hint="It must be the bare value: no quotes, no header name, one line.",
             )
-        return None if value is None else Secret(value)
-
-    def server(setting: str) -> str | None:
-        value = look(setting)
+    credentials = Credentials(**{setting: Secret(value) for setting, value in tokens.items()})
+    servers = {setting: found[setting] for setting in _SERVERS if setting in found}
+    for setting, value in servers.items():
         try:
-            return None if value is None else server_url(value)
+            servers[setting] = server_url(value)
         except ValueError as error:
             raise ConfigError(f"{origins[setting]} {error}") from None
-
-    credentials = Credentials(
-        access_token=secret("access_token"),
-        client_id=secret("client_id"),
-        client_secret=secret("client_secret"),
-        refresh_token=secret("refresh_token"),
-    )
     return FromEnvironment(
-        credentials=credentials,
-        api_domain=server("api_domain"),
-        accounts_url=server("accounts_url"),
-        origins=origins,
-        warnings=_half_set(credentials, prefix, other_source),
+        credentials, servers, origins, _half_set(credentials, prefix, other_source)
     )
 
 

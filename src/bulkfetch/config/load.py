@@ -183,38 +183,34 @@ def _account(
 ) -> tuple[AccountSettings, FromEnvironment]:
     """Return an account made of the file's table and of the environment, which wins."""
     given = {field.name: getattr(table, field.name) for field in fields(table)}
-    for name_ in ("secrets_file", "ca_file"):
-        if given[name_] is not None:
-            given[name_] = _under(folder, given[name_], (*key, name_), tell)
+    for setting in ("secrets_file", "ca_file"):
+        if given[setting] is not None:
+            given[setting] = _under(folder, given[setting], (*key, setting), tell)
     if (ca_file := given["ca_file"]) is not None and not ca_file.is_file():
         raise tell(Misfit(f": no such file: {ca_file}", (*key, "ca_file")))
     if table.data_center == "sandbox" and table.api_domain is None:
         # The stand-in has its own credentials: whatever the environment holds is not for it.
-        nothing = FromEnvironment(Credentials(), None, None, {}, ())
-        return AccountSettings(name=name, **given), nothing
+        return AccountSettings(name=name, **given), FromEnvironment(Credentials(), {}, {}, ())
     secrets: Mapping[str, str] = {}
     warning = None
     if given["secrets_file"] is not None:
         try:
             secrets, warning = read_secrets(given["secrets_file"])
-        except Misfit as found:
-            raise tell(Misfit(found.sentence, (*key, "secrets_file"), hint=found.advice)) from None
-    found_ = read_environment(env, secrets, table.env_prefix, table.token_command is not None)
+        except Misfit as error:
+            raise tell(error.below(*key, "secrets_file")) from None
+    found = read_environment(env, secrets, table.env_prefix, table.token_command is not None)
     if warning:
-        found_ = found_._replace(warnings=(*found_.warnings, warning))
-    for key_, value in (("api_domain", found_.api_domain), ("accounts_url", found_.accounts_url)):
-        if value is not None:
-            given[key_] = value
+        found = found._replace(warnings=(*found.warnings, warning))
     account = AccountSettings(
         name=name,
-        credentials=found_.credentials,
+        credentials=found.credentials,
         proxies=_proxies(table, env, key, tell),
-        **given,
+        **{**given, **found.servers},
     )
     if (excess := exceeds_zoho(account)) is not None:
         setting, sentence, hint = excess
         raise tell(Misfit(f": {sentence}", (*key, "window", setting), hint=hint))
-    return account, found_
+    return account, found
 
 
 def _overruled(
@@ -222,12 +218,10 @@ def _overruled(
 ) -> Iterator[str]:
     """Yield warnings where a variable sends tokens and requests elsewhere than the file says."""
     region = None if table.data_center is None else REGIONS.get(table.data_center)
-    for setting, won, own, usual in (
-        ("api_domain", found.api_domain, table.api_domain, region and region.api_domain),
-        ("accounts_url", found.accounts_url, table.accounts_url, region and region.accounts_url),
-    ):
+    for setting, won in found.servers.items():
+        own, usual = getattr(table, setting), region and getattr(region, setting)
         lost = setting if own is not None else "data_center"
-        if won is not None and (own or usual) not in (None, won):
+        if (own or usual) not in (None, won):
             yield (
                 f"account {name}: {found.origins[setting]} wins over {lost} "
                 f"({origins.get(f'{key}.{lost}', 'jobs.toml')}): {setting} is {won}"
