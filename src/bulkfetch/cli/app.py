@@ -17,6 +17,7 @@ from bulkfetch.errors import BulkfetchError, ConfigError
 
 _ABOUT = """\b
 Examples:
+  bulkfetch export jobs.toml                export modules whole, or go on with it
   bulkfetch run jobs.toml                   fetch what jobs.toml lists, or continue
   bulkfetch run jobs.toml --ids ids.txt     fetch a list of ids
   bulkfetch plan jobs.toml                  when each would start; no request
@@ -29,7 +30,7 @@ the limit of ten downloads per minute allows.
 
 # Each is in the module of its name, in the order of the help: the most used first.
 _COMMANDS = (
-    *("run", "plan", "status", "verify", "check"),
+    *("export", "run", "plan", "status", "verify", "check"),
     *("modules", "fields", "schema", "sandbox"),
 )
 

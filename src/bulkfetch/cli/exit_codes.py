@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.models import Report
 
 DONE = 0
@@ -26,13 +29,18 @@ EPILOG = epilog(
 )
 
 
-def exit_status(report: Report) -> int:
-    """Return the exit status for a report.
+def exit_status(report: Report, exports: Sequence[ExportReport] | None = None) -> int:
+    """Return the exit status for a report; of `exports` those count that have ended, not pages.
 
     A stop requested when nothing was left to do makes no difference.
     """
+    if exports is None:
+        pending, failed = report.pending > 0, report.failed > 0
+    else:
+        pending = any(each.status == "pending" for each in exports)
+        failed = any(each.status == "failed" for each in exports)
     if report.aborted is not None:
         return ABORTED
-    if report.pending or not report.list_read:
+    if pending or not report.list_read:
         return INTERRUPTED if report.interrupted else ABORTED
-    return FAILED if report.failed else DONE
+    return FAILED if failed else DONE

@@ -6,7 +6,7 @@ Imported late, since it imports the client.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -20,10 +20,15 @@ from bulkfetch.client import Client
 from bulkfetch.config import Settings
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Event
+from bulkfetch.exporter.handle import ExportRun
+from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.models import Failure, Job, Outcome, Report
 from bulkfetch.observe.messages import event_level, event_line
 from bulkfetch.observe.records import job_record
-from bulkfetch.pipeline.run import Run
+from bulkfetch.pipeline.handle import Handle
+
+# Begins something with a client.
+Start = Callable[[Client], Handle]
 
 # How often progress is updated: often enough for a countdown in seconds.
 _LOOK_S = 0.5
@@ -39,10 +44,12 @@ class Ending:
     """How a run ended. `report` is None if it never started; `error` is what aborted it.
 
     `at_once`: a second signal stopped it. `hangs`: blocked threads remain, for which the process
-    must not wait. `told` are the codes and messages of ended accounts already reported.
+    must not wait. `told` are the codes and messages of ended accounts already reported. `exports`
+    are those that have ended, of a run of exports.
     """
 
     report: Report | None = None
+    exports: list[ExportReport] | None = None
     error: Exception | None = None
     stdout_gone: bool = False
     at_once: bool = False
@@ -64,11 +71,17 @@ class Ending:
             return exit_codes.ABORTED
         if self.at_once or self.hangs or self.report is None:
             return exit_codes.INTERRUPTED
-        return exit_codes.exit_status(self.report)
+        return exit_codes.exit_status(self.report, self.exports)
 
 
 def fetch_all(settings: Settings, jobs: Iterator[Job] | AsyncReader, printer: Printer) -> Ending:
-    """Fetch the list, report outcomes and events, and return how it ended.
+    """Fetch the list, report outcomes and events, and return how it ended: as `carry_out`."""
+    only_new = not printer.json
+    return carry_out(settings, lambda client: client.fetch(jobs, only_new=only_new), printer)
+
+
+def carry_out(settings: Settings, start: Start, printer: Printer) -> Ending:
+    """Do what `start` begins with a client, report outcomes and events, and return how it ended.
 
     Errors are in the ending. No event loop and no thread remain, unless `hangs`.
     """
@@ -80,7 +93,7 @@ def fetch_all(settings: Settings, jobs: Iterator[Job] | AsyncReader, printer: Pr
         runner = Runner(settings, printer, display)
         loop = asyncio.Runner()
         try:
-            loop.run(runner.work(jobs))
+            loop.run(runner.work(start))
         except asyncio.CancelledError:
             runner.ending.at_once = True
         except Exception as error:
@@ -99,19 +112,19 @@ class Runner:
         self._settings = settings
         self._printer = printer
         self._display = display
-        self._run: Run | None = None
+        self._run: Handle | None = None
         self._task: asyncio.Task[None] | None = None
         self._out_of_patience = asyncio.Event()
         self._moved_at = 0.0  # the last signal or outcome, on the loop's clock
         self._stop_asked = False
         self._writes = True
 
-    async def work(self, jobs: Iterator[Job] | AsyncReader) -> None:
+    async def work(self, start: Start) -> None:
         """Do the run. Raises what prevents it from starting.
 
         If cancelled: as the client; the ending still has the report.
         """
-        self._task = asyncio.create_task(self._fetch(jobs))
+        self._task = asyncio.create_task(self._do(start))
         waiting = asyncio.create_task(self._out_of_patience.wait())
         with stop_on_signals(asyncio.get_running_loop(), self._on_signal, self._on_second_signal):
             await asyncio.wait([self._task, waiting], return_when=asyncio.FIRST_COMPLETED)
@@ -126,18 +139,20 @@ class Runner:
             "stopped without waiting for what hangs, perhaps the disk or the reader of stdout"
         )
 
-    async def _fetch(self, jobs: Iterator[Job] | AsyncReader) -> None:
+    async def _do(self, start: Start) -> None:
         try:
             async with Client(self._settings, on_event=self.on_event) as client:
-                self._run = client.fetch(jobs, only_new=not self._printer.json)
+                self._run = start(client)
                 if self._stop_asked:
                     self._run.stop()
                 await self._through(self._run)
         finally:
             if self._run is not None and self._run.ended:
-                self.ending.report = self._run.report
+                self.ending.report = self._run.so_far()
+                if isinstance(self._run, ExportRun):
+                    self.ending.exports = self._run.ended_exports()
 
-    async def _through(self, run: Run) -> None:
+    async def _through(self, run: Handle) -> None:
         looking = asyncio.create_task(self._look(run))
         try:
             async for outcome in run:
@@ -147,7 +162,11 @@ class Runner:
             self.ending.error = self.ending.error or error
         finally:
             looking.cancel()
-            self._display.show(run.progress())
+            self._show(run)
+
+    def _show(self, run: Handle) -> None:
+        if (progress := run.progress()) is not None:
+            self._display.show(progress)
 
     def _wait_no_longer_than(self, patience_s: float) -> None:
         """Give up when nothing has happened for so long."""
@@ -158,7 +177,7 @@ class Runner:
         else:
             self._out_of_patience.set()
 
-    async def _take(self, run: Run, outcome: Outcome) -> None:
+    async def _take(self, run: Handle, outcome: Outcome) -> None:
         self._moved_at = asyncio.get_running_loop().time()
         if not self._writes:
             return
@@ -169,9 +188,9 @@ class Runner:
                 for file in outcome.files:
                     await self._printer.send(file.path, None)
 
-    async def _look(self, run: Run) -> None:
+    async def _look(self, run: Handle) -> None:
         while True:
-            self._display.show(run.progress())
+            self._show(run)
             if self._writes:
                 # Lines are written by another thread: only this shows that the last one failed.
                 with self._minding_stdout(run):
@@ -179,7 +198,7 @@ class Runner:
             await asyncio.sleep(_LOOK_S)
 
     @contextmanager
-    def _minding_stdout(self, run: Run) -> Iterator[None]:
+    def _minding_stdout(self, run: Handle) -> Iterator[None]:
         """Stop the run if stdout is closed or cannot be written."""
         try:
             yield

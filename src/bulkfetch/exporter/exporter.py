@@ -372,7 +372,7 @@ class Exporter(Readable):
         """Tell of an export that an earlier call of the same command has committed."""
         report = report_of(work, self._layout, "done", skipped=True)
         for part in report.parts:
-            await self._report_outcome(part)
+            await self._report_outcome(replace(part, skipped=True))
         work.end(report)
 
     def _now(self) -> datetime:

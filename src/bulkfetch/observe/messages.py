@@ -27,6 +27,10 @@ _TOLD_FROM: dict[Kind, int] = {
     "service_down": NORMAL,
     "window_crowded": NORMAL,
     "window_restored": NORMAL,
+    "export_begun": NORMAL,
+    "page_again": NORMAL,
+    "export_again": NORMAL,
+    "exports_held": NORMAL,
     # Two for each successful job.
     "attempt_started": DEBUG,
     "done": DEBUG,
@@ -47,7 +51,7 @@ def event_line(event: Event, verbosity: int) -> str | None:
         return None
     whose = "" if event.account in (None, "default") else f"account {event.account}"
     about = [whose] if whose and not event.message.startswith(f"{whose}:") else []
-    about += [f"job {event.job_id}"] if event.job_id else []
+    about += [f"job {event.job_id}"] if event.job_id and "export" not in event.data else []
     words = [", ".join(about)] if about else []
     if event_level(event) == "error" and "code" in event.data:
         words.insert(0, str(event.data["code"]))
@@ -65,7 +69,11 @@ def failure_lines(outcome: Outcome) -> tuple[str, str]:
     tried = f" after {outcome.attempts} requests" if outcome.attempts > 1 else ""
     where = "" if outcome.account == "default" else f" of account {outcome.account}"
     kept = f"; kept as {outcome.quarantine}" if outcome.quarantine else ""
-    sentence = f"job {outcome.job_id}{where}: {error.code}{http}{tried}: {error.message}{kept}"
+    what = f"job {outcome.job_id}"
+    if outcome.export is not None:
+        what = f"export {outcome.export}, page {outcome.page}"
+        what += f" (job {outcome.job_id})" if outcome.job_id else ""
+    sentence = f"{what}{where}: {error.code}{http}{tried}: {error.message}{kept}"
     return escape(sentence), escape(error.hint)
 
 

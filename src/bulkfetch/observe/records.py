@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.models import Outcome, Report
 
 Record = dict[str, Any]
@@ -23,6 +26,8 @@ def job_record(outcome: Outcome) -> Record:
         "attempts": outcome.attempts,
         "error": outcome.error and asdict(outcome.error),
     }
+    if outcome.export is not None:
+        record["export"], record["page"] = outcome.export, outcome.page
     if outcome.skipped:
         record["skipped"] = True
     if outcome.missing:
@@ -34,8 +39,18 @@ def job_record(outcome: Outcome) -> Record:
     return record
 
 
-def summary_record(report: Report, exit_status: int) -> Record:
-    """Return the last record: counts of jobs and requests, bytes, seconds, and the exit status."""
+def summary_record(
+    report: Report, exit_status: int, exports: Sequence[ExportReport] | None = None
+) -> Record:
+    """Return the last record: counts of jobs and requests, bytes, seconds, and the exit status.
+
+    Of exports, jobs are pages, and the exports themselves are counted too.
+    """
+    counted: Record = {}
+    if exports is not None:
+        statuses = Counter("skipped" if each.skipped else each.status for each in exports)
+        names = ("done", "failed", "pending", "skipped")
+        counted = {"exports": {name: statuses[name] for name in names}}
     return {
         "type": "summary",
         "done": report.done,
@@ -50,6 +65,7 @@ def summary_record(report: Report, exit_status: int) -> Record:
         "file_bytes": report.file_bytes,
         "elapsed_s": round(report.elapsed_s, 3),
         "list_read": report.list_read,
+        **counted,
         "interrupted": report.interrupted,
         "error": report.aborted and asdict(report.aborted),
         "exit_status": exit_status,

@@ -62,6 +62,14 @@ class Handle(AsyncIterator[Outcome]):
         """
         self._readable.stop()
 
+    def progress(self) -> Progress | None:
+        """Return where the run stands now, None before it can be told; cheap, for a display."""
+        raise NotImplementedError
+
+    def so_far(self) -> Report:
+        """Return what the run has come to up to now: its report, once it has ended."""
+        raise NotImplementedError
+
     async def aclose(self) -> None:
         """End the run, and return when nothing of it is under way any more.
 

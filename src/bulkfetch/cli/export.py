@@ -1,0 +1,157 @@
+"""`bulkfetch export`: export modules whole, or go on with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from bulkfetch.cli import exit_codes
+from bulkfetch.cli.endings import this_command
+from bulkfetch.cli.misplaced import settings_first
+from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.wait_time import WaitTime
+from bulkfetch.errors import BulkfetchError, ConfigError
+from bulkfetch.observe.export_words import export_line, export_problem, export_record
+from bulkfetch.observe.messages import (
+    QUIET,
+    SHOWN_FAILURES,
+    failure_lines,
+    more_failures_line,
+    summary_line,
+)
+from bulkfetch.observe.records import summary_record
+
+if TYPE_CHECKING:
+    from bulkfetch.cli.runner import Ending
+    from bulkfetch.config import Settings
+
+_ABOUT = """\b
+Examples:
+  bulkfetch export jobs.toml
+  bulkfetch export jobs.toml Leads Contacts
+  bulkfetch export jobs.toml --wait 30m --json -q > exports.jsonl
+  bulkfetch export jobs.toml --no-wait; sleep 3600; bulkfetch export jobs.toml
+
+Export each module of [[exports]] into its folder below the output folder: have Zoho prepare it page
+by page, download every page, count its records, and publish all of them together. NAMEs select some
+of the exports. What was begun is gone on with: after any interruption, run the same command again.
+No page is created twice knowingly, since each costs 50 API credits.
+
+With --no-wait the first pages are created, what is ready is brought home, and the exit status is 3
+while anything is still being prepared; a later call goes on. --wait limits the time to wait in the
+same way. --full exports everything again where sync = "changes" would ask for changes only.
+
+stdout gets the path of each file of an export once it is published, or with --json one object per
+page, one per export, and a summary as the last line. If stdout is closed, the export stops; so it
+does on the first Ctrl-C (or SIGTERM, SIGHUP), once transfers in flight are finished; the second
+stops immediately.
+"""
+
+_EPILOG = exit_codes.epilog(
+    s0="all exports done",
+    s1="some exports failed",
+    s2="usage or configuration error, an export that does not fit its module: nothing was created",
+    s3="aborted (credentials, credits, disk, lock), or not ready in time: safe to run again",
+    s130="interrupted, or stdout was closed: safe to run again",
+)
+
+
+@click.command(help=_ABOUT, short_help="Export modules, or go on with it.", epilog=_EPILOG)
+@click.argument("settings_file", metavar="JOBS.toml")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--out", metavar="DIR", help="The output folder, instead of `out` in JOBS.toml.")
+@click.option("--full", is_flag=True, help="Export everything, not only changes.")
+@click.option("--wait", type=WaitTime(), metavar="DURATION", help="Wait no longer, as 30m or 2h.")
+@click.option("--no-wait", is_flag=True, help="Do not wait for pages that are not ready.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per page and export.")
+@click.option("-q", "--quiet", is_flag=True, help="Write only warnings and errors to stderr.")
+@click.option("--no-progress", is_flag=True, help="Do not show progress on stderr.")
+@click.option("-v", "--verbose", count=True, help="Report each page too; -vv: everything.")
+@click.pass_obj
+def export(
+    printer: Printer,
+    settings_file: str,
+    names: tuple[str, ...],
+    out: str | None,
+    full: bool,
+    wait: float | None,
+    no_wait: bool,
+    as_json: bool,
+    quiet: bool,
+    no_progress: bool,
+    verbose: int,
+) -> int:
+    """Export modules, and return the exit status."""
+    if quiet and verbose:
+        raise click.UsageError("-q and -v cannot be used together")
+    if no_wait and wait is not None:
+        raise click.UsageError("--wait and --no-wait cannot be used together")
+    printer.json = as_json
+    printer.verbosity = QUIET if quiet else verbose
+    printer.shows_progress = not no_progress
+    from bulkfetch.config import load_settings
+
+    with settings_first(settings_file):
+        settings = load_settings(settings_file, out=out)
+    for warning in settings.warnings:
+        printer.warn(warning)
+    _require_known(settings, names)
+    from bulkfetch.cli.runner import carry_out
+
+    wait_s = 0.0 if no_wait else wait
+    ending = carry_out(
+        settings, lambda client: client.export(*names, full=full, wait=wait_s), printer
+    )
+    if ending.at_once or ending.hangs:
+        printer.hurry()
+    printer.leaves_threads = ending.hangs
+    status = ending.exit_status
+    if ending.report is not None and not ending.stdout_gone and status != exit_codes.USAGE:
+        for report in ending.exports or ():
+            printer.result(None, export_record(report))
+        printer.result(None, summary_record(ending.report, status, ending.exports))
+    _tell(printer, ending, status)
+    return status
+
+
+def _require_known(settings: Settings, names: tuple[str, ...]) -> None:
+    """Raise ConfigError for names that are none of an export, or if there is none at all."""
+    from bulkfetch.config.misfit import nearest
+
+    known = [each.name for each in settings.exports]
+    if not known:
+        raise ConfigError(
+            f"{settings.source} has no [[exports]]",
+            hint='Add [[exports]] and below it module = "Leads"; `bulkfetch modules` lists them.',
+        )
+    for name in names:
+        if name not in known:
+            like = nearest(name, known)
+            meant = f'did you mean "{like}"? ' if like else ""
+            raise ConfigError(
+                f"there is no export {name[:64]!a}", hint=f"{meant}Available: {', '.join(known)}."
+            )
+
+
+def _tell(printer: Printer, ending: Ending, status: int) -> None:
+    report, error, exports = ending.report, ending.error, ending.exports or []
+    if report is not None:
+        shown = report.failures[:SHOWN_FAILURES]
+        for outcome in shown:
+            printer.error(*failure_lines(outcome))
+        if report.failed > len(shown):
+            printer.note(more_failures_line(report.failed - len(shown)))
+        told = [outcome.error for outcome in shown]
+        for each in exports:
+            if each.error is not None and each.error not in told:
+                printer.error(*export_problem(each))
+            printer.note(export_line(each))
+    if isinstance(error, BulkfetchError):
+        printer.failure(error)
+    elif error is not None:
+        printer.bug(error)
+    if report is not None and status != exit_codes.USAGE:
+        printer.note(summary_line(report))
+    if status in (exit_codes.ABORTED, exit_codes.INTERRUPTED):
+        printer.note(f"to continue: {this_command()}")
