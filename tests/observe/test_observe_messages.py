@@ -13,7 +13,10 @@ LEVELS = {
     "note": "warning",
     "account_ended": "error",
 }
-UNLESS_QUIET = {"window_closed", "unconnected", "service_down", "window_crowded", "window_restored"}
+UNLESS_QUIET = {
+    *("window_closed", "unconnected", "service_down", "window_crowded", "window_restored"),
+    *("export_begun", "page_again", "export_again", "exports_held"),
+}
 OF_EACH_JOB = {"attempt_started", "done"}
 
 
