@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.exporting import export, exporting, manifest, rows
+import anyio
+from tests.support.exporting import export, exporting, manifest, org, rows
 
 from bulkfetch.config import Export
 from bulkfetch.sandbox import Sandbox
@@ -27,3 +28,22 @@ def test_a_module_becomes_a_folder_of_parts(tmp_path: Path) -> None:
         assert [Path(file.path).is_file() for part in seen.outcomes for file in part.files]
 
     exporting(main)
+
+
+def test_deletions_have_their_file_from_the_first_night_on(tmp_path: Path) -> None:
+    """With `deleted` there is always a deleted.csv: empty beside the first full export."""
+
+    async def main(sandbox: Sandbox) -> None:
+        leads = Export(module="Leads", sync="changes", deleted=True)
+        await export(sandbox, tmp_path, leads)
+        assert manifest(tmp_path, "Leads")["deleted"] == {"file": "deleted.csv", "records": 0}
+        gone = sandbox.rows("Leads")[3]["Id"]
+        await anyio.sleep(3600)
+        sandbox.delete("Leads", gone)
+        await export(sandbox, tmp_path, leads)
+        assert manifest(tmp_path, "Leads")["deleted"] == {"file": "deleted.csv", "records": 1}
+        first, second = sorted((tmp_path / "Leads").glob("*/deleted.csv"))
+        assert first.read_text() == "id,deleted_time,type\n"
+        assert gone in second.read_text()
+
+    exporting(main, org(epoch=None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ from bulkfetch.models import Failure, Outcome, PublishedFile, Status
 from bulkfetch.pipeline.layout import OutputLayout
 
 if TYPE_CHECKING:
-    from bulkfetch.control.responses import ModuleField
+    from bulkfetch.control.responses import DeletedRecord, ModuleField
 
 
 async def finish(
@@ -58,8 +58,8 @@ async def _describe(work: ExportWork, now: datetime) -> None:
     generation, step, folders = work.generation, step_of(work.generation), work.folders
     folder = folders.staged(work.hidden)
     deleted = None
-    if step.deleted_since is not None:
-        listed = work.control.deleted(work.export.module, step.deleted_since)
+    if work.export.deleted:
+        listed = _deleted(work, step.deleted_since)
         deleted = DeletedFile(DELETED, await write_deleted(listed, folder / DELETED))
     fields = await _fields(work) if work.fields is None else work.fields
     pages = ordered(work)
@@ -115,6 +115,16 @@ async def _describe(work: ExportWork, now: datetime) -> None:
             spent=work.spent,
         )
     )
+
+
+async def _deleted(work: ExportWork, since: datetime | None) -> AsyncIterator[DeletedRecord]:
+    """Yield what was deleted since then; nothing where a full export has no need of it.
+
+    The file is there all the same: who reads all of them finds one from the first night on.
+    """
+    if since is not None:
+        async for record in work.control.deleted(work.export.module, since):
+            yield record
 
 
 async def _fields(work: ExportWork) -> Sequence[ModuleField]:
