@@ -48,16 +48,22 @@ WATCHED_JOBS = 1000
 TAKE_JOBS = 50
 # Calls at once; the budget may allow fewer.
 CALLS_AT_ONCE = 4
+# A job whose state could not be had so often, while that of others could, has failed.
+FAILURES_OF_ONE = 5
 
 
 @dataclass(order=True, slots=True)
 class _Watched:
-    """A job to be asked for at `next_at`; `told` says that it was not ready when it was."""
+    """A job to be asked for at `next_at`.
+
+    `told` says that it was not ready before, `failures` how often nothing could be learned.
+    """
 
     next_at: float
     entry: Entry = field(compare=False)
     timer: PollTimer = field(compare=False)
     told: bool = field(default=False, compare=False)
+    failures: int = field(default=0, compare=False)
 
 
 @dataclass(order=True, slots=True)
@@ -229,11 +235,13 @@ class ReadySource:
         except AccountError as error:
             self.error = self.error or error
         except JobError as error:
-            if error.retryable:
+            watched.failures += not isinstance(error, ControlPaused)
+            its_own = self._trouble is None and watched.failures >= FAILURES_OF_ONE
+            if its_own or not error.retryable:
+                await self._fail(watched, Failure.of(error))
+            else:
                 self._take_trouble(error)
                 self._watch_again(watched)
-            else:
-                await self._fail(watched, Failure.of(error))
         finally:
             self._asking.discard(scope)
         if status is not None:
@@ -285,24 +293,18 @@ class ReadySource:
         """Let the account wait after a call that could not be answered; give it up after long."""
         now = anyio.current_time()
         self._trouble = (self._trouble or PollTimer(now, now, FIRST_S)).asked(now, self._chance())
-        asked_s = error.retry_after_s if isinstance(error, ControlPaused) else None
         failing_s = now - self._trouble.created_at
-        if asked_s is not None and failing_s >= REFUSED_FOR_S:
-            self.error = RateLimited(f"no status for {duration(failing_s)}: {error.message}")
-        elif asked_s is None and failing_s >= FAILING_FOR_S:
-            self.error = ServiceDown(f"no status for {duration(failing_s)}: {error.message}")
+        asked_s = error.retry_after_s if isinstance(error, ControlPaused) else 0.0
+        if isinstance(error, ControlPaused) and max(failing_s, asked_s) >= REFUSED_FOR_S:
+            self.error = RateLimited(f"the state of jobs cannot be asked for: {error.message}")
+        elif not isinstance(error, ControlPaused) and failing_s >= FAILING_FOR_S:
+            self.error = ServiceDown(f"no job's state for {duration(failing_s)}: {error.message}")
         else:
-            self._hold_until = max(self._trouble.next_at, now + (asked_s or 0.0))
+            self._hold_until = max(self._trouble.next_at, now + asked_s)
             delay_s = self._hold_until - now
-            text = f"no status: {error.message}; asking again in {delay_s:.1f} s"
-            self._emit(
-                Event(
-                    "service_down",
-                    text,
-                    self._account,
-                    data={"code": error.code, "delay_s": delay_s},
-                )
-            )
+            text = f"no job's state: {error.message}; asking again in {duration(delay_s)}"
+            data: dict[str, float | str] = {"code": error.code, "delay_s": delay_s}
+            self._emit(Event("service_down", text, self._account, data=data))
 
 
 async def until_ended(ask: Ask, job_id: str) -> JobStatus:

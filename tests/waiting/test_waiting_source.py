@@ -14,9 +14,11 @@ from tests.support.virtual_clock import run_virtual
 
 from bulkfetch.control.responses import JobStatus
 from bulkfetch.errors import (
+    BadResponse,
     BulkfetchError,
     ConnectionLost,
     ControlPaused,
+    CreditsSpent,
     NotReadyInTime,
     RateLimited,
     ResourceNotFound,
@@ -321,6 +323,18 @@ def test_a_service_that_fails_for_a_while_is_waited_for() -> None:
     assert "service_down" in {event.kind for event in taken.events}
 
 
+def test_one_job_whose_state_cannot_be_had_fails() -> None:
+    """Where others are answered meanwhile; it is not asked for for ever."""
+    service = Service({"2": 3600}, errors={"1": [BadResponse("strange") for _ in range(100)]})
+    taken = taking(service, Queue(entries(1, 2)))
+    assert taken.ids == ["2"]
+    assert taken.error is None
+    (outcome,) = taken.outcomes
+    assert outcome.error is not None
+    assert outcome.error.code == "BAD_RESPONSE"
+    assert len(service.times("1")) < 20
+
+
 def test_a_pause_is_kept() -> None:
     """What a 429 or the budget asks for is waited, for all jobs."""
     service = Service(errors={"1": [ControlPaused("too many", retry_after_s=300)]})
@@ -344,6 +358,15 @@ def test_a_service_that_never_answers_is_given_up(
     taken = taking(service, Queue(entries(1, 2)))
     assert isinstance(taken.error, kind)
     assert least_s <= service.asked[-1][0] <= most_s
+
+
+def test_spent_credits_are_not_waited_for() -> None:
+    """Where the pause is longer than an hour the account ends at once; what is ready still goes."""
+    service = Service(errors={"2": [CreditsSpent("none are left", retry_after_s=20_000)]})
+    taken = taking(service, Queue(entries(1, 2)), pace_s=60)
+    assert taken.ids == ["1"]
+    assert isinstance(taken.error, RateLimited)
+    assert "none are left" in taken.error.message
 
 
 def test_an_account_that_may_not_ask_ends() -> None:
