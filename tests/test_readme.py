@@ -39,8 +39,10 @@ def test_the_two_commands_stand_alone(title: str) -> None:
 def test_commands_and_options_in_the_readme_exist() -> None:
     """Every `bulkfetch COMMAND` with its options is one that the program knows."""
     assert isinstance(program, Group)
-    used = re.findall(r"(?:^|[`/ ])bulkfetch (run|plan|status|check|sandbox)([^\n`#]*)", README)
-    assert {name for name, _ in used} >= {"run", "plan", "status", "check"}
+    used = re.findall(
+        r"(?:^|[`/ ])bulkfetch (run|export|modules|plan|status|check|sandbox)([^\n`#]*)", README
+    )
+    assert {name for name, _ in used} >= {"run", "export", "modules", "plan", "status", "check"}
     for name, rest in used:
         command = program.get_command(Context(program), name)
         assert command is not None
@@ -71,7 +73,9 @@ def test_the_readme_and_the_help_say_how_many_a_day(capfd: pytest.CaptureFixture
 def test_json_and_toml_in_the_readme_are_what_they_claim(tmp_path: Path) -> None:
     """The JSON lines parse, the jobs.toml loads, the Python compiles."""
     for block in _blocks("json"):
-        assert all(json.loads(line)["type"] in ("job", "summary") for line in block.splitlines())
+        assert all(
+            json.loads(line)["type"] in ("job", "export", "summary") for line in block.splitlines()
+        )
     for block in re.findall(r"^ +```toml\n(.*?)^ +```", README, re.MULTILINE | re.DOTALL):
         text = re.sub(r"^   ", "", block, flags=re.MULTILINE)
         assert tomllib.loads(text)
