@@ -72,6 +72,8 @@ def test_what_changes_is_exported_and_stamped_by_the_servers_clock() -> None:
             assert rows[second]["Modified_Time"] < "2026"
             job = await status(sandbox, await created(sandbox, query("Leads")))
             assert job["created_time"] == "2026-09-29T20:00:00-07:00"
+            answer = await ask(sandbox.url, "/crm/v8/settings/modules")
+            assert answer.headers["date"] == "Wed, 30 Sep 2026 03:00:00 GMT"
 
     run_virtual(main())
 

@@ -27,7 +27,7 @@ from bulkfetch.sandbox.wire import Reply, Spoken, Wire
 
 
 class CallTaker:
-    """Takes the calls of one sandbox. `clock` gives seconds that never fall.
+    """Takes the calls of one sandbox. `clock` gives seconds that never fall, `wall` since 1970.
 
     `url` is where the service is; `created` is told of each job and the version of its call.
     """
@@ -41,12 +41,14 @@ class CallTaker:
         scripts: Scripts,
         ledger: Ledger,
         clock: Callable[[], float],
+        wall: Callable[[], float],
         url: Callable[[], str],
         created: Callable[[SandboxJob, float], None],
     ) -> None:
         self._options, self._accounts, self._answers = options, accounts, answers
         self._jobs, self._scripts, self._ledger = jobs, scripts, ledger
-        self._clock, self._url, self._created = clock, url, created
+        self._clock, self._wall = clock, wall
+        self._url, self._created = url, created
         self._random = Random(f"{options.seed}/latency")
 
     async def take(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -61,7 +63,7 @@ class CallTaker:
             method=request.method,
             range_=request.headers.get("Range"),
         )
-        wire = Wire(request, self._options.bandwidth_bytes_per_s)
+        wire = Wire(request, self._options.bandwidth_bytes_per_s, self._wall())
         account = None if name is None else self._accounts.get(name)
         # The client leaving in the middle is what many tests are about; the ledger has it.
         with contextlib.suppress(ConnectionError):

@@ -88,13 +88,17 @@ class Sandbox:
             epoch = epoch.replace(tzinfo=UTC)
         self._epoch_s = time.time() if epoch is None else epoch.timestamp()
         clock = self._loop.time
+
+        def wall() -> float:
+            return self._wall(clock())
+
         self._answers = Answers(
             self.options,
             self._accounts,
             self._jobs,
             self._library,
             self._maker,
-            Directory(self.options, self.org, lambda: self._wall(clock())),
+            Directory(self.options, self.org, wall),
             clock,
         )
         if self.options.log_file is not None:
@@ -107,6 +111,7 @@ class Sandbox:
             self._scripts,
             self._ledger,
             clock,
+            wall,
             lambda: self.url,
             self._job_created,
         )

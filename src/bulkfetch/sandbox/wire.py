@@ -12,6 +12,7 @@ import json
 import socket
 import struct
 from dataclasses import dataclass, field, replace
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
@@ -57,11 +58,15 @@ def text_reply(status: int, text: str, content_type: str = "text/html; charset=u
 
 
 class Wire:
-    """One answer's way to the client. Raises ConnectionResetError when the client has gone."""
+    """One answer's way to the client, which says `now` (since 1970) as its Date.
+
+    Raises ConnectionResetError when the client has gone.
+    """
 
     def __init__(
-        self, request: web.BaseRequest, bandwidth_bytes_per_s: float | None = None
+        self, request: web.BaseRequest, bandwidth_bytes_per_s: float | None, now: float
     ) -> None:
+        self._date = ("Date", formatdate(now, usegmt=True))
         self._transport = request.transport
         self._writer: AbstractStreamWriter = request.writer
         self._bandwidth = bandwidth_bytes_per_s
@@ -96,7 +101,7 @@ class Wire:
 
     async def head(self, reply: Reply, *more: tuple[str, str]) -> None:
         """Say the head with `more` headers at its end; nothing is checked or added."""
-        await self.send(head_bytes(reply, *more))
+        await self.send(head_bytes(reply, self._date, *more))
         self.status = reply.status
 
     async def body(self, body: Body, *, chunked: bool = False) -> None:
