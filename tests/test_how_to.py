@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
 import anyio
+import click
 import pytest
 from tests.support.exporting import export, exporting, org
 
+from bulkfetch.cli.app import program
 from bulkfetch.config import Export, load_settings
 from bulkfetch.sandbox import Sandbox
 
@@ -121,3 +124,38 @@ def test_its_jobs_toml_is_right(tmp_path: Path) -> None:
     )
     assert deals.fields is not None
     assert "Modified_Time" in deals.fields
+
+
+def test_its_commands_and_options_exist() -> None:
+    """Whatever is typed after `bulkfetch`, in a shell, a unit or a crontab, the program knows."""
+    assert isinstance(program, click.Group)
+    used = re.findall(r"bin/bulkfetch ([a-z]+)([^\n#>;]*)|^bulkfetch ([a-z]+)([^\n#]*)", TEXT, re.M)
+    told = [(first or second, rest or more) for first, rest, second, more in used]
+    assert {name for name, _ in told} == {"modules", "fields", "plan", "export", "status"}
+    for name, rest in told:
+        command = program.get_command(click.Context(program), name)
+        assert command is not None
+        known = {option for item in command.params for option in item.opts}
+        assert set(re.findall(r"(?<= )--?[a-z-]+", rest)) <= known
+
+
+@pytest.mark.parametrize(
+    ("statuses", "runs", "ends"),
+    [("0", 1, 0), ("1", 1, 1), ("2", 1, 2), ("3 3 0", 3, 0), ("3 1", 2, 1), ("3 3 3 3 3", 5, 3)],
+)
+def test_its_crontab_runs_again_after_a_3_only(
+    tmp_path: Path, statuses: str, runs: int, ends: int
+) -> None:
+    """The line ends with the status of the last call; only a 3 has it called again."""
+    [line] = re.findall(r"^0 2 \* \* \* (.*)$", TEXT, re.M)
+    assert "%" not in line  # which cron takes for the end of a line
+    fake = tmp_path / ".venv" / "bin" / "bulkfetch"
+    fake.parent.mkdir(parents=True)
+    (tmp_path / "statuses").write_text(statuses.replace(" ", "\n") + "\n")
+    fake.write_text(
+        "#!/bin/sh\necho $@ >> calls\nn=$(wc -l < calls)\nexit $(sed -n ${n}p statuses)\n"
+    )
+    fake.chmod(0o755)
+    line = line.replace("/srv/crm", str(tmp_path)).replace("sleep 900", ":")
+    assert subprocess.run(["sh", "-c", line]).returncode == ends
+    assert (tmp_path / "calls").read_text().splitlines() == ["export jobs.toml -q --wait 2h"] * runs
