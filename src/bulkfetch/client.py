@@ -343,6 +343,7 @@ class Client:
                 quarantine_bytes=limits.quarantine_bytes,
                 overwrite=self._settings.overwrite,
                 records=self._settings.records,
+                formats=self._settings.formats_of,
             ),
             threads=limits.threads or os.cpu_count() or 1,
             staging_bytes=limits.staging_bytes,

@@ -22,7 +22,7 @@ _FORBIDDEN = frozenset('/\\<>:"|?*')
 # Where the files of an export are published until it is complete, below the output folder.
 UNFINISHED_EXPORTS = ".bulkfetch/exports/"
 # What is put behind a stem by itself: a name with it would get it twice.
-_ENDINGS = (".csv", ".ics", ".zip")
+_ENDINGS = (".csv.gz", ".parquet", ".csv", ".ics", ".zip")
 
 
 def unsafe_stem(name: str) -> str | None:
@@ -71,8 +71,8 @@ def unsafe_folder(path: str) -> str | None:
 
 def without_ending(name: str) -> str:
     """Return a name without the endings that files are published with, in any case of letters."""
-    while name.lower().endswith(_ENDINGS):
-        name = name[:-4].rstrip(". ")
+    while ending := next(filter(name.lower().endswith, _ENDINGS), None):
+        name = name[: -len(ending)].rstrip(". ")
     return name
 
 

@@ -9,6 +9,8 @@ from typing import Literal
 from bulkfetch.errors import BulkfetchError
 
 Status = Literal["done", "failed", "pending"]
+# How a result that is a table may be published.
+Format = Literal["csv", "csv.gz"]
 
 # ASCII on purpose: str.isdigit() also accepts the digits of other scripts.
 _JOB_ID = re.compile(r"[0-9]{1,20}", re.ASCII)

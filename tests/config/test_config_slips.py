@@ -44,6 +44,11 @@ SLIPS = [
     ("account.windw.requests = 5\n", "unknown key account.windw", 1, '"window"'),
     ("[[job]]\nid = '5'\n", "unknown key job", 1, 'did you mean "jobs"?'),
     ("[[jobs]]\njob_id = '5'\n", "unknown key jobs[1].job_id", 2, 'did you mean "id"?'),
+    ("formats = 'csv'\n", "formats must be a list", 1, "In brackets"),
+    ("formats = []\n", "formats is empty", 1, ""),
+    ("formats = ['csv', 'xlsx']\n", "formats[2] must be 'csv'", 1, ""),
+    ("formats = ['csv', 'csv']\n", "formats names a format twice", 1, ""),
+    ("[accounts.a]\nformats = 'csv.gz'\n", "accounts.a.formats must be a list", 2, "In brackets"),
     # a table of another kind
     ("[jobs]\nid = '55'\n", "jobs must be a list of tables", 1, "Write [[jobs]]"),
     ("[jobs.Leads]\nid = '55'\n", "jobs must be a list of tables", 1, "Write [[jobs]]"),

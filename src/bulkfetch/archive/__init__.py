@@ -2,7 +2,8 @@
 
 `structure` reads a ZIP's bytes into values, `validate` checks that it is a genuine export,
 `inflate` has the decompressors, `records` counts what is in a file, `draft` is where its bytes go,
-`extract` puts them together.
+`extract` puts them together, `gzipped` does so for another form of the file, `forms` knows all of
+them.
 """
 
 from bulkfetch.archive.draft import Draft, FileDraft
@@ -14,12 +15,15 @@ from bulkfetch.archive.extract import (
     extract,
     inspect,
 )
+from bulkfetch.archive.forms import SUFFIXES, published_size, suffixes_of, write_form
+from bulkfetch.archive.gzipped import extract_gzip
 from bulkfetch.archive.inflate import ISAL, ZLIB, InflateEngine
 from bulkfetch.archive.records import RecordCounter, count_problem, counter_of, recount
 from bulkfetch.archive.validate import ExtractLimits, Suffix
 
 __all__ = [
     "ISAL",
+    "SUFFIXES",
     "ZLIB",
     "ArchivedFile",
     "Draft",
@@ -34,6 +38,10 @@ __all__ = [
     "count_problem",
     "counter_of",
     "extract",
+    "extract_gzip",
     "inspect",
+    "published_size",
     "recount",
+    "suffixes_of",
+    "write_form",
 ]

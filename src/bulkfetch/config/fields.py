@@ -34,6 +34,7 @@ from bulkfetch.config.hosts import server_url
 from bulkfetch.config.misfit import NO_POINT, Misfit, nearest
 from bulkfetch.config.proxies import Proxies, check_proxy
 from bulkfetch.filenames import unsafe_stem
+from bulkfetch.models import Format
 from bulkfetch.secret import Secret, is_sendable
 
 _UNITS = {"": 1, "B": 1} | {
@@ -157,6 +158,21 @@ def _no_text(value: object) -> object:
     if isinstance(value, str):
         raise Misfit("must be a list", hint='Word by word: ["pass", "show", "zoho"].')
     return value
+
+
+def _no_single(value: object) -> object:
+    if isinstance(value, str):
+        raise Misfit(
+            "must be a list",
+            hint=f"Write formats = [{value!r}]." if value in get_args(Format) else "",
+        )
+    return value
+
+
+def _each_once(formats: tuple[Format, ...]) -> tuple[Format, ...]:
+    if len(set(formats)) < len(formats):
+        raise ValueError("names a format twice")
+    return formats
 
 
 def _path(value: object) -> Path:
@@ -296,6 +312,12 @@ JobId = Annotated[
 Stem = Annotated[Text, AfterValidator(_stem), Field(json_schema_extra={"minLength": 1})]
 Argument = Annotated[Text, Matches(r"[^\x00]+", "a string without NUL")]
 Command = Annotated[tuple[Argument, ...], Field(min_length=1), BeforeValidator(_no_text)]
+Formats = Annotated[
+    tuple[Format, ...],
+    Field(min_length=1, json_schema_extra={"uniqueItems": True}),
+    BeforeValidator(_no_single),
+    AfterValidator(_each_once),
+]
 TokenCache = Annotated[
     bool | Literal["keyring"],
     PlainValidator(_token_cache),

@@ -107,6 +107,7 @@ def load_settings(
         overwrite=tables.overwrite if overwrite is None else overwrite,
         sha256=tables.sha256,
         records=tables.records,
+        formats=tables.formats,
         wait=tables.wait if wait is None else wait,
         jobs=tables.jobs,
         exports=exports,

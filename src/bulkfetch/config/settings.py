@@ -24,6 +24,7 @@ from bulkfetch.config.misfit import Misfit
 from bulkfetch.config.proxies import Proxies
 from bulkfetch.config.tables import Table, setting
 from bulkfetch.errors import ConfigError
+from bulkfetch.models import Format, Job
 from bulkfetch.quota import MARGIN_S, ZOHO_PERIOD_S, ZOHO_REQUESTS
 from bulkfetch.state_dir import state_dir as default_state_dir
 
@@ -163,6 +164,7 @@ class AccountTable(Table):
     secrets_file: fields.SomePath | None = None
     ca_file: fields.SomePath | None = None
     proxy: fields.ProxyAddress | None = None
+    formats: fields.Formats | None = setting(None, "Of this account; default: as at top level.")
     window: WindowSettings = WindowSettings()
     control: ControlSettings = ControlSettings()
 
@@ -245,6 +247,9 @@ class Shared(Table):
     records: fields.Flag = setting(
         True, "Count the records of each published file, while it is unpacked."
     )
+    formats: fields.Formats = setting(
+        ("csv",), "What tables are published as, together; calendars stay .ics."
+    )
     wait: fields.Wait = setting(
         None,
         "Wait for results that are still being prepared, as long as this; true for no limit.",
@@ -325,6 +330,12 @@ class Settings(Shared):
         for entry in self.jobs:
             found.setdefault(entry.id, {}).setdefault(entry.account or self.default_account, entry)
         return {key: tuple(group.values()) for key, group in found.items() if len(group) > 1}
+
+    def formats_of(self, job: Job) -> tuple[Format, ...]:
+        """Return what a job's table is published as; a part of an export always is a CSV."""
+        if job.folder:
+            return ("csv",)
+        return self.account(job.account).formats or self.formats
 
     def origin(self, key: str) -> str:
         """Return where a setting came from: `jobs.toml:12`, an environment variable, `default`."""

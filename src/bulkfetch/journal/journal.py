@@ -15,8 +15,9 @@ newest list's.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from bulkfetch.disk import disk_errors, fsync_dir
@@ -180,28 +181,42 @@ class Journal:
         *,
         zip_bytes: int,
         attempts: int,
-        files: Sequence[tuple[str, int]] = (),
+        files: Mapping[str, int | None] = MappingProxyType({}),
     ) -> Rival | None:
         """Record that the job's ZIP is whole, verified and synced in staging; durable on return.
 
-        `files` are the paths and sizes in bytes of what it will be published as, which are known to
-        `sizes` from then on. Returns a job of this list that stands in its way, since it was
-        published under one of these names in an earlier run.
+        `files` are the paths of what it will be published as, with their sizes in bytes, which are
+        known to `sizes` from then on; None where that shows later (`announce`). Returns a job of
+        this list that stands in its way, since it was published under one of these names in an
+        earlier run.
         If cancelled: recorded or not, never half.
         """
 
         def work(connection: sqlite3.Connection) -> Rival | None:
             queue.downloaded(connection, entry, zip_bytes, attempts)
             rival = None
-            for path, size in files:
+            for path, size in files.items():
                 inside = self._outcomes.inside(path)
-                ownership.announce(connection, entry.key, inside, size)
+                if size is not None:
+                    ownership.announce(connection, entry.key, inside, size)
                 first = self._first_position
                 found = ownership.kept_in_list(connection, entry.key, inside, first)
                 rival = rival or found
             return None if rival is None else Rival(rival[0], self._outcomes.outside(rival[1]))
 
         return await self._write(work)
+
+    async def announce(self, entry: Entry, files: Mapping[str, int]) -> None:
+        """Have `sizes` know files that are about to be published, by path; durable on return.
+
+        If cancelled: all are known, or none.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            for path, size in files.items():
+                ownership.announce(connection, entry.key, self._outcomes.inside(path), size)
+
+        await self._write(work)
 
     async def back_to_pending(self, entry: Entry) -> None:
         """Record that the ZIP is not usable and is to be fetched again; durable on return.

@@ -9,29 +9,34 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 
 from bulkfetch.archive import (
     ArchivedFile,
+    Draft,
+    Extracted,
     ExtractLimits,
     Member,
     count_problem,
     counter_of,
-    extract,
     inspect,
+    published_size,
     recount,
+    suffixes_of,
+    write_form,
 )
 from bulkfetch.destination import Destination, MayReplace
 from bulkfetch.disk import disk_error, fsync_dir, fsync_file
 from bulkfetch.errors import CountMismatch, PublishConflict
 from bulkfetch.journal import Journal, Owner, Rival
-from bulkfetch.models import Job, PublishedFile
+from bulkfetch.models import Format, Job, PublishedFile
 from bulkfetch.pipeline.active_job import ActiveJob
 from bulkfetch.pipeline.layout import OutputLayout
 
@@ -78,7 +83,8 @@ class PublishOptions(NamedTuple):
 
     `sha256` says whether published files are given their digest, `records` whether their records
     are counted: those of a job that tells how many there should be always are. `overwrite` says
-    whether a file that the journal did not publish may be replaced.
+    whether a file that the journal did not publish may be replaced, `formats` what a job's table is
+    published as.
     """
 
     limits: ExtractLimits
@@ -87,6 +93,7 @@ class PublishOptions(NamedTuple):
     quarantine_bytes: int
     overwrite: bool = False
     records: bool = True
+    formats: Callable[[Job], Sequence[Format]] = lambda _: ("csv",)
 
 
 class Publisher:
@@ -131,19 +138,23 @@ class Publisher:
         the ZIP stays in staging; ExtractionCancelled after `halt`.
         If cancelled: published or not, never half; a later run goes on from the ZIP.
         """
-        suffixes = (staged.member.suffix,)
+        archive = self._layout.zip(job.job)
+        file = ArchivedFile(archive, staged.member, self._options.limits, self._halted.is_set)
+        suffixes = suffixes_of(staged.member.suffix, self._options.formats(job.job))
         places = [f"{job.job.place}{suffix}" for suffix in suffixes]
+        sizes = {
+            self._destination.reported(place): published_size(file, suffix)
+            for place, suffix in zip(places, suffixes, strict=True)
+        }
         rival = await self._journal.downloaded(
-            job.entry,
-            zip_bytes=staged.zip_bytes,
-            attempts=job.attempts,
-            files=[(self._destination.reported(place), staged.member.bytes) for place in places],
+            job.entry, zip_bytes=staged.zip_bytes, attempts=job.attempts, files=sizes
         )
         job.recorded = True
         if self._options.keep_zip:
             places.append(_kept_zip(job.job))
         occupied = await self._occupied(places, rival)
-        return await self._in_thread(lambda: self._publish(job, staged.member, suffixes, occupied))
+        unknown = frozenset(path for path, size in sizes.items() if size is None)
+        return await self._in_thread(lambda: self._publish(job, file, suffixes, occupied, unknown))
 
     async def discard(self, job: Job) -> None:
         """Remove a job's body from staging. Raises RunError. If cancelled: it is removed."""
@@ -189,44 +200,52 @@ class Publisher:
         return StagedZip(member, staged.stat().st_size)
 
     def _publish(
-        self, job: ActiveJob, member: Member, suffixes: Sequence[str], occupied: Occupied
+        self,
+        job: ActiveJob,
+        file: ArchivedFile,
+        suffixes: Sequence[str],
+        occupied: Occupied,
+        unknown: Container[str],
     ) -> Published:
-        expected = job.job.records
-        counts = self._options.records or expected is not None
-        archive, destination = self._layout.zip(job.job), self._destination
-        file = ArchivedFile(archive, member, self._options.limits, self._halted.is_set)
-        kept: PublishedFile | None = None
-        files, records = [], None
+        """Do what is left; the sizes of the files at `unknown` paths are not in the journal yet."""
+        destination, kept = self._destination, None
 
         def may_replace(place: str) -> MayReplace:
             return self._may_replace(job, destination.reported(place), occupied)
 
         with destination.group(self._layout.key(job.job), job.job.place) as group:
             with self._cores:
+                files, records = [], None
                 for suffix in suffixes:
                     place = f"{job.job.place}{suffix}"
-                    counter = counter_of(member.suffix) if counts else None
                     draft = group.draft(suffix, may_replace(place))
-                    written = extract(file, draft, digest=self._options.sha256, counter=counter)
+                    written = self._write(job.job, file, suffix, draft)
                     path = destination.reported(place)
                     files.append(PublishedFile(path, written.bytes, written.sha256))
                     records = written.records
-            doubt = count_problem(records, expected)
-            if doubt is not None and member.suffix == ".csv":  # what an event is, is less certain
-                with closing(file.batches()) as batches:
-                    records = recount(batches)
-                if (doubt := count_problem(records, expected)) is not None:
-                    raise CountMismatch(doubt)
+            records, doubt = _checked(records, job.job.records, file)
             self._require_no_rival(occupied.rival)
             if self._options.keep_zip:
                 place = _kept_zip(job.job)
-                group.copy(archive, place, may_replace(place))
+                group.copy(file.archive, place, may_replace(place))
                 kept = PublishedFile(destination.reported(place), job.zip_bytes or 0, None)
+            if late := {each.path: each.bytes for each in files if each.path in unknown}:
+                anyio.from_thread.run(self._journal.announce, job.entry, late)
             try:
                 group.publish()
             except PublishConflict as error:
                 raise self._layout.as_given(error) from None
         return Published(tuple(files), kept, records, doubt)
+
+    def _write(self, job: Job, file: ArchivedFile, suffix: str, draft: Draft) -> Extracted:
+        counts = self._options.records or job.records is not None
+        return write_form(
+            file,
+            suffix,
+            draft,
+            digest=self._options.sha256,
+            counter=counter_of(file.member.suffix) if counts else None,
+        )
 
     def _require_no_rival(self, rival: Rival | None) -> None:
         """Raise PublishConflict where another job of the list has its file under this one's name.
@@ -284,3 +303,20 @@ class Publisher:
 def _kept_zip(job: Job) -> str:
     """Return where a job's archive is published, where it is kept."""
     return job.in_folder(f"{job.id}.zip")
+
+
+def _checked(
+    records: int | None, expected: int | None, file: ArchivedFile
+) -> tuple[int | None, str | None]:
+    """Return the number of a file's records, and what seems to be wrong with it, None for nothing.
+
+    Raises CountMismatch where it is not the expected one; of events, which are less certain to be
+    counted as the service does, there is only a doubt.
+    """
+    doubt = count_problem(records, expected)
+    if doubt is not None and file.member.suffix == ".csv":
+        with closing(file.batches()) as batches:
+            records = recount(batches)
+        if (doubt := count_problem(records, expected)) is not None:
+            raise CountMismatch(doubt)
+    return records, doubt
