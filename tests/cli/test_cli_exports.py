@@ -256,12 +256,13 @@ def test_plan_lists_exports_without_a_request(program: Program, call: Call, zoho
     ended = call("plan", settings)
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.splitlines() == [
-        "export Leads: everything of Leads",
-        "export All deals: what has changed of Deals in 3 chains",
+        'export Leads: full: sync is "full"',
+        "export All deals: full of Deals in 3 chains: it is the first one",
     ]
     first, second = call("plan", settings, "--json").records
     assert (first["type"], first["name"], first["estimate"]) == ("export", "Leads", None)
     assert (second["module"], second["sync"], second["split"]) == ("Deals", "changes", 3)
+    assert (second["mode"], second["why"]) == ("full", "it is the first one")
     ended = call("plan", settings, "554023000000568002")
     assert ended.out.splitlines()[2] == "account default: 1 job to fetch; 10 in 1 min 1 s"
     assert kinds(zoho) == []
@@ -273,9 +274,9 @@ def test_plan_estimates(program: Program, call: Call, zoho: Sandbox) -> None:
     ended = call("plan", settings, "--estimate")
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.splitlines() == [
-        "export Projects: everything of Projects",
+        'export Projects: full: sync is "full"',
         "  at most 450,001 records (an estimate): 3 pages, some 171 credits, 0.0 s of the window",
-        "export Leads: everything of Leads",
+        'export Leads: full: sync is "full"',
         "  at most 30 records (an estimate): 1 page, some 57 credits, 0.0 s of the window",
         "exports: 4 pages, some 228 credits: an estimate",
     ]
@@ -300,6 +301,21 @@ def test_estimates_of_large_and_split_exports() -> None:
     found = estimate_of(events, 20_000 * 25, 10, 61.0)
     assert (found.pages, found.credits, found.window_s) == (25, 25 * 57, 122.0)
     assert estimate_of(events, 20_000 * 15_000, 10, 61.0).expiring == 15_000 - 14_170
+
+
+@pytest.mark.slow
+def test_plan_says_what_the_next_export_does(program: Program, call: Call, zoho: Sandbox) -> None:
+    """After a complete export the next asks for changes; one that was left is gone on with."""
+    settings = wrote(
+        program, zoho, 'module = "Leads"\nsync = "changes"', 'module = "Deals"\nsync = "changes"'
+    )
+    assert call("export", settings, "Leads").status == 0
+    assert call("export", settings, "Deals", "--no-wait").status == 3
+    leads, deals = call("plan", settings, "--json").records
+    assert (leads["mode"], leads["goes_on"]) == ("changes", False)
+    assert leads["why"].startswith("since 20")
+    assert (deals["mode"], deals["goes_on"]) == ("full", True)
+    assert "export Deals: full: goes on, 0 pages at home" in call("plan", settings).out
 
 
 def test_run_says_whose_exports_are(program: Program, call: Call, zoho: Sandbox) -> None:

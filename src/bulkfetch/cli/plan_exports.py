@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from bulkfetch.cli.printer import Printer
@@ -45,8 +47,17 @@ def estimate_of(export: Export, records: int, requests: int, period_s: float) ->
     )
 
 
+class Intent(NamedTuple):
+    """What the next call does about an export: its mode, why, and whether it goes on with one."""
+
+    mode: str
+    why: str
+    goes_on: bool = False
+
+
 def plan_exports(printer: Printer, settings: Settings, *, estimate: bool) -> None:
     """Tell of each export of the settings; with `estimate` after asking Zoho for its records."""
+    intents = _intents(settings)
     found: dict[str, Estimate] = {}
     if estimate:
         from bulkfetch.cli.asking import ask_accounts
@@ -56,7 +67,7 @@ def plan_exports(printer: Printer, settings: Settings, *, estimate: bool) -> Non
 
         found = ask_accounts(printer, settings, count)
     for export in settings.exports:
-        _tell(printer, export, found.get(export.name))
+        _tell(printer, export, intents[export.name], found.get(export.name))
     if found:
         pages = sum(each.pages for each in found.values())
         credits = sum(each.credits for each in found.values())
@@ -96,7 +107,31 @@ async def _estimates(
     return found
 
 
-def _tell(printer: Printer, export: Export, found: Estimate | None) -> None:
+def _intents(settings: Settings) -> dict[str, Intent]:
+    """Return what the next call of `export` does about each export, by its name."""
+    from bulkfetch.errors import ConfigError
+    from bulkfetch.exporter.beginning import first_step, goes_on, step_of
+    from bulkfetch.journal import JournalReader, StoredExport
+    from bulkfetch.pipeline.layout import STATE_DIR
+
+    known: dict[str, StoredExport] = {}
+    with suppress(ConfigError), JournalReader.open(settings.out / STATE_DIR) as reader:
+        known = {stored.row.name: stored for stored in reader.exports()}
+    now = datetime.now(UTC)
+    found = {}
+    for export in settings.exports:
+        account, stored = export.account or "default", known.get(export.name)
+        if stored and stored.generation and goes_on(stored, export, account, full=False):
+            counted = sum(page.state == "COUNTED" for page in stored.pages)
+            why = f"goes on, {_pages(counted)} at home"
+            found[export.name] = Intent(step_of(stored.generation).mode, why, goes_on=True)
+        else:
+            step = first_step(export, account, stored, None, full=False, now=now)
+            found[export.name] = Intent(step.mode, step.why)
+    return found
+
+
+def _tell(printer: Printer, export: Export, intent: Intent, found: Estimate | None) -> None:
     record = {
         "type": "export",
         "name": export.name,
@@ -105,11 +140,12 @@ def _tell(printer: Printer, export: Export, found: Estimate | None) -> None:
         "sync": export.sync,
         "split": export.split,
         "file_type": export.file_type,
+        **intent._asdict(),
         "estimate": None if found is None else found._asdict(),
     }
-    what = "everything" if export.sync == "full" else "what has changed"
+    module = f" of {export.module}" if export.module != export.name else ""
     chains = f" in {export.split} chains" if export.split > 1 else ""
-    printer.result(f"export {export.name}: {what} of {export.module}{chains}", record)
+    printer.result(f"export {export.name}: {intent.mode}{module}{chains}: {intent.why}", record)
     if found is None:
         return
     late = f"; {_pages(found.expiring)} would have expired by then" if found.expiring else ""
