@@ -48,12 +48,10 @@ def require_usable(settings: Settings) -> None:
 
 def require_authorities(ca_file: Path) -> None:
     """Raise ConfigError if a ca_file cannot be used."""
-    import ssl  # late, both: few have one
-
-    from bulkfetch.download.tls import add_authorities
+    import ssl  # late: few have one
 
     try:
-        add_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_file)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=ca_file)
     except OSError as error:
         # OpenSSL's own message names a line of its source code.
         foreign = isinstance(error, ssl.SSLError)

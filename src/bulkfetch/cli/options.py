@@ -137,6 +137,7 @@ def open_list(
     an AsyncReader. Raises ConfigError where the list as a whole is wrong, or there is none.
     """
     from bulkfetch.config import open_jobs
+    from bulkfetch.config.list_lines import waits
 
     require_ids(options.settings_file, options.ids)
     if options.recalls and not options.ids and not options.lists:
@@ -166,7 +167,7 @@ def open_list(
         ):
             yield chain(before, _read(jobs, at_terminal))
 
-    if not any(map(_may_block, lists)):
+    if not any(map(waits, lists)):
         with opened() as jobs:
             first = next(jobs, None)
             yield None if first is None else chain([first], jobs)
@@ -188,12 +189,6 @@ def _read(jobs: Iterator[Job], at_terminal: bool) -> Iterator[Job]:
     except ConfigError as error:
         # Of a pipe that was opened in its turn, when earlier lists were already being fetched.
         raise ListUnreadable(error.message, hint=error.hint) from None
-
-
-def _may_block(listed: str) -> bool:
-    from bulkfetch.config.list_lines import waits
-
-    return waits(listed)
 
 
 def _stdin() -> BinaryIO:

@@ -42,7 +42,8 @@ def open_session(
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            ssl=shared_context(ca_file) if secure else _no_context(),
+            # Else one that trusts nobody.
+            ssl=shared_context(ca_file) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             resolver=Resolver(lookup_s),
             limit=0,  # the dispatchers count the requests in flight
             keepalive_timeout=KEEP_ALIVE_S,
@@ -72,8 +73,3 @@ def _connections() -> aiohttp.TraceConfig:
     config.on_connection_create_end.append(connected)
     config.on_connection_reuseconn.append(connected)
     return config
-
-
-def _no_context() -> ssl.SSLContext:
-    """Make a context that trusts nobody, for a session that is not to speak TLS."""
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -38,11 +38,6 @@ def client_context(ca_file: Path | None = None) -> ssl.SSLContext:
     """
     context = ssl.create_default_context()
     if ca_file is not None:
-        add_authorities(context, ca_file)
+        context.load_verify_locations(cafile=ca_file)
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def add_authorities(context: ssl.SSLContext, ca_file: Path) -> None:
-    """Have a context trust the authorities in a PEM file too. Raises OSError, ssl.SSLError."""
-    context.load_verify_locations(cafile=ca_file)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FAILED_BEFORE, PENDING, SKIPPED
@@ -84,10 +84,8 @@ class Outcomes:
         files, newer = row[3], row[9]
         if not files or newer is not None:
             return ()
-        return tuple(self._file(**file) for file in json.loads(files))
-
-    def _file(self, path: str, bytes: int, sha256: str | None) -> PublishedFile:
-        return PublishedFile(path=self.outside(path), bytes=bytes, sha256=sha256)
+        kept = (PublishedFile(**file) for file in json.loads(files))
+        return tuple(replace(file, path=self.outside(file.path)) for file in kept)
 
     def inside(self, path: str) -> str:
         """Return a path below the output folder as the journal keeps it."""
