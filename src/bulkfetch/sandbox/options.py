@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -233,5 +234,6 @@ class SandboxOptions:
         return _adapter().validate_json(text, strict=True)
 
 
+@cache
 def _adapter() -> TypeAdapter[SandboxOptions]:
     return TypeAdapter(SandboxOptions)
