@@ -72,19 +72,18 @@ async def export(
     seen, before = Exported(), len(sandbox.log)
     loop = asyncio.get_running_loop()
     began = loop.time()
-    with loop_windows():
-        made = settings_for(sandbox.url, out, control=control, **settings)
-        async with Client(made, on_event=seen.events.append) as client:
-            run = client.export(*exports, full=full, wait=wait)
-            try:
-                async for outcome in run:
-                    seen.outcomes.append(outcome)
-                    if stop(outcome):
-                        run.stop()
-            except BulkfetchError as error:
-                seen.error = error
-            seen.reports = {report.name: report for report in run.ended_exports()}
-            seen.totals = run.totals
+    made = settings_for(sandbox.url, out, control=control, **settings)
+    async with Client(made, on_event=seen.events.append) as client:
+        run = client.export(*exports, full=full, wait=wait)
+        try:
+            async for outcome in run:
+                seen.outcomes.append(outcome)
+                if stop(outcome):
+                    run.stop()
+        except BulkfetchError as error:
+            seen.error = error
+        seen.reports = {report.name: report for report in run.ended_exports()}
+        seen.totals = run.totals
     seen.log = sandbox.log[before:]
     seen.took_s = loop.time() - began
     return seen
@@ -94,6 +93,10 @@ def exporting(main: Callable[[Sandbox], Awaitable[T]], options: SandboxOptions |
     """Run `main` with a sandbox on a virtual clock."""
 
     async def whole() -> T:
+        with loop_windows():
+            return await served()
+
+    async def served() -> T:
         async with Sandbox(org() if options is None else options) as sandbox:
             return await main(sandbox)
 

@@ -16,7 +16,7 @@ from bulkfetch.errors import (
     ResourceNotFound,
 )
 from bulkfetch.exporter.accounts import AccountState
-from bulkfetch.exporter.work import ExportWork, Place
+from bulkfetch.exporter.work import ExportWork, Place, Restart
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import KEPT_S, Step
 from bulkfetch.exports.polling import PollTimer, PreparationTimes, due, next_due_at
@@ -44,7 +44,7 @@ class Asker:
         account: AccountState,
         *,
         deadline: float,
-        restart: Callable[[ExportWork, str], Awaitable[None]],
+        restart: Restart,
         stopping: Callable[[], bool],
         changed: Callable[[], Awaitable[None]],
         wall: Callable[[], float],
@@ -157,7 +157,7 @@ class Asker:
 
     async def _apply(self, work: ExportWork, page: PageRow, step: Step) -> None:
         if step.restart:
-            await self._restart(work, step.restart)
+            await self._restart(work, page, step.restart)
             return
         gone = [page] if any(row.job_id != page.job_id for row in step.pages[:1]) else []
         await work.write(step, forgotten=gone)

@@ -16,7 +16,7 @@ from bulkfetch.errors import (
     JobError,
 )
 from bulkfetch.exporter.accounts import MOST_UNDER_WAY, AccountState
-from bulkfetch.exporter.work import ExportWork
+from bulkfetch.exporter.work import ExportWork, Restart
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import CREATE_CREDITS, Step
 from bulkfetch.journal import PageRow
@@ -41,7 +41,7 @@ class Creator:
         work: ExportWork,
         account: AccountState,
         *,
-        restart: Callable[[ExportWork, str], Awaitable[None]],
+        restart: Restart,
         stopping: Callable[[], bool],
         changed: Callable[[], Awaitable[None]],
         wall: Callable[[], float],
@@ -137,7 +137,7 @@ class Creator:
 
     async def _apply(self, row: PageRow, step: Step) -> None:
         if step.restart:
-            await self._restart(self._work, step.restart)
+            await self._restart(self._work, row, step.restart)
             return
         await self._work.write(step)
         if step.note:

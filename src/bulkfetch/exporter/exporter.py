@@ -258,9 +258,9 @@ class Exporter(Readable):
                 wall=self._wall,
             )
 
-    async def _begin_again(self, work: ExportWork, why: str) -> None:
+    async def _begin_again(self, work: ExportWork, page: PageRow, why: str) -> None:
         assert self._starter is not None, "made before anything is begun"
-        await self._starter.begin_again(work, why)
+        await self._starter.begin_again(work, page, why)
 
     def _creator(self, work: ExportWork) -> Creator:
         return Creator(
@@ -340,7 +340,7 @@ class Exporter(Readable):
             try:
                 report = await finish(work, self._layout, self._now())
             except ExportLost as error:
-                await self._begin_again(work, error.message)
+                await self._begin_again(work, ordered(work)[0], error.message)
                 work.finishing = False
                 self._tell()
             except (CreditsSpent, AccountError) as error:

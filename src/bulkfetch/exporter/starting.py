@@ -31,7 +31,7 @@ from bulkfetch.exporter.work import ExportWork
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import Step
 from bulkfetch.exports.publication import prepare, remove_abandoned, require_home
-from bulkfetch.journal import Journal, StoredExport
+from bulkfetch.journal import Journal, PageRow, StoredExport
 from bulkfetch.models import Failure, Status
 from bulkfetch.pipeline.idle_jobs import are_missing
 from bulkfetch.pipeline.layout import OutputLayout
@@ -151,7 +151,7 @@ class Starter:
             return
         step = chain.reopen(work.pages.values())
         if step.restart:
-            await self.begin_again(work, step.restart)
+            await self.begin_again(work, ordered(work)[0], step.restart)
             return
         if step.pages:
             gone = [work.pages[row.chain, row.number] for row in step.pages if not row.job_id]
@@ -166,13 +166,16 @@ class Starter:
             else:
                 await work.downloaded(page, outcome)
 
-    async def begin_again(self, work: ExportWork, why: str) -> None:
-        """Have an export begin in a fresh generation, unless it has too often."""
+    async def begin_again(self, work: ExportWork, page: PageRow, why: str) -> None:
+        """Have an export begin in a fresh generation, unless it has too often.
+
+        `page` is where it cannot go on, and why.
+        """
+        if work.is_replaced(page):
+            return
         generation = work.generation
         work.restarts += 1
         if work.restarts > chain.MOST_RESTARTS:
-            pages = ordered(work)
-            page = next((page for page in pages if page.state != "COUNTED"), pages[0])
             failure = Failure.of(ChainBroken(f"it began again twice, and {why}"))
             await work.write(Step((chain.failed(page, failure),)))
             return

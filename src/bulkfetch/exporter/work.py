@@ -38,6 +38,10 @@ class Surroundings:
     page_failed: Callable[[ExportWork, PageRow], Awaitable[None]]
 
 
+# Has an export begin again in a fresh generation, since it cannot go on at a page, and why.
+Restart = Callable[["ExportWork", PageRow, str], Awaitable[None]]
+
+
 class ExportWork:
     """One export. `report` is None as long as something may become of it in this command.
 
@@ -128,6 +132,10 @@ class ExportWork:
         self._generation = generation
         self.pages = {_place(page): page for page in pages}
 
+    def is_replaced(self, page: PageRow) -> bool:
+        """Return whether the generation of a page has been given up, or is about to be."""
+        return self._is_replaced or page.generation != self.generation.key
+
     async def begin(self, generation: GenerationRow, along: Change) -> None:
         """Begin a generation at its first pages, with another change in the same transaction.
 
@@ -152,14 +160,10 @@ class ExportWork:
     ) -> None:
         """Take over a step's rows, and write them; durable on return.
 
-        `requests` results were asked for. The rows hold for everybody at once: writes reach the
-        journal in their order.
-        If cancelled: all of it is written, or nothing.
+        `requests` results were asked for. The rows hold for others once they are written, and
+        failures are told. If cancelled: all of it is written, or nothing.
         """
         self._spent_before += requests
-        key = self.generation.key
-        # Of a generation that was given up meanwhile: written, and of no use.
-        self.pages.update({_place(page): page for page in step.pages if page.generation == key})
         self._generation = replace(
             self.generation,
             spent=self.spent,
@@ -169,11 +173,14 @@ class ExportWork:
         jobs = [(self.account, page.job_id) for page in forgotten if page.job_id]
         row = None if self._is_replaced else self._generation  # given up, it stays as it was
         change = Change(step.pages, generation=row, forgotten=jobs)
-        self._around.changed()
         await self._around.tables.write(change)
         for page in step.pages:
-            if page.state == "FAILED":
-                await self._around.page_failed(self, page)
+            # Of a generation that was given up meanwhile it is of no use.
+            if page.generation == self.generation.key:
+                if page.state == "FAILED":
+                    await self._around.page_failed(self, page)
+                self.pages[_place(page)] = page
+        self._around.changed()
 
     async def downloaded(self, page: PageRow, outcome: Outcome) -> None:
         """Take over what became of a page's download. If cancelled: written or not, never half."""

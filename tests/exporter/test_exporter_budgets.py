@@ -1,0 +1,118 @@
+"""Budgets apart: credits, 429s on either side, the window while polling at full rate."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.support.exporting import Exported, export, exporting, manifest, org, rows
+
+from bulkfetch import Export
+from bulkfetch.sandbox import Sandbox
+from bulkfetch.sandbox.org.specs import JobPlan
+from bulkfetch.sandbox.quota import worst_in as worst_of
+
+LEADS = Export(module="Leads")
+SMALL = org(records=12)
+
+
+def test_our_ceiling_of_credits_in_mid_chain_lets_downloads_go_on(tmp_path: Path) -> None:
+    """credits_per_day reached after two pages: both come home, exit 3; the next day goes on."""
+
+    async def main(sandbox: Sandbox) -> None:
+        control = {"credits_per_day": 130}
+        seen = await export(sandbox, tmp_path, LEADS, control=control)
+        report = seen.only()
+        assert (report.status, seen.count("create"), seen.count("result")) == ("pending", 2, 2)
+        assert report.error is not None
+        assert report.error.code == "CREDITS_SPENT"
+        assert len(seen.told("exports_held")) == 1
+        await asyncio.sleep(86_400)
+        again = await export(sandbox, tmp_path, LEADS, control=control)
+        # The token has expired with the day: what is left is a chain of its own.
+        assert again.only().status in ("done", "pending")
+        assert sandbox.credits_spent(seen.log[0].account) == again.only().credits_spent
+
+    exporting(main)
+
+
+def test_the_services_credits_in_mid_chain_let_downloads_go_on(tmp_path: Path) -> None:
+    """A 429 to everything for want of credits: what is ready comes later, no page is lost."""
+
+    async def main(sandbox: Sandbox) -> None:
+        control = {"credits_reserve": 60}
+        seen = await export(sandbox, tmp_path, LEADS, control=control)
+        report = seen.only()
+        assert report.status == "pending"
+        assert report.error is not None
+        assert report.error.code == "CREDITS_SPENT"
+        created = seen.count("create")
+        assert created < 3
+        await asyncio.sleep(80_000)
+        again = await export(sandbox, tmp_path, LEADS, control=control)
+        assert again.only().status == "done"
+        assert rows(tmp_path, "Leads") == sandbox.rows("Leads")
+        spent = sandbox.credits_spent(seen.log[0].account)
+        assert manifest(tmp_path, "Leads")["credits"]["spent"] == spent
+
+    exporting(main, org(credits_per_day=170))
+
+
+@pytest.mark.parametrize("kind", ["create", "status"])
+def test_a_429_on_a_control_call_closes_no_window(tmp_path: Path, kind: str) -> None:
+    """The call waits and goes on; results are not held up, and no window is told closed."""
+
+    async def main(sandbox: Sandbox) -> None:
+        sandbox.fault(kind, "unaccepted:TOO_MANY_REQUESTS")
+        seen = await export(sandbox, tmp_path, LEADS)
+        assert seen.only().status == "done"
+        assert seen.told("window_closed") == []
+        assert len(sandbox.created()) == 2
+        assert seen.only().credits_wasted == 0
+
+    exporting(main, SMALL)
+
+
+def test_a_429_on_a_result_stops_no_polling(tmp_path: Path) -> None:
+    """The window closes for a minute; pages are created and asked for meanwhile."""
+
+    async def main(sandbox: Sandbox) -> None:
+        sandbox.plan("Leads", JobPlan(faults=("limit_429",)))
+        seen = await export(sandbox, tmp_path, LEADS, Export(module="Contacts"))
+        assert {report.status for report in seen.reports.values()} == {"done"}
+        assert len(seen.told("window_closed")) == 1
+        refused = next(each.at_s for each in seen.log if each.status == 429)
+        meanwhile = {each.kind for each in seen.log if refused < each.at_s < refused + 55}
+        assert meanwhile == {"create", "status"}
+
+    exporting(main, org(records=30, prepare_s=10.0))
+
+
+@pytest.mark.slow
+def test_the_window_holds_while_polling_at_its_full_rate(tmp_path: Path) -> None:
+    """Two clients of one account: ten results in the worst minute, and polls beside them."""
+
+    async def main(sandbox: Sandbox) -> None:
+        async def one(number: int) -> Exported:
+            names = [f"{number}{letter}" for letter in "abc"]
+            exports = [Export(module="Leads", name=name) for name in names]
+            return await export(
+                sandbox,
+                tmp_path / str(number),
+                *exports,
+                control={"creates_per_minute": 1000, "polls_per_minute": 60, "concurrency": 5},
+                state_dir=tmp_path / "state",
+            )
+
+        first, second = await asyncio.gather(one(1), one(2))
+        for seen in (first, second):
+            assert {report.status for report in seen.reports.values()} == {"done"}
+        results = sandbox.arrivals("result")
+        assert len(results) == len(sandbox.created()) == 6 * 8
+        assert all(each.status == 200 for each in results)
+        assert worst_of([each.at_s for each in results], 60.0) == 10
+        polls = sandbox.arrivals("status")
+        assert worst_of([each.at_s for each in polls], 60.0) <= 60
+
+    exporting(main, org(records=64, prepare_s=5.0))
