@@ -91,6 +91,8 @@ CASES: list[tuple[errors.BulkfetchError, RetryState, RetryAction]] = [
     (errors.TooLarge(), FIRST, RetryAction.FAIL),
     (errors.ZipCorrupt(), FIRST, RetryAction.REFETCH),
     (errors.ZipCorrupt(), RetryState(2, 5, refetched=True), RetryAction.FAIL),
+    (errors.CountMismatch(), FIRST, RetryAction.REFETCH),
+    (errors.CountMismatch(), RetryState(2, 5, refetched=True), RetryAction.FAIL),
     (errors.ZipUnsafe(), FIRST, RetryAction.FAIL),
     (errors.ZipEncrypted(), FIRST, RetryAction.FAIL),
     (errors.ZipUnsupported(), FIRST, RetryAction.FAIL),

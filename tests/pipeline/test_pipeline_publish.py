@@ -70,10 +70,10 @@ def _unlink(steps: list[str]) -> Callable[..., None]:
     return noted
 
 
-def run_one(out: Path, **how: Any) -> list[str]:
+def run_one(out: Path, job: Job | None = None, **how: Any) -> list[str]:
     """Run a list of one job and give the steps, those of opening the journal left out."""
     with written_down() as steps:
-        run_flow(watch(small(**how.pop("sandbox", {})), [Job(ids(1)[0])], out, **how))
+        run_flow(watch(small(**how.pop("sandbox", {})), [job or Job(ids(1)[0])], out, **how))
     first = next(step for step in steps if step.startswith("inspect"))
     return steps[steps.index(first) :]
 
@@ -112,6 +112,28 @@ def test_order_with_kept_zip(tmp_path: Path) -> None:
     assert steps.index("extract .zip → .out") < kept < published < steps.index("done")
     assert "fsync_file .keep" in steps[:kept]
     assert steps[published + 1] == "fsync_dir folder"
+
+
+def test_order_with_a_folder(tmp_path: Path) -> None:
+    """The names of its folders are synced, each in the one above, before the file is in it."""
+    steps = run_one(tmp_path / "out", Job(ids(1)[0], folder="Leads/part"))
+    renamed = steps.index("rename .out → .csv")
+    assert steps[renamed - 3 : renamed + 3] == [
+        "fsync_file .out",
+        "fsync_dir folder",
+        "fsync_dir folder",
+        "rename .out → .csv",
+        "fsync_dir folder",
+        "done",
+    ]
+
+
+def test_order_of_a_count_that_differs(tmp_path: Path) -> None:
+    """Nothing is renamed to its final name; the second archive is in quarantine."""
+    steps = run_one(tmp_path / "out", Job(ids(1)[0], records=21))
+    assert not any(step.startswith("rename") for step in steps)
+    assert steps.count("extract .zip → .out") == 2
+    assert steps[-1] == "failed"
 
 
 def test_order_of_a_refusal(tmp_path: Path) -> None:
