@@ -13,7 +13,7 @@ from tests.support.flow_clock import run_flow
 from tests.support.flows import Seen, ids, small, watch
 
 from bulkfetch import Job, disk
-from bulkfetch.archive import ArchivedFile, FileDraft
+from bulkfetch.archive import ArchivedFile, FileDraft, forms
 from bulkfetch.destination import folder
 from bulkfetch.journal import Journal
 from bulkfetch.pipeline import publish
@@ -34,7 +34,8 @@ def written_down() -> Iterator[list[str]]:
 
     with ExitStack() as stack:
         for owner, names in (
-            (publish, ("inspect", "extract", "fsync_file", "fsync_dir")),
+            (publish, ("inspect", "fsync_file", "fsync_dir")),
+            (forms, ("extract", "extract_gzip")),
             (folder, ("fsync_file", "fsync_dir")),
             (disk, ("fsync_file", "fsync_dir")),
             (os, ("replace", "rename")),
