@@ -28,6 +28,10 @@ _PARTS = [
     "observe.plain_renderer",
     "journal.reader",
     "config.load",
+    "exporter.exporter",
+    "exporter.handle",
+    "exports.metadata",
+    "access",
 ]
 
 
