@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 from tests.support.flow_clock import run_flow
 from tests.support.flows import loop_windows, settings_for
 
 from bulkfetch import BulkfetchError, Client, Event, Outcome
 from bulkfetch.config import Export
+from bulkfetch.exporter.exporter import Exporter
 from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.models import Report
 from bulkfetch.sandbox import Arrival, Sandbox, SandboxOptions
@@ -93,7 +95,11 @@ def exporting(main: Callable[[Sandbox], Awaitable[T]], options: SandboxOptions |
     """Run `main` with a sandbox on a virtual clock."""
 
     async def whole() -> T:
-        with loop_windows():
+        loop = asyncio.get_running_loop()
+        ahead_s = EPOCH.timestamp() - loop.time()
+        defaults = Exporter.__init__.__kwdefaults__
+        assert defaults is not None
+        with loop_windows(), patch.dict(defaults, wall=lambda: loop.time() + ahead_s):
             return await served()
 
     async def served() -> T:

@@ -55,6 +55,7 @@ def settings_for(
     control: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
     state_dir: Path | None = None,
+    version: str = "v8",
     **more: Any,
 ) -> Settings:
     """Give settings for a sandbox at `url`; `accounts` maps names to their [account.window]."""
@@ -64,6 +65,7 @@ def settings_for(
         accounts=tuple(
             AccountSettings(
                 name=name,
+                version=version,
                 window=WindowSettings(**table),
                 control=ControlSettings(**(control or {})),
             ).at(url, Credentials(access_token=Secret(token_of(name))))

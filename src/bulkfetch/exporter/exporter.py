@@ -41,6 +41,7 @@ from bulkfetch.exporter.totals import totals
 from bulkfetch.exporter.wanted import WantedExport
 from bulkfetch.exporter.work import ExportWork, Surroundings
 from bulkfetch.exports import chain
+from bulkfetch.exports.chain import Step
 from bulkfetch.journal import Journal, PageRow
 from bulkfetch.models import Failure, Job, Report, Status
 from bulkfetch.pipeline.layout import OutputLayout
@@ -296,12 +297,13 @@ class Exporter(Readable):
     async def _settle_all(self, engine: Engine, steps: anyio.abc.TaskGroup) -> None:
         """Return when every export has ended. Raises RunError."""
         while True:
+            news = self._news  # of before the look, which takes its time
             for work in self._works:
                 if work.report is None and not work.finishing:
                     await self._settle(work, engine, steps)
             if all(work.report is not None for work in self._works):
                 return
-            await self._changed()
+            await news.wait()
 
     async def _settle(self, work: ExportWork, engine: Engine, steps: anyio.abc.TaskGroup) -> None:
         account = self._accounts[work.account]
@@ -363,6 +365,7 @@ class Exporter(Readable):
 
     async def _end(self, work: ExportWork, status: Status, error: Failure | None) -> None:
         """Note that nothing more becomes of an export in this command, and tell of its pages."""
+        await work.write(Step())  # what has been spent since
         for page in ordered(work):
             if page.job_id is not None and page.state != "FAILED":
                 await self._report_outcome(part_outcome(work, self._layout, page))

@@ -20,7 +20,7 @@ from bulkfetch.exports.columns import columns_of, drift
 from bulkfetch.exports.deleted import write_deleted
 from bulkfetch.exports.header import read_header
 from bulkfetch.exports.manifest import DELETED, DeletedFile, ExportPart, Manifest
-from bulkfetch.exports.publication import choose_target, complete, publish
+from bulkfetch.exports.publication import choose_target, complete, publish, require_parts
 from bulkfetch.exports.server_time import earliest, server_time, stamp
 from bulkfetch.journal import PageRow
 from bulkfetch.models import Failure, Outcome, PublishedFile, Status
@@ -56,16 +56,17 @@ async def finish(
 async def _describe(work: ExportWork, now: datetime) -> None:
     """Write what describes the parts beside them, and note where they are to be published."""
     generation, step, folders = work.generation, step_of(work.generation), work.folders
-    folder = folders.staged(work.hidden)
+    folder, pages = folders.staged(work.hidden), ordered(work)
+    parts = [_part(page) for page in pages]
+    await anyio.to_thread.run_sync(require_parts, folders, work.hidden, parts)
     deleted = None
     if work.export.deleted:
         listed = _deleted(work, step.deleted_since)
         deleted = DeletedFile(DELETED, await write_deleted(listed, folder / DELETED))
     fields = await _fields(work) if work.fields is None else work.fields
-    pages = ordered(work)
     headers: list[tuple[str, ...]] = []
     if work.export.file_type == "csv":
-        paths = [folder / page.file for page in pages if page.file]
+        paths = [folder / part.file for part in parts]
         headers = await anyio.to_thread.run_sync(lambda: list(map(read_header, paths)))
     columns = columns_of(headers, {field.api_name: field.data_type for field in fields})
     before = None if work.row.committed is None else Committed.of_text(work.row.committed)
@@ -85,7 +86,7 @@ async def _describe(work: ExportWork, now: datetime) -> None:
         started=generation.started,
         finished=finished,
         api_version=work.version,
-        parts=[_part(page) for page in pages],
+        parts=parts,
         columns=columns,
         drift=drift(before.columns if before else columns, columns),
         credits_spent=work.spent,

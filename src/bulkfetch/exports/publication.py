@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,6 +85,14 @@ def prepare(folders: ExportFolders, generation: str = "") -> None:
     make_folders(folders.staged(generation), folders.out)
 
 
+def require_parts(
+    folders: ExportFolders, generation: str, parts: Iterable[files.ExportPart]
+) -> None:
+    """Raise ExportLost unless the parts of a generation are there, each of its size."""
+    for part in parts:
+        _require_file(folders.staged(generation) / part.file, part.bytes)
+
+
 def complete(folders: ExportFolders, generation: str, manifest: files.Manifest) -> None:
     """Describe the parts of a generation; then its hidden folder is ready, and on the device.
 
@@ -92,12 +100,11 @@ def complete(folders: ExportFolders, generation: str, manifest: files.Manifest) 
     that it names is gone or has another size; DiskFull, NotWritable.
     """
     folder = folders.staged(generation)
-    expected: dict[str, int | None] = {part.file: part.bytes for part in manifest.parts}
-    if manifest.deleted is not None:
-        expected[manifest.deleted.file] = None
+    expected = {part.file for part in manifest.parts}
     with disk_errors(folder):
-        for name, size in expected.items():
-            _require_file(folder / name, size)
+        require_parts(folders, generation, manifest.parts)
+        if manifest.deleted is not None:
+            _require_file(folder / manifest.deleted.file, None)
         for entry in os.scandir(folder):
             if _PART.fullmatch(entry.name) and entry.name not in expected:
                 os.unlink(entry.path)
