@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.support.kill_scene import service
 from tests.support.programs import Ended, Program
 
-from bulkfetch.sandbox import SandboxOptions
+from bulkfetch.sandbox import SandboxOptions, read_log
+from bulkfetch.sandbox.org.specs import JobPlan
 
 EXPORTS = '[[exports]]\nmodule = "Leads"\n[[exports]]\nmodule = "Contacts"\nname = "People"\n'
 QUICK = "records = 20\nper_page = 8\nprepare_s = 0\nrequests = 1000\n"
@@ -29,6 +34,21 @@ def settings(program: Program, exports: str = EXPORTS, sandbox: str = QUICK) -> 
 def exported(program: Program, *arguments: str, **more: str) -> Ended:
     """Export what jobs.toml says."""
     return program.run("export", settings(program, **more), *arguments)
+
+
+@contextmanager
+def served(folder: Path, options: SandboxOptions) -> Iterator[Program]:
+    """The program with a sandbox in a process of its own."""
+    with service(folder, options) as server:
+        program = Program(folder, {"ZOHO_ACCESS_TOKEN": "t"})
+        (folder / "jobs.toml").write_text(
+            f'out = "out"\n[account]\napi_domain = "{server.url}"\naccounts_url = "{server.url}"\n'
+            f"{EXPORTS}"
+        )
+        try:
+            yield program
+        finally:
+            program.close()
 
 
 @pytest.mark.slow
@@ -68,12 +88,7 @@ def test_json_has_pages_exports_and_a_summary(program: Program) -> None:
 def test_without_waiting_first_pages_are_created_and_a_later_call_goes_on(tmp_path: Path) -> None:
     """--no-wait ends with 3 while pages are being prepared; the next call creates none of them."""
     options = SandboxOptions(records=6, per_page=8, prepare_s=3.0)
-    with service(tmp_path, options) as server:
-        program = Program(tmp_path, {"ZOHO_ACCESS_TOKEN": "t"})
-        (tmp_path / "jobs.toml").write_text(
-            f'out = "out"\n[account]\napi_domain = "{server.url}"\naccounts_url = "{server.url}"\n'
-            f"{EXPORTS}"
-        )
+    with served(tmp_path, options) as program:
         first = program.run("export", "jobs.toml", "--no-wait", "--json")
         assert first.status == 3, first.err
         assert "NOT_READY_IN_TIME" in first.err
@@ -83,7 +98,41 @@ def test_without_waiting_first_pages_are_created_and_a_later_call_goes_on(tmp_pa
         second = program.run("export", "jobs.toml", "--json")
         assert second.status == 0, second.err
         assert second.records[-1]["exports"]["done"] == 2
-        program.close()
+
+
+@pytest.mark.slow
+def test_a_failed_page_is_named_and_left_to_export(tmp_path: Path) -> None:
+    """A count that lies: exit 1, code, page and kept ZIP; `run --failed` does not ask for it."""
+    plans = {"Leads": (JobPlan(count_off=1),)}
+    with served(tmp_path, SandboxOptions(records=6, prepare_s=0.0, plans=plans)) as program:
+        ended = program.run("export", "jobs.toml")
+        assert ended.status == 1, ended.err
+        assert "error: export Leads, page 1 (job " in ended.err
+        assert "COUNT_MISMATCH" in ended.err
+        assert "kept as out/.bulkfetch/quarantine/" in ended.err
+        assert "export People: done" in ended.err
+        asked = program.run("run", "jobs.toml", "--failed")
+        assert (asked.status, asked.out) == (0, ""), asked.err
+
+
+@pytest.mark.slow
+def test_the_first_signal_ends_an_export_soon_and_the_next_call_goes_on(tmp_path: Path) -> None:
+    """SIGINT while pages are prepared: 130 within seconds, how to go on; no page created again."""
+    with served(tmp_path, SandboxOptions(records=6, prepare_s=4.0)) as program:
+        process = program.start("export", "jobs.toml")
+        assert process.stderr is not None
+        seen = b""
+        while seen.count(b"full: ") < 2:
+            seen += process.stderr.readline()
+        time.sleep(1.0)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+        assert process.returncode == 130, err
+        assert b"to continue: " in err
+        ended = program.run("export", "jobs.toml", "--json")
+        assert ended.status == 0, ended.err
+        creates = [each for each in read_log(tmp_path / "arrivals.jsonl") if each.kind == "create"]
+        assert len(creates) == 2
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,8 @@ def _recalled(options: ListOptions, settings: Settings, reader: JournalReader) -
 
 
 def _is_wanted(options: ListOptions, known: Known) -> bool:
+    if known.job.folder:  # a part of an export, which `bulkfetch export` goes on with
+        return False
     return options.account is None or known.job.account == options.account
 
 

@@ -289,8 +289,9 @@ class Exporter(Readable):
                         await work.forget(outcome)
                 self._tell()
 
-    async def _page_failed(self, work: ExportWork, page: PageRow) -> None:
-        await self._report_outcome(part_outcome(work, self._layout, page))
+    async def _page_failed(self, work: ExportWork, page: PageRow, kept: str | None) -> None:
+        outcome = part_outcome(work, self._layout, page)
+        await self._report_outcome(replace(outcome, quarantine=kept))
 
     # --- ends ------------------------------------------------------------------------------------
 

@@ -29,13 +29,14 @@ Place = tuple[int, int]  # a page's chain and number
 class Surroundings:
     """What all exports of a command share.
 
-    `changed` is called after every change of rows, `page_failed` with each page that fails.
+    `changed` is called after every change of rows, `page_failed` with each page that fails, and
+    with the path of its archive where that was refused.
     """
 
     tables: ExportTables
     emit: Emit
     changed: Callable[[], None]
-    page_failed: Callable[[ExportWork, PageRow], Awaitable[None]]
+    page_failed: Callable[[ExportWork, PageRow, str | None], Awaitable[None]]
 
 
 # Has an export begin again in a fresh generation, since it cannot go on at a page, and why.
@@ -157,6 +158,7 @@ class ExportWork:
         requests: int = 0,
         warnings: Sequence[str] = (),
         forgotten: Sequence[PageRow] = (),
+        quarantine: str | None = None,
     ) -> None:
         """Take over a step's rows, and write them; durable on return.
 
@@ -178,7 +180,7 @@ class ExportWork:
             # Of a generation that was given up meanwhile it is of no use.
             if page.generation == self.generation.key:
                 if page.state == "FAILED":
-                    await self._around.page_failed(self, page)
+                    await self._around.page_failed(self, page, quarantine)
                 self.pages[_place(page)] = page
         self._around.changed()
 
@@ -189,7 +191,8 @@ class ExportWork:
             return
         requests = outcome.attempts - page.requests
         gone = [page] if step.pages[0].state == "EXPIRED" else []
-        await self.write(step, requests=requests, forgotten=gone)
+        kept = outcome.quarantine
+        await self.write(step, requests=requests, forgotten=gone, quarantine=kept)
         if step.note:
             self.tell("page_again", step.note, page)
 
