@@ -116,3 +116,60 @@ def test_the_window_holds_while_polling_at_its_full_rate(tmp_path: Path) -> None
         assert worst_of([each.at_s for each in polls], 60.0) <= 60
 
     exporting(main, org(records=64, prepare_s=5.0))
+
+
+def test_no_more_calls_are_in_flight_than_the_org_bears(tmp_path: Path) -> None:
+    """Three downloads and two control calls at once, where five are borne: nothing is refused."""
+
+    async def main(sandbox: Sandbox) -> None:
+        exports = [Export(module="Leads", name=name) for name in "abcdef"]
+        seen = await export(
+            sandbox,
+            tmp_path,
+            *exports,
+            window={"concurrency": 3},
+            control={"creates_per_minute": 100, "polls_per_minute": 100, "concurrency": 2},
+        )
+        assert {report.status for report in seen.reports.values()} == {"done"}
+        assert [each.kind for each in seen.log if each.status == 429] == []
+
+    exporting(main, org(records=16, prepare_s=5.0, concurrency=5, latency_s=(0.5, 1.0)))
+
+
+@pytest.mark.slow
+def test_thirty_jobs_of_an_account_are_under_way_at_most(tmp_path: Path) -> None:
+    """Forty exports whose pages are never ready: ten of them are not created meanwhile."""
+
+    async def main(sandbox: Sandbox) -> None:
+        exports = [Export(module="Leads", name=f"part{number}") for number in range(40)]
+        seen = await export(
+            sandbox, tmp_path, *exports, wait=300, control={"creates_per_minute": 1000}
+        )
+        assert seen.count("create") == 30
+        assert {report.status for report in seen.reports.values()} == {"pending"}
+
+    exporting(main, org(records=4, prepare_s=1e5))
+
+
+@pytest.mark.slow
+def test_what_expires_first_is_fetched_first(tmp_path: Path) -> None:
+    """More is ready than the window takes: results leave in the order in which they were ready."""
+
+    async def main(sandbox: Sandbox) -> None:
+        exports = [Export(module="Leads", name=f"part{number}") for number in range(30)]
+        plans = [JobPlan(prepare_s=300.0 - number) for number in range(30)]
+        sandbox.plan("Leads", *plans)
+        control = {"creates_per_minute": 1000, "polls_per_minute": 10_000}
+        seen = await export(sandbox, tmp_path, *exports, control=control)
+        assert {report.status for report in seen.reports.values()} == {"done"}
+        ready = [
+            each.job_id
+            for each in seen.log
+            if each.kind == "status" and sandbox.job(each.job_id or "", each.account)
+        ]
+        last_poll = {job_id: place for place, job_id in enumerate(ready)}
+        fetched = [last_poll[each.job_id] for each in seen.log if each.kind == "result"]
+        # The first twenty are with the window at once; the others overtake nobody.
+        assert fetched[20:] == sorted(fetched[20:])
+
+    exporting(main, org(records=4))

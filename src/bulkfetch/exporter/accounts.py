@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from bulkfetch.errors import AccountError, BulkfetchError
+from bulkfetch.errors import AccountError, BulkfetchError, NotReadyInTime
 from bulkfetch.events import Emit, Event
 from bulkfetch.exporter.work import ExportWork
 from bulkfetch.exports import chain
@@ -22,7 +22,7 @@ class AccountState:
     `ended` is why no control call can be made for it any more in this command, `undownloading` why
     no result can be had, `uncreating` why no page is created; None as long as they can.
     `pause_until` is when the next create call may leave and `quiet_until` when the next job may be
-    asked for, on the loop's clock.
+    asked for, on the loop's clock. `leaving` create calls wait for their turn.
     """
 
     name: str
@@ -33,6 +33,7 @@ class AccountState:
     uncreating: BulkfetchError | None = None
     pause_until: float = float("-inf")
     quiet_until: float = float("-inf")
+    leaving: int = 0
 
     def end(self, error: AccountError) -> None:
         """Make no more control calls, and tell why; the first reason counts."""
@@ -43,10 +44,26 @@ class AccountState:
 
     @property
     def under_way(self) -> int:
-        """How many jobs are between their creation and the end of their download."""
-        return sum(chain.under_way(work.pages.values()) for work in self.live)
+        """How many jobs are between their creation and the end of their download, `leaving` too."""
+        begun = (work for work in self.works if work.begun)
+        return self.leaving + sum(chain.under_way(work.pages.values()) for work in begun)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more jobs may be created for now."""
+        return self.under_way >= MOST_UNDER_WAY
 
     @property
     def live(self) -> Iterable[ExportWork]:
         """Those of its exports that have begun and not ended."""
         return (work for work in self.works if work.begun and work.report is None)
+
+    def why_stuck(self, work: ExportWork) -> BulkfetchError:
+        """Return why nothing more can be done for an export in this command."""
+        if (error := self.undownloading or self.ended) is not None:
+            return error
+        if chain.to_create(work.pages.values()) is not None and self.uncreating is not None:
+            return self.uncreating
+        waiting = sum(page.state == "PREPARING" for page in work.pages.values())
+        pages = "a page is" if waiting == 1 else f"{waiting or self.under_way} pages are"
+        return NotReadyInTime(f"{pages} still being prepared")

@@ -69,6 +69,16 @@ class Asker:
             for key, timer in self._timers.items()
         )
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no page can be created: too many are under way, and none of them will end."""
+        account = self._account
+        return account.is_full and not (account.leaving or any(map(self._moves, account.live)))
+
+    def _moves(self, work: ExportWork) -> bool:
+        states = {page.state for page in work.pages.values()}
+        return bool(states & {"CREATING", "READY"}) or self.asks(work)
+
     async def run(self) -> None:
         """Ask until cancelled. Raises RunError."""
         while True:

@@ -15,7 +15,7 @@ from bulkfetch.errors import (
     CreditsSpent,
     JobError,
 )
-from bulkfetch.exporter.accounts import MOST_UNDER_WAY, AccountState
+from bulkfetch.exporter.accounts import AccountState
 from bulkfetch.exporter.work import ExportWork, Restart
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import CREATE_CREDITS, Step
@@ -79,26 +79,31 @@ class Creator:
         if any(page.state == "FAILED" for page in self._work.pages.values()):
             return None
         page = chain.to_create(self._work.pages.values())
-        return page if account.under_way < MOST_UNDER_WAY else None
+        return None if account.is_full else page
 
     async def _create(self, page: PageRow) -> None:
         work, again = self._work, page.state != "PLANNED"
         row = chain.creating(page)
-        generation = work.generation
+        leaving = 1
 
         async def about_to_leave() -> None:
             # Before the call leaves: after a kill it is known that it may have been accepted.
+            nonlocal leaving
             work.booked = CREATE_CREDITS
             await work.write(Step((row,)))
+            self._account.leaving -= leaving
+            leaving = 0
 
+        self._account.leaving += leaving
         try:
-            reply = await work.control.create(
-                chain.body(generation.queries, row), before=about_to_leave
-            )
+            body = chain.body(work.generation.queries, row)
+            reply = await work.control.create(body, before=about_to_leave)
         except BulkfetchError as error:
             work.booked = 0
             await self._after(row, error)
             return
+        finally:
+            self._account.leaving -= leaving
         work.booked = 0
         self._failures = 0
         made = chain.created(row, reply, self._wall())

@@ -22,11 +22,9 @@ import anyio.to_thread
 from bulkfetch.disk import disk_error
 from bulkfetch.errors import (
     AccountError,
-    BulkfetchError,
     CreditsSpent,
     ExportLost,
     JobError,
-    NotReadyInTime,
     RunError,
 )
 from bulkfetch.events import Emit, Event
@@ -307,12 +305,12 @@ class Exporter(Readable):
             await news.wait()
 
     async def _settle(self, work: ExportWork, engine: Engine, steps: anyio.abc.TaskGroup) -> None:
-        account = self._accounts[work.account]
+        account, asker = self._accounts[work.account], self._askers[work.account]
         held = account.uncreating or account.ended or account.pause_until > self._deadline
         match chain.standing(
             work.pages.values(),
-            creating=not (held or self._stopping.is_set()),
-            polling=self._askers[account.name].asks(work),
+            creating=not (held or self._stopping.is_set() or asker.is_full),
+            polling=asker.asks(work),
             downloading=account.undownloading is None and not engine.ended,
         ):
             case "complete" if account.ended is not None and not work.can_ask:
@@ -323,19 +321,8 @@ class Exporter(Readable):
             case "failed":
                 await self._end(work, "failed", work.failure())
             case "stuck":
-                error = self._why_stuck(work, account)
-                await self._end(work, "pending", None if error is None else Failure.of(error))
-
-    def _why_stuck(self, work: ExportWork, account: AccountState) -> BulkfetchError | None:
-        if self._stopping.is_set():
-            return None
-        if (error := account.undownloading or account.ended) is not None:
-            return error
-        if chain.to_create(work.pages.values()) is not None and account.uncreating is not None:
-            return account.uncreating
-        waiting = sum(page.state == "PREPARING" for page in work.pages.values())
-        pages = "a page is" if waiting == 1 else f"{waiting} pages are"
-        return NotReadyInTime(f"{pages} still being prepared")
+                error = None if self._stopping.is_set() else account.why_stuck(work)
+                await self._end(work, "pending", Failure.of(error) if error else None)
 
     async def _finish(self, work: ExportWork) -> None:
         """Publish a complete export, or note why it cannot be. Raises RunError."""

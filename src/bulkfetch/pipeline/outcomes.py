@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Awaitable, Callable
 
 import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from bulkfetch.models import Outcome
 
@@ -29,11 +31,9 @@ class OutcomeStream:
         self.failures: list[Outcome] = []
         self._put, self._reader = anyio.create_memory_object_stream[Outcome](WAITING_OUTCOMES)
         self._news = anyio.Event()
-
-    def __del__(self) -> None:
-        # What nobody read is in the journal; the streams would warn of it.
-        self._put.close()
-        self._reader.close()
+        # What nobody read is in the journal; the streams would warn of it. Not __del__, which may
+        # be called after theirs.
+        weakref.finalize(self, _close, self._put, self._reader).atexit = False
 
     async def put(self, outcome: Outcome) -> None:
         """Put an outcome into the stream; wait for the reader when it is full.
@@ -81,3 +81,10 @@ class OutcomeStream:
         """Close the writing end after the last outcome."""
         self._put.close()
         self._news.set()
+
+
+def _close(
+    put: MemoryObjectSendStream[Outcome], reader: MemoryObjectReceiveStream[Outcome]
+) -> None:
+    put.close()
+    reader.close()
