@@ -20,7 +20,8 @@ class AccountState:
     """An account's exports, and what stands in their way.
 
     `ended` is why no control call can be made for it any more in this command, `undownloading` why
-    no result can be had, `uncreating` why no page is created; None as long as they can.
+    no result can be had, `uncreating` why no page is created, `unasking` why none is asked for;
+    None as long as they can.
     `pause_until` is when the next create call may leave and `quiet_until` when the next job may be
     asked for, on the loop's clock. `leaving` create calls wait for their turn.
     """
@@ -31,6 +32,7 @@ class AccountState:
     ended: BulkfetchError | None = None
     undownloading: BulkfetchError | None = None
     uncreating: BulkfetchError | None = None
+    unasking: BulkfetchError | None = None
     pause_until: float = float("-inf")
     quiet_until: float = float("-inf")
     leaving: int = 0
@@ -64,6 +66,8 @@ class AccountState:
             return error
         if chain.to_create(work.pages.values()) is not None and self.uncreating is not None:
             return self.uncreating
+        if self.unasking is not None:
+            return self.unasking
         waiting = sum(page.state == "PREPARING" for page in work.pages.values())
         pages = "a page is" if waiting == 1 else f"{waiting or self.under_way} pages are"
         return NotReadyInTime(f"{pages} still being prepared")

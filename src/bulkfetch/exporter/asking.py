@@ -12,6 +12,7 @@ from bulkfetch.errors import (
     AccountError,
     BulkfetchError,
     ControlPaused,
+    CreditsSpent,
     JobError,
     ResourceNotFound,
 )
@@ -61,7 +62,10 @@ class Asker:
 
     def asks(self, work: ExportWork) -> bool:
         """Return whether any job of an export that is being prepared is still to be asked for."""
-        if self._stopping() or self._account.ended:
+        account = self._account
+        if self._stopping() or account.ended or account.quiet_until > self._deadline:
+            return False
+        if account.unasking is not None:
             return False
         self._refresh()
         return any(
@@ -86,7 +90,7 @@ class Asker:
             now = anyio.current_time()
             ready = self._ready()
             askable = {k: t for k, t in self._timers.items() if self._is_worth_it(t)}
-            if self._stopping() or self._account.ended:
+            if self._stopping() or self._account.ended or self._account.unasking:
                 askable = {}
             found = due(askable, ready=ready, now=now)
             if found and now >= self._account.quiet_until:
@@ -153,8 +157,14 @@ class Asker:
         match error:
             case ResourceNotFound():
                 await self._apply(work, page, chain.expired(page, Failure.of(error)))
+            case CreditsSpent():
+                self._account.unasking = error
+                text = f"{error.code}: {error.message}; pages are not asked for any more"
+                work.tell("exports_held", text)
+                work.touch()
             case ControlPaused():
                 self._account.quiet_until = anyio.current_time() + error.retry_after_s
+                work.touch()
             case AccountError():
                 self._account.end(error)
                 work.touch()
@@ -170,7 +180,10 @@ class Asker:
             await self._restart(work, page, step.restart)
             return
         gone = [page] if any(row.job_id != page.job_id for row in step.pages[:1]) else []
-        await work.write(step, forgotten=gone)
+        warnings = [f"page {page.number}: {step.note}"] if step.note else []
+        if step.pages[0].state == "READY" and step.pages[0].count is None:
+            warnings.append(f"page {page.number}: the service tells no number of records")
+        await work.write(step, forgotten=gone, warnings=warnings)
         if step.note:
             work.tell("page_again", step.note, page)
         elif (ready := work.pages[page.chain, page.number]).state == "READY":

@@ -9,11 +9,14 @@ import anyio
 from bulkfetch.errors import (
     AccountError,
     BulkfetchError,
+    ConnectFailed,
     ControlPaused,
     CreateRefused,
     CreateUnknown,
     CreditsSpent,
     JobError,
+    TlsFailed,
+    Unreachable,
 )
 from bulkfetch.exporter.accounts import AccountState
 from bulkfetch.exporter.work import ExportWork, Restart
@@ -129,6 +132,10 @@ class Creator:
                 self._failures += 1
                 await self._not_accepted(row)
                 self._account.pause_until = anyio.current_time() + TRY_AGAIN_S
+            case ConnectFailed() | TlsFailed():
+                await self._not_accepted(row)
+                self._account.end(Unreachable(error.message))
+                self._work.touch()
             case JobError():
                 await self._apply(row, Step((chain.failed(row, Failure.of(error)),)))
             case _:
@@ -144,7 +151,8 @@ class Creator:
         if step.restart:
             await self._restart(self._work, row, step.restart)
             return
-        await self._work.write(step)
+        warnings = [f"page {row.number}: {step.note}"] if step.note else []
+        await self._work.write(step, warnings=warnings)
         if step.note:
             self._work.tell("page_again", step.note, row)
 

@@ -44,7 +44,7 @@ from bulkfetch.journal import Journal, PageRow
 from bulkfetch.models import Failure, Job, Report, Status
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.readable import Readable
-from bulkfetch.pipeline.run import Engine
+from bulkfetch.pipeline.run import ABANDONED_S, DRAIN_S, Engine
 
 if TYPE_CHECKING:
     from bulkfetch.control.client import ControlClient
@@ -123,6 +123,12 @@ class Exporter(Readable):
             self._engine.stop()
         self._tell()
 
+    def abandon(self) -> None:
+        """Ask for nothing more and end within a second: nobody reads any more."""
+        super().abandon()
+        if self._engine is not None:
+            self._engine.abandon()
+
     def cancel(self) -> None:
         """Drop everything under way; `wait_ended` says when that is done."""
         super().cancel()
@@ -188,6 +194,7 @@ class Exporter(Readable):
             tasks.start_soon(engine.work)
             tasks.start_soon(self._collect, engine)
             async with anyio.create_task_group() as steps:
+                steps.start_soon(self._drain_when_stopped, steps.cancel_scope)
                 for account in self._accounts.values():
                     steps.start_soon(self._askers[account.name].run)
                 for work in self._works:
@@ -198,6 +205,13 @@ class Exporter(Readable):
             self._tell()
             await engine.wait_ended()
             self._tell()
+
+    async def _drain_when_stopped(self, steps: anyio.CancelScope) -> None:
+        await self._stopping.wait()
+        with anyio.move_on_after(DRAIN_S):
+            await self._abandoned.wait()
+            await anyio.sleep(ABANDONED_S)
+        steps.cancel()
 
     async def _end_all(self) -> None:
         """Tell of what has not ended, and put the journal to rest."""

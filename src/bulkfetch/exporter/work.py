@@ -192,7 +192,10 @@ class ExportWork:
         requests = outcome.attempts - page.requests
         gone = [page] if step.pages[0].state == "EXPIRED" else []
         kept = outcome.quarantine
-        await self.write(step, requests=requests, forgotten=gone, quarantine=kept)
+        warnings = [f"page {page.number}: {step.note}"] if step.note else []
+        await self.write(
+            step, requests=requests, warnings=warnings, forgotten=gone, quarantine=kept
+        )
         if step.note:
             self.tell("page_again", step.note, page)
 
