@@ -149,3 +149,12 @@ def test_live() -> None:
     assert "a line that stays\n" in drawn
     assert "\x1b[2K" in terminal.getvalue()[len(drawn) :]
     assert terminal.getvalue().endswith("\x1b[?25h") or "\x1b[?25h" in terminal.getvalue()
+
+
+def test_exports_are_told_three_at_most() -> None:
+    """Where each export is; of more than three only their number."""
+    names = tuple(f"{name}: page 1 being prepared" for name in ("Leads", "Contacts", "Deals", "X"))
+    some = summarize(progress(exports=names[:2]), 0.0, {}).details
+    assert some[:2] == names[:2]
+    many = summarize(progress(exports=names), 0.0, {}).details
+    assert many[:4] == (*names[:3], "and 1 more")

@@ -35,7 +35,7 @@ from bulkfetch.exporter.finishing import finish, ordered, part_outcome, report_o
 from bulkfetch.exporter.ready import ReadyPages
 from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.exporter.starting import Check, Starter
-from bulkfetch.exporter.totals import totals
+from bulkfetch.exporter.totals import phase, totals
 from bulkfetch.exporter.wanted import WantedExport
 from bulkfetch.exporter.work import ExportWork, Surroundings
 from bulkfetch.exports import chain
@@ -101,17 +101,6 @@ class Exporter(Readable):
 
     # --- for the reader, and for the client ------------------------------------------------------
 
-    @property
-    def report(self) -> Report:
-        """What became of the pages. Raises RuntimeError before the end."""
-        if not self.ended:
-            raise RuntimeError("the run has not ended")
-        return self._sum_up()
-
-    def so_far(self) -> Report:
-        """Return what became of the pages up to now."""
-        return self._sum_up()
-
     def ended_exports(self) -> list[ExportReport]:
         """Return what became of those that have ended, in the order of the call."""
         return [work.report for work in self._works if work.report is not None]
@@ -145,7 +134,10 @@ class Exporter(Readable):
 
     def progress(self) -> Progress | None:
         """Return where the downloads stand, None before there is one."""
-        return None if self._engine is None else self._engine.progress()
+        if self._engine is None:
+            return None
+        live = (work for work in self._works if work.begun and work.report is None)
+        return self._engine.progress()._replace(exports=tuple(map(phase, live)))
 
     # --- the work itself -------------------------------------------------------------------------
 
@@ -383,7 +375,8 @@ class Exporter(Readable):
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._wall(), UTC)
 
-    def _sum_up(self) -> Report:
+    def so_far(self) -> Report:
+        """Return what became of the pages up to now."""
         run = Report() if self._engine is None else self._engine.so_far()
         return replace(
             totals(run, self._works, self._aborted),

@@ -56,7 +56,9 @@ class ExportRun(Handle):
     @property
     def totals(self) -> Report:
         """What became of the pages of all exports. Raises RuntimeError before the end."""
-        return self._exporter.report
+        if not self.ended:
+            raise RuntimeError("the run has not ended")
+        return self.so_far()
 
     def so_far(self) -> Report:
         """Return what became of the pages up to now."""

@@ -33,6 +33,26 @@ def totals(run: Report, works: Iterable[ExportWork], aborted: RunError | None) -
     )
 
 
+def phase(work: ExportWork) -> str:
+    """Return where an export is that is under way, in words."""
+    by_state = {page.state: page for page in sorted(work.pages.values(), key=_newest_first)}
+    if work.finishing:
+        words = "being published"
+    elif "FAILED" in by_state:
+        words = f"page {by_state['FAILED'].number} failed"
+    elif "READY" in by_state:
+        words = f"page {by_state['READY'].number} being downloaded"
+    elif "PREPARING" in by_state:
+        words = f"page {by_state['PREPARING'].number} being prepared"
+    else:
+        words = "page to be created"
+    return f"{work.name}: {words}"
+
+
+def _newest_first(page: PageRow) -> tuple[int, int]:
+    return -page.number, page.chain
+
+
 def _status(work: ExportWork, page: PageRow) -> str:
     if page.state == "FAILED":
         return "failed"

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # The rate shown is the average of so many seconds: steady, but current.
 _RATE_OVER_S = 5.0
+# Of more exports only the number is shown: the rest of the line has to fit.
+_SHOWN_EXPORTS = 3
 
 
 class Meter:
@@ -66,7 +68,10 @@ def summarize(progress: Progress, rate: float, periods_s: Mapping[str, float]) -
         words += f", {counts.failed} failed"
     if counts.skipped:
         words += f", {counts.skipped} done before"
-    details = [f"{progress.in_flight} in flight"]
+    details = list(progress.exports[:_SHOWN_EXPORTS])
+    if (others := len(progress.exports) - len(details)) > 0:
+        details.append(f"and {others} more")
+    details.append(f"{progress.in_flight} in flight")
     if progress.preparing:
         details.append(f"{progress.preparing} not ready yet")
     if progress.waiting_retries:

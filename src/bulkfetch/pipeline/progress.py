@@ -20,7 +20,8 @@ class Progress(NamedTuple):
     `finishing` jobs have come whole and are on their way to their file. `job_s` is how long a job
     takes from its request to its file, in seconds: the mean of those seen, before the first one how
     long the oldest under way has taken. `since_start_s` is how long ago the last request began.
-    `preparing` results are known not to be ready yet.
+    `preparing` results are known not to be ready yet. `exports` says where each is that is under
+    way.
     """
 
     counts: Counts
@@ -38,6 +39,7 @@ class Progress(NamedTuple):
     job_s: float = 0.0
     since_start_s: float = 0.0
     preparing: int = 0
+    exports: tuple[str, ...] = ()
 
 
 class JobTimes:
