@@ -24,6 +24,7 @@ from tests.support.flows import (
 )
 
 from bulkfetch import Client, Job, Outcome, Report, RunError, Settings
+from bulkfetch.archive import forms
 from bulkfetch.destination import folder
 from bulkfetch.pipeline import publish
 from bulkfetch.sandbox import AccountSpec, Sandbox
@@ -123,7 +124,7 @@ def test_no_server(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("room", "step"),
     [
-        (publish, "extract"),
+        (forms, "extract"),
         (publish, "fsync_file"),
         (publish, "fsync_dir"),
         (folder, "fsync_file"),

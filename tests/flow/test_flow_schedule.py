@@ -15,8 +15,8 @@ from tests.support.flows import account_specs, ids, small, watch
 from tests.support.zips import Item, pack
 
 from bulkfetch import Job, Outcome
-from bulkfetch.archive import Extracted, extract
-from bulkfetch.pipeline import dispatch, outcomes, publish
+from bulkfetch.archive import Extracted, extract, forms
+from bulkfetch.pipeline import dispatch, outcomes
 from bulkfetch.sandbox import FaultRule, JobSpec, Sandbox
 
 TINY = JobSpec(content=pack(Item(data=b"Id\n1\n")))
@@ -190,7 +190,7 @@ def test_staging_limit(tmp_path: Path) -> None:
         asked.append(len(server[0].results()))
         return extract(*arguments, **options)
 
-    with patch.object(publish, "extract", unpack):
+    with patch.object(forms, "extract", unpack):
         seen = run_flow(
             watch(
                 small(),
