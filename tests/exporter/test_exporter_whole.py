@@ -47,3 +47,19 @@ def test_deletions_have_their_file_from_the_first_night_on(tmp_path: Path) -> No
         assert gone in second.read_text()
 
     exporting(main, org(epoch=None))
+
+
+def test_calendars_are_exported_as_ics(tmp_path: Path) -> None:
+    """Events as ICS: parts are calendars, counted by their events; there are no columns."""
+
+    async def main(sandbox: Sandbox) -> None:
+        seen = await export(sandbox, tmp_path, Export(module="Events", file_type="ics"))
+        report = seen.only()
+        assert (report.status, report.records) == ("done", 20)
+        told = manifest(tmp_path, "Events")
+        assert [part["file"] for part in told["parts"]] == [
+            *("part-00001.ics", "part-00002.ics", "part-00003.ics")
+        ]
+        assert told["columns"] == []
+
+    exporting(main, org(ics_records=20))
