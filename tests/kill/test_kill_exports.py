@@ -42,3 +42,20 @@ def test_an_export_killed_after_any_step_is_finished_by_the_next_call(bench: Ben
         # A body that had not come whole is asked for once more; nothing else is.
         assert cut.results <= PAGES + 1, cut.step
     assert lost > 0, "no kill fell between a create call and its record"
+
+
+def test_any_step_that_fails_ends_the_export_with_words(bench: Bench) -> None:
+    """ENOSPC or EIO at each step: exit 3 with code and hint, or no harm; then finished at once."""
+    steps = ExportScene(bench.folder / "as a whole", bench.server).run(bench.zygote).steps
+    for number, step in enumerate(steps, 1):
+        if any(name in step for name in ("control.db", "control.lock", "window.db", "mkdir state")):
+            continue  # other tests have these; each would wait for the budget's or window's minute
+        cut = cut_export(bench, number, "ENOSPC" if number % 2 else "EIO")
+        if cut is None or cut.first.ended.status == 0:
+            continue
+        err = cut.first.ended.err
+        assert cut.first.ended.status == 3, (cut.step, err)
+        assert f"error: {'DISK_FULL' if number % 2 else 'NOT_WRITABLE'}: " in err, cut.step
+        assert "hint: " in err, cut.step
+        assert "Traceback" not in err, cut.step
+        assert cut.creates <= PAGES + 1, cut.step

@@ -19,6 +19,7 @@ from typing import Any
 
 from tests.support.kill_cuts import quick_folder
 from tests.support.kill_scene import TOKEN, Service, service
+from tests.support.kill_steps import Cut
 from tests.support.kill_zygote import Traced, Zygote
 from tests.support.programs import Program
 
@@ -69,12 +70,12 @@ class ExportScene:
         """The output folder."""
         return self.folder / "out"
 
-    def run(self, zygote: Zygote, *, at: int = 0) -> Traced:
-        """Export to the end, or to a cut after step `at`."""
+    def run(self, zygote: Zygote, *, at: int = 0, cut: Cut = "die") -> Traced:
+        """Export to the end, or to a cut after, or in, step `at`."""
         roots = (self.out, self.folder / "state")
         before = "tests.support.kill_exports:ask_soon"
         arguments = ["export", "jobs.toml", "--json"]
-        return zygote.run(self.program, arguments, roots=roots, at=at, before=before)
+        return zygote.run(self.program, arguments, roots=roots, at=at, cut=cut, before=before)
 
     def left(self) -> Left:
         """Read from a copy of the journal what a death left."""
@@ -141,11 +142,11 @@ def calls(server: Service) -> Counter[str]:
     return Counter(each.kind for each in read_log(server.log))
 
 
-def cut_export(bench: Bench, number: int) -> CutExport | None:
+def cut_export(bench: Bench, number: int, cut: Cut = "die") -> CutExport | None:
     """Cut an export at step `number`, and go on with it; None where it ended before that step."""
-    scene = ExportScene(bench.folder / f"cut{number}", bench.server)
+    scene = ExportScene(bench.folder / f"{cut}{number}", bench.server)
     before = calls(bench.server)
-    first = scene.run(bench.zygote, at=number)
+    first = scene.run(bench.zygote, at=number, cut=cut)
     if len(first.steps) < number:
         return None
     left = scene.left()
