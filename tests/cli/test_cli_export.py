@@ -61,6 +61,13 @@ def test_paths_go_to_stdout_and_what_became_of_exports_to_stderr(program: Progra
     assert all((program.folder / path).is_file() for path in paths)
     assert {path.parts[1] for path in paths} == {"Leads", "People"}
     assert "export People: done, full, 3 pages, 20 records" in ended.err
+    (program.folder / paths[0]).write_text("something else")
+    verified = program.run("verify", "out", "--json")
+    assert verified.status == 1, verified.err
+    *files, summary = verified.records
+    assert {file["path"] for file in files} == {str(path) for path in paths}
+    assert [file["path"] for file in files if not file["ok"]] == [str(paths[0])]
+    assert summary == {"type": "summary", "files": 6, "bad": 1}
 
 
 @pytest.mark.slow

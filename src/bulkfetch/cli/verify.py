@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ import click
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.printer import Printer
 from bulkfetch.errors import ConfigError
+from bulkfetch.models import PublishedFile
 
 if TYPE_CHECKING:
     from bulkfetch.journal import JournalReader, Known
+    from bulkfetch.pipeline.layout import OutputLayout
 
 _ABOUT = """\b
 Examples:
@@ -21,8 +24,9 @@ Examples:
   bulkfetch verify exports 554023000000568002
   bulkfetch verify exports --json | jq 'select(.ok == false) | .id'
 
-Check that each published file exists and has the size and SHA-256 that the journal recorded. Files
-replaced by a newer job are skipped. Changes nothing and makes no network request; `bulkfetch run
+Check that each published file exists and has the size and SHA-256 that the journal recorded: the
+files of jobs, and the parts of the newest folder of each export. Files replaced by a newer job are
+skipped. Changes nothing and makes no network request; `bulkfetch run
 JOBS.toml --again missing` fetches what is gone or has another size.
 """
 
@@ -50,27 +54,45 @@ def verify(printer: Printer, out: str, ids: tuple[str, ...], as_json: bool) -> i
     places = OutputLayout(Path(out).absolute(), out)
     files = bad = sizes_only = 0
     with JournalReader.open(Path(out) / STATE_DIR) as reader:
-        for known in _published(reader, ids):
-            for file in known.files:
-                problem = check(places.absolute(file.path), file)
-                files += 1
-                sizes_only += file.sha256 is None
-                bad += problem is not None
-                record = {
-                    "type": "file",
-                    "id": known.job.id,
-                    "account": known.job.account,
-                    "path": file.path,
-                    "ok": problem is None,
-                    "problem": problem.kind if problem else None,
-                }
-                printer.result(f"{file.path}: {problem.text}" if problem else None, record)
+        parts = [] if ids else _parts(reader, places)
+        for about, file in chain(_files(_published(reader, ids)), parts):
+            problem = check(places.absolute(file.path), file)
+            files += 1
+            sizes_only += file.sha256 is None
+            bad += problem is not None
+            record = {
+                "type": "file",
+                **about,
+                "path": file.path,
+                "ok": problem is None,
+                "problem": problem.kind if problem else None,
+            }
+            printer.result(f"{file.path}: {problem.text}" if problem else None, record)
     summary = {"type": "summary", "files": files, "bad": bad}
     wrong = f"{bad} of them changed or missing" if bad else "all as they were published"
     if sizes_only:
         wrong += f"; of {sizes_only} only the size is known (sha256 = false)"
     printer.result(f"{files} file{'' if files == 1 else 's'}, {wrong}", summary)
     return exit_codes.FAILED if bad else exit_codes.DONE
+
+
+def _files(published: Iterable[Known]) -> Iterator[tuple[Mapping[str, object], PublishedFile]]:
+    for known in published:
+        for file in known.files:
+            yield {"id": known.job.id, "account": known.job.account}, file
+
+
+def _parts(
+    reader: JournalReader, places: OutputLayout
+) -> Iterator[tuple[Mapping[str, object], PublishedFile]]:
+    """Give the parts of each export that was published last."""
+    for export, generation, pages in reader.published_exports():
+        assert generation is not None, "of an export that was committed"
+        folder = places.out / export.name / str(generation.folder)
+        for page in pages:
+            path = places.report(folder / str(page.file))
+            about = {"id": page.job_id, "account": generation.account, "export": export.name}
+            yield about, PublishedFile(path, page.bytes or 0, page.sha256)
 
 
 def _published(reader: JournalReader, ids: tuple[str, ...]) -> Iterator[Known]:

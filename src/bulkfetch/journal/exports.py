@@ -240,6 +240,20 @@ def read_exports(connection: sqlite3.Connection) -> list[StoredExport]:
     return [_stored(connection, _export(row)) for row in rows]
 
 
+def read_published(connection: sqlite3.Connection) -> list[StoredExport]:
+    """Return the newest committed generation of each export, with its pages."""
+    found = []
+    for row in connection.execute(f"{_EXPORT.select} ORDER BY key").fetchall():
+        newest = connection.execute(
+            f"{_GENERATION.select} WHERE export = ? AND state = 'COMMITTED' "
+            "ORDER BY key DESC LIMIT 1",
+            row[:1],
+        ).fetchone()
+        if newest is not None:
+            found.append(_with_pages(connection, _export(row), _generation(newest)))
+    return found
+
+
 def _begin(
     connection: sqlite3.Connection, names: Sequence[tuple[str, str]]
 ) -> dict[str, ExportRow]:
@@ -327,7 +341,12 @@ def _stored(connection: sqlite3.Connection, export: ExportRow) -> StoredExport:
     found = connection.execute(statement, (export.key,)).fetchone()
     if found is None:
         return StoredExport(export, None, ())
-    generation = _generation(found)
+    return _with_pages(connection, export, _generation(found))
+
+
+def _with_pages(
+    connection: sqlite3.Connection, export: ExportRow, generation: GenerationRow
+) -> StoredExport:
     rows = connection.execute(
         f"{_PAGE.select} WHERE generation = ? ORDER BY chain, number", (generation.key,)
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -18,7 +18,7 @@ from bulkfetch.disk import disk_errors
 from bulkfetch.errors import ConfigError
 from bulkfetch.journal.codec import COLUMNS, Outcomes
 from bulkfetch.journal.errors import journal_error
-from bulkfetch.journal.exports import StoredExport, read_exports
+from bulkfetch.journal.exports import StoredExport, read_exports, read_published
 from bulkfetch.journal.schema import (
     DONE,
     DOWNLOADED,
@@ -165,12 +165,21 @@ class JournalReader:
         """Return the jobs of one id, one for each account that has it."""
         return [self._known(row) for row in self._query(_FIND, (job_id,))]
 
+    def published_exports(self) -> list[StoredExport]:
+        """Return of each export what is published as its newest, with the pages of that."""
+        return self._read(read_published)
+
     def exports(self) -> list[StoredExport]:
         """Return what is known of each export, in the order in which they were first heard of."""
+        return self._read(read_exports)
+
+    def _read(
+        self, question: Callable[[sqlite3.Connection], list[StoredExport]]
+    ) -> list[StoredExport]:
         if self._connection is None:
             return []
         try:
-            return read_exports(self._connection)
+            return question(self._connection)
         except sqlite3.Error as error:
             raise journal_error(error, self._path) or error from error
 
