@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from bulkfetch.config import Export
     from bulkfetch.control.client import ControlClient
     from bulkfetch.control.responses import JobStatus
-    from bulkfetch.exporter.exporter import Exporter
     from bulkfetch.exporter.handle import ExportRun
     from bulkfetch.exporter.starting import Check
     from bulkfetch.pipeline.accounts import AccountWorkers
@@ -179,7 +178,7 @@ class Client:
             open_journal=self._journal,
             open_control=self._control,
             open_check=self._check,
-            open_run=lambda jobs, journal: self._downloads(jobs, journal, exporter),
+            open_run=self._downloads,
             emit=self._emit,
             full=full,
             wait_s=wait,
@@ -188,17 +187,13 @@ class Client:
         self._start(exporter, exporter.work())
         return ExportRun(exporter)
 
-    def _downloads(self, jobs: Jobs, journal: Journal, exporter: Exporter) -> Engine:
+    def _downloads(self, jobs: Jobs, journal: Journal) -> Engine:
         """Return the run that downloads the results of exports, with their journal."""
 
         async def opened() -> Journal:
             return journal
 
-        def emit(event: Event) -> None:
-            exporter.heard(event)
-            self._emit(event)
-
-        workers = partial(self._workers, None, emit=emit)
+        workers = partial(self._workers, None, emit=self._tell)
         return self._run_of(jobs, opened, workers, close_journal=False)
 
     def _run_of(
@@ -253,6 +248,12 @@ class Client:
             return asyncio.get_running_loop() is self._loop
         except RuntimeError:
             return False
+
+    def _tell(self, event: Event) -> None:
+        """Tell of an event, first to what is under way."""
+        if self._engine is not None:
+            self._engine.heard(event)
+        self._emit(event)
 
     def _break_off(self, error: BaseException) -> None:
         if self._engine is not None:
@@ -362,7 +363,7 @@ class Client:
         from bulkfetch.access import AccountOpener
 
         if self._accounts is None:
-            self._accounts = AccountOpener(self._settings, self._emit)
+            self._accounts = AccountOpener(self._settings, self._tell)
             self._stack.push_async_callback(self._accounts.aclose)
         return self._accounts
 

@@ -10,7 +10,7 @@ from tests.support.exporting import Exported, export, exporting, manifest, org, 
 
 from bulkfetch import Export
 from bulkfetch.sandbox import Sandbox
-from bulkfetch.sandbox.org.specs import JobPlan
+from bulkfetch.sandbox.org.specs import JobPlan, ModuleSpec
 from bulkfetch.sandbox.quota import worst_in as worst_of
 
 LEADS = Export(module="Leads")
@@ -88,6 +88,24 @@ def test_a_429_on_a_result_stops_no_polling(tmp_path: Path) -> None:
         assert meanwhile == {"create", "status"}
 
     exporting(main, org(records=30, prepare_s=10.0))
+
+
+def test_429s_on_both_sides_within_a_minute_mean_that_the_credits_are_spent(
+    tmp_path: Path,
+) -> None:
+    """A result's and then a status call's: nothing more is asked for, it is told, exit 3."""
+
+    async def main(sandbox: Sandbox) -> None:
+        sandbox.plan("Leads", JobPlan(faults=("limit_429",), prepare_s=10.0))
+        refusals = ["unaccepted:TOO_MANY_REQUESTS"] * 9
+        asyncio.get_running_loop().call_later(20.0, sandbox.fault, "status", *refusals)
+        seen = await export(sandbox, tmp_path, LEADS, Export(module="Contacts"))
+        codes = {name: report.error and report.error.code for name, report in seen.reports.items()}
+        assert codes["Contacts"] == "CREDITS_SPENT"
+        assert any("CREDITS_SPENT" in text for text in seen.told("exports_held"))
+
+    slow = ModuleSpec(prepare_s=100.0)
+    exporting(main, org(records=4, modules={"Contacts": slow}))
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ class AccountState:
     None as long as they can.
     `pause_until` is when the next create call may leave and `quiet_until` when the next job may be
     asked for, on the loop's clock. `leaving` create calls wait for their turn.
+    `window_refused`: a result got a 429, which the control calls are to know of.
     """
 
     name: str
@@ -36,6 +37,7 @@ class AccountState:
     pause_until: float = float("-inf")
     quiet_until: float = float("-inf")
     leaving: int = 0
+    window_refused: bool = False
 
     def end(self, error: AccountError) -> None:
         """Make no more control calls, and tell why; the first reason counts."""

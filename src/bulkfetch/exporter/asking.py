@@ -85,6 +85,21 @@ class Asker:
 
     async def run(self) -> None:
         """Ask until cancelled. Raises RunError."""
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._note_refusals)
+            await self._ask_all()
+
+    async def _note_refusals(self) -> None:
+        """Have the control calls know of each 429 of a result: beside one of theirs it means that
+        the credits are spent."""
+        while True:
+            if self._account.window_refused:
+                self._account.window_refused = False
+                for work in [work for work in self._account.live if work.can_ask]:
+                    await work.control.window_refused()
+            await self._changed()
+
+    async def _ask_all(self) -> None:
         while True:
             self._refresh()
             now = anyio.current_time()

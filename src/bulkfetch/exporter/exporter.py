@@ -126,10 +126,14 @@ class Exporter(Readable):
 
     def heard(self, event: Event) -> None:
         """Take in an event of the run of downloads."""
-        if event.kind == "account_ended" and self._engine is not None and event.account:
-            account = self._accounts.get(event.account)
-            if account is not None:
-                account.undownloading = self._engine.account_ended(event.account)
+        account = self._accounts.get(event.account or "")
+        if account is None or self._engine is None:
+            return
+        if event.kind == "account_ended":
+            account.undownloading = self._engine.account_ended(account.name)
+            self._tell()
+        elif event.kind == "window_closed":
+            account.window_refused = True
             self._tell()
 
     def progress(self) -> Progress | None:

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 
 from bulkfetch.errors import RunError
+from bulkfetch.events import Event
 from bulkfetch.models import Outcome
 from bulkfetch.pipeline.outcomes import OutcomeStream
 
@@ -88,6 +89,9 @@ class Readable:
     def cancel(self) -> None:
         """Drop everything under way; `wait_ended` says when that is done."""
         self._everything.cancel()
+
+    def heard(self, event: Event) -> None:
+        """Take in an event of an account, or of what is under way."""
 
     def break_off(self, error: BaseException) -> None:
         """Drop everything under way, and raise `error` where the run is iterated."""
