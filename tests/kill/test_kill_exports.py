@@ -46,7 +46,9 @@ def test_an_export_killed_after_any_step_is_finished_by_the_next_call(bench: Ben
 
 def test_any_step_that_fails_ends_the_export_with_words(bench: Bench) -> None:
     """ENOSPC or EIO at each step: exit 3 with code and hint, or no harm; then finished at once."""
-    steps = ExportScene(bench.folder / "as a whole", bench.server).run(bench.zygote).steps
+    whole = ExportScene(bench.folder / "as a whole", bench.server)
+    steps = whole.run(bench.zygote).steps
+    digests = whole.published()
     for number, step in enumerate(steps, 1):
         if any(name in step for name in ("control.db", "control.lock", "window.db", "mkdir state")):
             continue  # other tests have these; each would wait for the budget's or window's minute
@@ -59,3 +61,4 @@ def test_any_step_that_fails_ends_the_export_with_words(bench: Bench) -> None:
         assert "hint: " in err, cut.step
         assert "Traceback" not in err, cut.step
         assert cut.creates <= PAGES + 1, cut.step
+        assert cut.digests == digests or cut.left.generation == "COMMITTED", cut.step

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
+
 from bulkfetch.events import Emit, Event, Kind
 from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.exporter.wanted import WantedExport
@@ -211,12 +213,14 @@ class ExportWork:
         export: ExportRow | None = None,
         forgotten: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """Write the generation, and with it the export's own row. If cancelled: all, or nothing."""
+        """Write the generation, and the export's own row with it. If cancelled: done first."""
+        with anyio.CancelScope(shield=True):
+            await self._around.tables.write(
+                Change(generation=generation, export=export, forgotten=forgotten)
+            )
+        # Only now: what could not be written must not be, by a later write of something else.
         self._generation = generation
         self.row = export or self.row
-        await self._around.tables.write(
-            Change(generation=generation, export=export, forgotten=forgotten)
-        )
         self._around.changed()
 
     async def remember(self, took_s: float) -> None:
