@@ -76,6 +76,7 @@ def test_a_reader_that_leaves_frees_the_client_and_loses_nothing(tmp_path: Path)
     exporting(main, org(records=12, modules={"Contacts": slow}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stop", "aclose", "leave"])
 def test_a_stop_in_the_middle_of_a_create_call_costs_one_create_at_most(
     tmp_path: Path, how: str

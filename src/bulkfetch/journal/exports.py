@@ -115,10 +115,9 @@ class PageRow:
 
 
 class Change(NamedTuple):
-    """Rows to write and to drop, and the jobs (account, id) to forget, in one transaction."""
+    """Rows to write, and the jobs (account, id) to forget, in one transaction."""
 
     pages: Sequence[PageRow] = ()
-    dropped: Sequence[PageRow] = ()
     generation: GenerationRow | None = None
     export: ExportRow | None = None
     forgotten: Sequence[tuple[str, str]] = ()
@@ -295,11 +294,6 @@ def _close_turn(connection: sqlite3.Connection) -> None:
 
 
 def _write(connection: sqlite3.Connection, change: Change) -> None:
-    for page in change.dropped:
-        connection.execute(
-            "DELETE FROM page WHERE generation = ? AND chain = ? AND number = ?",
-            (page.generation, page.chain, page.number),
-        )
     connection.executemany(_PAGE.replace, map(_values, change.pages))
     if change.generation is not None:
         row = change.generation
