@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ssl import SSLContext
 from typing import Any, NamedTuple
 
 from aiohttp import web
@@ -107,10 +108,11 @@ class ControlServer:
 
 
 class Tokens:
-    """A source that has one token, and a fresh one after the first was refused."""
+    """A source that has one token, and the `next` ones after it was refused."""
 
     def __init__(self) -> None:
         self.secret = Secret(TOKEN)
+        self.next = [FRESH]
         self.renewed = 0
         self.refused: list[Secret] = []
 
@@ -119,7 +121,7 @@ class Tokens:
 
     async def renew(self, refused: Secret) -> Secret:
         self.renewed += 1
-        self.secret = Secret(FRESH)
+        self.secret = Secret(self.next.pop(0) if self.next else FRESH)
         return self.secret
 
     async def refuse(self, refused: Secret) -> None:
@@ -127,15 +129,17 @@ class Tokens:
 
 
 @asynccontextmanager
-async def control_server(*answers: Answered) -> AsyncIterator[ControlServer]:
+async def control_server(
+    *answers: Answered, tls: SSLContext | None = None
+) -> AsyncIterator[ControlServer]:
     """Serve on loopback, in the running loop."""
     server = ControlServer(list(answers))
     app = web.Application(client_max_size=1 << 20)
     app.router.add_route("*", "/{tail:.*}", server.handle)
     runner = web.AppRunner(app, shutdown_timeout=0, keepalive_timeout=1e6, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+    server.url = f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield server
     finally:

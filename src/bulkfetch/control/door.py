@@ -78,10 +78,12 @@ class ControlEndpoint:
 class _Asked(Sending):
     """A call under way: the token that was sent, and what its answer says besides its body.
 
-    `status` is None until the answer is there as a whole.
+    `refused` is the one that was sent before, if this call is a repeat. `status` is None until the
+    answer is there as a whole.
     """
 
     token: Secret | None = None
+    refused: Secret | None = None
     status: int | None = None
     remaining: int | None = None
 
@@ -141,7 +143,7 @@ class ControlDoor:
                 raise
             refused = asked.token
         await self._tokens.renew(refused)
-        again = _Asked()
+        again = _Asked(refused=refused)
         try:
             return await self._ask(call, judge, again, before)
         except TokenRejected:
@@ -173,8 +175,7 @@ class ControlDoor:
             try:
                 if before is not None:
                     await before()
-                head, body = await self._send(call, asked)
-                result = judge(head, body)
+                result = await self._exchange(call, judge, asked)
             except BulkfetchError as error:
                 result = error
             finally:
@@ -187,8 +188,15 @@ class ControlDoor:
             result = CreditsSpent(BOTH_REFUSED, http=result.http, retry_after_s=BELIEF_S)
         if call.kind == "create" and asked.connected and asked.status is None:
             result = CreateUnknown(f"its answer was lost: {result.message}")
-        # The frames it came through hold the server's words as they were.
-        raise self._clean(result, call, asked).with_traceback(None)
+        # This frame, and those it came through, would hold the server's words as they were.
+        result = self._clean(result, call, asked)
+        raise result.with_traceback(None) from None
+
+    async def _exchange(
+        self, call: Call, judge: Callable[[Head, bytes], T | BulkfetchError], asked: _Asked
+    ) -> T | BulkfetchError:
+        head, body = await self._send(call, asked)
+        return judge(head, body)
 
     def _settle(self, call: Call, asked: _Asked, place: Place, result: object) -> None:
         if not asked.connected:
@@ -209,7 +217,7 @@ class ControlDoor:
         token = query.get("page_token") if isinstance(query, dict) else None
         token = token or call.query.get("page_token")
         secrets = [*self._secrets, *([Secret(token)] if isinstance(token, str) else [])]
-        for secret in [asked.token, *secrets]:
+        for secret in [asked.token, asked.refused, *secrets]:
             if secret is not None:
                 error = redacted(error, secret)
         if isinstance(error, ScopeMismatch):
@@ -275,6 +283,8 @@ async def _read(response: aiohttp.ClientResponse, cap_bytes: int) -> bytes:
     body, content = bytearray(), response.content
     error: JobError
     try:
+        if (response.content_length or 0) > cap_bytes:
+            raise BadResponse(f"{response.content_length} bytes announced", http=response.status)
         async with asyncio.timeout(BODY_S):
             while data := await content.readany():
                 body += data
