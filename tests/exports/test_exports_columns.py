@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkfetch.errors import NotWritable
-from bulkfetch.exports.columns import Drift, ExportColumn, Retyped, columns_of, drift
+from bulkfetch.exports.columns import Drift, ExportColumn, Retyped, columns_of, drift, notices
 from bulkfetch.exports.header import HEADER_BYTES, header_of, read_header
 
 
@@ -88,3 +88,20 @@ def test_drift_tells_what_came_went_and_changed_its_type() -> None:
         "gone": ["D"],
         "retyped": [{"name": "B", "before": "text", "now": "picklist"}],
     }
+
+
+def test_columns_that_changed_or_are_missing_are_said() -> None:
+    """Each change is a sentence; a field that was asked for and did not come is one, too."""
+    columns = columns_of([("Id", "A", "$converted")], {})
+    assert notices(None, columns, Drift()) == []
+    assert notices(["id", "A", "$converted"], columns, Drift()) == []
+    assert notices(["A", "B", "Owner.last_name"], columns, Drift()) == [
+        "Fields that were asked for are not in the files: B, Owner.last_name."
+    ]
+    assert notices(["A"], (), Drift()) == []
+    changed = Drift(("N", "M"), ("G",), (Retyped("T", "text", "picklist"),))
+    assert notices(None, columns, changed) == [
+        "New columns since the export before: N, M.",
+        "Columns that are gone since the export before: G.",
+        "Columns of another type since the export before: T.",
+    ]

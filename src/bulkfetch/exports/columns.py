@@ -90,3 +90,25 @@ def drift(before: Iterable[ExportColumn], now: Iterable[ExportColumn]) -> Drift:
             if was.api_type and column.api_type and was.api_type != column.api_type
         ),
     )
+
+
+def notices(
+    asked: Iterable[str] | None, columns: Iterable[ExportColumn], found: Drift
+) -> list[str]:
+    """Return what the user should know of an export's columns, in sentences.
+
+    `asked` are the fields that the export names, None for all; `found` is how columns changed.
+    """
+    there = {column.name.casefold() for column in columns}
+    told = []
+    # Without any part's header nothing can be said.
+    if there and (lost := [name for name in asked or () if name.casefold() not in there]):
+        told.append(f"Fields that were asked for are not in the files: {', '.join(lost)}.")
+    for what, names in (
+        ("New columns", found.added),
+        ("Columns that are gone", found.gone),
+        ("Columns of another type", tuple(each.name for each in found.retyped)),
+    ):
+        if names:
+            told.append(f"{what} since the export before: {', '.join(names)}.")
+    return told
