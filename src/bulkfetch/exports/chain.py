@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bulkfetch.errors import BulkfetchError, CreateLost, NoPageToken, PagingLoop, is_permanent
+from bulkfetch.exports.server_time import earliest
 from bulkfetch.journal import PageRow
 from bulkfetch.models import Failure, Outcome
 
@@ -94,7 +95,8 @@ def reopen(pages: Iterable[PageRow]) -> Step:
 
 
 def _afresh(page: PageRow) -> PageRow:
-    return PageRow(page.generation, page.chain, page.number, token=page.token)
+    row = PageRow(page.generation, page.chain, page.number, token=page.token)
+    return replace(row, created_time=page.created_time)
 
 
 def to_create(pages: Iterable[PageRow]) -> PageRow | None:
@@ -104,17 +106,22 @@ def to_create(pages: Iterable[PageRow]) -> PageRow | None:
 
 def creating(page: PageRow) -> PageRow:
     """Return a page whose create call is about to leave."""
-    row = PageRow(page.generation, page.chain, page.number, "CREATING", page.tries + 1)
-    return replace(row, failures=page.failures, expiries=page.expiries, token=page.token)
+    row = replace(_afresh(page), state="CREATING", tries=page.tries + 1)
+    return replace(row, failures=page.failures, expiries=page.expiries)
 
 
 def created(page: PageRow, reply: Created, now: float) -> PageRow:
-    """Return a page that the service has accepted."""
+    """Return a page that the service has accepted.
+
+    Of a page that is created again the first time stays: other pages may show what was then, so
+    that a later cursor would leave a gap.
+    """
+    first = reply.created_time if page.created_time is None else page.created_time
     return replace(
         page,
         state="PREPARING",
         job_id=reply.job_id,
-        created_time=reply.created_time,
+        created_time=earliest([first, reply.created_time]) or "",
         created_at=now,
     )
 

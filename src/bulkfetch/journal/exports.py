@@ -87,9 +87,10 @@ class PageRow:
 
     `tries` counts the creates since it was planned, or since the last one that was lost to a
     failure or an expiry; those are counted too. `token` is what it is created by, None for a first
-    page or a page by number. Of its job: `created_time` as the service says it; `created_at` and
-    `ready_at` are this machine's wall clock in seconds; `count` is what the result holds. Of its
-    file, with its name in the export's folder: `records` as counted, and `requests` it has cost.
+    page or a page by number. `created_time`, as the service says it, is that of its first job. Of
+    its job: `created_at` and `ready_at` are this machine's wall clock in seconds; `count` is what
+    the result holds. Of its file, with its name in the export's folder: `records` as counted, and
+    `requests` it has cost.
     """
 
     generation: int
