@@ -16,6 +16,7 @@ from bulkfetch.exports.changes import (
     SyncStep,
     blind_spots,
     committed_by,
+    forgets_deletions,
     next_step,
 )
 from bulkfetch.exports.columns import columns_of
@@ -173,6 +174,19 @@ def test_what_is_committed_remembers_the_last_full_export_and_the_deletions() ->
     unlisted = left_by(step(), COMMITTED, later)
     assert (unlisted.last_full_at, unlisted.deletions_listed) == (CURSOR, False)
     assert not left_by(step(deleted=True), unlisted, later).deletions_listed
+
+
+def test_deletions_that_are_forgotten_by_the_services_clock_are_listed_by_a_full_export() -> None:
+    """A local clock that is slow by days hides a long gap; the service's own time tells it."""
+    late = "2026-12-01T07:30:01+05:30"  # two months after the cursor
+    found = step(deleted=True)
+    assert found.mode == "changes"
+    assert forgets_deletions(found, late)
+    assert not forgets_deletions(found, "2026-10-01T07:30:01+05:30")
+    assert not forgets_deletions(step(), late)
+    left = left_by(found, COMMITTED, late)
+    assert not left.deletions_listed
+    assert step(left, after=62 * DAY, deleted=True).why == "the one before did not list deletions"
 
 
 def test_what_is_stored_comes_back() -> None:

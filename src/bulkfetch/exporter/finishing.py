@@ -15,8 +15,8 @@ from bulkfetch.exporter.beginning import step_of
 from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.exporter.work import ExportWork
 from bulkfetch.exports import manifest as files
-from bulkfetch.exports.changes import Committed, SyncStep, committed_by
-from bulkfetch.exports.columns import columns_of, drift
+from bulkfetch.exports.changes import Committed, SyncStep, committed_by, forgets_deletions
+from bulkfetch.exports.columns import columns_of, drift, notices
 from bulkfetch.exports.deleted import write_deleted
 from bulkfetch.exports.header import read_header
 from bulkfetch.exports.manifest import DELETED, DeletedFile, ExportPart, Manifest
@@ -70,7 +70,14 @@ async def _describe(work: ExportWork, now: datetime) -> None:
         headers = await anyio.to_thread.run_sync(lambda: list(map(read_header, paths)))
     columns = columns_of(headers, {field.api_name: field.data_type for field in fields})
     before = None if work.row.committed is None else Committed.of_text(work.row.committed)
+    drifted = drift(before.columns if before else columns, columns)
+    said = notices(work.export.fields, columns, drifted)
     cursor_to = earliest(page.created_time for page in pages if page.number == 1)
+    if forgets_deletions(step, cursor_to):
+        said.append("Deletions are missing, as this machine's clock is wrong; the next is full.")
+    for notice in said:
+        work.tell("note", notice)
+    warnings = (*generation.warnings, *said)
     finished = now.astimezone(UTC).isoformat(timespec="seconds")
     manifest = Manifest(
         export=work.name,
@@ -78,7 +85,7 @@ async def _describe(work: ExportWork, now: datetime) -> None:
         module=work.export.module,
         mode=step.mode,
         why=step.why,
-        queries=generation.queries,
+        queries=[body["query"] for body in generation.queries],
         query_hash=generation.query_hash,
         cursor_from=step.cursor_from,
         cursor_to=cursor_to,
@@ -88,11 +95,11 @@ async def _describe(work: ExportWork, now: datetime) -> None:
         api_version=work.version,
         parts=parts,
         columns=columns,
-        drift=drift(before.columns if before else columns, columns),
+        drift=drifted,
         credits_spent=work.spent,
         credits_wasted=generation.wasted,
         deleted=deleted,
-        warnings=generation.warnings,
+        warnings=warnings,
     )
     wanted = f"{stamp(server_time(cursor_to) or now)}-{step.mode}"
     target = await anyio.to_thread.run_sync(choose_target, folders, wanted)
@@ -114,6 +121,7 @@ async def _describe(work: ExportWork, now: datetime) -> None:
             folder=target,
             leaves=leaves.to_text(),
             spent=work.spent,
+            warnings=warnings,
         )
     )
 

@@ -172,8 +172,15 @@ def committed_by(
         left,
         last_full_at=before.last_full_at if before else None,
         deletions_listed=step.deleted_since is not None
-        and (before is None or before.deletions_listed),
+        and (before is None or before.deletions_listed)
+        and not forgets_deletions(step, cursor_to),
     )
+
+
+def forgets_deletions(step: SyncStep, cursor_to: str | None) -> bool:
+    """Return whether deletions are missing by the service's own clock, which the local one hid."""
+    cursor, since = server_time(cursor_to), step.deleted_since
+    return cursor is not None and since is not None and cursor - since > DELETIONS_LISTED
 
 
 def blind_spots(export: Export) -> list[str]:
