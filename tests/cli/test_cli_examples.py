@@ -87,7 +87,8 @@ def _furnish(program: Program) -> None:
     script = binary / "bulkfetch"
     script.write_text(f'#!/bin/sh\nexec {sys.executable} -m bulkfetch "$@"\n')
     script.chmod(0o755)
-    program.settings(f'[[jobs]]\nid = "{IDS[0]}"\n')
+    exports = "".join(f'[[exports]]\nmodule = "{module}"\n' for module in ("Leads", "Contacts"))
+    program.settings(f'[[jobs]]\nid = "{IDS[0]}"\n{exports}')
     (folder / "ids.txt").write_text(f"{C}\n")
     (folder / "more.txt").write_text(f"{B}\n")
     table = f"Module,Job ID\nLeads,{A}\nDeals,{C}\n"

@@ -31,7 +31,7 @@ Examples:
   bulkfetch export jobs.toml
   bulkfetch export jobs.toml Leads Contacts
   bulkfetch export jobs.toml --wait 30m --json -q > exports.jsonl
-  bulkfetch export jobs.toml --no-wait; sleep 3600; bulkfetch export jobs.toml
+  bulkfetch export jobs.toml --full                # also where only changes are due
 
 Export each module of [[exports]] into its folder below the output folder: have Zoho prepare it page
 by page, download every page, count its records, and publish all of them together. NAMEs select some
