@@ -288,6 +288,7 @@ def test_processes_keep_one_budget_and_share_it_fairly(tmp_path: Path) -> None:
     run_flow(main())
 
 
+@pytest.mark.slow
 def test_a_dead_process_gives_its_places_back(tmp_path: Path) -> None:
     """When their lease is over, and not before: its calls may still be under way."""
 
@@ -495,6 +496,7 @@ def test_a_file_that_fails_in_the_middle_leaves_a_process_on_its_own(tmp_path: P
     assert "not a regular file" in told
 
 
+@pytest.mark.slow
 def test_a_file_that_somebody_holds_is_waited_for_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,7 @@ def test_stopped(tmp_path: Path) -> None:
     assert second.report.skipped == 10
 
 
+@pytest.mark.slow
 def test_stopped_in_long_bodies(tmp_path: Path) -> None:
     """What has not come in eight seconds after a stop is dropped, and nothing of it is left."""
 

@@ -78,6 +78,7 @@ def test_failure_and_unknown_ids_cost_no_slot(tmp_path: Path) -> None:
     run_flow(main())
 
 
+@pytest.mark.slow
 def test_the_time_runs_out(tmp_path: Path) -> None:
     """NOT_READY_IN_TIME, pending; the next run goes on, and asks nothing of what is done."""
     options = small(jobs={TWO: csv_job(ready_after_s=3600)})

@@ -37,6 +37,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(STEPS, st.sampled_from([0, 1, 7, BLOCK - 2]))
 def test_the_store_is_what_a_dictionary_would_be(steps: list[tuple[str, int]], size: int) -> None:
     """Whatever is inserted, modified and deleted, over the edge of a block too; views stay."""
