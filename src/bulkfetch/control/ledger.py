@@ -7,7 +7,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable
 from typing import Protocol, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from bulkfetch.control.rows import SCHEMA, ControlRows
 
@@ -62,9 +62,7 @@ class ProcessLedger:
 
     def __init__(self, account_key: str, *, own: bool = False, quiet_s: float = 0.0) -> None:
         self._loop = asyncio.get_running_loop()
-        self._db = _memory() if own else _books.get(self._loop) or _memory()
-        if not own:
-            _books[self._loop] = self._db
+        self._db = _memory(self) if own else _shared(self._loop)
         self.owner = secrets.randbits(62)
         begins_at = self.now() + quiet_s if quiet_s else 0.0
         self._rows = ControlRows(self._db, account_key, self.owner, begins_at)
@@ -88,7 +86,15 @@ class ProcessLedger:
         return None
 
 
-def _memory() -> sqlite3.Connection:
-    db = sqlite3.connect(":memory:")
+def _shared(loop: asyncio.AbstractEventLoop) -> sqlite3.Connection:
+    if loop not in _books:
+        _books[loop] = _memory(loop)
+    return _books[loop]
+
+
+def _memory(owner: object) -> sqlite3.Connection:
+    """Return new rows in memory, which are closed when their owner is collected, in any thread."""
+    db = sqlite3.connect(":memory:", check_same_thread=False)
+    finalize(owner, db.close)
     db.executescript(SCHEMA)
     return db
