@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.support.slips import require_told
 
 import bulkfetch
 from bulkfetch.config import Settings, load_settings
 from bulkfetch.config.complaints import about_export
 from bulkfetch.config.criteria import normal_criteria
 from bulkfetch.config.misfit import Misfit
-from bulkfetch.errors import ConfigError
 
 LEADS = "[[exports]]\nmodule = 'Leads'\n"
 ONE = "{field = 'Last_Name', comparator = 'equal', value = 'Boyle'}"
@@ -175,14 +175,7 @@ def test_a_slip_of_an_export_is_told(
     tmp_path: Path, text: str, message: str, line: int, hint: str
 ) -> None:
     """Whatever is wrong in [[exports]], one sentence leads to the very place."""
-    path = tmp_path / "jobs.toml"
-    path.write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        load_settings(path, {})
-    error = caught.value
-    assert error.message.startswith(f"{path}: {message}")
-    assert not line or error.message.endswith(f" (line {line})")
-    assert hint in error.hint
+    require_told(tmp_path, text, message, line or None, hint)
 
 
 def read(tmp_path: Path, text: str) -> Settings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.slips import require_told
 
 import bulkfetch
 from bulkfetch.config import AccountSettings, Limits, Settings, load_settings
@@ -166,14 +167,7 @@ def test_a_slip_is_told_with_file_key_line_and_what_is_right(
     tmp_path: Path, text: str, message: str, line: int | None, hint: str
 ) -> None:
     """Whatever is wrong in jobs.toml, one sentence leads to the very place."""
-    path = tmp_path / "jobs.toml"
-    path.write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        load_settings(path, {})
-    error = caught.value
-    assert error.message.startswith(f"{path}: {message}")
-    assert line is None or error.message.endswith(f" (line {line})")
-    assert hint in error.hint
+    error = require_told(tmp_path, text, message, line, hint)
     assert "s3cret" not in f"{error.message} {error.hint}"
 
 

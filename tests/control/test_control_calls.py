@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from tests.support.control_server import (
     FRESH,
     TOKEN,
     Answered,
-    ControlServer,
     Tokens,
+    ask,
     control_client,
     control_server,
     error,
@@ -43,26 +42,7 @@ from bulkfetch.errors import (
 )
 from bulkfetch.models import Failure
 
-T = TypeVar("T")
 JOB = "5725767000000859031"
-
-
-def ask(
-    call: Callable[[ControlClient], Awaitable[T]], *answers: Answered, tokens: Tokens | None = None
-) -> tuple[T | BulkfetchError, ControlServer]:
-    """Make a call at a server that answers so; return what came of it."""
-
-    async def main() -> tuple[T | BulkfetchError, ControlServer]:
-        async with (
-            control_server(*answers) as server,
-            control_client(server.url, tokens=tokens) as client,
-        ):
-            try:
-                return await call(client), server
-            except BulkfetchError as failure:
-                return failure, server
-
-    return run_flow(main())
 
 
 async def collect(client: ControlClient, since: datetime) -> list[DeletedRecord]:

@@ -15,6 +15,7 @@ from tests.support.control_server import (
     Answered,
     ControlServer,
     Tokens,
+    ask,
     control_client,
     control_server,
     error,
@@ -52,18 +53,7 @@ def create(
     *answers: Answered, body: dict[str, Any] = BODY, tokens: Tokens | None = None
 ) -> tuple[Created | BulkfetchError, ControlServer]:
     """Create an export at a server that answers so; return what came of it."""
-
-    async def main() -> tuple[Created | BulkfetchError, ControlServer]:
-        async with (
-            control_server(*answers) as server,
-            control_client(server.url, tokens=tokens) as client,
-        ):
-            try:
-                return await client.create(body), server
-            except BulkfetchError as failure:
-                return failure, server
-
-    return run_flow(main())
+    return ask(lambda client: client.create(body), *answers, tokens=tokens)
 
 
 def test_a_create_is_one_post_of_json() -> None:

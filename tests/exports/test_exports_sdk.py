@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.zoho_sdk import initialize
 
 from bulkfetch.config import Export
 from bulkfetch.exports.query import create_body
@@ -21,19 +22,14 @@ pytestmark = pytest.mark.slow
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
-    from zohocrmsdk.src.com.zoho.api.authenticator.store import FileStore
-    from zohocrmsdk.src.com.zoho.crm.api import Initializer
     from zohocrmsdk.src.com.zoho.crm.api.bulk_read import (
         BodyWrapper,
         BulkReadOperations,
         Criteria,
         Query,
     )
-    from zohocrmsdk.src.com.zoho.crm.api.dc import DataCenter
     from zohocrmsdk.src.com.zoho.crm.api.fields import MinifiedField
     from zohocrmsdk.src.com.zoho.crm.api.modules import MinifiedModule
-    from zohocrmsdk.src.com.zoho.crm.api.sdk_config import SDKConfig
     from zohocrmsdk.src.com.zoho.crm.api.util import Choice
 
 FROM, TO = "2021-02-22T15:39:26+05:30", "2021-07-20T09:00:00+05:30"
@@ -86,15 +82,7 @@ def recorder() -> Iterator[tuple[str, list[Any]]]:
 def test_zohos_sdk_sends_the_same_bodies(tmp_path: Path) -> None:
     """Criteria, fields and view; one criterion; a calendar; a page by its token."""
     with recorder() as (url, bodies):
-        Initializer.initialize(
-            environment=DataCenter.Environment(url, url + "/oauth/v2/token", url),
-            token=OAuthToken(
-                client_id="client", client_secret="secret", refresh_token="r", find_user=False
-            ),
-            store=FileStore(str(tmp_path / "tokens.csv")),
-            sdk_config=SDKConfig(update_api_domain=False),
-            resource_path=str(tmp_path),
-        )
+        initialize(url, tmp_path)
         leads = _query("Leads")
         leads.set_cvid(5725767000000087501)
         leads.set_page(1)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.zoho_sdk import initialize
 
 from bulkfetch.sandbox import JobPlan, SandboxOptions, SandboxThread
 
@@ -21,9 +22,7 @@ ORG = SandboxOptions(records=25, per_page=10, prepare_s=0.0)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
-    from zohocrmsdk.src.com.zoho.api.authenticator.store import FileStore
-    from zohocrmsdk.src.com.zoho.crm.api import HeaderMap, Initializer, ParameterMap
+    from zohocrmsdk.src.com.zoho.crm.api import HeaderMap, ParameterMap
     from zohocrmsdk.src.com.zoho.crm.api.bulk_read import (
         APIException,
         BodyWrapper,
@@ -33,7 +32,6 @@ with warnings.catch_warnings():
         FileBodyWrapper,
         Query,
     )
-    from zohocrmsdk.src.com.zoho.crm.api.dc import DataCenter
     from zohocrmsdk.src.com.zoho.crm.api.fields import FieldsOperations, MinifiedField
     from zohocrmsdk.src.com.zoho.crm.api.fields.fields_operations import GetFieldsParam
     from zohocrmsdk.src.com.zoho.crm.api.modules import MinifiedModule, ModulesOperations
@@ -42,7 +40,6 @@ with warnings.catch_warnings():
         GetDeletedRecordsHeader,
         GetDeletedRecordsParam,
     )
-    from zohocrmsdk.src.com.zoho.crm.api.sdk_config import SDKConfig
     from zohocrmsdk.src.com.zoho.crm.api.util import Choice
 
 
@@ -50,7 +47,7 @@ def test_zohos_sdk_gets_its_export(tmp_path: Path) -> None:
     """The SDK refreshes a token, creates a job, sees its states and gets the right ZIP."""
     options = SandboxOptions(records=50, prepare_s=0.6)
     with SandboxThread(options) as thread:
-        _initialize(thread.url, tmp_path)
+        initialize(thread.url, tmp_path)
         operations = BulkReadOperations()
 
         created = operations.create_bulk_read_job(_leads())
@@ -82,7 +79,7 @@ def test_zohos_sdk_gets_its_export(tmp_path: Path) -> None:
 def serving(folder: Path, options: SandboxOptions) -> Iterator[SandboxThread]:
     """A sandbox at which the SDK is pointed."""
     with SandboxThread(options) as thread:
-        _initialize(thread.url, folder)
+        initialize(thread.url, folder)
         yield thread
 
 
@@ -241,18 +238,6 @@ def test_it_reads_deleted_records_and_the_count(tmp_path: Path) -> None:
         assert all(each.get_deleted_time() > before for each in found.get_data())
         assert found.get_info().get_more_records() is False
         assert operations.record_count().get_object().get_count() == 23
-
-
-def _initialize(url: str, folder: Path) -> None:
-    Initializer.initialize(
-        environment=DataCenter.Environment(url, url + "/oauth/v2/token", url),
-        token=OAuthToken(
-            client_id="client", client_secret="secret", refresh_token="refresh", find_user=False
-        ),
-        store=FileStore(str(folder / "tokens.csv")),
-        sdk_config=SDKConfig(update_api_domain=False),
-        resource_path=str(folder),
-    )
 
 
 def _leads() -> BodyWrapper:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ssl import SSLContext
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aiohttp import web
+from tests.support.flow_clock import run_flow
 
 from bulkfetch.control.allowance import ControlLimits
 from bulkfetch.control.budget import ControlBudget
@@ -18,8 +19,11 @@ from bulkfetch.control.client import ControlClient
 from bulkfetch.control.door import ControlEndpoint
 from bulkfetch.control.ledger import ProcessLedger
 from bulkfetch.download.session import open_session
+from bulkfetch.errors import BulkfetchError
 from bulkfetch.secret import Secret
 from bulkfetch.zoho.tokens import TokenSource
+
+T = TypeVar("T")
 
 TOKEN = "1000.aaaabbbbccccdddd.eeeeffff"
 FRESH = "1000.fresh000000000000.111111"
@@ -163,3 +167,21 @@ async def control_client(
     endpoint = ControlEndpoint(url, version, proxy)
     async with open_session(secure=False) as session:
         yield ControlClient("default", session, endpoint, tokens or Tokens(), budget)
+
+
+def ask(
+    call: Callable[[ControlClient], Awaitable[T]], *answers: Answered, tokens: Tokens | None = None
+) -> tuple[T | BulkfetchError, ControlServer]:
+    """Make a call at a server that answers so; return what came of it."""
+
+    async def main() -> tuple[T | BulkfetchError, ControlServer]:
+        async with (
+            control_server(*answers) as server,
+            control_client(server.url, tokens=tokens) as client,
+        ):
+            try:
+                return await call(client), server
+            except BulkfetchError as failure:
+                return failure, server
+
+    return run_flow(main())

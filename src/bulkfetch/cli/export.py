@@ -11,13 +11,10 @@ from bulkfetch.cli.endings import this_command
 from bulkfetch.cli.misplaced import settings_first
 from bulkfetch.cli.printer import Printer
 from bulkfetch.cli.wait_time import WaitTime
-from bulkfetch.errors import BulkfetchError, ConfigError
+from bulkfetch.errors import ConfigError
 from bulkfetch.observe.export_words import export_line, export_problem, export_record
 from bulkfetch.observe.messages import (
-    QUIET,
     SHOWN_FAILURES,
-    failure_lines,
-    more_failures_line,
     summary_line,
 )
 from bulkfetch.observe.records import summary_record
@@ -83,13 +80,9 @@ def export(
     verbose: int,
 ) -> int:
     """Export modules, and return the exit status."""
-    if quiet and verbose:
-        raise click.UsageError("-q and -v cannot be used together")
+    printer.configure(json=as_json, quiet=quiet, verbose=verbose, no_progress=no_progress)
     if no_wait and wait is not None:
         raise click.UsageError("--wait and --no-wait cannot be used together")
-    printer.json = as_json
-    printer.verbosity = QUIET if quiet else verbose
-    printer.shows_progress = not no_progress
     from bulkfetch.config import load_settings
 
     with settings_first(settings_file):
@@ -103,9 +96,6 @@ def export(
     ending = carry_out(
         settings, lambda client: client.export(*names, full=full, wait=wait_s), printer
     )
-    if ending.at_once or ending.hangs:
-        printer.hurry()
-    printer.leaves_threads = ending.hangs
     status = ending.exit_status
     if ending.report is not None and not ending.stdout_gone and status != exit_codes.USAGE:
         for report in ending.exports or ():
@@ -138,19 +128,14 @@ def _tell(printer: Printer, ending: Ending, status: int) -> None:
     report, error, exports = ending.report, ending.error, ending.exports or []
     if report is not None:
         shown = report.failures[:SHOWN_FAILURES]
-        for outcome in shown:
-            printer.error(*failure_lines(outcome))
-        if report.failed > len(shown):
-            printer.note(more_failures_line(report.failed - len(shown)))
+        printer.failures(shown, report.failed - len(shown))
         told = [outcome.error for outcome in shown]
         for each in exports:
             if each.error is not None and each.error not in told:
                 printer.error(*export_problem(each))
             printer.note(export_line(each))
-    if isinstance(error, BulkfetchError):
-        printer.failure(error)
-    elif error is not None:
-        printer.bug(error)
+    if error is not None:
+        printer.aborted(error)
     if report is not None and status != exit_codes.USAGE:
         printer.note(summary_line(report))
     if status in (exit_codes.ABORTED, exit_codes.INTERRUPTED):

@@ -13,15 +13,23 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
+
+import click
 
 from bulkfetch.cli.progress import ProgressDisplay, Renderer
 from bulkfetch.cli.stdout_writer import StdoutWriter, write_all
 from bulkfetch.errors import BulkfetchError
-from bulkfetch.models import Failure
-from bulkfetch.observe.messages import DEBUG, NORMAL, QUIET
+from bulkfetch.models import Failure, Outcome
+from bulkfetch.observe.messages import (
+    DEBUG,
+    NORMAL,
+    QUIET,
+    failure_lines,
+    more_failures_line,
+)
 from bulkfetch.text import escape
 
 _STDOUT, _STDERR = 1, 2
@@ -59,6 +67,14 @@ class Printer:
         self._display: ProgressDisplay | None = None
         self._shares_terminal = False
         self._encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+
+    def configure(self, *, json: bool, quiet: bool, verbose: int, no_progress: bool) -> None:
+        """Take the options of a command that runs. Raises click.UsageError."""
+        if quiet and verbose:
+            raise click.UsageError("-q and -v cannot be used together")
+        self.json = json
+        self.verbosity = QUIET if quiet else verbose
+        self.shows_progress = not no_progress
 
     # --- results ---------------------------------------------------------------------------------
 
@@ -124,6 +140,20 @@ class Printer:
         """Write an error with its code."""
         plain = failure.code in ("CONFIG", "ERROR")
         self.error(failure.message if plain else f"{failure.code}: {failure.message}", failure.hint)
+
+    def failures(self, failures: Sequence[Outcome], more: int) -> None:
+        """Write why jobs failed, and that `more` did of which nothing is told."""
+        for outcome in failures:
+            self.error(*failure_lines(outcome))
+        if more > 0:
+            self.note(more_failures_line(more))
+
+    def aborted(self, error: Exception) -> None:
+        """Write the error that aborted a run."""
+        if isinstance(error, BulkfetchError):
+            self.failure(error)
+        else:
+            self.bug(error)
 
     def bug(self, error: BaseException) -> None:
         """Report a bug in this program; with -vv its traceback, but never any values."""

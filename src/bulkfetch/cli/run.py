@@ -12,13 +12,9 @@ from bulkfetch.cli.endings import next_step, this_command
 from bulkfetch.cli.options import ListOptions, list_options, open_list, settings_of
 from bulkfetch.cli.printer import Printer
 from bulkfetch.cli.wait_time import NO_LIMIT, WaitTime
-from bulkfetch.errors import BulkfetchError
 from bulkfetch.models import Report
 from bulkfetch.observe.messages import (
-    QUIET,
     SHOWN_FAILURES,
-    failure_lines,
-    more_failures_line,
     notes_on_skipped,
     summary_line,
 )
@@ -94,11 +90,7 @@ def run(
     verbose: int,
 ) -> int:
     """Fetch a list, and return the exit status."""
-    if quiet and verbose:
-        raise click.UsageError("-q and -v cannot be used together")
-    printer.json = as_json
-    printer.verbosity = QUIET if quiet else verbose
-    printer.shows_progress = not no_progress
+    printer.configure(json=as_json, quiet=quiet, verbose=verbose, no_progress=no_progress)
     options = options._replace(again=again, failed=failed)
     settings = settings_of(options, keep_zip=keep_zip, overwrite=overwrite, wait=wait)
     for warning in settings.warnings:
@@ -113,9 +105,6 @@ def run(
         from bulkfetch.cli.runner import fetch_all
 
         ending = fetch_all(settings, jobs, printer)
-    if ending.at_once or ending.hangs:
-        printer.hurry()
-    printer.leaves_threads = ending.hangs
     status = ending.exit_status
     if ending.report is not None and not ending.stdout_gone:
         printer.result(None, summary_record(ending.report, status))
@@ -127,17 +116,11 @@ def _tell(printer: Printer, options: ListOptions, ending: Ending, status: int) -
     report, error = ending.report, ending.error
     if report is not None:
         shown = report.failures[:SHOWN_FAILURES]
-        for outcome in shown:
-            printer.error(*failure_lines(outcome))
-        untold = report.failed - report.failed_before - len(shown)
-        if untold > 0:
-            printer.note(more_failures_line(untold))
+        printer.failures(shown, report.failed - report.failed_before - len(shown))
         for line in notes_on_skipped(report):
             printer.note(line)
-    if isinstance(error, BulkfetchError):
-        printer.failure(error)
-    elif error is not None:
-        printer.bug(error)
+    if error is not None:
+        printer.aborted(error)
     elif (aborted := report.aborted if report else None) and not ending.has_told(aborted):
         printer.failure(aborted)
     if report is not None:

@@ -101,7 +101,11 @@ def carry_out(settings: Settings, start: Start, printer: Printer) -> Ending:
         finally:
             if not runner.ending.hangs:  # else this would wait for the blocked threads
                 loop.close()
-    return runner.ending
+    ending = runner.ending
+    if ending.at_once or ending.hangs:
+        printer.hurry()
+    printer.leaves_threads = ending.hangs
+    return ending
 
 
 class Runner:

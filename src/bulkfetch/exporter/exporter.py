@@ -77,7 +77,7 @@ class Exporter(Readable):
         `wait_s` is how long to wait for results that are being prepared, None for as long as Zoho
         keeps them.
         """
-        super().__init__()
+        super().__init__(previous)
         self._wanted = {each.export.name: each for each in wanted}
         self._layout = layout
         self._open_journal = open_journal
@@ -86,7 +86,6 @@ class Exporter(Readable):
         self._open_run = open_run
         self._emit = emit
         self._full = full
-        self._previous = previous
         self._wall = wall
         self._started = anyio.current_time()
         self._deadline = self._started + (float("inf") if wait_s is None else wait_s)
@@ -118,12 +117,6 @@ class Exporter(Readable):
         if self._engine is not None:
             self._engine.abandon()
 
-    def cancel(self) -> None:
-        """Drop everything under way; `wait_ended` says when that is done."""
-        super().cancel()
-        if self._previous is not None:
-            self._previous.cancel()
-
     def heard(self, event: Event) -> None:
         """Take in an event of the run of downloads."""
         account = self._accounts.get(event.account or "")
@@ -145,38 +138,13 @@ class Exporter(Readable):
 
     # --- the work itself -------------------------------------------------------------------------
 
-    async def work(self) -> None:
-        """Do the exports; started once, beside the reader.
-
-        Never raises for what happens to exports, accounts or the disk: that is told by iterating.
-        If cancelled: everything under way is dropped; the journal is right all the same.
-        """
-        try:
-            with self._everything:
-                if self._previous is not None:
-                    await self._previous.wait_ended()
-                    self._previous = None
-                if not self.abandoned:
-                    await self._all()
-        except anyio.get_cancelled_exc_class():
-            self._crash = self._crash or RuntimeError("the export was cancelled from outside")
-            raise
-        except BaseException as error:
-            first = _first(error)
-            if isinstance(first, OSError):
-                first = disk_error(first)
-            if isinstance(first, RunError):
-                self._aborted = self._layout.as_given(first)
-            else:
-                self._crash = self._crash or first
-            if isinstance(first, KeyboardInterrupt | SystemExit):
-                raise
-        finally:
-            try:
-                with anyio.CancelScope(shield=True):
-                    await self._end_all()
-            finally:
-                self.leave()
+    def _broken_by(self, error: BaseException) -> None:
+        if isinstance(error, OSError):
+            error = disk_error(error)
+        if isinstance(error, RunError):
+            self._aborted = self._layout.as_given(error)
+        else:
+            super()._broken_by(error)
 
     async def _all(self) -> None:
         self._opened = await self._open_journal()
@@ -389,9 +357,3 @@ class Exporter(Readable):
             list_read=len(self.ended_exports()) == len(self._wanted),
             failures=tuple(self._outcomes.failures),
         )
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

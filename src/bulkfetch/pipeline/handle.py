@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
@@ -62,13 +63,13 @@ class Handle(AsyncIterator[Outcome]):
         """
         self._readable.stop()
 
+    @abstractmethod
     def progress(self) -> Progress | None:
         """Return where the run stands now, None before it can be told; cheap, for a display."""
-        raise NotImplementedError
 
+    @abstractmethod
     def so_far(self) -> Report:
         """Return what the run has come to up to now: its report, once it has ended."""
-        raise NotImplementedError
 
     async def aclose(self) -> None:
         """End the run, and return when nothing of it is under way any more.

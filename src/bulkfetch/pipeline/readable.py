@@ -1,10 +1,11 @@
-"""The side of a run that its reader sees: outcomes, their end, and what broke the run off."""
+"""What a run of any kind is: its frame from beginning to end, and the side that its reader sees."""
 
 from __future__ import annotations
 
 import asyncio
 import weakref
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, TypeVar
 
 import anyio
 
@@ -13,15 +14,19 @@ from bulkfetch.events import Event
 from bulkfetch.models import Outcome
 from bulkfetch.pipeline.outcomes import OutcomeStream
 
+E = TypeVar("E", bound=BaseException)
 
-class Readable:
+
+class Readable(ABC):
     """What is read by iterating a handle, and may be ended by it or by the client.
 
     Nothing in here refers to the handle: when the caller drops it, nobody can read any more, and
-    what is under way is told to end (`abandon`). Whoever derives from it calls `leave` at its end.
+    what is under way is told to end (`abandon`). `previous` is what has to end first, None where
+    there is none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, previous: Readable | None) -> None:
+        self._previous = previous
         self.held = True  # by a caller who may read; may be set in any thread
         self._stopping = anyio.Event()
         self._aborted: RunError | None = None
@@ -89,8 +94,10 @@ class Readable:
     def cancel(self) -> None:
         """Drop everything under way; `wait_ended` says when that is done."""
         self._everything.cancel()
+        if self._previous is not None:
+            self._previous.cancel()
 
-    def heard(self, event: Event) -> None:
+    def heard(self, event: Event) -> None:  # noqa: B027  (a run of downloads needs none)
         """Take in an event of an account, or of what is under way."""
 
     def break_off(self, error: BaseException) -> None:
@@ -103,6 +110,48 @@ class Readable:
         self._outcomes.end()
         self._over.set()
 
+    async def work(self) -> None:
+        """Do all of it; started once, beside the reader.
+
+        Never raises for what happens to jobs, exports, accounts or the disk: that is told by
+        iterating. If cancelled: everything under way is dropped; the journal is right all the same.
+        """
+        try:
+            with self._everything:
+                if self._previous is not None:
+                    await self._previous.wait_ended()
+                    self._previous = None
+                if not self.abandoned:
+                    await self._all()
+        except anyio.get_cancelled_exc_class():
+            # Not by `cancel`: somebody ends tasks that are not his. It must not look like the end.
+            self._crash = self._crash or RuntimeError("the run was cancelled from outside")
+            raise
+        except BaseException as error:
+            first = innermost(error) if isinstance(error, BaseExceptionGroup) else error
+            self._broken_by(first)
+            if isinstance(first, KeyboardInterrupt | SystemExit):
+                raise
+        finally:
+            try:
+                # Cancelled or not: what the journal has been told is written down.
+                with anyio.CancelScope(shield=True):
+                    await self._end_all()
+            finally:
+                self.leave()
+
+    @abstractmethod
+    async def _all(self) -> None:
+        """Do the work between the end of what was before and `_end_all`."""
+
+    @abstractmethod
+    async def _end_all(self) -> None:
+        """Put everything to rest; also after a cancellation, and where nothing was begun."""
+
+    def _broken_by(self, error: BaseException) -> None:
+        """Have whoever iterates told of an error, such as the caller's iterable or callback has."""
+        self._crash = self._crash or error
+
     async def wait_ended(self) -> None:
         """Return when nothing is under way any more. If cancelled: it ends all the same."""
         await self._over.wait()
@@ -113,3 +162,9 @@ class Readable:
         except anyio.BrokenResourceError:
             # Nobody reads any more; the journal has it.
             self.stop()
+
+
+def innermost(group: BaseExceptionGroup[E]) -> E:
+    """Return the first error of a group that is not itself a group."""
+    inner = group.exceptions[0]
+    return innermost(inner) if isinstance(inner, BaseExceptionGroup) else inner

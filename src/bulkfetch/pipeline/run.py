@@ -25,7 +25,7 @@ from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.listing import BATCH_JOBS, batches, pump
 from bulkfetch.pipeline.outcomes import OutcomeSink
 from bulkfetch.pipeline.progress import Progress, typical
-from bulkfetch.pipeline.readable import Readable
+from bulkfetch.pipeline.readable import Readable, innermost
 from bulkfetch.pipeline.refusal import refusal
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Engine(Readable):
         published under. `previous` is what has to end first, None where there is none. With
         `close_journal` false the journal is somebody else's, who closes it later.
         """
-        super().__init__()
+        super().__init__(previous)
         self._jobs = jobs
         self._layout = layout
         self._open_journal = open_journal
@@ -90,7 +90,6 @@ class Engine(Readable):
         self._list_read = False
         self._leftovers: frozenset[str] = frozenset()
         self._loading = anyio.CancelScope()
-        self._previous = previous
         self._idle = IdleJobs(layout, self._abandoned, only_new=only_new)
 
     # --- for the reader --------------------------------------------------------------------------
@@ -106,12 +105,6 @@ class Engine(Readable):
     def ended(self) -> bool:
         """Whether there is a report."""
         return self._report is not None
-
-    def cancel(self) -> None:
-        """Drop everything under way; `wait_ended` says when that is done."""
-        super().cancel()
-        if self._previous is not None:
-            self._previous.cancel()
 
     def so_far(self) -> Report:
         """Return what the run has come to up to now."""
@@ -148,51 +141,18 @@ class Engine(Readable):
 
     # --- the run itself --------------------------------------------------------------------------
 
-    async def work(self) -> None:
-        """Do the run; started once, beside the reader.
-
-        Never raises for what happens to jobs, accounts or the disk: that is told by iterating.
-        If cancelled: everything under way is dropped; the journal is right all the same.
-        """
-        try:
-            with self._everything:
-                if self._previous is not None:
-                    await self._previous.wait_ended()
-                    self._previous = None
-                await self._all()
-        except anyio.get_cancelled_exc_class():
-            # Not by `cancel`: somebody ends tasks that are not his. It must not look like the end.
-            self._crash = self._crash or RuntimeError("the run was cancelled from outside")
-            raise
-        except BaseException as error:
-            # Of the caller's iterable or callback; whoever iterates is told.
-            first = _first(error) if isinstance(error, BaseExceptionGroup) else error
-            self._crash = self._crash or first
-            if isinstance(first, KeyboardInterrupt | SystemExit):
-                raise
-        finally:
-            try:
-                # Cancelled or not: what the journal has been told is written down.
-                with anyio.CancelScope(shield=True):
-                    await self._close_journal()
-            finally:
-                self._report = self._sum_up()
-                self.leave()
-
     async def _all(self) -> None:
-        if self.abandoned:
-            return
         try:
             self._opened = await self._open_journal()
             await self._clear_away()
             await self._process_all()
         except* RunError as group:
-            self._aborted = self._layout.as_given(_first(group))
+            self._aborted = self._layout.as_given(innermost(group))
         except* OSError as group:
-            self._aborted = self._layout.as_given(disk_error(_first(group)))
+            self._aborted = self._layout.as_given(disk_error(innermost(group)))
         except* Exception as group:
             # A mistake in here or in the caller's iterable: told where the run is iterated.
-            self._crash = _first(group)
+            self._crash = innermost(group)
         try:
             if self._opened is not None and not self.abandoned:
                 await self._idle.report_skipped(self._opened, self._report_outcome)
@@ -207,12 +167,14 @@ class Engine(Readable):
         except RunError as error:
             self._aborted = self._aborted or error
 
-    async def _close_journal(self) -> None:
+    async def _end_all(self) -> None:
         try:
             if self._opened is not None and self._closes_journal:
                 await self._opened.aclose()
         except RunError as error:
             self._aborted = self._aborted or error
+        finally:
+            self._report = self._sum_up()
 
     async def _clear_away(self) -> None:
         """Look at what dead runs left in staging, and remove what nobody needs any more."""
@@ -317,8 +279,3 @@ class Engine(Readable):
             missing=self._idle.missing,
             superseded=self._idle.superseded,
         )
-
-
-def _first(group: BaseExceptionGroup[E]) -> E:
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

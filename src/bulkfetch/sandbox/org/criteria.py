@@ -202,7 +202,7 @@ def _test(kind: ValueClass, comparator: str, wanted: list[Value]) -> Test:
         return lambda value: fold(value) in among
     if comparator == "between":
         low, high = wanted
-        return lambda value: value is not None and low <= value <= high  # type: ignore[operator]
+        return lambda value: value is not None and low <= value <= high  # type: ignore[operator]  # of one class
     compare = _COMPARES[comparator]
     [bound] = wanted
     return lambda value: (folded := fold(value)) is not None and compare(folded, bound)

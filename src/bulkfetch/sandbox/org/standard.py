@@ -52,11 +52,9 @@ _REFUSED = (
 _NOT_FOR_BULK = ("Notes", "Attachments", "Emails")
 
 _OWNERS = tuple(
-    FieldSpec(name, kind, module=USERS, filled=1.0)  # type: ignore[arg-type]
-    for name, kind in (
-        ("Owner", "ownerlookup"), ("Created_By", "ownerlookup"), ("Modified_By", "ownerlookup"),
-    )
-)  # fmt: skip
+    FieldSpec(name, "ownerlookup", module=USERS, filled=1.0)
+    for name in ("Owner", "Created_By", "Modified_By")
+)
 TIMES = (
     FieldSpec("Created_Time", "datetime", filled=1.0),
     FieldSpec("Modified_Time", "datetime", filled=1.0),
@@ -98,5 +96,5 @@ def merged(name: str, told: ModuleSpec | None) -> ModuleSpec:
 def _field(word: str) -> FieldSpec:
     name, _, kind = word.partition(":")
     kind, _, target = kind.partition(">")
-    made = FieldSpec(name, kind or "text", values=_VALUES.get(name, ()))  # type: ignore[arg-type]
+    made = FieldSpec(name, kind or "text", values=_VALUES.get(name, ()))  # type: ignore[arg-type]  # as in _FIELDS
     return replace(made, module=target or None, exportable=name != "CTI_Entry")
