@@ -26,8 +26,11 @@ from bulkfetch import disk, errors
         (errno.ENOENT, errors.NotWritable),
     ],
 )
-def test_errors_of_the_disk_stop_the_run(number: int, expected: type[errors.RunError]) -> None:
+def test_errors_of_the_disk_stop_the_run(
+    number: int, expected: type[errors.RunError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A full disk or quota is DiskFull, all else NotWritable; the text names cause and file."""
+    monkeypatch.chdir(tmp_path)  # where there is no such folder: one that is there may be named
     told = disk.disk_error(OSError(number, os.strerror(number), "exports/1.csv"))
     assert type(told) is expected
     assert os.strerror(number) in told.message
