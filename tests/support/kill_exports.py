@@ -52,11 +52,11 @@ class ExportScene:
     """The program with one output folder and one export."""
 
     folder: Path
-    server: Service
+    url: str
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        url = self.server.url
+        url = self.url
         (self.folder / "jobs.toml").write_text(
             f'out = "out"\n[account]\napi_domain = "{url}"\naccounts_url = "{url}"\n'
             f"[account.window]\n{_WIDE}[account.control]\n{_CONTROL}[limits]\nthreads = 1\n{EXPORT}"
@@ -144,7 +144,7 @@ def calls(server: Service) -> Counter[str]:
 
 def cut_export(bench: Bench, number: int, cut: Cut = "die") -> CutExport | None:
     """Cut an export at step `number`, and go on with it; None where it ended before that step."""
-    scene = ExportScene(bench.folder / f"{cut}{number}", bench.server)
+    scene = ExportScene(bench.folder / f"{cut}{number}", bench.server.url)
     before = calls(bench.server)
     first = scene.run(bench.zygote, at=number, cut=cut)
     if len(first.steps) < number:
@@ -178,7 +178,7 @@ def benches() -> Iterator[Bench]:
 
 def _main() -> None:
     with benches() as bench:
-        whole = ExportScene(bench.folder / "whole", bench.server).run(bench.zygote)
+        whole = ExportScene(bench.folder / "whole", bench.server.url).run(bench.zygote)
         print(len(whole.steps), "steps; exit", whole.ended.status, whole.ended.err)
         for number, _ in enumerate(whole.steps, 1):
             cut = cut_export(bench, number)
