@@ -9,6 +9,7 @@ import errno
 import filecmp
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from bulkfetch.errors import DiskFull, NotWritable, PublishConflict, RunError
@@ -125,6 +126,12 @@ def fsync_file(path: StrPath) -> None:
     """Sync a file's bytes to the device. Raises DiskFull, NotWritable."""
     with disk_errors(path):
         _fsync(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def remove(path: StrPath) -> None:
+    """Remove a file if it is there. Raises OSError."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from unittest.mock import patch
 
@@ -130,7 +131,7 @@ def test_permanent(tmp_path: Path) -> None:
     scene = play(tmp_path, *many(2), script={"1": [Answer(NoPermission("no"))]})
     assert scene.journal.failures == [("1", "NO_PERMISSION")]
     assert scene.done == ["2"]
-    assert not scene.layout.part(Scene.entry("1").job).exists()
+    assert not os.path.exists(scene.layout.part(Scene.entry("1").job))
 
 
 def test_no_connection(tmp_path: Path) -> None:

@@ -22,11 +22,11 @@ JOB = Job("554023000000568002", "acme.eu", "Leads")
 def test_paths(tmp_path: Path) -> None:
     """Everything but what is published lies in .bulkfetch, named by account and id."""
     places = OutputLayout(tmp_path, "out")
-    for path in (places.part(JOB), places.zip(JOB)):
+    for path in map(Path, (places.part(JOB), places.zip(JOB))):
         assert path.parent == places.staging == tmp_path / ".bulkfetch" / "staging"
         assert path.stem == "acme.eu.554023000000568002"
     assert places.part(JOB) != places.zip(JOB)
-    assert places.quarantined(JOB).parent == places.quarantine
+    assert Path(places.quarantined(JOB)).parent == places.quarantine
 
 
 def test_reports(tmp_path: Path) -> None:
@@ -50,12 +50,13 @@ def test_leftovers(tmp_path: Path) -> None:
     places.prepare()
     other = Job("2", "acme.eu")
     half = [places.staging / f"{places.key(JOB)}{end}" for end in (".csv.out", ".zip.keep")]
-    for path in (*half, places.zip(JOB), places.part(JOB), places.part(other)):
+    bodies = map(Path, (places.zip(JOB), places.part(JOB), places.part(other)))
+    for path in (*half, *bodies):
         path.write_bytes(b"PK")
     (places.staging / "notes.txt").write_text("mine")
     assert places.leftovers() == {places.key(JOB), places.key(other)}
     assert not any(path.exists() for path in half)
-    assert places.zip(JOB).exists()
+    assert Path(places.zip(JOB)).exists()
     assert (places.staging / "notes.txt").exists()
 
 

@@ -44,7 +44,7 @@ def written_down() -> Iterator[list[str]]:
             for name in names:
                 call = getattr(owner, name)
                 stack.enter_context(patch.object(owner, name, note(name, call)))
-        stack.enter_context(patch.object(Path, "unlink", _unlink(steps)))
+        stack.enter_context(patch.object(publish, "remove", _remove(steps)))
         yield steps
 
 
@@ -60,13 +60,11 @@ def _told(argument: object) -> str | None:
             return None
 
 
-def _unlink(steps: list[str]) -> Callable[..., None]:
-    unlink = Path.unlink
-
-    def noted(path: Path, missing_ok: bool = False) -> None:
-        if path.exists():
-            steps.append(f"unlink {path.suffix}")
-        unlink(path, missing_ok=missing_ok)
+def _remove(steps: list[str]) -> Callable[[str], None]:
+    def noted(path: str) -> None:
+        if os.path.exists(path):
+            steps.append(f"remove {Path(path).suffix}")
+        disk.remove(path)
 
     return noted
 
@@ -92,7 +90,7 @@ def test_order(tmp_path: Path) -> None:
         "rename .out → .csv",
         "fsync_dir folder",
         "done",
-        "unlink .zip",
+        "remove .zip",
     ]
 
 
@@ -175,7 +173,7 @@ def test_each_of_many_keeps_the_order(tmp_path: Path) -> None:
     with written_down() as steps:
         seen = run_many(tmp_path / "out", 40)
     assert seen.report.done == 40
-    for step in ("extract .zip → .out", "fsync_file .out", "rename .out → .csv", "unlink .zip"):
+    for step in ("extract .zip → .out", "fsync_file .out", "rename .out → .csv", "remove .zip"):
         assert steps.count(step) == 40
     assert steps.count("downloaded") == steps.count("done") == 40
 

@@ -50,7 +50,7 @@ class FakeDownloader:
     most: int = 0
     _now: int = 0
 
-    async def fetch(self, job_id: str, part: Path, attempt: Attempt) -> Download:
+    async def fetch(self, job_id: str, part: str, attempt: Attempt) -> Download:
         """Stand in for `Downloader.fetch`."""
         permit, attempt.permit = attempt.permit, None
         assert permit is not None, "a worker brings the slot along"
@@ -60,7 +60,7 @@ class FakeDownloader:
         self._now += 1
         self.most = max(self.most, self._now)
         attempt.token = Secret("1000.token")
-        part.write_bytes(b"PK")
+        Path(part).write_bytes(b"PK")
         try:
             await asyncio.sleep(answer.after_s)
         except BaseException:

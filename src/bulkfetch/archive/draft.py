@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from bulkfetch.archive.inflate import Buffer
-from bulkfetch.disk import disk_errors, require_room
+from bulkfetch.disk import disk_errors, remove, require_room
 
 # Free disk space is checked once per this many bytes: often enough to protect the reserve.
 DISK_CHECK_BYTES = 16 << 20
@@ -75,8 +75,7 @@ class FileDraft:
         What a dead run left here is removed. Raises DiskFull, NotWritable.
         """
         with disk_errors(self.path):
-            with suppress(FileNotFoundError):
-                os.unlink(self.path)
+            remove(self.path)
             self._is_ours = True
             try:
                 os.link(source, self.path)
@@ -102,8 +101,7 @@ class FileDraft:
                 os.close(fd)
         if self._is_ours:
             self._is_ours = False
-            with suppress(FileNotFoundError):
-                os.unlink(self.path)
+            remove(self.path)
 
 
 class DraftWriter:

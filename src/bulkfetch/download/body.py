@@ -8,12 +8,12 @@ holds up the writes, aiohttp then pauses the socket, and the sender feels it.
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import aiofiles
 import aiohttp
 import anyio
 
+from bulkfetch.disk import StrPath
 from bulkfetch.download.attempt import Attempt
 from bulkfetch.errors import BulkfetchError, ConnectionLost, Stalled, TooLarge, Truncated
 from bulkfetch.text import escape
@@ -28,7 +28,7 @@ RATE_SPAN_S = 60.0
 
 
 async def save_body(
-    watchdog: Watchdog, first: bytes, part: Path, *, offset: int, cap_bytes: int
+    watchdog: Watchdog, first: bytes, part: StrPath, *, offset: int, cap_bytes: int
 ) -> int:
     """Write a body to `part` from `offset` on, and return the size of the file in bytes.
 

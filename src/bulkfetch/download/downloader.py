@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
 
-from bulkfetch.disk import disk_error, require_room
+from bulkfetch.disk import StrPath, disk_error, require_room
 from bulkfetch.download.attempt import Attempt, Partial
 from bulkfetch.download.body import READ_BUFFER_BYTES, Watchdog, save_body
 from bulkfetch.download.middleware import rate_limit_middleware
@@ -99,7 +99,7 @@ class Downloader:
         password = userinfo.partition(":")[2]
         self._proxy_password = Secret(password) if password else None
 
-    async def fetch(self, job_id: str, part: Path, attempt: Attempt) -> Download:
+    async def fetch(self, job_id: str, part: StrPath, attempt: Attempt) -> Download:
         """Request a result once and stream it to `part`, which lies in an existing folder.
 
         With `attempt.partial` the request is a conditional Range request and `part` holds what it
@@ -132,7 +132,7 @@ class Downloader:
         # The frames it came through hold the server's words as they were.
         raise failure.with_traceback(None)
 
-    async def _ask(self, job_id: str, part: Path, attempt: Attempt) -> Download:
+    async def _ask(self, job_id: str, part: StrPath, attempt: Attempt) -> Download:
         endpoint, limits, partial = self._endpoint, self._limits, attempt.partial
         headers = {}
         if partial is not None:
@@ -159,7 +159,9 @@ class Downloader:
         response.release()
         return download
 
-    async def _take(self, watchdog: Watchdog, head: Head, part: Path, attempt: Attempt) -> Download:
+    async def _take(
+        self, watchdog: Watchdog, head: Head, part: StrPath, attempt: Attempt
+    ) -> Download:
         limits, partial = self._limits, attempt.partial
         cap = limits.zip_bytes
         validator: str | None
@@ -224,18 +226,18 @@ async def _beginning(watchdog: Watchdog, head: Head) -> bytes:
     return data
 
 
-def _require_room(part: Path, offset: int, size: int, reserve: int) -> None:
+def _require_room(part: StrPath, offset: int, size: int, reserve: int) -> None:
     """Raise DiskFull where `size` bytes more do not fit; what they are written over gives room."""
     try:
-        written_over = part.stat().st_size - offset
+        written_over = os.stat(part).st_size - offset
     except FileNotFoundError:
         written_over = 0
-    require_room(part.parent, max(0, size - written_over), "downloaded", reserve)
+    require_room(os.path.dirname(part), max(0, size - written_over), "downloaded", reserve)
 
 
-def _left(part: Path, attempt: Attempt) -> Partial | None:
+def _left(part: StrPath, attempt: Attempt) -> Partial | None:
     """Return what of a broken transfer is on disk and may be resumed."""
-    if attempt.partial is None or not part.exists():
+    if attempt.partial is None or not os.path.exists(part):
         return None
-    written = part.stat().st_size
+    written = os.stat(part).st_size
     return attempt.partial._replace(bytes=written) if written else None

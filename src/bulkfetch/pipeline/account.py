@@ -8,6 +8,7 @@ from collections.abc import Callable
 import anyio
 
 from bulkfetch.archive import ExtractionCancelled
+from bulkfetch.disk import remove
 from bulkfetch.download.attempt import Attempt, Partial
 from bulkfetch.download.retry import Decision, RetryAction, decide
 from bulkfetch.errors import (
@@ -147,7 +148,7 @@ class AccountWorker:
             download = await self._access.downloader.fetch(job.job.id, part, attempt)
         except anyio.get_cancelled_exc_class():
             # Cut short: worth nothing to a later run, and perhaps the room that the disk lacks.
-            part.unlink(missing_ok=True)
+            remove(part)
             raise
         finally:
             self.dispatcher.attempt_ended(attempt)
@@ -291,11 +292,11 @@ class AccountWorker:
                 if isinstance(error, TokenRejected) and attempt.token is not None:
                     await self._access.tokens.refuse(attempt.token)
             case RetryAction.END_RUN:
-                self._layout.part(job.job).unlink(missing_ok=True)
+                remove(self._layout.part(job.job))
                 raise error
             case RetryAction.FAIL | RetryAction.REFETCH:
                 # What came of it is worth nothing to a later run, and would stay for ever.
-                self._layout.part(job.job).unlink(missing_ok=True)
+                remove(self._layout.part(job.job))
                 await self._fail(job, error)
 
     async def _repeat(self, job: ActiveJob, attempt: Attempt, error: BulkfetchError) -> None:

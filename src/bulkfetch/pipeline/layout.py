@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TypeVar
 
+from bulkfetch.disk import StrPath
 from bulkfetch.errors import NamesPath
 from bulkfetch.models import Job
 
@@ -31,25 +32,27 @@ class OutputLayout:
         self.shown = shown
         # As the journal has it: "exports" for "./exports/", nothing for the working directory.
         self.above = os.fspath(Path(shown) / "x").removesuffix("x")
-        # Made once: to join a path takes longer than to open a file, and a job has half a dozen.
         self.state = out / STATE_DIR
         self.staging = self.state / "staging"
         self.quarantine = self.state / "quarantine"
         self._prefix = os.path.join(out, "")
+        # A job's paths are plain strings: Python 3.12 keeps every part of a Path until it ends.
+        self._in_staging = os.path.join(self.staging, "")
+        self._in_quarantine = os.path.join(self.quarantine, "")
 
-    def part(self, job: Job) -> Path:
+    def part(self, job: Job) -> str:
         """A body on its way in."""
-        return self.staging / f"{self.key(job)}.part"
+        return f"{self._in_staging}{self.key(job)}.part"
 
-    def zip(self, job: Job) -> Path:
+    def zip(self, job: Job) -> str:
         """A body that is complete, checked in structure, and synced."""
-        return self.staging / f"{self.key(job)}.zip"
+        return f"{self._in_staging}{self.key(job)}.zip"
 
-    def quarantined(self, job: Job) -> Path:
+    def quarantined(self, job: Job) -> str:
         """A refused archive."""
-        return self.quarantine / f"{self.key(job)}.zip"
+        return f"{self._in_quarantine}{self.key(job)}.zip"
 
-    def report(self, path: Path) -> str:
+    def report(self, path: StrPath) -> str:
         """Return a path below the output folder as the user would write it."""
         return self.above + os.fspath(path).removeprefix(self._prefix)
 
@@ -60,7 +63,7 @@ class OutputLayout:
             if path == os.fspath(self.out):
                 return error.renamed(self.shown)
             if path.startswith(self._prefix):
-                return error.renamed(self.report(Path(path)))
+                return error.renamed(self.report(path))
         return error
 
     def absolute(self, reported: str) -> str:

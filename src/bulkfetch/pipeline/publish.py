@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Callable, Container, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import anyio
@@ -33,7 +32,7 @@ from bulkfetch.archive import (
     write_form,
 )
 from bulkfetch.destination import Destination, MayReplace
-from bulkfetch.disk import disk_error, fsync_dir, fsync_file
+from bulkfetch.disk import disk_error, fsync_dir, fsync_file, remove
 from bulkfetch.errors import CountMismatch, PublishConflict
 from bulkfetch.journal import Journal, Owner, Rival
 from bulkfetch.models import Format, Job, PublishedFile
@@ -160,7 +159,7 @@ class Publisher:
         """Remove a job's body from staging. Raises RunError. If cancelled: it is removed."""
         await self._in_thread(lambda: self._discard(job))
 
-    async def quarantine(self, job: Job) -> Path | None:
+    async def quarantine(self, job: Job) -> str | None:
         """Keep a job's refused ZIP within the quarantine's size, of which the oldest go first.
 
         Returns where it is, None where it is too large. Raises RunError. If cancelled: it is kept.
@@ -189,15 +188,15 @@ class Publisher:
 
     def _stage(self, job: Job) -> StagedZip | None:
         staged, part = self._layout.zip(job), self._layout.part(job)
-        source = staged if staged.exists() else part
-        if not source.exists():
+        source = staged if os.path.exists(staged) else part
+        if not os.path.exists(source):
             return None
         member = inspect(source, self._options.limits)
         fsync_file(source)
         if source is part:
             os.replace(part, staged)
         fsync_dir(self._layout.staging)
-        return StagedZip(member, staged.stat().st_size)
+        return StagedZip(member, os.stat(staged).st_size)
 
     def _publish(
         self,
@@ -274,27 +273,27 @@ class Publisher:
         return lambda size: size in occupied.sizes[path]
 
     def _discard(self, job: Job) -> None:
-        self._layout.zip(job).unlink(missing_ok=True)
-        self._layout.part(job).unlink(missing_ok=True)
+        remove(self._layout.zip(job))
+        remove(self._layout.part(job))
 
-    def _quarantine(self, job: Job) -> Path | None:
+    def _quarantine(self, job: Job) -> str | None:
         staged, target = self._layout.zip(job), self._layout.quarantined(job)
-        source = staged if staged.exists() else self._layout.part(job)
+        source = staged if os.path.exists(staged) else self._layout.part(job)
         folder, limit = self._layout.quarantine, self._options.quarantine_bytes
         with self._in_quarantine:  # another thread must not remove what this one looks at
-            size = source.stat().st_size
+            size = os.stat(source).st_size
             if size > limit:
-                source.unlink()
+                os.unlink(source)
                 return None
             folder.mkdir(exist_ok=True)
             kept = sorted(
-                ((entry.stat(), Path(entry.path)) for entry in os.scandir(folder)),
+                ((entry.stat(), entry.path) for entry in os.scandir(folder)),
                 key=lambda pair: pair[0].st_mtime_ns,
             )
             total = sum(stat.st_size for stat, _ in kept)
             while kept and total + size > limit:
                 stat, oldest = kept.pop(0)
-                oldest.unlink(missing_ok=True)
+                remove(oldest)
                 total -= stat.st_size
             os.replace(source, target)
         return target

@@ -15,7 +15,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
-from bulkfetch.disk import disk_error
+from bulkfetch.disk import disk_error, remove
 from bulkfetch.errors import AccountError, RunError
 from bulkfetch.journal import ClaimedNames, Counts, Journal
 from bulkfetch.models import Failure, Job, Report
@@ -183,8 +183,8 @@ class Engine(Readable):
             account, _, job_id = key.rpartition(".")
             job = Job(job_id, account)
             if await self._journal.is_done(account, job_id):
-                self._layout.zip(job).unlink(missing_ok=True)
-                self._layout.part(job).unlink(missing_ok=True)
+                remove(self._layout.zip(job))
+                remove(self._layout.part(job))
             else:
                 needed.add(key)
         self._leftovers = frozenset(needed)
