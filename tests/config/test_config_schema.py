@@ -133,3 +133,15 @@ def test_the_command_prints_the_schema(capfd: pytest.CaptureFixture[str]) -> Non
     out, err = capfd.readouterr()
     assert (json.loads(out), err) == (json_schema(), "")
     assert out.startswith('{\n  "$schema"')
+
+
+def test_each_key_is_described() -> None:
+    """Editors and the reference say of each key what it is for; of [sandbox] its options do."""
+    made = json_schema()
+    own = [name for name in made["$defs"] if name.endswith(("Table", "Settings", "Entry"))]
+    tables = [made, made["$defs"]["Limits"], *(made["$defs"][name] for name in own)]
+    assert len(tables) == 7
+    for table in tables:
+        for key, value in table["properties"].items():
+            is_table = "$ref" in value or "$ref" in str(value.get("items")) or key == "accounts"
+            assert is_table or value.get("description"), key

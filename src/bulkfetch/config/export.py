@@ -126,11 +126,13 @@ class ExportKeys(Table):
     `criteria` are in Zoho's JSON form once they are checked. `custom_view` is an id.
     """
 
-    module: ModuleName
+    module: Annotated[
+        ModuleName, Field(description="The module's API name; `bulkfetch modules` lists them.")
+    ]
     name: kinds.Stem | None = setting(None, "The folder below out; the default is the module.")
-    account: kinds.Text | None = None
+    account: kinds.Text | None = setting(None, "Needed where there are several accounts.")
     fields: FieldNames | None = setting(None, "API names; all fields by default.")
-    custom_view: ViewId | None = None
+    custom_view: ViewId | None = setting(None, "The id of a view: only the records it shows.")
     criteria: CriteriaTable | None = setting(None, "One criterion, a group, or Zoho's JSON.")
     sync: Literal["full", "changes"] = setting(
         "full", "Everything each time, or what changed since the last complete export."
@@ -139,7 +141,7 @@ class ExportKeys(Table):
     split: Annotated[kinds.Whole, Field(ge=1, le=100)] = setting(
         1, "So many chains side by side, by ranges of Created_Time."
     )
-    file_type: Literal["csv", "ics"] = "csv"
+    file_type: Literal["csv", "ics"] = setting("csv", "ics is for Events only.")
 
     def __post_init__(self) -> None:
         if not self.name and (reason := unsafe_stem(self.module)) is not None:

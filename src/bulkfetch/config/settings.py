@@ -41,10 +41,14 @@ class WindowSettings(Table):
     by `Settings`, since a loopback server may be given a faster window.
     """
 
-    requests: Annotated[fields.Whole, Field(ge=1, le=1_000_000)] = ZOHO_REQUESTS
-    period_s: fields.Seconds = ZOHO_PERIOD_S
-    margin_s: fields.Margin = MARGIN_S
-    concurrency: Annotated[fields.Whole, Field(ge=1, le=1_000)] = 10
+    requests: Annotated[fields.Whole, Field(ge=1, le=1_000_000)] = setting(
+        ZOHO_REQUESTS, "Requests for results in any period; fewer if other programs ask too."
+    )
+    period_s: fields.Seconds = setting(ZOHO_PERIOD_S, "The period; can only be longer than Zoho's.")
+    margin_s: fields.Margin = setting(MARGIN_S, "Added to the period, for clocks that differ.")
+    concurrency: Annotated[fields.Whole, Field(ge=1, le=1_000)] = setting(
+        10, "Requests in flight at once; Zoho's cap is 5 (Free) to 25 (Ultimate)."
+    )
 
     @property
     def exceeds_zoho(self) -> bool:
@@ -115,8 +119,8 @@ class Limits(Table):
 class JobEntry(Table):
     """One `[[jobs]]` table. `account` None: the one that there is."""
 
-    id: fields.JobId
-    account: fields.Text | None = None
+    id: Annotated[fields.JobId, Field(description="The job's id: 1 to 20 digits, in quotes.")]
+    account: fields.Text | None = setting(None, "Needed where there are several accounts.")
     name: fields.Stem | None = setting(None, "The published file's name without its extension.")
 
     @property
@@ -153,17 +157,35 @@ ExportTables = Annotated[
 class AccountTable(Table):
     """What `[account]` and `[accounts.NAME]` may hold."""
 
-    data_center: fields.Region | None = None
-    api_domain: fields.Server | None = None
-    accounts_url: fields.Server | None = None
-    version: fields.Version = "v8"
-    result_path: fields.ResultPath = RESULT_PATH
-    token_command: fields.Command | None = None
-    token_cache: fields.TokenCache = True
-    env_prefix: fields.Prefix = ""
-    secrets_file: fields.SomePath | None = None
-    ca_file: fields.SomePath | None = None
-    proxy: fields.ProxyAddress | None = None
+    data_center: fields.Region | None = setting(
+        None, "Where the org is; us where neither this nor api_domain is set."
+    )
+    api_domain: fields.Server | None = setting(
+        None, "The API's server, instead of the data centre's or in addition to it."
+    )
+    accounts_url: fields.Server | None = setting(
+        None, "The server that renews tokens; the default is the data centre's."
+    )
+    version: fields.Version = setting("v8", "The version of Zoho's API.")
+    result_path: fields.ResultPath = setting(RESULT_PATH, "Where results are, below api_domain.")
+    token_command: fields.Command | None = setting(
+        None, "A command that prints an access token, word by word."
+    )
+    token_cache: fields.TokenCache = setting(
+        True, "Share access tokens among this user's processes, in a file or the system's keyring."
+    )
+    env_prefix: fields.Prefix = setting(
+        "", "ACME_ for ACME_ZOHO_REFRESH_TOKEN and so on; keeps accounts apart."
+    )
+    secrets_file: fields.SomePath | None = setting(
+        None, "A file of KEY=VALUE lines that only its owner can read."
+    )
+    ca_file: fields.SomePath | None = setting(
+        None, "Trust this certificate authority too; a PEM file."
+    )
+    proxy: fields.ProxyAddress | None = setting(
+        None, 'Default: HTTPS_PROXY, ALL_PROXY and NO_PROXY; "" connects directly.'
+    )
     formats: fields.Formats | None = setting(None, "Of this account; default: as at top level.")
     window: WindowSettings = WindowSettings()
     control: ControlSettings = ControlSettings()
@@ -237,9 +259,11 @@ class Shared(Table):
     """What jobs.toml holds at top level and settings have as it stands there."""
 
     out: fields.SomePath = setting(Path("exports"), "The output folder, relative to this file.")
-    ids_file: fields.SomePath | None = None
-    ids_column: fields.Column | None = None
-    keep_zip: fields.Flag = False
+    ids_file: fields.SomePath | None = setting(None, "A list of job ids for `run`, one per line.")
+    ids_column: fields.Column | None = setting(
+        None, "ids_file is a CSV: the column's title, or its number from 1."
+    )
+    keep_zip: fields.Flag = setting(False, "Keep the ZIP archives beside their files.")
     overwrite: fields.Flag = setting(False, "Also replace files that bulkfetch did not publish.")
     sha256: fields.Flag = setting(
         True, "Of each published file, in the outcome; takes a third of the time to unpack."
