@@ -88,6 +88,7 @@ ModuleName = Annotated[
     kinds.Text,
     kinds.Matches(r"[A-Za-z][A-Za-z0-9_]{0,99}", "a module's API name such as Leads"),
     BeforeValidator(lambda value: _word(value) if isinstance(value, str) else value),
+    Field(description="The module's API name; `bulkfetch modules` lists them."),
 ]
 FieldNames = Annotated[
     Sequence[str],
@@ -126,9 +127,7 @@ class ExportKeys(Table):
     `criteria` are in Zoho's JSON form once they are checked. `custom_view` is an id.
     """
 
-    module: Annotated[
-        ModuleName, Field(description="The module's API name; `bulkfetch modules` lists them.")
-    ]
+    module: ModuleName
     name: kinds.Stem | None = setting(None, "The folder below out; the default is the module.")
     account: kinds.Text | None = setting(None, "Needed where there are several accounts.")
     fields: FieldNames | None = setting(None, "API names; all fields by default.")
