@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -70,19 +69,10 @@ def test_the_readme_and_the_help_say_how_many_a_day(capfd: pytest.CaptureFixture
     assert f"account can start {said}." in " ".join(capfd.readouterr().out.split())
 
 
-def test_json_and_toml_in_the_readme_are_what_they_claim(tmp_path: Path) -> None:
-    """The JSON lines parse, the jobs.toml loads, the Python compiles."""
-    for block in _blocks("json"):
-        assert all(
-            json.loads(line)["type"] in ("job", "export", "summary") for line in block.splitlines()
-        )
-    for block in re.findall(r"^ +```toml\n(.*?)^ +```", README, re.MULTILINE | re.DOTALL):
-        text = re.sub(r"^   ", "", block, flags=re.MULTILINE)
-        assert tomllib.loads(text)
-        (tmp_path / "jobs.toml").write_text(text, encoding="utf-8")
-        bulkfetch.load_settings(tmp_path / "jobs.toml", env={})
-    for block in _blocks("python"):
-        compile(block, "README.md", "exec")
+def test_the_json_in_the_readme_is_what_it_claims() -> None:
+    """The lines of JSON are the records that `run` and `export` write."""
+    lines = [line for block in _blocks("json") for line in block.splitlines()]
+    assert {json.loads(line)["type"] for line in lines} == {"job", "export", "summary"}
 
 
 def test_the_library_example_is_ten_lines_or_so() -> None:
