@@ -27,6 +27,7 @@ ROOMS = [
     {"pipeline"},
     {"waiting"},
     {"exporter"},
+    {"forms"},
     {"readiness", "access"},
     {"client"},
     {"observe"},

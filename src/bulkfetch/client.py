@@ -22,6 +22,7 @@ from bulkfetch.config import Settings, job_of
 from bulkfetch.config.account_key import refuse_same_credentials
 from bulkfetch.disk import disk_error
 from bulkfetch.events import Emit, Event, harmless, ignore
+from bulkfetch.forms import forms_of
 from bulkfetch.journal import Journal, OutputLock, published_stem
 from bulkfetch.models import Job, Report
 from bulkfetch.pipeline.handle import Run
@@ -344,7 +345,7 @@ class Client:
                 quarantine_bytes=limits.quarantine_bytes,
                 overwrite=self._settings.overwrite,
                 records=self._settings.records,
-                formats=self._settings.formats_of,
+                forms=partial(forms_of, self._settings),
             ),
             threads=limits.threads or os.cpu_count() or 1,
             staging_bytes=limits.staging_bytes,

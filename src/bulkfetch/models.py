@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bulkfetch.errors import BulkfetchError
 
 Status = Literal["done", "failed", "pending"]
 # How a result that is a table may be published.
-Format = Literal["csv", "csv.gz"]
+Format = Literal["csv", "csv.gz", "parquet"]
+
+# What a column of text may be in a Parquet file, where all of its values exactly are.
+ColumnType = Literal["boolean", "date", "datetime", "integer", "number"]
 
 # ASCII on purpose: str.isdigit() also accepts the digits of other scripts.
 _JOB_ID = re.compile(r"[0-9]{1,20}", re.ASCII)
@@ -56,6 +60,19 @@ class Job:
     def in_folder(self, name: str) -> str:
         """Return the path, below the output folder, of a name in the job's own folder."""
         return f"{self.folder}/{name}" if self.folder else name
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """What a job's table is published as: its formats, together; the rest is for Parquet.
+
+    `types` has those columns, by name, that are to be more than text; `row_group_bytes` counts
+    cells in memory.
+    """
+
+    formats: tuple[Format, ...] = ("csv",)
+    types: Mapping[str, ColumnType] = field(default_factory=dict)
+    row_group_bytes: int = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)

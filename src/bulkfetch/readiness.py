@@ -13,6 +13,7 @@ from typing import NamedTuple
 from bulkfetch.config import AccountSettings, Settings
 from bulkfetch.config.sandbox_table import read_sandbox_options
 from bulkfetch.errors import AccountError, BulkfetchError, ConfigError
+from bulkfetch.forms import require_forms
 from bulkfetch.zoho.token_choice import accounts_server, require_program, token_way
 
 
@@ -32,6 +33,10 @@ def problems(settings: Settings) -> Iterator[SettingProblem]:
     for account in settings.accounts:
         if not account.is_sandbox:
             yield from _problems_of(account)
+    try:
+        require_forms(settings)
+    except ConfigError as error:
+        yield SettingProblem("formats", None, error)
     if any(account.is_sandbox for account in settings.accounts) and settings.sandbox:
         try:
             read_sandbox_options(settings)

@@ -18,6 +18,7 @@ from bulkfetch.config import (
     Settings,
     WindowSettings,
 )
+from bulkfetch.config.parquet import ParquetSettings
 from bulkfetch.config.settings import JobEntry, Tables
 from bulkfetch.text import escape
 
@@ -68,6 +69,7 @@ NOT_TOLD = {
     "accounts": "told one by one",
     "account": "told one by one",
     "limits": "told one by one",
+    "parquet": "told one by one",
     "window": "told one by one",
     "control": "told one by one",
     "credentials": "told one by one, and as a whole",
@@ -102,6 +104,7 @@ def test_every_setting_is_told(everything: Ended) -> None:
         (Settings, ""),
         (Tables, ""),
         (Limits, "limits."),
+        (ParquetSettings, "parquet."),
         (AccountSettings, "account."),
         (WindowSettings, "account.window."),
         (ControlSettings, "account.control."),
@@ -112,7 +115,7 @@ def test_every_setting_is_told(everything: Ended) -> None:
                 assert table + field.name in told
     assert {"state", "account.credentials", "account.proxy"} <= told.keys()
     # The jobs are too many to be told one by one: their sum and their lines.
-    assert {field.name for field in fields(JobEntry)} == {"id", "account", "name"}
+    assert {field.name for field in fields(JobEntry)} == {"id", "account", "name", "module"}
     assert told["jobs"]["value"] == "2 in [[jobs]]"
     assert told["jobs"]["origin"] == "jobs.toml:25 to 27"
     assert told["exports"]["value"] == "1 in [[exports]]: Leads"
@@ -229,6 +232,14 @@ def upset(folder: Path, what: str) -> tuple[str, dict[str, str]]:
             return real, {"ZOHO_ACCESS_TOKEN": f"{SECRET}'"}
         case "keyring":
             return f'{real}token_cache = "keyring"\n', REFRESH
+        case "parquet":
+            return f'formats = ["csv", "parquet"]\n{real}', token
+        case "parquet of an account":
+            return f'{real}formats = ["parquet"]\n', token
+        case "fields of a module":
+            own = '[parquet]\ntypes = "fields"\nfields = "{module}.json"\n'
+            jobs = '[[jobs]]\nid = "1"\nmodule = "Leads"\n'
+            return f'formats = ["parquet"]\n{real}{own}{jobs}', token
         case "accounts server":
             return '[account]\napi_domain = "https://crm.example"\n', REFRESH
         case "out below a file":
@@ -276,6 +287,9 @@ CONFIGURATION = [
     "token in quotes",
     "token in a quote",
     "keyring",
+    "parquet",
+    "parquet of an account",
+    "fields of a module",
     "accounts server",
 ]
 ABORTS = {
@@ -290,14 +304,15 @@ ABORTS = {
 
 
 @pytest.fixture
-def without_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without the extra."""
-    monkeypatch.setitem(sys.modules, "keyring", None)
+def without_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without what extras install."""
+    for package in ("keyring", "pyarrow"):
+        monkeypatch.setitem(sys.modules, package, None)
 
 
 @pytest.fixture
 def prepared(
-    program: Program, monkeypatch: pytest.MonkeyPatch, without_keyring: None
+    program: Program, monkeypatch: pytest.MonkeyPatch, without_extras: None
 ) -> Callable[[str], list[str]]:
     """Prepares jobs.toml for one thing that is wrong; gives the arguments that a run wants."""
 

@@ -175,3 +175,8 @@ def test_an_empty_out_is_a_slip(
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.startswith("error: out must not be empty\nhint: ")
     assert [path.name for path in program.folder.iterdir()] == ["jobs.toml"]
+
+
+def test_a_run_to_csv_needs_no_package_of_a_format(program: Program) -> None:
+    """What Parquet files are made with is imported for them alone."""
+    loads_none_of(["pyarrow", "numpy"], program, "run", program.settings(), IDS[0])

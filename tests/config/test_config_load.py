@@ -26,6 +26,7 @@ from bulkfetch.config import (
     load_settings,
 )
 from bulkfetch.config.export import ExportTable
+from bulkfetch.config.parquet import ParquetSettings
 from bulkfetch.config.settings import AccountTable, Tables
 from bulkfetch.errors import ConfigError
 
@@ -449,9 +450,10 @@ def test_several_accounts_in_the_example_are_valid(tmp_path: Path) -> None:
 def test_the_example_shows_every_key() -> None:
     """There is no key of jobs.toml that the example does not show."""
     shown = re.findall(r"^#* *([a-z0-9_]+) = ", (ROOT / "jobs.example.toml").read_text(), re.M)
-    headings = {"account", "accounts", "window", "control", "limits", "jobs", "exports", "sandbox"}
+    headings = {"account", "accounts", "window", "control", "limits", "parquet", "jobs", "exports"}
+    headings |= {"sandbox"}
     below_account = (AccountTable, WindowSettings, ControlSettings)
-    for table in (Tables, *below_account, Limits, JobEntry, ExportTable):
+    for table in (Tables, *below_account, Limits, ParquetSettings, JobEntry, ExportTable):
         keys = {field.name for field in fields(table)}
         assert keys - headings <= set(shown)
 

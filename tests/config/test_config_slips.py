@@ -49,6 +49,10 @@ SLIPS = [
     ("formats = []\n", "formats is empty", 1, ""),
     ("formats = ['csv', 'xlsx']\n", "formats[2] must be 'csv'", 1, ""),
     ("formats = ['csv', 'csv']\n", "formats names a format twice", 1, ""),
+    ("[parquet]\ntypes = 'all'\n", "parquet.types must be 'text' or 'fields'", 2, ""),
+    ("[parquet]\nfields = 5\n", "parquet.fields must be a path in quotes", 2, ""),
+    ("[parquet]\nrow_group_bytes = 0\n", "parquet.row_group_bytes must be", 2, ""),
+    ("[[jobs]]\nid = '5'\nmodule = '../x'\n", "jobs[1].module must be a module's API name", 3, ""),
     ("[accounts.a]\nformats = 'csv.gz'\n", "accounts.a.formats must be a list", 2, "In brackets"),
     # a table of another kind
     ("[jobs]\nid = '55'\n", "jobs must be a list of tables", 1, "Write [[jobs]]"),

@@ -32,7 +32,9 @@ def published(out: Path) -> set[str]:
     return {path.name for path in out.iterdir()} - {".bulkfetch"}
 
 
-@pytest.mark.parametrize("formats", [("csv.gz",), ("csv", "csv.gz")], ids=" ".join)
+@pytest.mark.parametrize(
+    "formats", [("csv.gz",), ("csv", "csv.gz"), ("parquet",), ("csv.gz", "parquet")], ids=" ".join
+)
 def test_formats(tmp_path: Path, formats: tuple[Format, ...]) -> None:
     """Each table in each format, a calendar as it is; the next run finds all of them there."""
     out = tmp_path / "out"
@@ -113,6 +115,22 @@ def test_what_was_published_and_not_recorded_is_replaced(tmp_path: Path, kept: s
     (out / f"{kept}.csv.gz").write_bytes(bytes(len(content)))  # as another version would have it
     seen = run_flow(watch(OPTIONS, [kept], out, formats=both))
     assert (seen.report.done, seen.report.requests) == (1, 0)
+
+
+def test_what_is_no_table_is_kept_until_the_formats_are_others(tmp_path: Path) -> None:
+    """NOT_CONVERTIBLE: nothing is published, the ZIP stays; another format needs no request."""
+    out = tmp_path / "out"
+    ragged = small(jobs={CSV_ID: JobSpec(content=pack(Item(data=b"a,b\n1,2\n3\n")))})
+    seen = run_flow(watch(ragged, [CSV_ID], out, formats=("csv.gz", "parquet")))
+    (outcome,) = seen.outcomes
+    assert outcome.error is not None
+    assert (outcome.error.code, seen.report.requests) == ("NOT_CONVERTIBLE", 1)
+    assert published(out) == set()
+    assert staged(out) == [f"default.{CSV_ID}.zip"]
+    seen = run_flow(watch(ragged, [CSV_ID], out, formats=("csv.gz",)))
+    assert (seen.report.done, seen.report.requests) == (1, 0)
+    assert published(out) == {f"{CSV_ID}.csv.gz"}
+    assert staged(out) == []
 
 
 def test_a_newer_job_takes_the_names_that_it_publishes(tmp_path: Path) -> None:

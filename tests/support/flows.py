@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from tests.support.forms import plain
+from tests.support.forms import holds
 
 import bulkfetch.access
 from bulkfetch import Client, Event, Outcome, Report, Settings
@@ -195,7 +195,7 @@ def check_published(
             path = Path(file.path)
             assert path.stat().st_size == file.bytes
             content = sandbox.file_of(outcome.job_id)
-            assert plain(path) == content
+            assert holds(path, content)
     lying = {path for path in out.iterdir() if path.name not in {".bulkfetch", *foreign}}
     above = {path for path in told if path.parent == out}  # not in a folder of an export
     assert {path for path in lying if path.name.endswith(SUFFIXES)} == above

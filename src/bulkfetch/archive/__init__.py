@@ -2,8 +2,8 @@
 
 `structure` reads a ZIP's bytes into values, `validate` checks that it is a genuine export,
 `inflate` has the decompressors, `records` counts what is in a file, `draft` is where its bytes go,
-`extract` puts them together, `gzipped` does so for another form of the file, `forms` knows all of
-them.
+`extract` puts them together, `gzipped` and `parquet` do so for other forms of the file, `forms`
+knows all of them.
 """
 
 from bulkfetch.archive.draft import Draft, FileDraft

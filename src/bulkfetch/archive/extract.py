@@ -56,12 +56,13 @@ class Extracted(NamedTuple):
     """A file that was extracted completely and matches its archive.
 
     `sha256` is in hex, None if it was not requested; `records` is None if they were not counted, or
-    cannot be.
+    cannot be. `kept_text` names the columns that stayed text since a value is not of their type.
     """
 
     bytes: int
     sha256: str | None
     records: int | None = None
+    kept_text: tuple[str, ...] = ()
 
 
 def inspect(archive: str | os.PathLike[str], limits: ExtractLimits) -> Member:

@@ -10,7 +10,7 @@ from bulkfetch.archive.extract import ArchivedFile, Extracted, extract
 from bulkfetch.archive.gzipped import extract_gzip, gzip_size
 from bulkfetch.archive.records import RecordCounter
 from bulkfetch.archive.validate import Suffix
-from bulkfetch.models import Format
+from bulkfetch.models import Format, Forms
 
 # What is put behind the stem of each published file. Nothing else is.
 SUFFIXES = (".ics", *(f".{each}" for each in get_args(Format)))
@@ -39,15 +39,26 @@ def write_form(
     file: ArchivedFile,
     suffix: str,
     draft: Draft,
+    forms: Forms,
     *,
     digest: bool,
     counter: RecordCounter | None,
 ) -> Extracted:
     """Write a file in the form of a suffix to a draft, which the caller drops if this raises.
 
-    Raises as `extract`.
+    Raises as `extract`; NotConvertible.
     """
     match suffix:
+        case ".parquet":
+            from bulkfetch.archive.parquet import extract_parquet  # late: it needs an extra
+
+            return extract_parquet(
+                file,
+                draft,
+                digest=digest,
+                types=forms.types,
+                row_group_bytes=forms.row_group_bytes,
+            )
         case ".csv.gz":
             return extract_gzip(file, draft, digest=digest, counter=counter)
         case _:

@@ -30,7 +30,8 @@ Wrong = Mapping[tuple[str, str | None], BulkfetchError]
 
 # Fields of Settings that `check_disk` covers, that have their own code below, or are no settings.
 _OWN_WAY = frozenset(
-    {"out", "state_dir", "ids_file", "accounts", "limits", "jobs", "exports", "sandbox"}
+    {"out", "state_dir", "ids_file", "accounts", "limits", "parquet", "jobs", "exports"}
+    | {"sandbox"}
     | {"fallback_account", "source", "origins", "warnings"}
 )
 # The same of AccountSettings.
@@ -102,21 +103,30 @@ def settings_findings(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
     """Yield findings on every setting, except those that `check_disk` covers."""
     for field in fields(settings):
         if field.name not in _OWN_WAY:
-            value = getattr(settings, field.name)
-            yield Finding(field.name, shown(field.name, value), settings.origin(field.name))
+            yield _setting(
+                settings, field.name, settings, field.name, wrong.get((field.name, None))
+            )
     if settings.fallback_account is not None:
         yield Finding("account", settings.fallback_account, "--account")
     yield _jobs(settings)
     yield _exports(settings)
-    for field in fields(settings.limits):
-        name = f"limits.{field.name}"
-        value = getattr(settings.limits, field.name)
-        yield Finding(name, shown(field.name, value), settings.origin(name))
+    for heading, table in (("limits", settings.limits), ("parquet", settings.parquet)):
+        for field in fields(table):
+            yield _setting(settings, f"{heading}.{field.name}", table, field.name)
     yield from _sandbox(settings, wrong)
     for account in settings.accounts:
         yield from _account(settings, account, wrong)
     for warning in settings.warnings:
         yield Finding("settings", warning, verdict="warning")
+
+
+def _setting(
+    settings: Settings, key: str, table: object, name: str, error: BulkfetchError | None = None
+) -> Finding:
+    """Return the finding on one setting of a table, which is called `key` as a whole."""
+    if error is not None:
+        return Finding.of(key, error, settings.origin(key))
+    return Finding(key, shown(name, getattr(table, name)), settings.origin(key))
 
 
 def table_of(settings: Settings, account: AccountSettings) -> str:
@@ -204,15 +214,11 @@ def _account(settings: Settings, account: AccountSettings, wrong: Wrong) -> Iter
     for field in fields(account):
         if field.name in _ACCOUNTS_OWN_WAY:
             continue
-        name, value = f"{key}.{field.name}", getattr(account, field.name)
-        if (error := wrong.get((field.name, account.name))) is not None:
-            yield Finding.of(name, error, settings.origin(name))
-        else:
-            yield Finding(name, shown(field.name, value), settings.origin(name))
+        error = wrong.get((field.name, account.name))
+        yield _setting(settings, f"{key}.{field.name}", account, field.name, error)
     for heading, table in (("window", account.window), ("control", account.control)):
         for field in fields(table):
-            name, value = f"{key}.{heading}.{field.name}", getattr(table, field.name)
-            yield Finding(name, shown(field.name, value), settings.origin(name))
+            yield _setting(settings, f"{key}.{heading}.{field.name}", table, field.name)
     yield from _proxies(settings, account, key)
 
 

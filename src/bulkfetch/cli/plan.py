@@ -17,7 +17,7 @@ from bulkfetch.cli.options import ListOptions, list_options, open_list, settings
 from bulkfetch.cli.plan_exports import plan_exports
 from bulkfetch.cli.printer import Printer
 from bulkfetch.cli.wanted import read_wanted
-from bulkfetch.errors import ConfigError, InvalidName, PublishConflict, is_permanent
+from bulkfetch.errors import ConfigError, InvalidName, NotConvertible, PublishConflict, is_permanent
 from bulkfetch.observe.eta import KEPT_S, start_s, starts_within
 from bulkfetch.quota import MARGIN_S, ZOHO_PERIOD_S, ZOHO_REQUESTS
 from bulkfetch.text import duration, jobs
@@ -63,7 +63,7 @@ _EPILOG = exit_codes.epilog(
 
 
 # A job that failed with these codes keeps its ZIP until the list or the folder is corrected.
-_KEEP_ZIP = frozenset({PublishConflict.code, InvalidName.code})
+_KEEP_ZIP = frozenset({PublishConflict.code, InvalidName.code, NotConvertible.code})
 
 # The state of wanted jobs, by account and id: "done", "downloaded", "failed" permanently, or to be
 # tried "again" after all others.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bulkfetch.errors import (
     ConfigError,
+    NotConvertible,
     PublishConflict,
     UnknownAccount,
     error_class,
@@ -90,7 +91,7 @@ def _has_failed(known: Known, accounts: Container[str]) -> bool:
     kind = error_class(error.code)
     if kind is UnknownAccount:  # somebody may have added it to the settings
         return known.job.account in accounts
-    return kind is PublishConflict or not kind.wants_edit
+    return kind in (NotConvertible, PublishConflict) or not kind.wants_edit
 
 
 def _is_missing(known: Known, places: OutputLayout) -> bool:

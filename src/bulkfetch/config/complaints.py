@@ -7,6 +7,7 @@ from dataclasses import fields
 
 from bulkfetch.config.export import Export, ExportTable
 from bulkfetch.config.misfit import Misfit, nearest
+from bulkfetch.config.parquet import ParquetSettings
 from bulkfetch.config.settings import (
     AccountTable,
     ControlSettings,
@@ -127,7 +128,7 @@ def _places() -> dict[str, str]:
 
 
 def _each_place() -> Iterator[tuple[str, str]]:
-    for heading in ("limits", "sandbox"):
+    for heading in ("limits", "parquet", "sandbox"):
         yield heading, f"in a table of its own, [{heading}]"
     for heading in ("window", "control"):
         places = f"[account.{heading}] or [accounts.NAME.{heading}]"
@@ -140,7 +141,8 @@ def _each_place() -> Iterator[tuple[str, str]]:
         (WindowSettings, "in [account.window] or [accounts.NAME.window]"),
         (ControlSettings, "in [account.control] or [accounts.NAME.control]"),
         (Limits, "in [limits]"),
-        (JobEntry, "in [[jobs]]"),
+        (ParquetSettings, "in [parquet]"),
         (ExportTable, "in [[exports]]"),
+        (JobEntry, "in [[jobs]]"),
     ):
         yield from ((field.name, place) for field in fields(table))

@@ -162,7 +162,7 @@ def _no_text(value: object) -> object:
 
 def _no_single(value: object) -> object:
     if isinstance(value, str):
-        raise Misfit("must be a list", hint='In brackets: ["csv", "csv.gz"].')
+        raise Misfit("must be a list", hint='In brackets: ["csv", "parquet"].')
     return value
 
 

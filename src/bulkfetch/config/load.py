@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from bulkfetch.config.complaints import complaint
 from bulkfetch.config.entries import check_jobs, checked_exports
 from bulkfetch.config.environment import FromEnvironment, read_environment
 from bulkfetch.config.misfit import Misfit, misfits
+from bulkfetch.config.parquet import ParquetSettings
 from bulkfetch.config.proxies import Proxies, explicit, from_environment
 from bulkfetch.config.proxies import variables as proxy_variables
 from bulkfetch.config.regions import REGIONS
@@ -108,6 +109,7 @@ def load_settings(
         sha256=tables.sha256,
         records=tables.records,
         formats=tables.formats,
+        parquet=_parquet(folder, tables.parquet, tell),
         wait=tables.wait if wait is None else wait,
         jobs=tables.jobs,
         exports=exports,
@@ -117,6 +119,12 @@ def load_settings(
         origins=tuple(origins.items()),
         warnings=tuple(warnings),
     )
+
+
+def _parquet(folder: Path, table: ParquetSettings, tell: Tell) -> ParquetSettings:
+    if table.fields is None:
+        return table
+    return replace(table, fields=_under(folder, table.fields, ("parquet", "fields"), tell))
 
 
 def _where(file: str, lines: Mapping[str, int], key: str) -> tuple[str, int]:

@@ -18,9 +18,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, FailFast, Field, SkipValidation
 
 from bulkfetch.config import fields
-from bulkfetch.config.export import Export, ExportTable
+from bulkfetch.config.export import Export, ExportTable, ModuleName
 from bulkfetch.config.hosts import is_loopback, server_url
 from bulkfetch.config.misfit import Misfit
+from bulkfetch.config.parquet import ParquetSettings
 from bulkfetch.config.proxies import Proxies
 from bulkfetch.config.tables import Table, setting
 from bulkfetch.errors import ConfigError
@@ -122,6 +123,9 @@ class JobEntry(Table):
     id: Annotated[fields.JobId, Field(description="The job's id: 1 to 20 digits, in quotes.")]
     account: fields.Text | None = setting(None, "Needed where there are several accounts.")
     name: fields.Stem | None = setting(None, "The published file's name without its extension.")
+    module: ModuleName | None = setting(
+        None, "Of which it is, by its API name: for the types of a Parquet file's columns."
+    )
 
     @property
     def stem(self) -> str:
@@ -274,6 +278,7 @@ class Shared(Table):
     formats: fields.Formats = setting(
         ("csv",), "What tables are published as, together; calendars stay .ics."
     )
+    parquet: ParquetSettings = ParquetSettings()
     wait: fields.Wait = setting(
         None,
         "Wait for results that are still being prepared, as long as this; true for no limit.",
@@ -322,6 +327,12 @@ class Settings(Shared):
                 raise ConfigError(
                     f"account {account.name}: window.{setting_}: {sentence}", hint=hint
                 )
+        if self.parquet.types == "fields" and self.parquet.fields is None:
+            raise ConfigError(
+                'parquet.types = "fields" needs parquet.fields',
+                hint='Such as fields = "fields/{module}.json": what Zoho answers to GET '
+                "settings/fields, a file for each module.",
+            )
 
     def account(self, name: str) -> AccountSettings:
         """Return an account by its name. Raises ConfigError where there is no such account."""
@@ -360,6 +371,13 @@ class Settings(Shared):
         if job.folder:
             return ("csv",)
         return self.account(job.account).formats or self.formats
+
+    def module_of(self, job: Job) -> str | None:
+        """Return of which module a job is, None where that is not said."""
+        for entry in self.shared_entries.get(job.id) or (self.entries.get(job.id),):
+            if entry is not None and (entry.account or self.default_account) == job.account:
+                return entry.module
+        return None
 
     def origin(self, key: str) -> str:
         """Return where a setting came from: `jobs.toml:12`, an environment variable, `default`."""

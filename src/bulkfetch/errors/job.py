@@ -203,6 +203,14 @@ class PublishConflict(NamesPath, JobError):
     default_hint = "Move the existing file away, or give the job another name."
 
 
+class NotConvertible(JobError):
+    """The result cannot be published in a format that was asked for, whole and exact."""
+
+    code = "NOT_CONVERTIBLE"
+    wants_edit = True
+    default_hint = 'Set formats = ["csv"]. The result is kept and not asked for again.'
+
+
 class ExportLost(NamesPath, JobError):
     """Files of an export are gone or were changed before it was published."""
 

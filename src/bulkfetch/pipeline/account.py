@@ -17,6 +17,7 @@ from bulkfetch.errors import (
     BulkfetchError,
     ConnectFailed,
     NotAZip,
+    NotConvertible,
     PublishConflict,
     ServerError,
     TlsFailed,
@@ -196,9 +197,9 @@ class AccountWorker:
             text += f", {took_s:.1f} s from its request" if job.started is not None else ""
             first = published.files[0]
             self._say("done", job, text, path=first.path, bytes=first.bytes, took_s=took_s)
-        if published.doubt is not None:
+        for doubt in published.doubts:
             path = published.files[0].path
-            self._say("note", job, f"{path} is published, but {published.doubt}")
+            self._say("note", job, f"{path} is published, but {doubt}")
         await self._report(job, outcome)
 
     async def _fail(
@@ -237,8 +238,9 @@ class AccountWorker:
     async def _handle_refused_zip(self, job: ActiveJob, error: BulkfetchError) -> None:
         """Decide about a complete ZIP that could not be published; raise what ends the run."""
         match error:
-            case PublishConflict():
-                # The ZIP stays in staging: once the way is free, a later run needs no request.
+            case PublishConflict() | NotConvertible():
+                # The ZIP stays in staging: once the way is free, or the formats are others, a later
+                # run needs no request.
                 await self._fail(job, error)
             case ZipCorrupt() | NotAZip() if job.recovered:
                 # A dead run's body that never was complete, or that the disk has lost.

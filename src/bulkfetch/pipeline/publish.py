@@ -35,9 +35,10 @@ from bulkfetch.destination import Destination, MayReplace
 from bulkfetch.disk import disk_error, fsync_dir, fsync_file, remove
 from bulkfetch.errors import CountMismatch, PublishConflict
 from bulkfetch.journal import Journal, Owner, Rival
-from bulkfetch.models import Format, Job, PublishedFile
+from bulkfetch.models import Forms, Job, PublishedFile
 from bulkfetch.pipeline.active_job import ActiveJob
 from bulkfetch.pipeline.layout import OutputLayout
+from bulkfetch.text import escape
 
 T = TypeVar("T")
 
@@ -55,14 +56,14 @@ class StagedZip(NamedTuple):
 class Published(NamedTuple):
     """What stands under its final name: the files, and the ZIP where it is kept.
 
-    `records` is None if they were not counted, or cannot be. `doubt` is what seems to be wrong with
-    their number, None for nothing.
+    `records` is None if they were not counted, or cannot be. `doubts` say what may not be as
+    somebody expects it.
     """
 
     files: tuple[PublishedFile, ...]
     zip: PublishedFile | None = None
     records: int | None = None
-    doubt: str | None = None
+    doubts: tuple[str, ...] = ()
 
 
 class Occupied(NamedTuple):
@@ -82,7 +83,7 @@ class PublishOptions(NamedTuple):
 
     `sha256` says whether published files are given their digest, `records` whether their records
     are counted: those of a job that tells how many there should be always are. `overwrite` says
-    whether a file that the journal did not publish may be replaced, `formats` what a job's table is
+    whether a file that the journal did not publish may be replaced, `forms` what a job's table is
     published as.
     """
 
@@ -92,7 +93,7 @@ class PublishOptions(NamedTuple):
     quarantine_bytes: int
     overwrite: bool = False
     records: bool = True
-    formats: Callable[[Job], Sequence[Format]] = lambda _: ("csv",)
+    forms: Callable[[Job], Forms] = lambda _: Forms()
 
 
 class Publisher:
@@ -139,7 +140,8 @@ class Publisher:
         """
         archive = self._layout.zip(job.job)
         file = ArchivedFile(archive, staged.member, self._options.limits, self._halted.is_set)
-        suffixes = suffixes_of(staged.member.suffix, self._options.formats(job.job))
+        forms = self._options.forms(job.job)
+        suffixes = suffixes_of(staged.member.suffix, forms.formats)
         places = [f"{job.job.place}{suffix}" for suffix in suffixes]
         sizes = {
             self._destination.reported(place): published_size(file, suffix)
@@ -153,7 +155,9 @@ class Publisher:
             places.append(_kept_zip(job.job))
         occupied = await self._occupied(places, rival)
         unknown = frozenset(path for path, size in sizes.items() if size is None)
-        return await self._in_thread(lambda: self._publish(job, file, suffixes, occupied, unknown))
+        return await self._in_thread(
+            lambda: self._publish(job, file, suffixes, forms, occupied, unknown)
+        )
 
     async def discard(self, job: Job) -> None:
         """Remove a job's body from staging. Raises RunError. If cancelled: it is removed."""
@@ -203,6 +207,7 @@ class Publisher:
         job: ActiveJob,
         file: ArchivedFile,
         suffixes: Sequence[str],
+        forms: Forms,
         occupied: Occupied,
         unknown: Container[str],
     ) -> Published:
@@ -214,15 +219,19 @@ class Publisher:
 
         with destination.group(self._layout.key(job.job), job.job.place) as group:
             with self._cores:
-                files, records = [], None
+                files, records, doubts = [], None, list[str]()
                 for suffix in suffixes:
                     place = f"{job.job.place}{suffix}"
                     draft = group.draft(suffix, may_replace(place))
-                    written = self._write(job.job, file, suffix, draft)
+                    written = self._write(job.job, file, suffix, draft, forms)
                     path = destination.reported(place)
                     files.append(PublishedFile(path, written.bytes, written.sha256))
                     records = written.records
+                    if written.kept_text:
+                        doubts.append(_kept_text(written.kept_text))
             records, doubt = _checked(records, job.job.records, file)
+            if doubt is not None:
+                doubts.append(doubt)
             self._require_no_rival(occupied.rival)
             if self._options.keep_zip:
                 place = _kept_zip(job.job)
@@ -234,14 +243,17 @@ class Publisher:
                 group.publish()
             except PublishConflict as error:
                 raise self._layout.as_given(error) from None
-        return Published(tuple(files), kept, records, doubt)
+        return Published(tuple(files), kept, records, tuple(doubts))
 
-    def _write(self, job: Job, file: ArchivedFile, suffix: str, draft: Draft) -> Extracted:
+    def _write(
+        self, job: Job, file: ArchivedFile, suffix: str, draft: Draft, forms: Forms
+    ) -> Extracted:
         counts = self._options.records or job.records is not None
         return write_form(
             file,
             suffix,
             draft,
+            forms,
             digest=self._options.sha256,
             counter=counter_of(file.member.suffix) if counts else None,
         )
@@ -302,6 +314,12 @@ class Publisher:
 def _kept_zip(job: Job) -> str:
     """Return where a job's archive is published, where it is kept."""
     return job.in_folder(f"{job.id}.zip")
+
+
+def _kept_text(columns: Sequence[str]) -> str:
+    """Return what is told of columns that stay text."""
+    shown = ", ".join(escape(name, 64) for name in columns)
+    return f"not every value is exactly of its field's type, hence these columns are text: {shown}"
 
 
 def _checked(

@@ -1,0 +1,53 @@
+"""What each job's file is published as, by the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+
+from bulkfetch.config import Settings
+from bulkfetch.config.column_types import read_column_types
+from bulkfetch.errors import ConfigError
+from bulkfetch.models import ColumnType, Format, Forms, Job
+
+# The package that a format needs.
+_NEEDS: Mapping[Format, str] = {"parquet": "pyarrow"}
+
+
+def require_forms(settings: Settings) -> None:
+    """Raise ConfigError where a format cannot be made: no package, no fields of a module.
+
+    The packages are not imported.
+    """
+    wanted = {each for account in settings.accounts for each in account.formats or settings.formats}
+    for format_ in sorted(wanted & _NEEDS.keys()):
+        package = _NEEDS[format_]
+        if find_spec(package) is None:
+            raise ConfigError(
+                f'formats = ["{format_}"] needs {package}, which is not installed',
+                hint=f"Install it: pip install {package}; or list other formats.",
+            )
+    if "parquet" in wanted:
+        for entry in settings.jobs:
+            if entry.module is not None:
+                _types(settings, entry.module)
+
+
+def forms_of(settings: Settings, job: Job) -> Forms:
+    """Return what a job's table is published as. Raises ConfigError as `require_forms`."""
+    formats = settings.formats_of(job)
+    module = settings.module_of(job) if "parquet" in formats else None
+    return Forms(
+        formats,
+        types={} if module is None else _types(settings, module),
+        row_group_bytes=settings.parquet.row_group_bytes,
+    )
+
+
+def _types(settings: Settings, module: str) -> Mapping[str, ColumnType]:
+    path = settings.parquet.fields_of(module)
+    return {} if path is None else _read(path)
+
+
+_read = cache(read_column_types)
