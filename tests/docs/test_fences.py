@@ -142,6 +142,7 @@ def play(fence: Fence, folder: Folder) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # a score of commands, each of which starts Python
 @pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_a_page_does_what_it_shows(page: Path, tmp_path: Path) -> None:
     """Its blocks, in their order, in one folder, against the sandbox, come out as it tells."""
