@@ -9,6 +9,7 @@ import click
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.endings import this_command
 from bulkfetch.cli.misplaced import settings_first
+from bulkfetch.cli.output_options import output_options
 from bulkfetch.cli.printer import Printer
 from bulkfetch.cli.wait_time import WaitTime
 from bulkfetch.errors import ConfigError
@@ -61,11 +62,10 @@ _EPILOG = exit_codes.epilog(
 @click.option("--full", is_flag=True, help="Export everything, not only changes.")
 @click.option("--wait", type=WaitTime(), metavar="DURATION", help="Wait no longer, as 30m or 2h.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for pages that are not ready.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per page and export.")
-@click.option("-q", "--quiet", is_flag=True, help="Write only warnings and errors to stderr.")
-@click.option("--no-progress", is_flag=True, help="Do not show progress on stderr.")
-@click.option("-v", "--verbose", count=True, help="Report each page too; -vv: everything.")
-@click.pass_obj
+@output_options(
+    json_help="One JSON object per page and export.",
+    verbose_help="Report each page too; -vv: everything.",
+)
 def export(
     printer: Printer,
     settings_file: str,
@@ -74,13 +74,8 @@ def export(
     full: bool,
     wait: float | None,
     no_wait: bool,
-    as_json: bool,
-    quiet: bool,
-    no_progress: bool,
-    verbose: int,
 ) -> int:
     """Export modules, and return the exit status."""
-    printer.configure(json=as_json, quiet=quiet, verbose=verbose, no_progress=no_progress)
     if no_wait and wait is not None:
         raise click.UsageError("--wait and --no-wait cannot be used together")
     from bulkfetch.config import load_settings

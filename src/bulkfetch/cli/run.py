@@ -10,6 +10,7 @@ import click
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.endings import next_step, this_command
 from bulkfetch.cli.options import ListOptions, list_options, open_list, settings_of
+from bulkfetch.cli.output_options import output_options
 from bulkfetch.cli.printer import Printer
 from bulkfetch.cli.wait_time import NO_LIMIT, WaitTime
 from bulkfetch.models import Report
@@ -71,11 +72,10 @@ first Ctrl-C (or SIGTERM, SIGHUP); the second stops immediately.
 )
 @click.option("--keep-zip", is_flag=True, help="Keep the ZIP archives beside their files.")
 @click.option("--overwrite", is_flag=True, help="Replace files that bulkfetch did not publish.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per job on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Write only warnings and errors to stderr.")
-@click.option("--no-progress", is_flag=True, help="Do not show progress on stderr.")
-@click.option("-v", "--verbose", count=True, help="Report failed attempts too; -vv: everything.")
-@click.pass_obj
+@output_options(
+    json_help="One JSON object per job on stdout.",
+    verbose_help="Report failed attempts too; -vv: everything.",
+)
 def run(
     printer: Printer,
     options: ListOptions,
@@ -84,13 +84,8 @@ def run(
     wait: float | None,
     keep_zip: bool,
     overwrite: bool,
-    as_json: bool,
-    quiet: bool,
-    no_progress: bool,
-    verbose: int,
 ) -> int:
     """Fetch a list, and return the exit status."""
-    printer.configure(json=as_json, quiet=quiet, verbose=verbose, no_progress=no_progress)
     options = options._replace(again=again, failed=failed)
     settings = settings_of(options, keep_zip=keep_zip, overwrite=overwrite, wait=wait)
     for warning in settings.warnings:
