@@ -29,6 +29,7 @@ ROOMS = [
     {"exporter"},
     {"forms"},
     {"readiness", "access"},
+    {"wiring"},
     {"client"},
     {"observe"},
     {"__init__"},

@@ -1,7 +1,6 @@
 """The library's front door: settings in, outcomes out.
 
-Settings stop here: the rooms behind take plain values. Nothing here configures logging, installs a
-signal handler or ends the process.
+Nothing here configures logging, installs a signal handler or ends the process.
 """
 
 from __future__ import annotations
@@ -12,37 +11,31 @@ import warnings
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import anyio.to_thread
 
-from bulkfetch.config import Settings, job_of
+from bulkfetch.config import Settings
 from bulkfetch.config.account_key import refuse_same_credentials
 from bulkfetch.disk import disk_error
 from bulkfetch.events import Emit, Event, harmless, ignore
-from bulkfetch.forms import forms_of
-from bulkfetch.journal import Journal, OutputLock, published_stem
-from bulkfetch.models import Job, Report
+from bulkfetch.journal import OutputLock
+from bulkfetch.models import Report
 from bulkfetch.pipeline.handle import Run
 from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
 from bulkfetch.pipeline.listing import check_list
-from bulkfetch.pipeline.outcomes import OutcomeSink
-from bulkfetch.pipeline.preflight import lacking_room, require_writable
+from bulkfetch.pipeline.preflight import require_writable
 from bulkfetch.pipeline.readable import Readable
-from bulkfetch.pipeline.run import Engine, Jobs, OpenJournal, OpenWorkers
-from bulkfetch.pipeline.source import JobSource, WaitLimit
+from bulkfetch.pipeline.run import Jobs
+from bulkfetch.pipeline.source import WaitLimit
 from bulkfetch.readiness import require_usable
+from bulkfetch.wiring import Wiring
 
 if TYPE_CHECKING:
-    from bulkfetch.access import AccountOpener
     from bulkfetch.config import Export
-    from bulkfetch.control.client import ControlClient
     from bulkfetch.control.responses import JobStatus
     from bulkfetch.exporter.handle import ExportRun
-    from bulkfetch.exporter.starting import Check
-    from bulkfetch.pipeline.accounts import AccountWorkers
 
 
 class Client:
@@ -83,7 +76,7 @@ class Client:
         # children of no task group, whose scope would tie the client to the task that entered it.
         self._engine: Readable | None = None
         self._working: set[asyncio.Task[None]] = set()
-        self._accounts: AccountOpener | None = None  # until something is asked
+        self._wiring = Wiring(settings, self._layout, self._emit, self._tell, self._stack)
 
     async def __aenter__(self) -> Self:
         if self._lock is not None:
@@ -106,7 +99,7 @@ class Client:
                     await asyncio.wait(self._working)
                 except asyncio.CancelledError as cancelled:
                     cut_short = cancelled
-            self._engine = self._accounts = None
+            self._engine = self._wiring.accounts = None
             await self._stack.aclose()
         if cut_short is not None:
             raise cut_short
@@ -115,8 +108,8 @@ class Client:
         if self._lock is not None:
             warnings.warn(f"{self!r} was never left", ResourceWarning, source=self, stacklevel=2)
             self._lock.release()
-            if self._accounts is not None:
-                self._accounts.let_go()
+            if self._wiring.accounts is not None:
+                self._wiring.accounts.let_go()
 
     def _prepare(self) -> None:
         """Look at what shows before a run, and make its folders. In a thread: it may block."""
@@ -148,8 +141,12 @@ class Client:
         previous = self._make_way()
         wait_s = self._settings.wait if wait is None else float("inf") if wait is True else wait
         limit = WaitLimit.of(wait_s) if wait_s else None
-        engine = self._run_of(
-            jobs, self._journal, partial(self._workers, limit), only_new=only_new, previous=previous
+        engine = self._wiring.run_of(
+            jobs,
+            self._wiring.journal,
+            partial(self._wiring.workers, limit),
+            only_new=only_new,
+            previous=previous,
         )
         self._start(engine, engine.work())
         return Run(engine)
@@ -176,10 +173,10 @@ class Client:
         exporter = Exporter(
             wanted,
             self._layout,
-            open_journal=self._journal,
-            open_control=self._control,
-            open_check=self._check,
-            open_run=self._downloads,
+            open_journal=self._wiring.journal,
+            open_control=self._wiring.control,
+            open_check=self._wiring.check,
+            open_run=self._wiring.downloads,
             emit=self._emit,
             full=full,
             wait_s=wait,
@@ -187,29 +184,6 @@ class Client:
         )
         self._start(exporter, exporter.work())
         return ExportRun(exporter)
-
-    def _downloads(self, jobs: Jobs, journal: Journal) -> Engine:
-        """Return the run that downloads the results of exports, with their journal."""
-
-        async def opened() -> Journal:
-            return journal
-
-        workers = partial(self._workers, None, emit=self._tell)
-        return self._run_of(jobs, opened, workers, close_journal=False)
-
-    def _run_of(
-        self, jobs: Jobs, open_journal: OpenJournal, open_workers: OpenWorkers, **options: Any
-    ) -> Engine:
-        return Engine(
-            jobs,
-            self._layout,
-            open_journal=open_journal,
-            open_workers=open_workers,
-            as_job=lambda job_id: job_of(self._settings, job_id),
-            accounts=frozenset(account.name for account in self._settings.accounts),
-            names=_names_with_zip if self._settings.keep_zip else published_stem,
-            **options,
-        )
 
     def _make_way(self) -> Readable | None:
         """Return what has to end before something else can begin. Raises RuntimeError."""
@@ -260,13 +234,6 @@ class Client:
         if self._engine is not None:
             self._engine.break_off(error)
 
-    async def _journal(self) -> Journal:
-        # Named as the user named it, so that reported paths are.
-        journal = await Journal.open(self._out / STATE_DIR)
-        if journal.afresh is not None:
-            self._emit(Event("note", journal.afresh))
-        return journal
-
     async def wait(self, job_id: str, *, account: str | None = None) -> JobStatus:
         """Wait until Zoho has prepared a result or could not, and return its last status.
 
@@ -276,101 +243,10 @@ class Client:
         AccountError. If cancelled: nothing is left behind.
         """
         self._require_open()
-        accounts = await self._open_accounts()
+        control = await self._wiring.control(account or self._settings.default_account or "")
         from bulkfetch.waiting import until_ended
 
-        control = await accounts.control(account or self._settings.default_account or "")
         return await until_ended(control.status, job_id)
-
-    async def _control(self, account: str) -> ControlClient:
-        return await (await self._open_accounts()).control(account)
-
-    def _check(self, control: ControlClient) -> Check:
-        from bulkfetch.exports.metadata import MetadataReader
-
-        return partial(MetadataReader(control).check, settings=self._settings)
-
-    async def _source(
-        self,
-        limit: WaitLimit,
-        journal: Journal,
-        leftovers: frozenset[str],
-        job_finished: OutcomeSink,
-        account: str,
-    ) -> JobSource:
-        """Return where an account's jobs come from in a run that waits for them."""
-        control = await self._control(account)
-        from bulkfetch.waiting import ReadySource
-
-        return ReadySource(
-            account,
-            journal,
-            control.status,
-            limit,
-            is_staged=lambda entry: OutputLayout.key(entry.job) in leftovers,
-            job_finished=job_finished,
-            emit=self._emit,
-            counts=self._settings.records,
-        )
-
-    async def _workers(
-        self,
-        limit: WaitLimit | None,
-        journal: Journal,
-        leftovers: frozenset[str],
-        job_finished: OutcomeSink,
-        *,
-        emit: Emit | None = None,
-    ) -> AccountWorkers:
-        accounts = await self._open_accounts()
-        from bulkfetch.archive import ExtractLimits
-        from bulkfetch.destination import FolderDestination
-        from bulkfetch.pipeline.accounts import AccountWorkers
-        from bulkfetch.pipeline.publish import PublishOptions
-
-        limits, open_source = self._settings.limits, None
-        if limit is not None:
-            open_source = partial(self._source, limit, journal, leftovers, job_finished)
-        return AccountWorkers(
-            journal,
-            self._layout,
-            leftovers,
-            FolderDestination(
-                self._layout.out, self._layout.staging, self._layout.above, limits.free_bytes
-            ),
-            PublishOptions(
-                ExtractLimits(file_bytes=limits.file_bytes, reserve_bytes=limits.free_bytes),
-                keep_zip=self._settings.keep_zip,
-                sha256=self._settings.sha256,
-                quarantine_bytes=limits.quarantine_bytes,
-                overwrite=self._settings.overwrite,
-                records=self._settings.records,
-                forms=partial(forms_of, self._settings),
-            ),
-            threads=limits.threads or os.cpu_count() or 1,
-            staging_bytes=limits.staging_bytes,
-            lacking_room=lambda: lacking_room(self._layout.out, limits.free_bytes),
-            open_account=accounts.results,
-            open_source=open_source,
-            job_finished=job_finished,
-            emit=emit or self._emit,
-        )
-
-    async def _open_accounts(self) -> AccountOpener:
-        """Return what the accounts are asked through; once, until the client is left."""
-        # In a thread, since it takes tenths of a second; a run that has nothing to ask starts at
-        # once without it.
-        await anyio.to_thread.run_sync(_import_rooms)
-        from bulkfetch.access import AccountOpener
-
-        if self._accounts is None:
-            self._accounts = AccountOpener(self._settings, self._tell)
-            self._stack.push_async_callback(self._accounts.aclose)
-        return self._accounts
-
-
-def _names_with_zip(job: Job) -> tuple[str, ...]:
-    return job.place, job.in_folder(f"{job.id}.zip")
 
 
 def fetch(
@@ -392,9 +268,3 @@ async def _fetch(jobs: Jobs, settings: Settings, on_event: Emit) -> Report:
         async for _ in run:
             pass
         return run.report
-
-
-def _import_rooms() -> None:
-    """Import what only requests need."""
-    import_module("bulkfetch.access")
-    import_module("bulkfetch.pipeline.accounts")

@@ -111,7 +111,7 @@ def test_a_number_of_records_that_zoho_does_not_confirm(tmp_path: Path) -> None:
             sandbox.plan("Leads", JobPlan(count_off=1))
             out = tmp_path / "out"
             async with Client(settings_for(sandbox.url, out)) as client:
-                control = await (await client._open_accounts()).control("default")
+                control = await client._wiring.control("default")
                 created = await control.create({"query": {"module": {"api_name": "Leads"}}})
                 status = await client.wait(created.job_id)
                 assert (status.state, status.count) == ("COMPLETED", 21)

@@ -1,0 +1,185 @@
+"""What a client's runs are made of: the settings' values, put into the rooms that take plain ones.
+
+Settings stop here. What only requests need is imported when there is something to ask.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+
+from bulkfetch.config import Settings, job_of
+from bulkfetch.events import Emit, Event
+from bulkfetch.forms import forms_of
+from bulkfetch.journal import Journal, published_stem
+from bulkfetch.models import Job
+from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
+from bulkfetch.pipeline.outcomes import OutcomeSink
+from bulkfetch.pipeline.preflight import lacking_room
+from bulkfetch.pipeline.run import Engine, Jobs, OpenJournal, OpenWorkers
+from bulkfetch.pipeline.source import JobSource, WaitLimit
+
+if TYPE_CHECKING:
+    from bulkfetch.access import AccountOpener
+    from bulkfetch.control.client import ControlClient
+    from bulkfetch.exporter.starting import Check
+    from bulkfetch.pipeline.accounts import AccountWorkers
+
+
+class Wiring:
+    """Makes what one client does, from what the client was given.
+
+    `emit` is the caller's callback; `tell` tells what is under way first. `accounts` is None until
+    something is asked; it is closed with the client's `stack`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        layout: OutputLayout,
+        emit: Emit,
+        tell: Emit,
+        stack: AsyncExitStack,
+    ) -> None:
+        self.accounts: AccountOpener | None = None
+        self._settings = settings
+        self._layout = layout
+        self._emit = emit
+        self._tell = tell
+        self._stack = stack
+
+    def downloads(self, jobs: Jobs, journal: Journal) -> Engine:
+        """Return the run that downloads the results of exports, with their journal."""
+
+        async def opened() -> Journal:
+            return journal
+
+        workers = partial(self.workers, None, emit=self._tell)
+        return self.run_of(jobs, opened, workers, close_journal=False)
+
+    def run_of(
+        self, jobs: Jobs, open_journal: OpenJournal, open_workers: OpenWorkers, **options: Any
+    ) -> Engine:
+        """Return a run of a list, to be started; `options` are the `Engine`'s own."""
+        return Engine(
+            jobs,
+            self._layout,
+            open_journal=open_journal,
+            open_workers=open_workers,
+            as_job=lambda job_id: job_of(self._settings, job_id),
+            accounts=frozenset(account.name for account in self._settings.accounts),
+            names=_names_with_zip if self._settings.keep_zip else published_stem,
+            **options,
+        )
+
+    async def journal(self) -> Journal:
+        """Open the folder's journal for a new run. Raises RunError. If cancelled: it is closed."""
+        # Named as the user named it, so that reported paths are.
+        journal = await Journal.open(self._settings.out / STATE_DIR)
+        if journal.afresh is not None:
+            self._emit(Event("note", journal.afresh))
+        return journal
+
+    async def control(self, account: str) -> ControlClient:
+        """Return a new client for an account's control calls. Raises AccountError, ConfigError."""
+        return await (await self.open_accounts()).control(account)
+
+    def check(self, control: ControlClient) -> Check:
+        """Return what checks an export against the service's metadata."""
+        from bulkfetch.exports.metadata import MetadataReader
+
+        return partial(MetadataReader(control).check, settings=self._settings)
+
+    async def _source(
+        self,
+        limit: WaitLimit,
+        journal: Journal,
+        leftovers: frozenset[str],
+        job_finished: OutcomeSink,
+        account: str,
+    ) -> JobSource:
+        """Return where an account's jobs come from in a run that waits for them."""
+        control = await self.control(account)
+        from bulkfetch.waiting import ReadySource
+
+        return ReadySource(
+            account,
+            journal,
+            control.status,
+            limit,
+            is_staged=lambda entry: OutputLayout.key(entry.job) in leftovers,
+            job_finished=job_finished,
+            emit=self._emit,
+            counts=self._settings.records,
+        )
+
+    async def workers(
+        self,
+        limit: WaitLimit | None,
+        journal: Journal,
+        leftovers: frozenset[str],
+        job_finished: OutcomeSink,
+        *,
+        emit: Emit | None = None,
+    ) -> AccountWorkers:
+        """Return what fetches, once there is something to fetch; `limit` where it is waited for."""
+        accounts = await self.open_accounts()
+        from bulkfetch.archive import ExtractLimits
+        from bulkfetch.destination import FolderDestination
+        from bulkfetch.pipeline.accounts import AccountWorkers
+        from bulkfetch.pipeline.publish import PublishOptions
+
+        limits, open_source = self._settings.limits, None
+        if limit is not None:
+            open_source = partial(self._source, limit, journal, leftovers, job_finished)
+        return AccountWorkers(
+            journal,
+            self._layout,
+            leftovers,
+            FolderDestination(
+                self._layout.out, self._layout.staging, self._layout.above, limits.free_bytes
+            ),
+            PublishOptions(
+                ExtractLimits(file_bytes=limits.file_bytes, reserve_bytes=limits.free_bytes),
+                keep_zip=self._settings.keep_zip,
+                sha256=self._settings.sha256,
+                quarantine_bytes=limits.quarantine_bytes,
+                overwrite=self._settings.overwrite,
+                records=self._settings.records,
+                forms=partial(forms_of, self._settings),
+            ),
+            threads=limits.threads or os.cpu_count() or 1,
+            staging_bytes=limits.staging_bytes,
+            lacking_room=lambda: lacking_room(self._layout.out, limits.free_bytes),
+            open_account=accounts.results,
+            open_source=open_source,
+            job_finished=job_finished,
+            emit=emit or self._emit,
+        )
+
+    async def open_accounts(self) -> AccountOpener:
+        """Return what the accounts are asked through; once, until the client is left."""
+        # In a thread, since it takes tenths of a second; a run that has nothing to ask starts at
+        # once without it.
+        await anyio.to_thread.run_sync(_import_rooms)
+        from bulkfetch.access import AccountOpener
+
+        if self.accounts is None:
+            self.accounts = AccountOpener(self._settings, self._tell)
+            self._stack.push_async_callback(self.accounts.aclose)
+        return self.accounts
+
+
+def _names_with_zip(job: Job) -> tuple[str, ...]:
+    return job.place, job.in_folder(f"{job.id}.zip")
+
+
+def _import_rooms() -> None:
+    """Import what only requests need."""
+    import_module("bulkfetch.access")
+    import_module("bulkfetch.pipeline.accounts")
