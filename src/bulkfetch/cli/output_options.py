@@ -26,16 +26,15 @@ def output_options(*, json_help: str, verbose_help: str) -> Callable[[F], F]:
         )
         @click.option("--no-progress", is_flag=True, help="Do not show progress on stderr.")
         @click.option("-v", "--verbose", count=True, help=verbose_help)
-        @click.pass_obj
         @wraps(command)
         def with_output(
-            printer: Printer,
             as_json: bool,
             quiet: bool,
             no_progress: bool,
             verbose: int,
             **others: Any,
         ) -> Any:
+            printer: Printer = click.get_current_context().obj
             printer.configure(json=as_json, quiet=quiet, verbose=verbose, no_progress=no_progress)
             return command(printer, **others)
 
