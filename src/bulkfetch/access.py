@@ -156,10 +156,14 @@ class AccountOpener:
         def note(message: str) -> None:
             self._emit(Event("note", message, account.name))
 
+        def issued(by: str) -> None:
+            text = f"an access token was issued by the {by}"
+            self._emit(Event("token_issued", text, account.name, data={"by": by}))
+
         where = servers(account)
         http = await self._http(account, where)
         state_dir = None if alone else self._settings.state_dir
-        tokens = token_source(account, http, state_dir, note)
+        tokens = token_source(account, http, state_dir, note, issued=issued)
         return AccountSession(account, where, http, tokens, state_dir, alone)
 
     async def _open_results(self, session: AccountSession) -> AccountAccess:
@@ -186,6 +190,7 @@ class AccountOpener:
         else:
             limiter = await open_limiter(pace, session.key, session.state_dir, on_event=news)
         self._stack.push_async_callback(limiter.aclose)
+        self._emit(_opened(account.name, pace, window.concurrency))
         endpoint = Endpoint(
             api_domain, account.result_path, account.version, account.proxies.url_for(api_domain)
         )
@@ -230,6 +235,18 @@ class AccountOpener:
                 server = await self._stack.enter_async_context(SandboxThread(options))
             self._sandbox_url = server.sandbox.url
         return self._sandbox_url
+
+
+def _opened(account: str, pace: RateLimit, connections: int) -> Event:
+    """Return the news of an account with its window and connections."""
+    text = f"{pace.requests} requests in {pace.period_s:g} s, {connections} at once"
+    data: dict[str, int | float] = {
+        "requests": pace.requests,
+        "period_s": pace.period_s,
+        "margin_s": pace.margin_s,
+        "connections": connections,
+    }
+    return Event("account_opened", text, account, data=data)
 
 
 def _speaks_tls(account: AccountSettings, where: Servers) -> bool:

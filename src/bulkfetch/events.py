@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     import asyncio
 
 Kind = Literal[
+    "account_opened",  # data: requests, period_s, margin_s, connections
+    "slot_taken",  # of the window, for a job's next request; data: waited_s, connection_waited_s
+    "slot_settled",  # data: end ("answered", "rejected", "lost", "unused"), back_in_s
     "attempt_started",  # a slot was taken and the request leaves; data: attempt, from 1
-    "attempt_failed",  # data: code, next, delay_s, attempt
+    "head",  # the head of the response; data: status, and length if it is known
+    "first_byte",  # the body is a file's; data: offset (of what was there already, in bytes)
+    "last_byte",  # the body is complete; data: bytes (the whole file), received_bytes
+    "attempt_failed",  # data: code, next, delay_s, attempt, received_bytes
     "unconnected",  # the account's server cannot be reached; data: code, delay_s
     "service_down",  # the account's server fails; data: code, delay_s
     "preparing",  # a result is not ready yet; data: state
@@ -27,14 +33,19 @@ Kind = Literal[
     "window_restored",  # the account is ours again
     "window_fallback",  # the machine's window cannot be used as it was; data: for_s
     "window_held",  # somebody keeps the window's file from everybody else; data: for_s
-    "token_renewed",
+    "token_renewed",  # one that was refused has another in its place
+    "token_issued",  # by the accounts server or token_command; data: by
     "account_ended",  # nothing more is asked for it in this run; data: code, hint
     "quarantined",  # a refused archive is kept; data: path
     "salvaged",  # a complete ZIP of an earlier run is used, nothing is asked; data: zip_bytes
+    "verified",  # the ZIP is complete and sound; it is unpacked next; data: zip_bytes
     "done",  # a file is published; data: path, bytes, took_s (0 where nothing was asked)
+    "failed",  # a job has failed for good; data: code, hint, attempts
     "export_begun",  # a new generation of an export; data: export
     "page_created",  # data here and below: export, page
+    "page_polled",  # asked whether it is ready; data: state
     "page_ready",
+    "page_counted",  # downloaded, with the right number of records; data: records, if counted
     "page_again",  # a page is created again, and why
     "export_again",  # an export begins again at its first page, and why; data: export, wasted
     "exports_held",  # no more pages are created for a while, or at all; data: export

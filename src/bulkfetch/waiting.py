@@ -30,7 +30,7 @@ from bulkfetch.exports.polling import FIRST_S, PLENTY, PollTimer
 from bulkfetch.exports.server_time import server_time
 from bulkfetch.journal import Entry, Journal
 from bulkfetch.models import Failure, Outcome
-from bulkfetch.pipeline.outcomes import OutcomeSink
+from bulkfetch.pipeline.outcomes import OutcomeSink, failure_event
 from bulkfetch.pipeline.source import WaitLimit
 from bulkfetch.text import duration
 
@@ -286,6 +286,7 @@ class ReadySource:
             entry.job.id, entry.job.account, "failed", attempts=entry.attempts, error=failure
         )
         await self._journal.failed(entry, outcome)
+        self._emit(failure_event(outcome))
         await self._job_finished(outcome)
         self._settle(watched)
 

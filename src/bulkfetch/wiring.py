@@ -74,6 +74,7 @@ class Wiring:
             as_job=lambda job_id: job_of(self._settings, job_id),
             accounts=frozenset(account.name for account in self._settings.accounts),
             names=_names_with_zip if self._settings.keep_zip else published_stem,
+            emit=self._emit,
             **options,
         )
 

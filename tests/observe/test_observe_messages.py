@@ -17,7 +17,10 @@ UNLESS_QUIET = {
     *("window_closed", "unconnected", "service_down", "window_crowded", "window_restored"),
     *("export_begun", "page_again", "export_again", "exports_held"),
 }
-OF_EACH_JOB = {"attempt_started", "done"}
+OF_EACH_JOB = {
+    *("account_opened", "slot_taken", "slot_settled", "attempt_started", "head", "first_byte"),
+    *("last_byte", "verified", "done", "failed", "token_issued", "page_polled", "page_counted"),
+}
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))

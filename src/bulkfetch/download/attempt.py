@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from bulkfetch.events import Kind
 from bulkfetch.secret import Secret
 
 if TYPE_CHECKING:
     from bulkfetch.ratelimit import Permit
+
+# Takes news of an attempt: kind, words, figures.
+Tell = Callable[[Kind, str, Mapping[str, int | float | str]], None]
 
 
 # A file's first bytes mostly come with the head. What is read within this time counts as read at
@@ -33,6 +37,10 @@ def _ignore() -> None:
     """Do nothing."""
 
 
+def _tell_nobody(kind: Kind, message: str, data: Mapping[str, int | float | str]) -> None:
+    """Do nothing."""
+
+
 @dataclass(slots=True, eq=False)
 class Attempt:
     """What goes into one attempt and what it came to: written in this room, read by the pipeline.
@@ -44,7 +52,8 @@ class Attempt:
     `connected` says whether the last request got a connection: without one nothing was sent.
     `answer` is the slot of what came, and when its head did on the loop's clock. `retry_after_s` is
     what a refusal asked for, None where it did not. `begun` is called when the body has shown
-    itself to be a file's.
+    itself to be a file's, `tell` with each step. `waited_s` is how long the slot had to be waited
+    for, `connection_waited_s` the connection before it.
     """
 
     permit: Permit | None = None
@@ -57,6 +66,24 @@ class Attempt:
     answer: tuple[Permit, float] | None = None
     retry_after_s: float | None = None
     begun: Callable[[], None] = field(default=_ignore, repr=False)
+    tell: Tell = field(default=_tell_nobody, repr=False)
+    waited_s: float = 0.0
+    connection_waited_s: float = 0.0
+
+    def took(self, permit: Permit, waited_s: float, connection_waited_s: float = 0.0) -> None:
+        """Tell that a slot was taken, and have its end told."""
+        if self.tell is _tell_nobody:
+            return
+        permit.on_end = self._settled
+        data = {
+            "waited_s": round(waited_s, 3),
+            "connection_waited_s": round(connection_waited_s, 3),
+        }
+        self.tell("slot_taken", "took a slot of the window", data)
+
+    def _settled(self, end: str, back_in_s: float) -> None:
+        data: dict[str, float | str] = {"end": end, "back_in_s": round(back_in_s, 3)}
+        self.tell("slot_settled", f"the slot is settled as {end}", data)
 
     def settle(self, *, refused: bool = False, retry_after_s: float | None = None) -> None:
         """Settle the slot of the answer, now that its words are known; only the first call counts.

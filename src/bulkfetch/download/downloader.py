@@ -151,6 +151,8 @@ class Downloader:
         )
         try:
             head = read_head(response.status, response.headers, self._clock())
+            length = {} if head.length is None else {"length": head.length}
+            attempt.tell("head", f"HTTP {head.status}", {"status": head.status, **length})
             watchdog = Watchdog(response.content, attempt, limits.idle_s, limits.min_bytes_per_s)
             download = await self._take(watchdog, head, part, attempt)
         except BaseException:
@@ -193,6 +195,7 @@ class Downloader:
             validator = head.validator if head.resumable else None
         if head.length is not None and offset + head.length > cap:
             raise TooLarge(f"{offset + head.length} bytes announced, {cap} allowed")
+        attempt.tell("first_byte", "the file's first byte is here", {"offset": offset})
         if head.length is not None:
             _require_room(part, offset, head.length, limits.free_bytes)
         # From here on the file holds this reply's bytes, and no earlier one's.
@@ -202,6 +205,8 @@ class Downloader:
             raise Truncated(f"{size} of {total} bytes")
         if size < len(ZIP_MAGIC):
             raise NotAZip(f"{size} bytes instead of a ZIP", http=head.status)
+        figures = {"bytes": size, "received_bytes": attempt.received}
+        attempt.tell("last_byte", f"all {size} bytes are here", figures)
         return Download(zip_bytes=size, resumed_bytes=offset)
 
 

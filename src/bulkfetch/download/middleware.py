@@ -57,7 +57,7 @@ def rate_limit_middleware(
                 # The token, or a suspended machine, took its time: the lease may run out before
                 # the request is there. Nothing was sent; another slot.
                 permit.unused()
-                permit, taken_at = await limiter.acquire(), boottime()
+                permit, taken_at = await _acquire(limiter, attempt)
         except BaseException:
             permit.unused()
             raise
@@ -89,7 +89,16 @@ async def _permit(limiter: SlotLimiter, attempt: Attempt) -> tuple[Permit, float
     permit, attempt.permit = attempt.permit, None
     if permit is not None:
         return permit, attempt.permit_at
-    return await limiter.acquire(), boottime()
+    return await _acquire(limiter, attempt)
+
+
+async def _acquire(limiter: SlotLimiter, attempt: Attempt) -> tuple[Permit, float]:
+    """Wait for a slot beyond the one that the attempt brought; return when it was taken too."""
+    asked_at = boottime()
+    permit = await limiter.acquire()
+    taken_at = boottime()
+    attempt.took(permit, taken_at - asked_at)
+    return permit, taken_at
 
 
 def _answered(permit: Permit, response: aiohttp.ClientResponse, attempt: Attempt) -> None:

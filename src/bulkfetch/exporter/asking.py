@@ -158,6 +158,7 @@ class Asker:
         now = self._wall()
         if work.pages.get(key.place) != page:
             return  # it began again meanwhile
+        work.tell("page_polled", f"is {status.state}", page, state=status.state)
         step = chain.answered(work.pages.values(), page, status, by_token=work.by_token, now=now)
         if not step.pages and not step.restart:
             self._later(work, key)

@@ -200,6 +200,9 @@ class ExportWork:
         )
         if step.note:
             self.tell("page_again", step.note, page)
+        elif step.pages[0].state == "COUNTED":
+            counted = {} if outcome.records is None else {"records": outcome.records}
+            self.tell("page_counted", "downloaded and counted", page, **counted)
 
     async def forget(self, outcome: Outcome) -> None:
         """Have the journal forget a job that nobody wants any more. If cancelled: or not."""

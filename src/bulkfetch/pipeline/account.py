@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 import anyio
 
@@ -25,12 +26,13 @@ from bulkfetch.errors import (
     TooManyRequests,
     ZipCorrupt,
 )
-from bulkfetch.events import Emit, Event, Kind, ignore
+from bulkfetch.events import Emit, Kind
 from bulkfetch.journal import Journal
 from bulkfetch.models import Failure, Outcome
 from bulkfetch.pipeline.active_job import AccountAccess, ActiveJob
 from bulkfetch.pipeline.dispatch import Dispatcher, StagingBudget
 from bulkfetch.pipeline.health import Health, without_another
+from bulkfetch.pipeline.job_news import JobNews
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.outcomes import OutcomeSink
 from bulkfetch.pipeline.progress import JobTimes
@@ -77,8 +79,7 @@ class AccountWorker:
         self._layout = layout
         self._budget = budget
         self._job_finished = job_finished
-        self._emit = emit
-        self._is_followed = emit is not ignore
+        self._news = JobNews(access.account, emit)
         self._jitter = jitter
         self._renewed: Secret | None = None
         self._health = Health()
@@ -143,9 +144,7 @@ class AccountWorker:
         job.started = anyio.current_time()
         self.times.started(job.started)
         try:
-            if self._is_followed:
-                number = job.attempts + 1
-                self._say("attempt_started", job, f"attempt {number} started", attempt=number)
+            self._news.started(job, attempt)
             download = await self._access.downloader.fetch(job.job.id, part, attempt)
         except anyio.get_cancelled_exc_class():
             # Cut short: worth nothing to a later run, and perhaps the room that the disk lacks.
@@ -158,7 +157,7 @@ class AccountWorker:
         job.zip_bytes, job.staged, job.partial = download.zip_bytes, True, None
         self._budget.add(download.zip_bytes)
         if gained := download.resumed_bytes:
-            self._say("resumed", job, f"resumed: {gained} bytes saved", gained_bytes=gained)
+            self._news.say("resumed", job, f"resumed: {gained} bytes saved", gained_bytes=gained)
 
     async def _publish(self, job: ActiveJob) -> Published | None:
         """Publish a job's ZIP in staging; return None where there is none: somebody cleaned up."""
@@ -169,7 +168,8 @@ class AccountWorker:
             job.zip_bytes = staged.zip_bytes
             self._budget.add(staged.zip_bytes)
             text = "its ZIP is here already; nothing is asked"
-            self._say("salvaged", job, text, zip_bytes=staged.zip_bytes)
+            self._news.say("salvaged", job, text, zip_bytes=staged.zip_bytes)
+        self._news.verified(job, staged.zip_bytes)
         return await self._publisher.publish(job, staged)
 
     async def _finish(self, job: ActiveJob, published: Published) -> None:
@@ -191,15 +191,10 @@ class AccountWorker:
             now = anyio.current_time()
             took_s = now - job.started
             self.times.ended(job.started, now)
-        if self._is_followed:
-            told = ", ".join(f"{file.path}, {file.bytes} bytes" for file in published.files)
-            text = f"published as {told}"
-            text += f", {took_s:.1f} s from its request" if job.started is not None else ""
-            first = published.files[0]
-            self._say("done", job, text, path=first.path, bytes=first.bytes, took_s=took_s)
+        self._news.done(job, published, took_s)
         for doubt in published.doubts:
             path = published.files[0].path
-            self._say("note", job, f"{path} is published, but {doubt}")
+            self._news.say("note", job, f"{path} is published, but {doubt}")
         await self._report(job, outcome)
 
     async def _fail(
@@ -216,6 +211,7 @@ class AccountWorker:
             error=Failure.of(error),
         )
         await self._journal.failed(job.entry, outcome)
+        self._news.failed(outcome)
         await self._report(job, outcome)
 
     async def _report(self, job: ActiveJob, outcome: Outcome) -> None:
@@ -249,14 +245,14 @@ class AccountWorker:
                 decision = self._judge(job, None, error)
                 if decision.next is RetryAction.REFETCH:
                     job.refetched = True
-                    self._attempt_failed(job, error, decision, text="fetched once more")
+                    self._news.attempt_failed(job, error, decision, text="fetched once more")
                     await self._fetch_again(job)
                     return
                 kept = await self._publisher.quarantine(job.job)
                 shown = None if kept is None else self._layout.report(kept)
                 if shown is not None:
                     text = f"the refused archive is kept as {shown}"
-                    self._say("quarantined", job, text, path=shown)
+                    self._news.say("quarantined", job, text, path=shown)
                 await self._fail(job, error, shown)
             case _:
                 raise error
@@ -275,19 +271,20 @@ class AccountWorker:
         decision = self._judge(job, attempt.partial, error, attempt.retry_after_s)
         lost = attempt.received if attempt.partial is None else 0
         if lost >= WORTH_TELLING_BYTES and decision.next is RetryAction.RETRY:
-            self._say("restarted", job, f"{lost} bytes are fetched again", lost_bytes=lost)
+            self._news.say("restarted", job, f"{lost} bytes are fetched again", lost_bytes=lost)
+        failed = partial(self._news.attempt_failed, job, error, decision, received=attempt.received)
         match decision.next:
             case RetryAction.HOLD:
-                self._hold(job, error, decision)
+                self._hold(job, error, decision, attempt.received)
             case RetryAction.RETRY:
                 delay_s = decision.delay_s(self._jitter())
                 self.dispatcher.retry(job, due=anyio.current_time() + delay_s)
-                self._attempt_failed(job, error, decision, delay_s)
+                failed(delay_s=delay_s)
             case RetryAction.REPEAT:
-                self._attempt_failed(job, error, decision)
+                failed()
                 await self._repeat(job, attempt, error)
             case RetryAction.AFTER_WINDOW:
-                self._attempt_failed(job, error, decision)
+                failed()
                 self.dispatcher.retry(job, first=True)
             case RetryAction.END_ACCOUNT:
                 self._end(error)
@@ -314,10 +311,12 @@ class AccountWorker:
             return
         if token != self._renewed:  # many may have come with the same old one
             self._renewed = token
-            self._say("token_renewed", None, "the access token was renewed")
+            self._news.say("token_renewed", None, "the access token was renewed")
         self.dispatcher.retry(job, first=True)
 
-    def _hold(self, job: ActiveJob, error: BulkfetchError, decision: Decision) -> None:
+    def _hold(
+        self, job: ActiveJob, error: BulkfetchError, decision: Decision, received: int
+    ) -> None:
         """Let the whole account wait, and this job with it."""
         now, failing = anyio.current_time(), isinstance(error, ServerError)
         delay_s, until = decision.delay_s(self._jitter()), self.dispatcher.hold_until
@@ -325,10 +324,11 @@ class AccountWorker:
             self.dispatcher.hold_until = until = now + delay_s
             text = f"{error.message}; trying again in {delay_s:.1f} s"
             kind: Kind = "service_down" if failing else "unconnected"
-            self._say(kind, None, text, code=error.code, delay_s=delay_s)
+            self._news.say(kind, None, text, code=error.code, delay_s=delay_s)
         if failing:
             self._health.probing = True
-            self._attempt_failed(job, error, decision, max(0.0, until - now))
+            delay_s = max(0.0, until - now)
+            self._news.attempt_failed(job, error, decision, received=received, delay_s=delay_s)
         # Where the server fails another job looks next: it may be this one alone that fails.
         self.dispatcher.retry(job, first=not failing)
 
@@ -364,29 +364,5 @@ class AccountWorker:
             return
         self.ended = self._health.ending(error)
         data = {"code": self.ended.code, "hint": self.ended.hint}
-        self._emit(Event("account_ended", self.ended.message, self.account, data=data))
+        self._news.say("account_ended", None, self.ended.message, **data)
         self.stop()
-
-    def _attempt_failed(
-        self,
-        job: ActiveJob,
-        error: BulkfetchError,
-        decision: Decision,
-        delay_s: float = 0.0,
-        text: str | None = None,
-    ) -> None:
-        self._say(
-            "attempt_failed",
-            job,
-            f"{error.code}: {error.message}; {text or decision.next.value}"
-            + (f" in {delay_s:.1f} s" if delay_s else ""),
-            code=error.code,
-            next=decision.next.value,
-            attempt=job.attempts,
-            delay_s=delay_s,
-        )
-
-    def _say(
-        self, kind: Kind, job: ActiveJob | None, message: str, **data: int | float | str
-    ) -> None:
-        self._emit(Event(kind, message, self.account, job.job.id if job else None, data))

@@ -140,7 +140,8 @@ class Dispatcher:
             if self._staged:
                 return self._staged.popleft(), None
             await self._budget.wait()
-            permit = await self._acquire()
+            asked_at = anyio.current_time()
+            permit, connected_at = await self._acquire()
             now = anyio.current_time()
             if self.stopped or now < self.hold_until or self._awaits_probe:
                 # Found by others while this one waited: no connection, no service, no account.
@@ -148,6 +149,8 @@ class Dispatcher:
                 self._connections.release()
                 continue
             attempt = Attempt(permit=permit, permit_at=boottime(), begun=self._begun)
+            attempt.waited_s = now - connected_at
+            attempt.connection_waited_s = connected_at - asked_at
             self._in_flight.add(attempt)  # here: the next look is before this one has begun
             if self._health.probing:
                 self._probe = attempt
@@ -193,8 +196,11 @@ class Dispatcher:
             entry, staged=staged, recovered=staged, recorded=recorded, attempts=entry.attempts
         )
 
-    async def _acquire(self) -> Permit:
-        """Wait for a connection and a slot. If cancelled: neither is held."""
+    async def _acquire(self) -> tuple[Permit, float]:
+        """Wait for a connection and a slot; return when there was the connection too.
+
+        If cancelled: neither is held.
+        """
         await self._connections.acquire()
         try:
             # No more at once than the account seems to bear.
@@ -203,7 +209,8 @@ class Dispatcher:
             ):
                 self._news = anyio.Event()
                 await self._news.wait()
-            return await self._limiter.acquire()
+            connected_at = anyio.current_time()
+            return await self._limiter.acquire(), connected_at
         except BaseException:
             self._connections.release()
             raise

@@ -12,10 +12,11 @@ import anyio
 import anyio.to_thread
 
 from bulkfetch.errors import BulkfetchError
+from bulkfetch.events import Emit, ignore
 from bulkfetch.journal import Journal, Refused
 from bulkfetch.models import Failure, Outcome, PublishedFile
 from bulkfetch.pipeline.layout import OutputLayout
-from bulkfetch.pipeline.outcomes import OutcomeSink
+from bulkfetch.pipeline.outcomes import OutcomeSink, failure_event
 
 # Jobs read from the journal at a time, to be reported one by one.
 PAGE_JOBS = 2000
@@ -28,13 +29,21 @@ class IdleJobs:
     were done before and their file is gone, `superseded` were published over by a newer job.
     """
 
-    def __init__(self, layout: OutputLayout, abandoned: anyio.Event, *, only_new: bool) -> None:
+    def __init__(
+        self,
+        layout: OutputLayout,
+        abandoned: anyio.Event,
+        *,
+        only_new: bool,
+        emit: Emit = ignore,
+    ) -> None:
         self.refused = 0
         self.missing = 0
         self.superseded = 0
         self._layout = layout
         self._abandoned = abandoned
         self._only_new = only_new
+        self._emit = emit
         self._skipped: deque[Outcome] = deque()  # read from the journal and not yet reported
         self._skipped_read = 0  # the journal's bookmark
 
@@ -42,7 +51,10 @@ class IdleJobs:
         """Report jobs that the list cannot have fetched. If cancelled: some may not be reported."""
         for job, error in refused:
             self.refused += 1
-            await report(Outcome(job.id, job.account, "failed", error=Failure.of(error)))
+            outcome = Outcome(job.id, job.account, "failed", error=Failure.of(error))
+            if self._emit is not ignore:
+                self._emit(failure_event(outcome))
+            await report(outcome)
 
     async def report_skipped(self, journal: Journal, report: OutcomeSink) -> None:
         """Check what ended before this run, and report it.

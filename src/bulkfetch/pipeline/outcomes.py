@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from bulkfetch.events import Event
 from bulkfetch.models import Outcome
 
 # Takes the outcome of a job that has finished; may hold its caller up.
@@ -17,6 +18,19 @@ OutcomeSink = Callable[[Outcome], Awaitable[None]]
 WAITING_OUTCOMES = 256
 # Failures kept for the report: enough to read, however long the list.
 REPORTED_FAILURES = 100
+
+
+def failure_event(outcome: Outcome) -> Event:
+    """Return the news of a job that has failed for good."""
+    error = outcome.error
+    assert error is not None, "a failed job says why"
+    data: dict[str, int | float | str] = {
+        "code": error.code,
+        "hint": error.hint,
+        "attempts": outcome.attempts,
+    }
+    message = f"{error.code}: {error.message}"
+    return Event("failed", message, outcome.account, outcome.job_id, data)
 
 
 class OutcomeStream:

@@ -17,6 +17,7 @@ import anyio.to_thread
 
 from bulkfetch.disk import disk_error, remove
 from bulkfetch.errors import AccountError, RunError
+from bulkfetch.events import Emit, ignore
 from bulkfetch.journal import ClaimedNames, Counts, Journal
 from bulkfetch.models import Failure, Job, Report
 from bulkfetch.pipeline.handle import Run as Run  # a run's two sides are had from one place
@@ -63,6 +64,7 @@ class Engine(Readable):
         only_new: bool = False,
         previous: Readable | None = None,
         close_journal: bool = True,
+        emit: Emit = ignore,
     ) -> None:
         """Use `Client.fetch`.
 
@@ -70,7 +72,8 @@ class Engine(Readable):
         keys of bodies in staging, and who takes outcomes. `as_job` makes a job of an id given as
         plain text. `accounts` are those that a job may be of, `names` gives what it may be
         published under. `previous` is what has to end first, None where there is none. With
-        `close_journal` false the journal is somebody else's, who closes it later.
+        `close_journal` false the journal is somebody else's, who closes it later. `emit` gets the
+        news of jobs that cannot be asked for at all.
         """
         super().__init__(previous)
         self._jobs = jobs
@@ -90,7 +93,7 @@ class Engine(Readable):
         self._list_read = False
         self._leftovers: frozenset[str] = frozenset()
         self._loading = anyio.CancelScope()
-        self._idle = IdleJobs(layout, self._abandoned, only_new=only_new)
+        self._idle = IdleJobs(layout, self._abandoned, only_new=only_new, emit=emit)
 
     # --- for the reader --------------------------------------------------------------------------
 

@@ -44,14 +44,17 @@ class Permit:
     while a cancellation is on its way: the process's own slot is settled at once, the shared one a
     moment later in the background. If the process dies in between, the shared slot comes back when
     its lease ends. A permit that is dropped unsettled counts as lost.
+
+    `on_end` is called when it is settled: how, and in how many seconds the slot is free again.
     """
 
-    __slots__ = ("_lease", "_limiter", "_slot")
+    __slots__ = ("_lease", "_limiter", "_slot", "on_end")
 
     def __init__(self, limiter: SlotLimiter, slot: Slot, lease: Lease | None) -> None:
         self._limiter: SlotLimiter | None = limiter
         self._slot = slot
         self._lease = lease
+        self.on_end: Callable[[End, float], None] | None = None
 
     def answered(self, ago_s: float = 0.0) -> None:
         """The head of an answer is here: the slot's minute starts now.
@@ -82,6 +85,8 @@ class Permit:
         limiter, self._limiter = self._limiter, None
         if limiter is not None:
             limiter.settle(self._slot, self._lease, end, retry_after_s, max(0.0, ago_s))
+            if self.on_end is not None:
+                self.on_end(end, limiter.back_in_s(end, ago_s))
 
     def __del__(self) -> None:
         # The collector may run in any thread.
@@ -159,6 +164,13 @@ class SlotLimiter:
         if lease is not None:
             self._settle_lease(lease, end, ended_at, retry_after_s)
         self._tell(news)
+
+    def back_in_s(self, end: End, ago_s: float) -> float:
+        """Return in how many seconds a slot is free that ended so `ago_s` seconds ago."""
+        if end == "unused":
+            return 0.0
+        lost_s = self._limit.grace_s if end == "lost" else 0.0
+        return max(0.0, self._limit.refill_s + lost_s - ago_s)
 
     @property
     def in_flight_cap(self) -> int | None:

@@ -87,17 +87,25 @@ class Refresh:
 
 
 class WatchedRefresh:
-    """Reports once if the accounts server names another API domain than the settings.
+    """Tells of each token, and once if the server names another API domain than the settings.
 
     That domain is never used: a token goes only where the settings say.
     """
 
-    def __init__(self, refresh: Refresher, api_domain: str, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        refresh: Refresher,
+        api_domain: str,
+        note: Callable[[str], None],
+        issued: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._refresh, self._api_domain, self._note = refresh, api_domain, note
+        self._issued = issued
         self._told = False
 
     async def __call__(self) -> Grant:
         grant = await self._refresh()
+        self._issued("accounts server")
         if (
             grant.api_domain is not None
             and not is_loopback(self._api_domain)

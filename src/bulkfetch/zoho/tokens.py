@@ -73,6 +73,7 @@ def token_source(
     note: Callable[[str], None] = lambda _: None,
     *,
     anew: bool = False,
+    issued: Callable[[str], None] = lambda _: None,
 ) -> TokenSource:
     """Return an account's source: its token_command, else its refresh token, else its token.
 
@@ -82,6 +83,7 @@ def token_source(
         state_dir: where processes share tokens; None: not shared.
         note: gets, in one sentence without secrets, what a user should know and no error says.
         anew: request a new token instead of loading the shared one.
+        issued: is called after each token that was issued, with the name of who did.
 
     Raises:
         MissingCredentials: there is nothing to get a token with.
@@ -90,13 +92,13 @@ def token_source(
     credentials = account.credentials
     way = token_way(account)
     if account.token_command is not None:
-        return CommandToken(account.token_command)
+        return CommandToken(account.token_command, issued=issued)
     if credentials.access_token is not None and way == "token":
         return StaticToken(credentials.access_token)
     url = accounts_server(account)
     refresh = Refresh(url, credentials, session, account.proxies.url_for(url))
     cache = _cache(account, url, state_dir, note)
-    watched = WatchedRefresh(refresh, servers(account).api_domain, note)
+    watched = WatchedRefresh(refresh, servers(account).api_domain, note, issued)
     return RefreshedToken(watched, cache, anew=anew)
 
 
@@ -145,8 +147,13 @@ class StaticToken:
 class CommandToken:
     """Tokens from a program, which is run again when its token is refused."""
 
-    def __init__(self, command: tuple[str, ...], timeout_s: float = TIMEOUT_S) -> None:
-        self._command, self._timeout_s = command, timeout_s
+    def __init__(
+        self,
+        command: tuple[str, ...],
+        timeout_s: float = TIMEOUT_S,
+        issued: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._command, self._timeout_s, self._issued = command, timeout_s, issued
         self._secret: Secret | None = None
         self._refused: set[Secret] = set()
         self._turn = _Turn()
@@ -171,6 +178,7 @@ class CommandToken:
         if fresh in self._refused:
             raise InvalidToken("token_command prints a token that the server refuses")
         self._secret = fresh
+        self._issued("token_command")
         return fresh
 
 
