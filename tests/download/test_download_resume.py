@@ -92,7 +92,8 @@ def test_a_result_that_was_made_anew_is_fetched_anew(tmp_path: Path) -> None:
     _, second = run_whole(main())
     assert second.range is not None
     assert second.status == 200
-    assert [event.kind for event in events] == [
+    followed = {"attempt_started", "attempt_failed", "restarted", "resumed", "done"}
+    assert [event.kind for event in events if event.kind in followed] == [
         "attempt_started",
         "attempt_failed",
         "attempt_started",

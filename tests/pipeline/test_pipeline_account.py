@@ -320,7 +320,7 @@ def test_staged(tmp_path: Path) -> None:
         assert sorted(scene.done) == ["1", "2", "3"]
         assert sorted(job for _, job in scene.downloader.asked) == ["1", "2"]
         kinds = [event.kind for event in scene.events if event.job_id == "3"]
-        assert kinds == ["salvaged", "done"]
+        assert kinds == ["salvaged", "verified", "done"]
         assert scene.budget.bytes == 0
 
     run_virtual(main())
