@@ -146,13 +146,16 @@ def test_events(settings: bulkfetch.Settings) -> None:
     )
     report = asyncio.run(bulkfetch.fetch(IDS[:1], faulty, on_event=events.append))
     assert report.done == 1
-    assert [(event.kind, event.job_id) for event in events] == [
-        ("attempt_started", IDS[0]),
-        ("attempt_failed", IDS[0]),
-        ("attempt_started", IDS[0]),
-        ("done", IDS[0]),
+    assert [event.kind for event in events] == [
+        *("account_opened", "slot_taken", "attempt_started", "slot_settled", "attempt_failed"),
+        *("slot_taken", "attempt_started", "head", "slot_settled", "first_byte", "last_byte"),
+        *("verified", "done"),
     ]
-    assert [event.data["attempt"] for event in events[:3]] == [1, 1, 2]
+    assert {event.job_id for event in events} == {None, IDS[0]}
+    attempts = [event.data["attempt"] for event in events if "attempt" in event.data]
+    assert attempts == [1, 1, 2]
+    ends = [event.data["end"] for event in events if event.kind == "slot_settled"]
+    assert ends == ["lost", "answered"]
     done = events[-1].data
     assert str(done["path"]).endswith(f"{IDS[0]}.csv")
     assert done["bytes"] == Path(str(done["path"])).stat().st_size
