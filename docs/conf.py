@@ -52,5 +52,5 @@ html_title = f"bulkfetch {version}"
 html_theme_options = {"navigation_with_keys": True}
 html_copy_source = False
 html_show_sourcelink = False
-templates_path = ["docs/templates"]
+html_extra_path = ["root"]  # an index.html that leads to the first page
 copybutton_prompt_text = "$ "
