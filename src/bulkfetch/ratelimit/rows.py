@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import sqlite3
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from bulkfetch.ratelimit.fair_share import Request, Waiter
 from bulkfetch.ratelimit.interfaces import RateLimit
+from bulkfetch.ratelimit.standing import Snapshot
 from bulkfetch.ratelimit.throttle import Throttle
 
 # No stamp is honestly further ahead than this, in seconds; one that is, is brought back.
@@ -27,21 +28,6 @@ _SNAPSHOT = """
     LEFT JOIN ticket ON account = account.id AND (owner = ? OR until >= ?)
     WHERE account.id = ?
 """
-
-
-class Snapshot(NamedTuple):
-    """How an account stands.
-
-    `share` is what 429s have taught. `filled` counts the uses that still fill a slot by this
-    process's settings, `out` those of them that are not settled. `since` is when this process
-    began to wait, now where it does not; `others` are those that wait too.
-    """
-
-    share: Throttle
-    filled: int
-    out: int
-    since: float
-    others: list[Waiter]
 
 
 class Rows:
@@ -128,6 +114,7 @@ class Rows:
             int(out),
             mine.since if mine else now,
             list(waiting.values()),
+            -math.inf,
         )
 
     def announce(self, since: float, until: float) -> None:
