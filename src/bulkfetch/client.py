@@ -10,23 +10,26 @@ import os
 import warnings
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import anyio.to_thread
 
-from bulkfetch.config import Settings
+from bulkfetch.config import Settings, job_of
 from bulkfetch.config.account_key import refuse_same_credentials
 from bulkfetch.disk import disk_error
 from bulkfetch.events import Emit, Event, harmless, ignore
 from bulkfetch.journal import OutputLock
-from bulkfetch.models import Report
+from bulkfetch.models import Failure, Job, Outcome, Report
+from bulkfetch.pipeline.calls import Calls
 from bulkfetch.pipeline.handle import Run
 from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
 from bulkfetch.pipeline.listing import check_list
 from bulkfetch.pipeline.preflight import require_writable
 from bulkfetch.pipeline.readable import Readable
+from bulkfetch.pipeline.refusal import refusal
 from bulkfetch.pipeline.run import Jobs
 from bulkfetch.pipeline.source import WaitLimit
 from bulkfetch.readiness import require_usable
@@ -76,6 +79,8 @@ class Client:
         # children of no task group, whose scope would tie the client to the task that entered it.
         self._engine: Readable | None = None
         self._working: set[asyncio.Task[None]] = set()
+        self._calls: Calls | None = None  # of `get`, in the newest run that is theirs
+        self._stopped = False
         self._wiring = Wiring(settings, self._layout, self._emit, self._tell, self._stack)
 
     async def __aenter__(self) -> Self:
@@ -85,6 +90,7 @@ class Client:
         self._lock = await OutputLock.take_in_loop(self._out / STATE_DIR)
         self._stack.callback(self._lock.release)
         self._loop = asyncio.get_running_loop()
+        self._stopped = False
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -99,7 +105,7 @@ class Client:
                     await asyncio.wait(self._working)
                 except asyncio.CancelledError as cancelled:
                     cut_short = cancelled
-            self._engine = self._wiring.accounts = None
+            self._engine = self._calls = self._wiring.accounts = None
             await self._stack.aclose()
         if cut_short is not None:
             raise cut_short
@@ -200,11 +206,14 @@ class Client:
 
     def _start(self, engine: Readable, work: Coroutine[Any, Any, None]) -> None:
         self._engine = engine
+        # Also where it was cancelled before it could begin.
+        self._work(work).add_done_callback(lambda _: engine.leave())
+
+    def _work(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         working = asyncio.create_task(work, name="bulkfetch run")
         self._working.add(working)
         working.add_done_callback(self._worked)
-        # Also where it was cancelled before it could begin.
-        working.add_done_callback(lambda _: engine.leave())
+        return working
 
     def _require_open(self) -> None:
         if self._lock is None:
@@ -233,6 +242,51 @@ class Client:
     def _break_off(self, error: BaseException) -> None:
         if self._engine is not None:
             self._engine.break_off(error)
+
+    async def get(
+        self, job: str | Job, *, account: str | None = None, name: str | None = None
+    ) -> Outcome:
+        """Fetch one result, and return what became of it; for a service, which has no list.
+
+        May be called any number of times at once: one run is behind all calls, with the promises
+        of `fetch`. A job that was done before is answered by the journal, without a request, and
+        its outcome is `skipped`; callers that ask for one job at the same time share its request. A
+        job that failed is an outcome too, and is tried again by the next call unless it failed for
+        good. `account` None: the one that ids without an account belong to; `name` None: the id, or
+        what [[jobs]] says. A result that is still being prepared is not waited for: await
+        `wait` before.
+
+        The outcome is pending where `stop` or the end of the client came first. Raises AccountError
+        where nothing can be fetched for the account, and RunError; the next call tries again.
+        RuntimeError as `fetch`, which in turn takes no list while a call waits.
+        If cancelled: the job goes on, other calls are not touched.
+        """
+        self._require_open()
+        asked = job if isinstance(job, Job) else job_of(self._settings, job)
+        asked = replace(asked, account=account or asked.account, name=name or asked.name)
+        refused = refusal(asked, self._settings.account_names)
+        if refused is not None:  # not worth a row: anybody may send anything to a service
+            failure = Failure.of(refused.error)
+            return Outcome(refused.job.id, refused.job.account, "failed", error=failure)
+        if self._stopped:
+            return Outcome(asked.id, asked.account, "pending")
+        if self._calls is None or not self._calls.takes(asked.account):
+            previous = self._make_way()
+            self._calls = calls = Calls(partial(self._wiring.fed_run, previous))
+            self._start(calls.engine, calls.engine.work())
+            self._work(calls.answer())
+        return await self._calls.get(asked)
+
+    def stop(self) -> None:
+        """Start no more requests, finish what is under way within some seconds.
+
+        A run ends as by its `stop`; calls of `get` return, also later ones, with what is not done
+        pending, until the client is entered again. For the end of a service, before the client is
+        left.
+        """
+        self._stopped = True
+        if self._engine is not None:
+            self._engine.stop()
 
     async def wait(self, job_id: str, *, account: str | None = None) -> JobStatus:
         """Wait until Zoho has prepared a result or could not, and return its last status.

@@ -21,6 +21,7 @@ from bulkfetch.models import Job
 from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
 from bulkfetch.pipeline.outcomes import OutcomeSink
 from bulkfetch.pipeline.preflight import lacking_room
+from bulkfetch.pipeline.readable import Readable
 from bulkfetch.pipeline.run import Engine, Jobs, OpenJournal, OpenWorkers
 from bulkfetch.pipeline.source import JobSource, WaitLimit
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from bulkfetch.access import AccountOpener
     from bulkfetch.control.client import ControlClient
     from bulkfetch.exporter.starting import Check
-    from bulkfetch.pipeline.accounts import AccountWorkers
+    from bulkfetch.pipeline.accounts import AccountOver, AccountWorkers
 
 
 class Wiring:
@@ -62,6 +63,16 @@ class Wiring:
         workers = partial(self.workers, None, emit=self._tell)
         return self.run_of(jobs, opened, workers, close_journal=False)
 
+    def fed_run(self, previous: Readable | None, jobs: Jobs) -> Engine:
+        """Return a run whose jobs come one by one, each awaited by somebody; to be started."""
+        return self.run_of(
+            jobs,
+            partial(self.journal, fed=True),
+            partial(self.workers, None),
+            fed=True,
+            previous=previous,
+        )
+
     def run_of(
         self, jobs: Jobs, open_journal: OpenJournal, open_workers: OpenWorkers, **options: Any
     ) -> Engine:
@@ -72,16 +83,16 @@ class Wiring:
             open_journal=open_journal,
             open_workers=open_workers,
             as_job=lambda job_id: job_of(self._settings, job_id),
-            accounts=frozenset(account.name for account in self._settings.accounts),
+            accounts=self._settings.account_names,
             names=_names_with_zip if self._settings.keep_zip else published_stem,
             emit=self._emit,
             **options,
         )
 
-    async def journal(self) -> Journal:
+    async def journal(self, *, fed: bool = False) -> Journal:
         """Open the folder's journal for a new run. Raises RunError. If cancelled: it is closed."""
         # Named as the user named it, so that reported paths are.
-        journal = await Journal.open(self._settings.out / STATE_DIR)
+        journal = await Journal.open(self._settings.out / STATE_DIR, fed=fed)
         if journal.afresh is not None:
             self._emit(Event("note", journal.afresh))
         return journal
@@ -125,6 +136,7 @@ class Wiring:
         journal: Journal,
         leftovers: frozenset[str],
         job_finished: OutcomeSink,
+        account_over: AccountOver,
         *,
         emit: Emit | None = None,
     ) -> AccountWorkers:
@@ -160,6 +172,7 @@ class Wiring:
             open_account=accounts.results,
             open_source=open_source,
             job_finished=job_finished,
+            account_over=account_over,
             emit=emit or self._emit,
         )
 

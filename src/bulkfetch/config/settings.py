@@ -353,6 +353,11 @@ class Settings(Shared):
         names = [account.name for account in self.accounts]
         return names[0] if len(names) == 1 else "default" if "default" in names else None
 
+    @property
+    def account_names(self) -> frozenset[str]:
+        """The names of all accounts."""
+        return frozenset(account.name for account in self.accounts)
+
     @cached_property
     def entries(self) -> Mapping[str, JobEntry]:
         """`jobs` by id; of several with one id, the first."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
@@ -51,6 +51,8 @@ _CLAIM = """
     ON CONFLICT (folded) DO UPDATE SET job = excluded.job
 """
 
+
+ALL_STATES = (PENDING, DOWNLOADED, FAILED, DONE, SKIPPED, FAILED_BEFORE)
 
 # How the claims of kept archives end; no other name does (`filenames`).
 _ZIP = ".zip"
@@ -123,9 +125,18 @@ def state_when_listed(state: int, code: str | None, *, again: bool) -> int:
 
 
 def enqueue(
-    connection: sqlite3.Connection, jobs: Sequence[Job], first_position: int, names: ClaimedNames
+    connection: sqlite3.Connection,
+    jobs: Sequence[Job],
+    first_position: int,
+    names: ClaimedNames,
+    *,
+    fed: bool = False,
 ) -> Admission:
-    """Put a batch at the end of the list that began at `first_position`; within a transaction."""
+    """Put a batch at the end of the list that began at `first_position`; within a transaction.
+
+    `fed`: each job is a list of its own. Nothing is a duplicate, and only jobs that have not ended
+    keep their names from others.
+    """
     admission = Admission()
     counts: dict[str, Counter[str]] = {}
     accounts: dict[str, int] = {}
@@ -136,7 +147,7 @@ def enqueue(
             counts[job.account] = Counter()
         try:
             became = _enqueue(
-                connection, job, accounts[job.account], position, first_position, names
+                connection, job, accounts[job.account], position, first_position, names, fed
             )
         except JobError as error:
             admission.refused.append(Refused(job, error))
@@ -154,6 +165,7 @@ def _enqueue(
     position: int,
     first_position: int,
     names: ClaimedNames,
+    fed: bool,
 ) -> str:
     """Admit one job and return the field of `Admitted` that counts it; raise why it is refused."""
     found = connection.execute(_FIND, (account, job.id)).fetchone()
@@ -163,7 +175,7 @@ def _enqueue(
         state = PENDING
     else:
         row = _Row(*found)
-        if row.position >= first_position:
+        if row.position >= first_position and not fed:
             return _mentioned_again(job, row)
         code = json.loads(row.error)["code"] if row.error else None
         state = state_when_listed(row.state, code, again=job.again)
@@ -174,7 +186,8 @@ def _enqueue(
     if state == SKIPPED:
         # The name that its file has.
         job = Job(job.id, job.account, row.name, folder=row.folder or "")
-    conflict = _claim(connection, job, names(job), row.key, first_position)
+    holding = (PENDING, DOWNLOADED) if fed else ALL_STATES
+    conflict = _claim(connection, job, names(job), row.key, first_position, holding)
     if state == SKIPPED:
         if conflict is not None and conflict.published:
             # Its file was replaced a moment ago: a failure of this list, and not one of its own.
@@ -212,14 +225,24 @@ def _place(job: Job, row: _Row) -> str:
 
 
 def _claim(
-    connection: sqlite3.Connection, job: Job, names: Sequence[str], key: int, first_position: int
+    connection: sqlite3.Connection,
+    job: Job,
+    names: Sequence[str],
+    key: int,
+    first_position: int,
+    holding: Collection[int],
 ) -> _Conflict | None:
-    """Claim names for a job, all or none; return the conflict with a job of the same list."""
+    """Claim names for a job, all or none; return the conflict with a job of the same list.
+
+    `holding` are the states in which that one keeps its names.
+    """
     folded = [same_file(name) for name in names]
     for name in folded:
         claimant = connection.execute(_CLAIMANT, (name,)).fetchone()
-        if claimant is not None and claimant[0] != key and claimant[1] >= first_position:
-            *_, job_id, state, account = claimant
+        if claimant is None or claimant[0] == key:
+            continue
+        _, position, job_id, state, account = claimant
+        if position >= first_position and state in holding:
             whose = "" if account == job.account else f" of account {account}"
             if name.endswith(_ZIP):
                 error = PublishConflict(

@@ -47,13 +47,16 @@ SECOND_TRIES = 10
 class Journal:
     """One run's view of a journal. Used in the event loop in which it was opened."""
 
-    def __init__(self, writer: Writer, outcomes: Outcomes, first_position: int) -> None:
+    def __init__(
+        self, writer: Writer, outcomes: Outcomes, first_position: int, *, fed: bool = False
+    ) -> None:
         """Use `open`."""
         # Why nothing is known of earlier runs although there seem to have been some; else None.
         self.afresh: str | None = None
         self._writer = writer
         self._outcomes = outcomes
         self._first_position = first_position
+        self._fed = fed
         # What `take` has not handed out, by account and statement; in the thread.
         self._next_positions: dict[tuple[str, str], int] = {}
         self._attempts: dict[int, int] = {}  # heard of, not yet written; in the loop
@@ -61,10 +64,12 @@ class Journal:
         self._closed = False
 
     @classmethod
-    async def open(cls, folder: Path) -> Journal:
+    async def open(cls, folder: Path, *, fed: bool = False) -> Journal:
         """Open or create `folder`/journal.db for a new run; the caller holds the folder's lock.
 
         `folder` is OUT/.bulkfetch, with OUT as the user named it: paths in outcomes begin with it.
+        `fed`: each job of the run is a list of its own; one that has ended may be listed again, one
+        that has not must not be.
         The file's mode follows the umask, for it holds nothing that the published files do not.
         Raises JournalTooNew (nothing changed), JournalDamaged, NotWritable, DiskFull, OutputLocked
         (another program is in the file). If cancelled: what was opened is closed.
@@ -86,7 +91,7 @@ class Journal:
         except BaseException:
             await writer.aclose()
             raise
-        journal = cls(writer, Outcomes(folder.parent), first_position)
+        journal = cls(writer, Outcomes(folder.parent), first_position, fed=fed)
         journal.afresh = traces.afresh(folder, before) if empty else None
         return journal
 
@@ -100,7 +105,7 @@ class Journal:
         """
 
         def work(connection: sqlite3.Connection) -> Admission:
-            return enqueue(connection, jobs, self._first_position, names)
+            return enqueue(connection, jobs, self._first_position, names, fed=self._fed)
 
         def after(admission: Admission) -> None:
             for admitted in admission.accounts.values():
@@ -199,6 +204,8 @@ class Journal:
                 inside = self._outcomes.inside(path)
                 if size is not None:
                     ownership.announce(connection, entry.key, inside, size)
+                if self._fed:
+                    continue
                 first = self._first_position
                 found = ownership.kept_in_list(connection, entry.key, inside, first)
                 rival = rival or found

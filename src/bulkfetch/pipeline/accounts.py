@@ -22,6 +22,8 @@ from bulkfetch.pipeline.outcomes import OutcomeSink
 from bulkfetch.pipeline.publish import Publisher, PublishOptions
 from bulkfetch.pipeline.source import JobSource
 
+AccountOver = Callable[[str], Awaitable[None]]
+
 
 class AccountWorkers:
     """The workers of one run, in a task group of the run; `workers` has them.
@@ -30,6 +32,8 @@ class AccountWorkers:
     once, `staging_bytes` may complete ZIPs hold in staging, and `lacking_room` says why the disk
     has no room for more. `open_account` and `open_source` raise AccountError where nothing can be
     fetched for an account; of the latter an account's jobs come, without it from the journal.
+    `account_over` is awaited when nothing of an account is under way any more, and again for jobs
+    of it that come later.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class AccountWorkers:
         open_account: Callable[[str], Awaitable[AccountAccess]],
         open_source: Callable[[str], Awaitable[JobSource]] | None = None,
         job_finished: OutcomeSink,
+        account_over: AccountOver,
         emit: Emit,
     ) -> None:
         self.workers: dict[str, AccountWorker] = {}
@@ -56,7 +61,9 @@ class AccountWorkers:
         self._open_source = open_source
         self._job_finished = job_finished
         self._emit = emit
+        self._account_over = account_over
         self._refused: dict[str, AccountError] = {}
+        self._over: set[str] = set()
         self._budget = StagingBudget(staging_bytes, lacking_room)
         self._publisher = Publisher(journal, layout, destination, options, threads)
 
@@ -72,7 +79,8 @@ class AccountWorkers:
 
     async def more(self, account: str, tasks: anyio.abc.TaskGroup) -> None:
         """Note that the journal has got jobs for an account; the first starts its worker."""
-        if account in self._refused:
+        if account in self._over:
+            await self._account_over(account)
             return
         if account not in self.workers:
             try:
@@ -83,6 +91,7 @@ class AccountWorkers:
                 self._refused[account] = error
                 data = {"code": error.code, "hint": error.hint}
                 self._emit(Event("account_ended", error.message, account, data=data))
+                await self._is_over(account)
                 return
             worker = AccountWorker(
                 access,
@@ -96,8 +105,16 @@ class AccountWorkers:
                 leftovers=self._leftovers,
             )
             self.workers[account] = worker
-            tasks.start_soon(worker.run)
+            tasks.start_soon(self._run, worker)
         self.workers[account].more()
+
+    async def _run(self, worker: AccountWorker) -> None:
+        await worker.run()
+        await self._is_over(worker.account)
+
+    async def _is_over(self, account: str) -> None:
+        self._over.add(account)
+        await self._account_over(account)
 
     def list_ended(self) -> None:
         """Note that no more jobs will come: each worker ends with those it has."""

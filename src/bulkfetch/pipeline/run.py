@@ -30,12 +30,14 @@ from bulkfetch.pipeline.readable import Readable, innermost
 from bulkfetch.pipeline.refusal import refusal
 
 if TYPE_CHECKING:
-    from bulkfetch.pipeline.accounts import AccountWorkers
+    from bulkfetch.pipeline.accounts import AccountOver, AccountWorkers
 
 E = TypeVar("E", bound=BaseException)
 Jobs = Iterable[str | Job] | AsyncIterable[str | Job]
 OpenJournal = Callable[[], Awaitable[Journal]]
-OpenWorkers = Callable[[Journal, frozenset[str], OutcomeSink], Awaitable["AccountWorkers"]]
+OpenWorkers = Callable[
+    [Journal, frozenset[str], OutcomeSink, "AccountOver"], Awaitable["AccountWorkers"]
+]
 
 # After a stop, what is under way has this long to end by itself. With two seconds to tidy up it
 # keeps the promise of ten.
@@ -62,6 +64,7 @@ class Engine(Readable):
         accounts: frozenset[str],
         names: ClaimedNames,
         only_new: bool = False,
+        fed: bool = False,
         previous: Readable | None = None,
         close_journal: bool = True,
         emit: Emit = ignore,
@@ -69,11 +72,13 @@ class Engine(Readable):
         """Use `Client.fetch`.
 
         `open_workers` makes what fetches, once there is something to fetch: of the journal, the
-        keys of bodies in staging, and who takes outcomes. `as_job` makes a job of an id given as
-        plain text. `accounts` are those that a job may be of, `names` gives what it may be
-        published under. `previous` is what has to end first, None where there is none. With
-        `close_journal` false the journal is somebody else's, who closes it later. `emit` gets the
-        news of jobs that cannot be asked for at all.
+        keys of bodies in staging, who takes outcomes, and who is told of accounts. `as_job` makes a
+        job of an id given as plain text. `accounts` are those that a job may be of, `names` gives
+        what it may be published under. `fed`: each job is awaited by somebody, so that what is not
+        fetched is reported at once and not at the end; the journal is opened likewise. `previous`
+        is what has to end first, None where there is none. With `close_journal` false the journal
+        is somebody else's, who closes it later. `emit` gets the news of jobs that cannot be
+        asked for at all.
         """
         super().__init__(previous)
         self._jobs = jobs
@@ -84,6 +89,7 @@ class Engine(Readable):
         self._known_accounts = accounts
         self._names = names
         self._only_new = only_new
+        self._fed = fed
         self._closes_journal = close_journal
         self._opened: Journal | None = None
         self._workers: AccountWorkers | None = None
@@ -239,9 +245,14 @@ class Engine(Readable):
                 if share.pending:
                     if self._workers is None:
                         self._workers = await self._open_workers(
-                            self._journal, self._leftovers, self._report_outcome
+                            self._journal,
+                            self._leftovers,
+                            self._report_outcome,
+                            self._account_over,
                         )
                     await self._workers.more(account, tasks)
+            if self._fed:
+                await self._idle.report_skipped(self._journal, self._report_outcome)
 
         if isinstance(self._jobs, AsyncIterable):
             put, ready = anyio.create_memory_object_stream[str | Job](BATCH_JOBS)
@@ -255,6 +266,11 @@ class Engine(Readable):
                 await admit(batch)
         self._list_read = True
         await self._idle.report_skipped(self._journal, self._report_outcome)
+
+    async def _account_over(self, account: str) -> None:
+        """Answer those who wait for jobs of an account that has ended."""
+        if self._fed and (cause := self.account_ended(account)) is not None:
+            await self._idle.report_pending(self._journal, account, cause, self._report_outcome)
 
     # --- outcomes --------------------------------------------------------------------------------
 

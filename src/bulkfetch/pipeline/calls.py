@@ -1,0 +1,106 @@
+"""Single results for callers that await them: one run behind all calls, which feed it.
+
+The run is an ordinary one, whose list are the calls. A job is in it once at a time: who asks for
+one that is under way waits with the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
+
+from bulkfetch.errors import BulkfetchError, InvalidName
+from bulkfetch.models import Failure, Job, Outcome
+from bulkfetch.pipeline.run import Engine, Run
+
+
+class _Awaited(NamedTuple):
+    """A job that somebody has asked for, and what it comes to: an outcome, or what to raise."""
+
+    job: Job
+    answer: asyncio.Future[Outcome | BaseException]
+
+
+class Calls:
+    """The calls of one run, in the loop in which it is made; `ended` when it takes no more."""
+
+    def __init__(self, run_of: Callable[[AsyncIterator[Job]], Engine]) -> None:
+        """Have `run_of` make the run of a list; its work is to be started, and `answer` beside."""
+        self.ended = False
+        self._asked: asyncio.Queue[Job] = asyncio.Queue()  # no longer than there are calls
+        self._awaited: dict[tuple[str, str], _Awaited] = {}
+        self.engine = run_of(self._jobs())
+
+    async def _jobs(self) -> AsyncIterator[Job]:
+        while True:
+            yield await self._asked.get()
+
+    def takes(self, account: str) -> bool:
+        """Return whether a job of an account belongs here, and not into a new run.
+
+        After an account's end the next run may ask it again, once nobody waits for this one.
+        """
+        if self.ended or self.engine.abandoned:
+            return False
+        return bool(self._awaited) or self.engine.account_ended(account) is None
+
+    async def get(self, job: Job) -> Outcome:
+        """Return what becomes of a job. Raises AccountError, RunError, and what broke the run off.
+
+        If cancelled: the job goes on, for others who wait for it and for the journal.
+        """
+        key = (job.account, job.id)
+        awaited = self._awaited.get(key)
+        if awaited is None:
+            answer = asyncio.get_running_loop().create_future()
+            awaited = self._awaited[key] = _Awaited(job, answer)
+            self._asked.put_nowait(job)
+            self.engine.held = True
+        elif job.name is not None and job.place != awaited.job.place:
+            error = InvalidName(
+                f"job {job.id} is being fetched under another name than {job.name!a}",
+                hint="Ask again once it has ended, or for the same name.",
+            )
+            return Outcome(job.id, job.account, "failed", error=Failure.of(error))
+        found = await asyncio.shield(awaited.answer)
+        if isinstance(found, Outcome):
+            return found
+        # Each caller raises one of his own: a traceback grows with every raise.
+        raise copy.copy(found) if isinstance(found, BulkfetchError) else found
+
+    async def answer(self) -> None:
+        """Give each call what its job came to, until the run has ended.
+
+        Never raises what ends the run: the calls do. If cancelled: the calls return with their jobs
+        pending, as at every end of the run.
+        """
+        cause: BaseException | None = None
+        pending: dict[tuple[str, str], Outcome] = {}
+        try:
+            async for outcome in Run(self.engine):
+                key = (outcome.account, outcome.job_id)
+                if outcome.status != "pending":
+                    self._settle(key, outcome)
+                elif (ended := self.engine.account_ended(outcome.account)) is not None:
+                    self._settle(key, ended)
+                else:
+                    pending[key] = outcome
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            cause = error
+        finally:
+            self.ended = True
+            for account, job_id in list(self._awaited):
+                left = Outcome(job_id, account, "pending")
+                key = (account, job_id)
+                self._settle(key, cause or pending.get(key, left))
+
+    def _settle(self, key: tuple[str, str], found: Outcome | BaseException) -> None:
+        awaited = self._awaited.pop(key, None)
+        if awaited is not None:
+            awaited.answer.set_result(found)
+        # Where nobody waits for this run, the client takes its next list at once.
+        self.engine.held = bool(self._awaited)
