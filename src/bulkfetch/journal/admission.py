@@ -52,7 +52,7 @@ _CLAIM = """
 """
 
 
-ALL_STATES = (PENDING, DOWNLOADED, FAILED, DONE, SKIPPED, FAILED_BEFORE)
+_ALL_STATES = (PENDING, DOWNLOADED, FAILED, DONE, SKIPPED, FAILED_BEFORE)
 
 # How the claims of kept archives end; no other name does (`filenames`).
 _ZIP = ".zip"
@@ -186,7 +186,7 @@ def _enqueue(
     if state == SKIPPED:
         # The name that its file has.
         job = Job(job.id, job.account, row.name, folder=row.folder or "")
-    holding = (PENDING, DOWNLOADED) if fed else ALL_STATES
+    holding = (PENDING, DOWNLOADED) if fed else _ALL_STATES
     conflict = _claim(connection, job, names(job), row.key, first_position, holding)
     if state == SKIPPED:
         if conflict is not None and conflict.published:
