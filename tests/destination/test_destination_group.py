@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.destinations import SeenDestination, folder_destination
+from tests.support.destinations import (
+    AWS_ENV,
+    SeenDestination,
+    bucket_destination,
+    folder_destination,
+)
 
 from bulkfetch.archive import Draft
 from bulkfetch.errors import PublishConflict
 
 
-@pytest.fixture(params=[folder_destination], ids=["folder"])
-def seen(request: pytest.FixtureRequest, tmp_path: Path) -> SeenDestination:
+@pytest.fixture(params=[folder_destination, bucket_destination], ids=["folder", "bucket"])
+def seen(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SeenDestination]:
     """A destination with nothing in it."""
-    made: SeenDestination = request.param(tmp_path)
-    return made
+    for name, value in AWS_ENV.items():
+        monkeypatch.setenv(name, value)
+    with request.param(tmp_path) as made:
+        yield made
 
 
 def never(size: int) -> bool:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.s3_server import BUCKET, s3_server
+
 from bulkfetch.destination import Destination, FolderDestination
+from bulkfetch.destination.bucket import BucketDestination, BucketOptions
+
+# None of which is anybody's.
+AWS_ENV = {
+    "AWS_ACCESS_KEY_ID": "AKIA-NOT-TO-BE-TOLD",
+    "AWS_SECRET_ACCESS_KEY": "aws-secret-not-to-be-told",
+    "AWS_SESSION_TOKEN": "aws-session-not-to-be-told",
+}
 
 
 @dataclass(frozen=True)
@@ -19,8 +30,9 @@ class SeenDestination:
     drafts: Callable[[], int]
 
 
-def folder_destination(folder: Path) -> SeenDestination:
-    """Return a folder as a destination."""
+@contextmanager
+def folder_destination(folder: Path) -> Iterator[SeenDestination]:
+    """Give a folder as a destination."""
     out, staging = folder / "out", folder / "out" / ".bulkfetch" / "staging"
     staging.mkdir(parents=True)
 
@@ -32,9 +44,31 @@ def folder_destination(folder: Path) -> SeenDestination:
         (out / place).parent.mkdir(parents=True, exist_ok=True)
         (out / place).write_bytes(content)
 
-    return SeenDestination(
+    yield SeenDestination(
         FolderDestination(out, staging, "exports/", 0),
         files,
         put,
         lambda: len([*staging.iterdir()]),
     )
+
+
+def bucket_options(endpoint: str, **more: object) -> BucketOptions:
+    """Return what a bucket of a test server is written to with."""
+    options = BucketOptions("s3", BUCKET, "zoho/crm", "eu-central-1", endpoint)
+    return options._replace(**more)  # type: ignore[arg-type]
+
+
+@contextmanager
+def bucket_destination(_: Path) -> Iterator[SeenDestination]:
+    """Give a bucket of the strict stand-in as a destination; the environment has AWS_ENV."""
+    with s3_server() as server:
+        options = bucket_options(server.url)
+        above = f"{options.prefix}/"
+
+        def files() -> dict[str, bytes]:
+            return {key.removeprefix(above): body for key, body in server.objects.items()}
+
+        def put(place: str, content: bytes) -> None:
+            server.objects[above + place] = content
+
+        yield SeenDestination(BucketDestination(options), files, put, lambda: len(server.uploads))

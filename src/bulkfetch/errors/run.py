@@ -44,3 +44,24 @@ class JournalDamaged(RunError):
 
     code = "JOURNAL_DAMAGED"
     default_hint = "Move .bulkfetch/journal.db away to start over; published files are not touched."
+
+
+class DestinationFailed(RunError):
+    """The bucket in which files are published cannot be used."""
+
+    code = "DESTINATION_FAILED"
+    default_hint = (
+        "Check publish_to, [destination] and the network; then run the same command: complete "
+        "results are kept and not requested again."
+    )
+
+
+class DestinationRefused(RunError):
+    """The bucket in which files are published refuses these credentials."""
+
+    code = "DESTINATION_REFUSED"
+    default_hint = (
+        "The credentials are those of the environment (AWS_…, GOOGLE_…, AZURE_…), and have to "
+        "permit to list, read, write and abort uploads. Complete results are kept and not "
+        "requested again."
+    )
