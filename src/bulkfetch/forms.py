@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.util import find_spec
 
@@ -36,13 +36,18 @@ def require_forms(settings: Settings) -> None:
 
 def forms_of(settings: Settings, job: Job) -> Forms:
     """Return what a job's table is published as. Raises ConfigError as `require_forms`."""
-    formats = settings.formats_of(job)
+    formats = settings.formats_of(job.account)
     module = settings.module_of(job) if "parquet" in formats else None
-    return Forms(
-        formats,
-        types={} if module is None else _types(settings, module),
-        row_group_bytes=settings.parquet.row_group_bytes,
-    )
+    types = {} if module is None else _types(settings, module)
+    return Forms(formats, types, settings.parquet.row_group_bytes)
+
+
+def forms_of_part(
+    settings: Settings, types_of: Callable[[Job], Mapping[str, ColumnType]], job: Job
+) -> Forms:
+    """Return what a part of an export is published as, given the types of its columns."""
+    formats = settings.formats_of(job.account)
+    return Forms(formats, types_of(job), settings.parquet.row_group_bytes)
 
 
 def _types(settings: Settings, module: str) -> Mapping[str, ColumnType]:

@@ -6,6 +6,7 @@ Settings stop here. What only requests need is imported when there is something 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib import import_module
@@ -15,9 +16,9 @@ import anyio.to_thread
 
 from bulkfetch.config import Settings, job_of
 from bulkfetch.events import Emit, Event
-from bulkfetch.forms import forms_of
+from bulkfetch.forms import forms_of, forms_of_part
 from bulkfetch.journal import Journal, published_stem
-from bulkfetch.models import Job
+from bulkfetch.models import Forms, Job
 from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
 from bulkfetch.pipeline.outcomes import OutcomeSink
 from bulkfetch.pipeline.preflight import lacking_room
@@ -28,6 +29,7 @@ from bulkfetch.pipeline.source import JobSource, WaitLimit
 if TYPE_CHECKING:
     from bulkfetch.access import AccountOpener
     from bulkfetch.control.client import ControlClient
+    from bulkfetch.exporter.exporter import TypesOf
     from bulkfetch.exporter.starting import Check
     from bulkfetch.pipeline.accounts import AccountOver, AccountWorkers
 
@@ -54,13 +56,17 @@ class Wiring:
         self._tell = tell
         self._stack = stack
 
-    def downloads(self, jobs: Jobs, journal: Journal) -> Engine:
-        """Return the run that downloads the results of exports, with their journal."""
+    def downloads(self, jobs: Jobs, journal: Journal, types_of: TypesOf) -> Engine:
+        """Return the run that downloads the results of exports, with their journal.
+
+        `types_of` tells the types of the columns of a result.
+        """
 
         async def opened() -> Journal:
             return journal
 
-        workers = partial(self.workers, None, emit=self._tell)
+        forms = partial(forms_of_part, self._settings, types_of)
+        workers = partial(self.workers, None, emit=self._tell, forms=forms)
         return self.run_of(jobs, opened, workers, close_journal=False)
 
     def fed_run(self, previous: Readable | None, jobs: Jobs) -> Engine:
@@ -139,6 +145,7 @@ class Wiring:
         account_over: AccountOver,
         *,
         emit: Emit | None = None,
+        forms: Callable[[Job], Forms] | None = None,
     ) -> AccountWorkers:
         """Return what fetches, once there is something to fetch; `limit` where it is waited for."""
         accounts = await self.open_accounts()
@@ -164,7 +171,7 @@ class Wiring:
                 quarantine_bytes=limits.quarantine_bytes,
                 overwrite=self._settings.overwrite,
                 records=self._settings.records,
-                forms=partial(forms_of, self._settings),
+                forms=forms or partial(forms_of, self._settings),
             ),
             threads=limits.threads or os.cpu_count() or 1,
             staging_bytes=limits.staging_bytes,

@@ -510,3 +510,11 @@ def test_any_toml_is_settings_or_a_configuration_error(lines: list[str]) -> None
 
     with contextlib.suppress(ConfigError):
         _parse("\n".join(lines), "jobs.toml")
+
+
+def test_types_of_fields_need_the_fields_of_jobs_only(tmp_path: Path) -> None:
+    """Exports ask for the fields of their modules; those of [[jobs]] stand in files."""
+    typed = '[parquet]\ntypes = "fields"\n[[jobs]]\nid = "1"\n'
+    assert load_settings(write(tmp_path, typed), {}).parquet.types == "fields"
+    with pytest.raises(ConfigError, match=r"needs parquet\.fields"):
+        load_settings(write(tmp_path, f'{typed}module = "Leads"\n'), {})

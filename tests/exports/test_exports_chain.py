@@ -10,7 +10,7 @@ from bulkfetch.control.responses import JobStatus, State
 from bulkfetch.errors import ConnectionLost
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import Standing, Step
-from bulkfetch.journal import PageRow, PageState
+from bulkfetch.journal import PageFile, PageRow, PageState
 from bulkfetch.models import Failure, Outcome, PublishedFile
 
 PAGE = PageRow(1, 1, 1, "PREPARING", 1, job_id="7", created_time="2026-09-30T02:00:01Z")
@@ -66,7 +66,7 @@ def test_another_page_than_was_asked_for_is_a_loop() -> None:
 
 def test_the_same_file_twice_is_a_loop() -> None:
     """Every row has an id of its own, so no two pages are equal; empty ones are."""
-    first = replace(PAGE, state="COUNTED", sha256="ab", records=5)
+    first = replace(PAGE, state="COUNTED", files=(PageFile("part-00001.csv", 9, "ab"),), records=5)
     ready = replace(SECOND, state="READY")
     assert chain.ended([first, ready], ready, came()).pages[0].state == "FAILED"
     assert chain.ended([first, ready], ready, came("cd")).pages[0].state == "COUNTED"

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from tests.support.kill_steps import Cut
 from bulkfetch.disk import write_file
 from bulkfetch.errors import ExportLost, InvalidName, PublishConflict
 from bulkfetch.exports.columns import Drift, columns_of
-from bulkfetch.exports.manifest import DeletedFile, ExportPart, Manifest
+from bulkfetch.exports.manifest import DeletedFile, ExportPart, Manifest, PartFile
 from bulkfetch.exports.publication import (
     ExportFolders,
     choose_target,
@@ -37,16 +37,33 @@ ROWS = b"Id,Name\n1,Boyle\n2,Doe\n"
 def part(number: int) -> ExportPart:
     """Describe a part of two records."""
     return ExportPart(
-        file=f"{part_stem(number)}.csv",
+        files=(PartFile(f"{part_stem(number)}.csv", "csv", len(ROWS), "ab" * 32),),
         job_id=f"55402300000056800{number}",
         page=number,
         count=2,
         records=2,
-        bytes=len(ROWS),
-        sha256="ab" * 32,
         zip_bytes=99,
         created_time="2026-09-30T07:30:01+05:30",
     )
+
+
+def told_of(described: ExportPart) -> dict[str, object]:
+    """Return what the manifest has of a part: its first file, and then all of them."""
+    name = described.files[0].file
+    digest = "ab" * 32
+    return {
+        "file": name,
+        "job_id": described.job_id,
+        "page": described.page,
+        "count": 2,
+        "records": 2,
+        "bytes": len(ROWS),
+        "sha256": digest,
+        "zip_bytes": 99,
+        "created_time": "2026-09-30T07:30:01+05:30",
+        "chain": 1,
+        "files": [{"file": name, "format": "csv", "bytes": len(ROWS), "sha256": digest}],
+    }
 
 
 MANIFEST = Manifest(
@@ -154,7 +171,7 @@ def test_the_manifest_has_every_key_that_readers_build_on(folders: ExportFolders
         "started": "2026-09-30T02:00:00Z",
         "finished": "2026-09-30T02:10:00Z",
         "api_version": "v8",
-        "parts": [asdict(part(1)), asdict(part(2))],
+        "parts": [told_of(part(1)), told_of(part(2))],
         "records": 4,
         "columns": [
             {"name": "Id", "api_type": "bigint", "type": "text", "nullable": False},

@@ -12,7 +12,8 @@ import pytest
 from tests.support.journals import jobs, opened
 
 from bulkfetch.errors import JournalTooNew, NotWritable, RunError
-from bulkfetch.journal import AccountCounts, JournalReader, errors, reader, schema
+from bulkfetch.journal import AccountCounts, JournalReader, PageFile, errors, reader, schema
+from bulkfetch.journal.export_tables import PAGE_FILES
 
 pytestmark = pytest.mark.anyio
 
@@ -127,3 +128,25 @@ async def test_a_shared_memory_that_is_lacking_is_said(tmp_path: Path) -> None:
     assert isinstance(told, NotWritable)
     assert "share memory" in told.message
     assert "copy" in told.hint
+
+
+async def test_a_page_of_one_file_is_read_as_a_page_of_files(tmp_path: Path) -> None:
+    """Before a page had several files it had one, or none yet."""
+    before = schema.STEPS.index(PAGE_FILES)
+    folder = _made(tmp_path / "out", schema.STEPS[:before])
+    with closing(schema.open_to_write(folder / "journal.db", schema.STEPS[:before])) as connection:
+        connection.execute("INSERT INTO export (name, account) VALUES ('Leads', 'default')")
+        connection.execute(
+            "INSERT INTO generation VALUES (1, 1, 'default', 'ACTIVE', '', '[]', '', '', NULL,"
+            " NULL, 0, 0, '[]')"
+        )
+        page = "(generation, chain, number, state, tries, failures, expiries, requests"
+        connection.execute(
+            f"INSERT INTO page {page}, file, bytes, sha256) "
+            "VALUES (1, 1, 1, 'COUNTED', 1, 0, 0, 1, 'part-00001.csv', 9, 'ab')"
+        )
+        connection.execute(f"INSERT INTO page {page}) VALUES (1, 1, 2, 'PLANNED', 0, 0, 0, 0)")
+        schema.checkpoint(connection)
+    with JournalReader.open(folder) as looked:
+        (export,) = looked.exports()
+    assert [page.files for page in export.pages] == [(PageFile("part-00001.csv", 9, "ab"),), ()]

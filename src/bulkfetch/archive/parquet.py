@@ -9,6 +9,7 @@ and that of the bytes' quotes and line ends.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
@@ -68,6 +69,16 @@ def extract_parquet(
             "within a cell"
         )
     return Extracted(writer.bytes, writer.sha256, rows, kept_text)
+
+
+def read_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the names of a published file's columns as the CSV had them. Raises OSError."""
+    return tuple(
+        field.name
+        if field.metadata is None or ORIGINAL_NAME not in field.metadata
+        else field.metadata[ORIGINAL_NAME].decode()
+        for field in pq.read_schema(path)
+    )
 
 
 def distinct(names: Sequence[str]) -> list[str]:

@@ -90,9 +90,10 @@ def _parts(
         assert generation is not None, "of an export that was committed"
         folder = places.out / export.name / str(generation.folder)
         for page in pages:
-            path = places.report(folder / str(page.file))
             about = {"id": page.job_id, "account": generation.account, "export": export.name}
-            yield about, PublishedFile(path, page.bytes or 0, page.sha256)
+            for file in page.files:
+                path = places.report(folder / file.name)
+                yield about, PublishedFile(path, file.bytes, file.sha256)
 
 
 def _published(reader: JournalReader, ids: tuple[str, ...]) -> Iterator[Known]:

@@ -14,7 +14,8 @@ _MODULE = "{module}"
 class ParquetSettings(Table):
     """How the columns of Parquet files are typed, and how large their row groups are.
 
-    `fields` is where the answers of GET /settings/fields are, `{module}` in it the module's name.
+    `fields` is where the answers of GET /settings/fields are, `{module}` in it the module's name;
+    exports ask for them.
     """
 
     types: Literal["text", "fields"] = setting(

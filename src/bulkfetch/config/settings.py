@@ -327,9 +327,10 @@ class Settings(Shared):
                 raise ConfigError(
                     f"account {account.name}: window.{setting_}: {sentence}", hint=hint
                 )
-        if self.parquet.types == "fields" and self.parquet.fields is None:
+        named = any(entry.module for entry in self.jobs)  # exports ask for the fields themselves
+        if named and self.parquet.types == "fields" and self.parquet.fields is None:
             raise ConfigError(
-                'parquet.types = "fields" needs parquet.fields',
+                'parquet.types = "fields" needs parquet.fields for the modules of [[jobs]]',
                 hint='Such as fields = "fields/{module}.json": what Zoho answers to GET '
                 "settings/fields, a file for each module.",
             )
@@ -371,11 +372,9 @@ class Settings(Shared):
             found.setdefault(entry.id, {}).setdefault(entry.account or self.default_account, entry)
         return {key: tuple(group.values()) for key, group in found.items() if len(group) > 1}
 
-    def formats_of(self, job: Job) -> tuple[Format, ...]:
-        """Return what a job's table is published as; a part of an export always is a CSV."""
-        if job.folder:
-            return ("csv",)
-        return self.account(job.account).formats or self.formats
+    def formats_of(self, account: str) -> tuple[Format, ...]:
+        """Return what the tables of an account are published as."""
+        return self.account(account).formats or self.formats
 
     def module_of(self, job: Job) -> str | None:
         """Return of which module a job is, None where that is not said."""

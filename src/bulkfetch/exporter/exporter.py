@@ -9,7 +9,7 @@ becomes of a page.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -41,7 +41,7 @@ from bulkfetch.exporter.work import ExportWork, Surroundings
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import Step
 from bulkfetch.journal import Journal, PageRow
-from bulkfetch.models import Failure, Job, Report, Status
+from bulkfetch.models import ColumnType, Failure, Job, Report, Status
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.readable import Readable
 from bulkfetch.pipeline.run import ABANDONED_S, DRAIN_S, Engine
@@ -49,6 +49,10 @@ from bulkfetch.pipeline.run import ABANDONED_S, DRAIN_S, Engine
 if TYPE_CHECKING:
     from bulkfetch.control.client import ControlClient
     from bulkfetch.pipeline.progress import Progress
+
+
+# Returns the types of the columns of a result, by name.
+TypesOf = Callable[[Job], Mapping[str, ColumnType]]
 
 
 class Exporter(Readable):
@@ -62,7 +66,7 @@ class Exporter(Readable):
         open_journal: Callable[[], Awaitable[Journal]],
         open_control: Callable[[str], Awaitable[ControlClient]],
         open_check: Callable[[ControlClient], Check],
-        open_run: Callable[[AsyncIterable[Job], Journal], Engine],
+        open_run: Callable[[AsyncIterable[Job], Journal, TypesOf], Engine],
         emit: Emit,
         full: bool = False,
         wait_s: float | None = None,
@@ -151,7 +155,7 @@ class Exporter(Readable):
         await self._begin()
         if not any(work.report is None for work in self._works):
             return
-        engine = self._engine = self._open_run(self._ready, self._journal)
+        engine = self._engine = self._open_run(self._ready, self._journal, self._ready.types_of)
         if self._stopping.is_set():
             engine.stop()
         async with anyio.create_task_group() as tasks:

@@ -19,15 +19,18 @@ from bulkfetch.exports.changes import Committed, SyncStep, committed_by, forgets
 from bulkfetch.exports.columns import columns_of, drift, notices
 from bulkfetch.exports.deleted import write_deleted
 from bulkfetch.exports.header import read_header
-from bulkfetch.exports.manifest import DELETED, DeletedFile, ExportPart, Manifest
+from bulkfetch.exports.manifest import DELETED, DeletedFile, ExportPart, Manifest, PartFile
 from bulkfetch.exports.publication import choose_target, complete, publish, require_parts
 from bulkfetch.exports.server_time import earliest, server_time, stamp
 from bulkfetch.journal import PageRow
-from bulkfetch.models import Failure, Outcome, PublishedFile, Status
+from bulkfetch.models import Failure, Format, Outcome, PublishedFile, Status
 from bulkfetch.pipeline.layout import OutputLayout
 
 if TYPE_CHECKING:
     from bulkfetch.control.responses import DeletedRecord, ModuleField
+
+
+_BY_COST: Sequence[Format] = ("csv", "csv.gz", "parquet")
 
 
 async def finish(
@@ -63,10 +66,10 @@ async def _describe(work: ExportWork, now: datetime) -> None:
     if work.export.deleted:
         listed = _deleted(work, step.deleted_since)
         deleted = DeletedFile(DELETED, await write_deleted(listed, folder / DELETED))
-    fields = await _fields(work) if work.fields is None else work.fields
+    fields = await fields_of(work) if work.fields is None else work.fields
     headers: list[tuple[str, ...]] = []
     if work.export.file_type == "csv":
-        paths = [folder / part.file for part in parts]
+        paths = [folder / _plainest(part).file for part in parts]
         headers = await anyio.to_thread.run_sync(lambda: list(map(read_header, paths)))
     columns = columns_of(headers, {field.api_name: field.data_type for field in fields})
     before = None if work.row.committed is None else Committed.of_text(work.row.committed)
@@ -136,7 +139,7 @@ async def _deleted(work: ExportWork, since: datetime | None) -> AsyncIterator[De
             yield record
 
 
-async def _fields(work: ExportWork) -> Sequence[ModuleField]:
+async def fields_of(work: ExportWork) -> Sequence[ModuleField]:
     """Return the module's fields, none if they cannot be had."""
     try:
         return await work.control.fields(work.export.module) or ()
@@ -145,20 +148,25 @@ async def _fields(work: ExportWork) -> Sequence[ModuleField]:
 
 
 def _part(page: PageRow) -> ExportPart:
-    assert page.file is not None, "of a page that is counted"
     assert page.job_id is not None, "of a page that was created"
     return ExportPart(
-        page.file,
+        tuple(
+            PartFile(file.name, file.name.partition(".")[2], file.bytes, file.sha256)
+            for file in page.files
+        ),
         page.job_id,
         page.number,
         page.count,
         page.records,
-        page.bytes or 0,
-        page.sha256,
         page.zip_bytes,
         page.created_time,
         page.chain,
     )
+
+
+def _plainest(part: ExportPart) -> PartFile:
+    """Return the file of a part in which its header is found most cheaply."""
+    return min(part.files, key=lambda file: _BY_COST.index(file.format))
 
 
 def ordered(work: ExportWork) -> list[PageRow]:
@@ -215,8 +223,11 @@ def part_outcome(work: ExportWork, layout: OutputLayout, page: PageRow) -> Outco
     )
     if page.state == "FAILED":
         return replace(about, status="failed", error=page.error)
-    if generation.state != "COMMITTED" or generation.folder is None or page.file is None:
+    if generation.state != "COMMITTED" or generation.folder is None:
         return about
-    path = layout.report(work.folders.published(generation.folder) / page.file)
-    file = PublishedFile(path, page.bytes or 0, page.sha256)
-    return replace(about, status="done", files=(file,))
+    folder = work.folders.published(generation.folder)
+    files = tuple(
+        PublishedFile(layout.report(folder / file.name), file.bytes, file.sha256)
+        for file in page.files
+    )
+    return replace(about, status="done", files=files)

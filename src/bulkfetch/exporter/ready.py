@@ -9,7 +9,7 @@ from bulkfetch.exporter.accounts import AccountState
 from bulkfetch.exporter.work import ExportWork, Place
 from bulkfetch.exports import chain
 from bulkfetch.journal import PageRow
-from bulkfetch.models import Failure, Job, Outcome
+from bulkfetch.models import ColumnType, Failure, Job, Outcome
 
 # Results of an account that were handed on and have not ended: two minutes of its window. The
 # others wait here, where an older one may still overtake them.
@@ -75,6 +75,11 @@ class ReadyPages(AsyncIterator[Job]):
     def is_with_run(self, account: str, job_id: str) -> bool:
         """Return whether a result was handed on and has not ended."""
         return (account, job_id) in self._handed
+
+    def types_of(self, job: Job) -> Mapping[str, ColumnType]:
+        """Return the types of the columns of a result that was handed on."""
+        work, _ = self._handed[job.account, job.id]
+        return work.types()
 
     def take_back(self, outcome: Outcome) -> tuple[ExportWork, PageRow | None] | None:
         """Return whose outcome it is, and the page as it is now.

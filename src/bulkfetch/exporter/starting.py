@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
@@ -24,7 +25,7 @@ from bulkfetch.exporter.beginning import (
     goes_on,
     new_generation,
 )
-from bulkfetch.exporter.finishing import ordered
+from bulkfetch.exporter.finishing import fields_of, ordered
 from bulkfetch.exporter.ready import ReadyPages
 from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.exporter.work import ExportWork
@@ -156,12 +157,20 @@ class Starter:
         if step.pages:
             gone = [work.pages[row.chain, row.number] for row in step.pages if not row.job_id]
             await work.write(step, forgotten=gone)
+        if work.typed and work.fields is None and work.can_ask:
+            work.fields = await fields_of(work)
+        for page in list(work.pages.values()):
+            if page.state == "COUNTED" and not work.is_as_wanted(file.name for file in page.files):
+                await work.write(Step((chain.in_other_formats(page),)))
         for page in [page for page in work.pages.values() if page.state == "READY"]:
             assert page.job_id is not None, "only a created page is ready"
             outcome = await self._journal.exports.outcome(work.account, page.job_id)
             if outcome is None or outcome.status != "done":
                 continue
-            if await anyio.to_thread.run_sync(are_missing, outcome.files, self._layout):
+            as_wanted = work.is_as_wanted(Path(file.path).name for file in outcome.files)
+            if not as_wanted or await anyio.to_thread.run_sync(
+                are_missing, outcome.files, self._layout
+            ):
                 self._ready.fetch_again(page.job_id)
             else:
                 await work.downloaded(page, outcome)

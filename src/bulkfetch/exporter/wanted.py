@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from bulkfetch.archive import suffixes_of
 from bulkfetch.config import Export, Settings
 from bulkfetch.errors import ConfigError
 from bulkfetch.filenames import same_file
 
 
 class WantedExport(NamedTuple):
-    """An export that a command is to do: its account by name, and that one's version of the API."""
+    """An export that a command is to do: its account by name, and that one's version of the API.
+
+    Its parts are published under all of the `suffixes`; `typed` says whether the columns of Parquet
+    files have the types of the module's fields.
+    """
 
     export: Export
     account: str
     version: str
+    suffixes: tuple[str, ...] = (".csv",)
+    typed: bool = False
 
 
 def wanted_exports(settings: Settings, given: Sequence[Export | str]) -> list[WantedExport]:
@@ -49,4 +56,11 @@ def _wanted(settings: Settings, export: Export) -> WantedExport:
         raise ConfigError(
             f"export {export.name} names none of several accounts", hint=f"Available: {names}."
         )
-    return WantedExport(export, account, settings.account(account).version)
+    formats = settings.formats_of(account)
+    return WantedExport(
+        export,
+        account,
+        settings.account(account).version,
+        suffixes_of(".ics" if export.file_type == "ics" else ".csv", formats),
+        typed="parquet" in formats and settings.parquet.types == "fields",
+    )

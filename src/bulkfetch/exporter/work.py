@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 
+from bulkfetch.config.column_types import column_types
 from bulkfetch.events import Emit, Event, Kind
 from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.exporter.wanted import WantedExport
@@ -18,7 +19,7 @@ from bulkfetch.exports.polling import PreparationTimes
 from bulkfetch.exports.publication import ExportFolders, part_stem
 from bulkfetch.exports.query import pages_by_token
 from bulkfetch.journal import Change, ExportRow, ExportTables, GenerationRow, PageRow
-from bulkfetch.models import Failure, Job, Outcome
+from bulkfetch.models import ColumnType, Failure, Job, Outcome
 
 if TYPE_CHECKING:
     from bulkfetch.control.client import ControlClient
@@ -48,6 +49,7 @@ Restart = Callable[["ExportWork", PageRow, str], Awaitable[None]]
 class ExportWork:
     """One export. `report` is None as long as something may become of it in this command.
 
+    Parts are published under all of the `suffixes`; `typed` says whether columns have types.
     `spent` credits over all runs are what the journal had, what `control` has counted since, what
     is `booked` for a create call under way, and one for each result that was requested. `fields`
     are those of the module, None if unknown; `finishing` says that it is being published;
@@ -62,6 +64,8 @@ class ExportWork:
     ) -> None:
         self.export = wanted.export
         self.version = wanted.version
+        self.suffixes = wanted.suffixes
+        self.typed = wanted.typed
         self.folders = ExportFolders(out, wanted.export.name)
         self.row = ExportRow(0, wanted.export.name, wanted.account)
         self.pages: dict[Place, PageRow] = {}
@@ -238,6 +242,18 @@ class ExportWork:
         stem = part_stem(chain.part_number(page, len(self.generation.queries)))
         folder = self.folders.part_folder(self.hidden)
         return Job(page.job_id, self.account, stem, again=again, folder=folder, records=page.count)
+
+    def is_as_wanted(self, names: Iterable[str]) -> bool:
+        """Return whether files of a part are those that are wanted now, by their names."""
+        return [name.partition(".")[2] for name in names] == [
+            suffix.removeprefix(".") for suffix in self.suffixes
+        ]
+
+    def types(self) -> dict[str, ColumnType]:
+        """Return the types of columns that are to be more than text, by name."""
+        if not self.typed:
+            return {}
+        return column_types({field.api_name: field.data_type for field in self.fields or ()})
 
     def jobs(self) -> list[tuple[str, str]]:
         """Return the jobs of all pages, as the queue knows them."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bulkfetch.errors import BulkfetchError, CreateLost, NoPageToken, PagingLoop, is_permanent
 from bulkfetch.exports.server_time import earliest
-from bulkfetch.journal import PageRow
+from bulkfetch.journal import PageFile, PageRow
 from bulkfetch.models import Failure, Outcome
 
 if TYPE_CHECKING:
@@ -237,14 +237,14 @@ def ended(pages: Collection[PageRow], page: PageRow, outcome: Outcome) -> Step:
         return Step((replace(failed(page, failure), requests=outcome.attempts),))
     if outcome.status == "pending" or not outcome.files:
         return Step()
-    [file] = outcome.files
     row = replace(
         page,
         state="COUNTED",
-        file=file.path.rpartition("/")[2],
+        files=tuple(
+            PageFile(file.path.rpartition("/")[2], file.bytes, file.sha256)
+            for file in outcome.files
+        ),
         records=outcome.records,
-        bytes=file.bytes,
-        sha256=file.sha256,
         zip_bytes=outcome.zip_bytes,
         requests=outcome.attempts,
     )
@@ -259,7 +259,13 @@ def _is_same_page(one: PageRow, other: PageRow) -> bool:
     """Return whether two files that came hold the same rows: each row has an id of its own."""
     if one.number == other.number or one.chain != other.chain:
         return False
-    return bool(other.records and other.sha256) and one.sha256 == other.sha256
+    digests = {file.sha256 for file in one.files if file.sha256}
+    return bool(other.records) and any(file.sha256 in digests for file in other.files)
+
+
+def in_other_formats(page: PageRow) -> PageRow:
+    """Return a page whose files are not those that are wanted now, to be fetched once more."""
+    return replace(page, state="READY", files=(), records=None, zip_bytes=None)
 
 
 # --- the whole -----------------------------------------------------------------------------------

@@ -5,21 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-ColumnType = Literal["text", "boolean", "date", "datetime", "integer", "number"]
+from bulkfetch.config.column_types import column_types
+from bulkfetch.models import ColumnType
 
 # The column that every part begins with; the metadata call it `id`.
 ID = "Id"
-
-# Everything else is text: ids, lookups, phone numbers and picklists have no other exact form.
-_TYPES: Mapping[str, ColumnType] = {
-    "boolean": "boolean",
-    "date": "date",
-    "datetime": "datetime",
-    "integer": "integer",
-    "double": "number",
-    "currency": "number",
-    "percent": "number",
-}
 
 
 class ExportColumn(NamedTuple):
@@ -28,7 +18,7 @@ class ExportColumn(NamedTuple):
 
     name: str
     api_type: str | None
-    type: ColumnType
+    type: ColumnType | Literal["text"]
     nullable: bool
 
     def as_json(self) -> dict[str, Any]:
@@ -68,13 +58,13 @@ def columns_of(
     `api_types` has Zoho's type by API name; it may be empty, if the metadata cannot be had.
     """
     names = dict.fromkeys(name for header in headers for name in header)
-    return tuple(_column(name, api_types.get(name)) for name in names)
-
-
-def _column(name: str, api_type: str | None) -> ExportColumn:
-    if name.casefold() == ID.casefold():
-        return ExportColumn(name, "bigint", "text", nullable=False)
-    return ExportColumn(name, api_type, _TYPES.get(api_type or "", "text"), nullable=True)
+    types = column_types(api_types)
+    return tuple(
+        ExportColumn(name, "bigint", "text", nullable=False)
+        if name.casefold() == ID.casefold()
+        else ExportColumn(name, api_types.get(name), types.get(name, "text"), nullable=True)
+        for name in names
+    )
 
 
 def drift(before: Iterable[ExportColumn], now: Iterable[ExportColumn]) -> Drift:

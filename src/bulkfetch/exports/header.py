@@ -1,8 +1,9 @@
-"""The header of a CSV part: the names of its columns."""
+"""The header of a part: the names of its columns."""
 
 from __future__ import annotations
 
 import csv
+import gzip
 from pathlib import Path
 
 from bulkfetch.disk import disk_errors
@@ -12,14 +13,21 @@ HEADER_BYTES = 1 << 20
 
 
 def read_header(part: Path) -> tuple[str, ...]:
-    """Return the names in the first record of a CSV file, none if it is empty.
+    """Return the names of the columns of a CSV file in any of its forms, none if it is empty.
 
     Quotes are heeded: a name may hold commas and line ends. A byte order mark is no part of a name.
     Bytes that are not UTF-8 are replaced. Raises NotWritable if the file cannot be read.
     """
-    with disk_errors(part), part.open("rb") as file:
-        data = file.read(HEADER_BYTES)
-    return header_of(data)
+    with disk_errors(part):
+        if part.suffix == ".parquet":
+            from bulkfetch.archive.parquet import read_names  # late: it needs an extra
+
+            return read_names(part)
+        if part.suffix == ".gz":
+            with gzip.open(part) as file:
+                return header_of(file.read(HEADER_BYTES))
+        with part.open("rb") as file:
+            return header_of(file.read(HEADER_BYTES))
 
 
 def header_of(data: bytes) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from bulkfetch.exports.changes import Mode
@@ -21,21 +21,48 @@ LATEST = "latest.json"
 DELETED = "deleted.csv"
 
 
-@dataclass(frozen=True, slots=True)
-class ExportPart:
-    """One page on disk. `count` is what the service says that it has, `records` what was counted,
-    each None if unknown; `chain` is 1 without `split`."""
+class PartFile(NamedTuple):
+    """One form of a page on disk: its name in the export's folder, and what it is."""
 
     file: str
+    format: str
+    bytes: int
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPart:
+    """One page on disk, in all its `files`, of which each has all of it.
+
+    `count` is what the service says that it has, `records` what was counted, each None if unknown;
+    `chain` is 1 without `split`.
+    """
+
+    files: tuple[PartFile, ...]
     job_id: str
     page: int
     count: int | None
     records: int | None
-    bytes: int
-    sha256: str | None
     zip_bytes: int | None
     created_time: str | None
     chain: int = 1
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the part as the manifest has it: the first of its files, and then all of them."""
+        first = self.files[0]
+        return {
+            "file": first.file,
+            "job_id": self.job_id,
+            "page": self.page,
+            "count": self.count,
+            "records": self.records,
+            "bytes": first.bytes,
+            "sha256": first.sha256,
+            "zip_bytes": self.zip_bytes,
+            "created_time": self.created_time,
+            "chain": self.chain,
+            "files": [file._asdict() for file in self.files],
+        }
 
 
 class DeletedFile(NamedTuple):
@@ -102,7 +129,7 @@ class Manifest:
             "started": self.started,
             "finished": self.finished,
             "api_version": self.api_version,
-            "parts": [asdict(part) for part in self.parts],
+            "parts": [part.as_json() for part in self.parts],
             "records": self.records,
             "columns": [column.as_json() for column in self.columns],
             "drift": self.drift.as_json(),

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
+from bulkfetch.archive import SUFFIXES
 from bulkfetch.disk import disk_errors, fsync_dir, make_folders, rename_into_place, write_file
 from bulkfetch.errors import ExportLost, InvalidName, PublishConflict
 from bulkfetch.exports import manifest as files
@@ -23,7 +24,7 @@ from bulkfetch.filenames import UNFINISHED_EXPORTS, same_file, unsafe_stem
 
 Standing = Literal["staged", "renamed", "announced", "taken", "lost"]
 
-_PART = re.compile(r"part-[0-9]+\.(csv|ics)", re.ASCII)
+_PART = re.compile(rf"part-[0-9]+({'|'.join(map(re.escape, SUFFIXES))})", re.ASCII)
 
 
 class ExportFolders:
@@ -90,7 +91,8 @@ def require_parts(
 ) -> None:
     """Raise ExportLost unless the parts of a generation are there, each of its size."""
     for part in parts:
-        _require_file(folders.staged(generation) / part.file, part.bytes)
+        for file in part.files:
+            _require_file(folders.staged(generation) / file.file, file.bytes)
 
 
 def complete(folders: ExportFolders, generation: str, manifest: files.Manifest) -> None:
@@ -100,7 +102,7 @@ def complete(folders: ExportFolders, generation: str, manifest: files.Manifest) 
     that it names is gone or has another size; DiskFull, NotWritable.
     """
     folder = folders.staged(generation)
-    expected = {part.file for part in manifest.parts}
+    expected = {file.file for part in manifest.parts for file in part.files}
     with disk_errors(folder):
         require_parts(folders, generation, manifest.parts)
         if manifest.deleted is not None:

@@ -81,6 +81,14 @@ class GenerationRow:
     warnings: tuple[str, ...] = ()
 
 
+class PageFile(NamedTuple):
+    """A file of a page: its name in the export's folder; `sha256` None with `sha256 = false`."""
+
+    name: str
+    bytes: int
+    sha256: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class PageRow:
     """One page of a chain, both from 1.
@@ -89,8 +97,7 @@ class PageRow:
     failure or an expiry; those are counted too. `token` is what it is created by, None for a first
     page or a page by number. `created_time`, as the service says it, is that of its first job. Of
     its job: `created_at` and `ready_at` are this machine's wall clock in seconds; `count` is what
-    the result holds. Of its file, with its name in the export's folder: `records` as counted, and
-    `requests` it has cost.
+    the result holds. Of what came: its `files`, `records` as counted, and `requests` it has cost.
     """
 
     generation: int
@@ -106,10 +113,8 @@ class PageRow:
     created_at: float | None = None
     ready_at: float | None = None
     count: int | None = None
-    file: str | None = None
+    files: tuple[PageFile, ...] = ()
     records: int | None = None
-    bytes: int | None = None
-    sha256: str | None = None
     zip_bytes: int | None = None
     requests: int = 0
     error: Failure | None = None
@@ -376,4 +381,5 @@ def _generation(row: tuple[Any, ...]) -> GenerationRow:
 def _page(row: tuple[Any, ...]) -> PageRow:
     values = dict(zip(_PAGE.names, row, strict=True))
     error = values["error"]
+    values["files"] = tuple(PageFile(*file) for file in json.loads(values["files"]))
     return PageRow(**{**values, "error": Failure(**json.loads(error)) if error else None})

@@ -36,7 +36,7 @@ from urllib.parse import quote
 from bulkfetch.errors import DiskFull, JournalDamaged, JournalTooNew
 from bulkfetch.filenames import same_file
 from bulkfetch.journal.errors import lacks_shared_memory
-from bulkfetch.journal.export_tables import EXPORT_TABLES
+from bulkfetch.journal.export_tables import EXPORT_TABLES, PAGE_FILES
 from bulkfetch.journal.held import HELD_FORMATS, move_held
 
 FILE_NAME = "journal.db"
@@ -153,6 +153,7 @@ STEPS: tuple[str, ...] = (
     CREATE INDEX job_folder ON job (folder) WHERE folder IS NOT NULL;
     """,
     EXPORT_TABLES,
+    PAGE_FILES,
 )
 
 

@@ -11,9 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from bulkfetch.filenames import without_ending
 from bulkfetch.journal.schema import FILE_NAME
-
-_PUBLISHED = (".csv", ".ics", ".zip")
 
 
 class Traces(NamedTuple):
@@ -62,5 +61,5 @@ def _holds_files(*folders: Path) -> bool:
 
 def _has_published(out: Path) -> bool:
     with suppress(OSError), os.scandir(out) as entries:
-        return any(entry.name.lower().endswith(_PUBLISHED) for entry in entries)
+        return any(without_ending(entry.name) != entry.name for entry in entries)
     return False
