@@ -6,14 +6,18 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import Any
 
 import click
 
 from bulkfetch.cli import exit_codes
+from bulkfetch.cli.hooks import run_hook
 from bulkfetch.cli.misplaced import command_hint, missing_hint
 from bulkfetch.cli.printer import Printer, StdoutGone
 from bulkfetch.cli.signals import raise_on_signals
 from bulkfetch.errors import BulkfetchError, ConfigError
+from bulkfetch.models import Failure
+from bulkfetch.text import escape
 
 _ABOUT = """\b
 Examples:
@@ -33,6 +37,8 @@ _COMMANDS = (
     *("export", "run", "plan", "status", "verify", "check"),
     *("modules", "fields", "schema", "sandbox"),
 )
+# Those that end with a summary where --json is given.
+_SUMMED_UP = ("export", "run")
 
 
 class _Hinted(click.UsageError):
@@ -89,15 +95,45 @@ def execute(arguments: Sequence[str] | None) -> int:
     printer = Printer()
     with raise_on_signals():
         status = _answered_for(printer, lambda: _command(printer, arguments))
+        if printer.summary is None and _owes_summary(arguments):
+            status = _answered_for(printer, lambda: _sum_up(printer, status)) or status
         # Results may still be queued, and writing the last of them may fail.
         flushed = _answered_for(printer, printer.close)
+        if (hook := printer.hooks.due(status or flushed)) is not None:
+            run_hook(*hook, printer.summary or _summary(printer, status or flushed), printer.warn)
     if printer.leaves_threads and arguments is None:
         os._exit(status or flushed)  # Python would wait for its threads
     return status or flushed
 
 
+def _words(arguments: Sequence[str] | None) -> list[str]:
+    return list(sys.argv[1:] if arguments is None else arguments)
+
+
+def _owes_summary(arguments: Sequence[str] | None) -> bool:
+    """Return whether stdout is to end with a summary: also of what could not even be parsed."""
+    words = _words(arguments)
+    return "--json" in words and words[0] in _SUMMED_UP and not {"-h", "--help"} & set(words)
+
+
+def _sum_up(printer: Printer, status: int) -> None:
+    printer.json = True
+    printer.sum_up(_summary(printer, status))
+
+
+def _summary(printer: Printer, status: int) -> dict[str, Any]:
+    """Return the summary of a run that never began."""
+    from bulkfetch.models import Report
+    from bulkfetch.observe.records import summary_record
+
+    interrupted = status == exit_codes.INTERRUPTED
+    return summary_record(
+        Report(aborted=printer.cause, interrupted=interrupted, list_read=False), status
+    )
+
+
 def _command(printer: Printer, arguments: Sequence[str] | None) -> int:
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = _words(arguments)
     # Not program.main(): it bypasses the printer and has its own exit statuses.
     try:
         with program.make_context("bulkfetch", words, obj=printer) as context:
@@ -112,10 +148,13 @@ def _answered_for(printer: Printer, act: Callable[[], int | None]) -> int:
     try:
         return act() or exit_codes.DONE
     except click.UsageError as error:
-        printer.error(error.format_message(), _usage_hint(error))
+        hint = _usage_hint(error)
+        printer.error(error.format_message(), hint)
+        printer.cause = Failure("USAGE", escape(error.format_message()), escape(hint))
         return exit_codes.USAGE
     except click.ClickException as error:
         printer.error(error.format_message())
+        printer.cause = Failure("USAGE", escape(error.format_message()))
         return exit_codes.USAGE
     except ConfigError as error:
         printer.failure(error)

@@ -11,6 +11,7 @@ from bulkfetch.cli.endings import this_command
 from bulkfetch.cli.misplaced import settings_first
 from bulkfetch.cli.output_options import output_options
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.steering import steering_options
 from bulkfetch.cli.wait_time import WaitTime
 from bulkfetch.errors import ConfigError
 from bulkfetch.observe.export_words import export_line, export_problem, export_record
@@ -62,6 +63,7 @@ _EPILOG = exit_codes.epilog(
 @click.option("--full", is_flag=True, help="Export everything, not only changes.")
 @click.option("--wait", type=WaitTime(), metavar="DURATION", help="Wait no longer, as 30m or 2h.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for pages that are not ready.")
+@steering_options
 @output_options(
     json_help="One JSON object per page and export.",
     verbose_help="Report each page too; -vv: everything.",
@@ -74,6 +76,7 @@ def export(
     full: bool,
     wait: float | None,
     no_wait: bool,
+    max_s: float | None,
 ) -> int:
     """Export modules, and return the exit status."""
     if no_wait and wait is not None:
@@ -89,13 +92,15 @@ def export(
 
     wait_s = 0.0 if no_wait else wait
     ending = carry_out(
-        settings, lambda client: client.export(*names, full=full, wait=wait_s), printer
+        settings, lambda client: client.export(*names, full=full, wait=wait_s), printer, max_s
     )
     status = ending.exit_status
     if ending.report is not None and not ending.stdout_gone and status != exit_codes.USAGE:
         for report in ending.exports or ():
             printer.result(None, export_record(report))
-        printer.result(None, summary_record(ending.report, status, ending.exports))
+    if ending.report is not None and status != exit_codes.USAGE:
+        record = summary_record(ending.report, status, ending.exports)
+        printer.sum_up(record, write=not ending.stdout_gone)
     _tell(printer, ending, status)
     return status
 
@@ -131,6 +136,8 @@ def _tell(printer: Printer, ending: Ending, status: int) -> None:
             printer.note(export_line(each))
     if error is not None:
         printer.aborted(error)
+    elif ending.out_of_time is not None and report is not None and report.aborted is not None:
+        printer.failure(report.aborted)
     if report is not None and status != exit_codes.USAGE:
         printer.note(summary_line(report))
     if status in (exit_codes.ABORTED, exit_codes.INTERRUPTED):

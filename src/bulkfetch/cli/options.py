@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import wraps
 from itertools import chain
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 import click
 
 from bulkfetch.cli.async_reader import AsyncReader
+from bulkfetch.cli.job_limit import JobLimit
 from bulkfetch.cli.misplaced import require_ids, settings_first
 from bulkfetch.cli.recall import recalled
 from bulkfetch.errors import ConfigError, RunError
@@ -30,6 +31,13 @@ class ListUnreadable(RunError):
     default_hint = "The ids read so far were processed; run the same command again."
 
 
+class EmptyList(RunError):
+    """The list is empty."""
+
+    code = "EMPTY_LIST"
+    default_hint = "Find out why nothing was listed; without --fail-empty this is only a warning."
+
+
 class TerminalGone(ListUnreadable):
     """The terminal on which the list was typed is gone."""
 
@@ -43,7 +51,7 @@ class ListOptions(NamedTuple):
     """The arguments that select the jobs to fetch; None and () if not given.
 
     `again` are ids, or "missing", to fetch even if they are done; `failed` selects all failed jobs
-    of the output folder.
+    of the output folder. `limit` bounds how many of all these are taken up.
     """
 
     settings_file: str
@@ -54,6 +62,7 @@ class ListOptions(NamedTuple):
     out: str | None
     again: tuple[str, ...] = ()
     failed: bool = False
+    limit: JobLimit | None = None
 
     @property
     def recalls(self) -> bool:
@@ -141,7 +150,7 @@ def open_list(
 
     require_ids(options.settings_file, options.ids)
     if options.recalls and not options.ids and not options.lists:
-        with recalled(options, settings) as jobs:
+        with recalled(options, settings) as found, _limited(found, options, settings) as jobs:
             first = next(jobs, None)
             yield None if first is None else chain([first], jobs)
         return
@@ -164,8 +173,9 @@ def open_list(
         with (
             recalled(options, settings) as before,
             open_jobs(settings, options.ids, options.lists, options.ids_column, stdin) as jobs,
+            _limited(chain(before, _read(jobs, at_terminal)), options, settings) as listed,
         ):
-            yield chain(before, _read(jobs, at_terminal))
+            yield listed
 
     if not any(map(waits, lists)):
         with opened() as jobs:
@@ -177,6 +187,14 @@ def open_list(
         yield reader if reader.wait_for_first() else None
     finally:
         reader.stop()
+
+
+def _limited(
+    jobs: Iterator[Job], options: ListOptions, settings: Settings
+) -> AbstractContextManager[Iterator[Job]]:
+    if options.limit is None:
+        return nullcontext(jobs)
+    return options.limit.over(jobs, settings.out)
 
 
 def _read(jobs: Iterator[Job], at_terminal: bool) -> Iterator[Job]:

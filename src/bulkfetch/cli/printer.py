@@ -19,6 +19,7 @@ from typing import Any, TextIO, cast
 
 import click
 
+from bulkfetch.cli.hooks import Hooks
 from bulkfetch.cli.progress import ProgressDisplay, Renderer
 from bulkfetch.cli.stdout_writer import StdoutWriter, write_all
 from bulkfetch.errors import BulkfetchError
@@ -54,13 +55,17 @@ class StdoutFailed(BulkfetchError):
 class Printer:
     """Writes everything that the program says.
 
-    `json`, `verbosity` and `shows_progress` are set by the command.
+    `json`, `verbosity`, `shows_progress` and `hooks` are set by the command. `summary` is the last
+    record of a run, None before there is one; `cause` is the last error told that ended it.
     """
 
     def __init__(self) -> None:
         self.json = False
         self.verbosity = NORMAL
         self.shows_progress = True
+        self.hooks = Hooks()
+        self.summary: Mapping[str, Any] | None = None
+        self.cause: Failure | None = None
         # The process must end without waiting for blocked threads.
         self.leaves_threads = False
         self._stdout = StdoutWriter(_STDOUT)
@@ -86,6 +91,12 @@ class Printer:
         if (line := self._line(text, record)) is not None:
             with _stdout_errors():
                 self._stdout.put(line)
+
+    def sum_up(self, record: Mapping[str, Any], *, write: bool = True) -> None:
+        """Write the summary of a run, as JSON if requested; as `result`. Else only keep it."""
+        self.summary = record
+        if write:
+            self.result(None, record)
 
     async def send(self, text: str | None, record: Mapping[str, Any] | None) -> None:
         """Write a result as text or JSON, as requested, waiting while the reader pauses.
@@ -138,6 +149,7 @@ class Printer:
 
     def failure(self, failure: BulkfetchError | Failure) -> None:
         """Write an error with its code."""
+        self.cause = failure if isinstance(failure, Failure) else Failure.of(failure)
         plain = failure.code in ("CONFIG", "ERROR")
         self.error(failure.message if plain else f"{failure.code}: {failure.message}", failure.hint)
 
@@ -162,8 +174,10 @@ class Printer:
             for line in traceback.format_exception(error):
                 for part in line.rstrip("\n").split("\n"):
                     self._say(part)
+        message = f"unexpected {type(error).__name__}: {error}"
+        self.cause = Failure("BUG", escape(message))
         self.error(
-            f"unexpected {type(error).__name__}: {error}",
+            message,
             "This is a bug in bulkfetch: please run again with -vv and report the output. "
             "Running again is safe.",
         )

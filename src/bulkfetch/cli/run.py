@@ -9,9 +9,17 @@ import click
 
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.endings import next_step, this_command
-from bulkfetch.cli.options import ListOptions, list_options, open_list, settings_of
+from bulkfetch.cli.job_limit import JobLimit
+from bulkfetch.cli.options import (
+    EmptyList,
+    ListOptions,
+    list_options,
+    open_list,
+    settings_of,
+)
 from bulkfetch.cli.output_options import output_options
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.steering import steering_options
 from bulkfetch.cli.wait_time import NO_LIMIT, WaitTime
 from bulkfetch.models import Report
 from bulkfetch.observe.messages import (
@@ -20,6 +28,7 @@ from bulkfetch.observe.messages import (
     summary_line,
 )
 from bulkfetch.observe.records import summary_record
+from bulkfetch.text import jobs as counted
 
 if TYPE_CHECKING:
     from bulkfetch.cli.runner import Ending
@@ -72,6 +81,14 @@ first Ctrl-C (or SIGTERM, SIGHUP); the second stops immediately.
 )
 @click.option("--keep-zip", is_flag=True, help="Keep the ZIP archives beside their files.")
 @click.option("--overwrite", is_flag=True, help="Replace files that bulkfetch did not publish.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Take up at most N jobs of the list that are still to do.",
+)
+@click.option("--fail-empty", is_flag=True, help="Exit with status 3 if the list is empty.")
+@steering_options
 @output_options(
     json_help="One JSON object per job on stdout.",
     verbose_help="Report failed attempts too; -vv: everything.",
@@ -84,9 +101,12 @@ def run(
     wait: float | None,
     keep_zip: bool,
     overwrite: bool,
+    limit: int | None,
+    fail_empty: bool,
+    max_s: float | None,
 ) -> int:
     """Fetch a list, and return the exit status."""
-    options = options._replace(again=again, failed=failed)
+    options = options._replace(again=again, failed=failed, limit=JobLimit(limit) if limit else None)
     settings = settings_of(options, keep_zip=keep_zip, overwrite=overwrite, wait=wait)
     for warning in settings.warnings:
         printer.warn(warning)
@@ -94,17 +114,26 @@ def run(
         printer.note("reading ids from the terminal; press Ctrl-D to end the list")
     with open_list(options, settings) as jobs:
         if jobs is None:
-            printer.warn("the list is empty: nothing to do")
-            printer.result(None, summary_record(Report(), exit_codes.DONE))
-            return exit_codes.DONE
+            return _nothing_to_do(printer, options.limit, fail_empty=fail_empty)
         from bulkfetch.cli.runner import fetch_all
 
-        ending = fetch_all(settings, jobs, printer)
+        ending = fetch_all(settings, jobs, printer, max_s)
     status = ending.exit_status
-    if ending.report is not None and not ending.stdout_gone:
-        printer.result(None, summary_record(ending.report, status))
+    if ending.report is not None:
+        printer.sum_up(summary_record(ending.report, status), write=not ending.stdout_gone)
     _tell(printer, options, ending, status)
     return status
+
+
+def _nothing_to_do(printer: Printer, limit: JobLimit | None, *, fail_empty: bool) -> int:
+    if limit is not None and limit.passed_over:
+        printer.note(f"{counted(limit.passed_over)} of the list: nothing is left to do")
+    elif fail_empty:
+        raise EmptyList
+    else:
+        printer.warn("the list is empty: nothing to do")
+    printer.sum_up(summary_record(Report(), exit_codes.DONE))
+    return exit_codes.DONE
 
 
 def _tell(printer: Printer, options: ListOptions, ending: Ending, status: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.async_reader import AsyncReader
@@ -16,6 +16,7 @@ from bulkfetch.cli.options import TerminalGone
 from bulkfetch.cli.printer import Printer, StdoutFailed, StdoutGone
 from bulkfetch.cli.progress import ProgressDisplay
 from bulkfetch.cli.signals import stop_on_signals
+from bulkfetch.cli.steering import OutOfTime
 from bulkfetch.client import Client
 from bulkfetch.config import Settings
 from bulkfetch.errors import ConfigError
@@ -45,7 +46,8 @@ class Ending:
 
     `at_once`: a second signal stopped it. `hangs`: blocked threads remain, for which the process
     must not wait. `told` are the codes and messages of ended accounts already reported. `exports`
-    are those that have ended, of a run of exports.
+    are those that have ended, of a run of exports. `out_of_time` is set once the time that a run
+    may take is over.
     """
 
     report: Report | None = None
@@ -54,11 +56,23 @@ class Ending:
     stdout_gone: bool = False
     at_once: bool = False
     hangs: bool = False
+    out_of_time: OutOfTime | None = None
     told: set[tuple[str, str]] = field(default_factory=set)
 
     def has_told(self, failure: Failure) -> bool:
         """Return whether this failure was already reported."""
         return (failure.code, failure.message) in self.told
+
+    def finish(self, report: Report) -> None:
+        """Take the report of the run; what is left when the time is over has that as its cause."""
+        if self.exports is None:
+            left = report.pending > 0 or not report.list_read
+        else:
+            left = any(each.status == "pending" for each in self.exports)
+        if self.out_of_time is not None and left and report.aborted is None:
+            cause = Failure.of(self.out_of_time)
+            report = replace(report, aborted=cause, interrupted=False)
+        self.report = report
 
     @property
     def exit_status(self) -> int:
@@ -74,15 +88,23 @@ class Ending:
         return exit_codes.exit_status(self.report, self.exports)
 
 
-def fetch_all(settings: Settings, jobs: Iterator[Job] | AsyncReader, printer: Printer) -> Ending:
+def fetch_all(
+    settings: Settings,
+    jobs: Iterator[Job] | AsyncReader,
+    printer: Printer,
+    max_s: float | None = None,
+) -> Ending:
     """Fetch the list, report outcomes and events, and return how it ended: as `carry_out`."""
     only_new = not printer.json
-    return carry_out(settings, lambda client: client.fetch(jobs, only_new=only_new), printer)
+    return carry_out(settings, lambda client: client.fetch(jobs, only_new=only_new), printer, max_s)
 
 
-def carry_out(settings: Settings, start: Start, printer: Printer) -> Ending:
+def carry_out(
+    settings: Settings, start: Start, printer: Printer, max_s: float | None = None
+) -> Ending:
     """Do what `start` begins with a client, report outcomes and events, and return how it ended.
 
+    After `max_s` seconds it is stopped as by a signal; None for no limit.
     Errors are in the ending. No event loop and no thread remain, unless `hangs`.
     """
     periods_s = {
@@ -90,7 +112,7 @@ def carry_out(settings: Settings, start: Start, printer: Printer) -> Ending:
         for account in settings.accounts
     }
     with printer.display(periods_s) as display:
-        runner = Runner(settings, printer, display)
+        runner = Runner(settings, printer, display, max_s)
         loop = asyncio.Runner()
         try:
             loop.run(runner.work(start))
@@ -111,8 +133,15 @@ def carry_out(settings: Settings, start: Start, printer: Printer) -> Ending:
 class Runner:
     """One run with its output and its signals."""
 
-    def __init__(self, settings: Settings, printer: Printer, display: ProgressDisplay) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        printer: Printer,
+        display: ProgressDisplay,
+        max_s: float | None = None,
+    ) -> None:
         self.ending = Ending()
+        self._max_s = max_s
         self._settings = settings
         self._printer = printer
         self._display = display
@@ -130,6 +159,8 @@ class Runner:
         """
         self._task = asyncio.create_task(self._do(start))
         waiting = asyncio.create_task(self._out_of_patience.wait())
+        if self._max_s is not None:
+            asyncio.get_running_loop().call_later(self._max_s, self._on_time_over, self._max_s)
         with stop_on_signals(asyncio.get_running_loop(), self._on_signal, self._on_second_signal):
             await asyncio.wait([self._task, waiting], return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
@@ -138,7 +169,7 @@ class Runner:
                 return
         self.ending.hangs = True
         if self._run is not None:
-            self.ending.report = self._run.so_far()
+            self.ending.finish(self._run.so_far())
         self._printer.warn(
             "stopped without waiting for what hangs, perhaps the disk or the reader of stdout"
         )
@@ -152,9 +183,9 @@ class Runner:
                 await self._through(self._run)
         finally:
             if self._run is not None and self._run.ended:
-                self.ending.report = self._run.so_far()
                 if isinstance(self._run, ExportRun):
                     self.ending.exports = self._run.ended_exports()
+                self.ending.finish(self._run.so_far())
 
     async def _through(self, run: Handle) -> None:
         looking = asyncio.create_task(self._look(run))
@@ -231,12 +262,23 @@ class Runner:
                 self._printer.note(line)
 
     def _on_signal(self, name: str) -> None:
-        self._stop_asked = True
-        self._moved_at = asyncio.get_running_loop().time()
-        self._wait_no_longer_than(_PATIENCE_S)
+        self.ending.out_of_time = None  # somebody did not want to wait for it
         self._printer.note(
             f"{name}: finishing transfers in flight; press Ctrl-C again to stop immediately"
         )
+        self._stop()
+
+    def _on_time_over(self, max_s: float) -> None:
+        if self._stop_asked:
+            return
+        self.ending.out_of_time = OutOfTime.after(max_s)
+        self._printer.note(f"{self.ending.out_of_time.message}: finishing transfers in flight")
+        self._stop()
+
+    def _stop(self) -> None:
+        self._stop_asked = True
+        self._moved_at = asyncio.get_running_loop().time()
+        self._wait_no_longer_than(_PATIENCE_S)
         if self._run is not None:
             self._run.stop()
 

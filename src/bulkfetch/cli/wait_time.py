@@ -1,4 +1,4 @@
-"""A time to wait, given as an option that may stand alone."""
+"""Durations as values of options."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ import click
 NO_LIMIT = "no limit"
 
 
-class WaitTime(click.ParamType[float]):
-    """Seconds of a duration such as 30m, infinity for an option without one."""
+class Duration(click.ParamType[float]):
+    """Seconds of a duration such as 30m."""
 
     name = "duration"
+    _advice = ""
 
     def convert(
         self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return the seconds; an argument that was taken for a duration gets a hint."""
+        """Return the seconds; fails for what is no duration."""
         if isinstance(value, float):
             return value
-        if value == NO_LIMIT:
-            return inf
         from bulkfetch.config.durations import parse_duration  # late: it imports all settings
 
         try:
@@ -31,9 +30,21 @@ class WaitTime(click.ParamType[float]):
             seconds = 0.0
         if seconds <= 0:
             self.fail(
-                f"{value[:40]!a} is not a duration such as 90s, 30m or 2h; without one, "
-                "put --wait behind the other arguments",
-                param,
-                ctx,
+                f"{value[:40]!a} is not a duration such as 90s, 30m or 2h{self._advice}", param, ctx
             )
         return seconds
+
+
+class WaitTime(Duration):
+    """Seconds of a duration such as 30m, infinity for an option without one.
+
+    An argument that was taken for a duration gets a hint.
+    """
+
+    _advice = "; without one, put --wait behind the other arguments"
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds; fails for what is no duration."""
+        return inf if value == NO_LIMIT else super().convert(value, param, ctx)
