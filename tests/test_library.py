@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -10,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
@@ -44,12 +47,21 @@ async def collect(
 
 
 def test_public_names() -> None:
-    """About fourteen public names, each of which is there and has a docstring."""
-    assert 12 <= len(bulkfetch.__all__) <= 16
+    """Each public name is there, has a docstring, and is told to type checkers."""
     assert sorted(bulkfetch.__all__) == list(bulkfetch.__all__)
+    source = Path(bulkfetch.__file__).read_text()
+    told = ast.parse(source[source.index("if _TYPE_CHECKING") : source.index("\n# Imported")])
+    imported = {
+        each.name
+        for node in ast.walk(told)
+        if isinstance(node, ast.ImportFrom)
+        for each in node.names
+    }
+    assert imported == set(bulkfetch.__all__)
     for name in bulkfetch.__all__:
-        assert getattr(bulkfetch, name).__doc__
-    assert set(bulkfetch.__all__) <= set(dir(bulkfetch))
+        assert getattr(bulkfetch, name).__doc__ or name == "EventKind"
+    assert {name for name in dir(bulkfetch) if name[0] != "_"} == set(bulkfetch.__all__)
+    assert bulkfetch.__version__ == version("bulkfetch")
     with pytest.raises(AttributeError, match="nothing"):
         _ = bulkfetch.nothing
 
@@ -309,6 +321,63 @@ def test_sequences_and_jobs(settings: bulkfetch.Settings, tmp_path: Path) -> Non
     assert report.done == 2
     names = {path.name for path in (tmp_path / "exports").iterdir()}
     assert names == {".bulkfetch", f"{IDS[0]}.csv", "Leads.csv"}
+
+
+def test_the_list_of_the_settings(tmp_path: Path, settings: bulkfetch.Settings) -> None:
+    """What [[jobs]] says can be fetched as it is, names and all."""
+    entries = (bulkfetch.JobEntry(id=IDS[0], name="Leads"), bulkfetch.JobEntry(id=IDS[1]))
+    listed = replace(settings, jobs=entries)
+    report = asyncio.run(bulkfetch.fetch(listed.jobs, listed))
+    assert report.done == 2
+    names = {path.name for path in (tmp_path / "exports").iterdir()}
+    assert names == {".bulkfetch", f"{IDS[1]}.csv", "Leads.csv"}
+
+
+def test_the_logger(settings: bulkfetch.Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """`bulkfetch` logs trouble as warnings, and all that happens where DEBUG is enabled."""
+
+    def logged() -> set[tuple[str, int, str]]:
+        found = {
+            (record.name, record.levelno, record.__dict__["event"].kind)
+            for record in caplog.records
+            if record.name.startswith("bulkfetch")
+        }
+        caplog.clear()
+        return found
+
+    asyncio.run(bulkfetch.fetch([IDS[0], GONE], settings))
+    quiet = logged()
+    assert all(level == logging.WARNING for _, level, _ in quiet)
+    caplog.set_level(logging.DEBUG, "bulkfetch")
+    asyncio.run(bulkfetch.fetch([IDS[1], GONE + "1"], settings))
+    everything = logged()
+    assert ("bulkfetch", logging.DEBUG, "done") in everything
+    assert "1000." not in caplog.text
+
+
+def test_outcomes_as_json(settings: bulkfetch.Settings) -> None:
+    """`to_dict` is what `--json` prints of the job."""
+    program = [sys.executable, "-m", "bulkfetch"]
+    ran = subprocess.run(
+        [*program, "run", str(settings.source), IDS[0], GONE, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=settings.out.parent,
+    )
+    printed = [json.loads(line) for line in ran.stdout.splitlines()]
+
+    async def main() -> list[dict[str, object]]:
+        async with bulkfetch.Client(settings) as client:
+            return [outcome.to_dict() async for outcome in client.fetch([IDS[0], GONE])]
+
+    told = {str(each["id"]): each for each in asyncio.run(main())}
+    jobs = [each for each in printed if each["type"] == "job"]
+    assert len(jobs) == 2
+    for job in jobs:
+        assert told[job["id"]].pop("skipped") is True
+        assert told[job["id"]] == job
 
 
 def test_a_server_of_the_users_own(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Nothing here configures logging, installs a signal handler or ends the process.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import warnings
 from collections.abc import Coroutine
@@ -20,7 +21,7 @@ import anyio.to_thread
 from bulkfetch.config import Settings, job_of
 from bulkfetch.config.account_key import refuse_same_credentials
 from bulkfetch.disk import disk_error
-from bulkfetch.events import Emit, Event, harmless, ignore
+from bulkfetch.events import Emit, Event, harmless, ignore, logged
 from bulkfetch.journal import OutputLock
 from bulkfetch.models import Failure, Job, Outcome, Report
 from bulkfetch.pipeline.calls import Calls
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from bulkfetch.config import Export
     from bulkfetch.control.responses import JobStatus
     from bulkfetch.exporter.handle import ExportRun
+
+# Silent until the program says otherwise; without it Python writes warnings to stderr.
+logging.getLogger("bulkfetch").addHandler(logging.NullHandler())
 
 
 class Client:
@@ -64,13 +68,14 @@ class Client:
 
         An Exception that `on_event` raises is told once, to the logger `bulkfetch`, and changes
         nothing; it is called again for the next event. Any other BaseException breaks the run off
-        and is raised where the run is iterated.
+        and is raised where the run is iterated. Events also go to the logger `bulkfetch`: trouble
+        as warnings, all else at the level DEBUG, where that is enabled when the client is made.
 
         Raises ConfigError where two accounts have the same credentials.
         """
         refuse_same_credentials(settings.accounts)
         self._settings = settings
-        self._emit = harmless(on_event, self._break_off)
+        self._emit = logged(harmless(on_event, self._break_off))
         # As the user gave it, for what is told before anything is asked.
         self._out = settings.out
         self._layout = OutputLayout(settings.out.absolute(), os.fspath(settings.out))
@@ -129,12 +134,13 @@ class Client:
     def fetch(self, jobs: Jobs, *, only_new: bool = False, wait: bool | float | None = None) -> Run:
         """Start to fetch a list, and give the run: iterate it for the outcomes.
 
-        `jobs` are ids or `Job`s, in any iterable or async iterable; of a dict its keys count. A
-        plain iterable is read in the event loop, and what it raises is raised where the run is
-        iterated. `only_new`: jobs that were done before, and those left pending at a stop, are in
-        the report's counts but not among the outcomes. `wait`: seconds to wait for results that are
-        still being prepared, True for no limit, False for not at all, None as the settings say;
-        while a list is waited for no slot is spent on a job that is not COMPLETED. Keep the run for
+        `jobs` are ids, `Job`s or entries of `settings.jobs`, in any iterable or async iterable; of
+        a dict its keys count. A plain iterable is read in the event loop, and what it raises is
+        raised where the run is iterated. `only_new`: jobs that were done before, and those left
+        pending at a stop, are in the report's counts but not among the outcomes. `wait`: seconds to
+        wait for results that are still being prepared, True for no limit, False for not at all,
+        None as the settings say; while a list is waited for no slot is spent on a job that is not
+        COMPLETED. Keep the run for
         as long as it is wanted: nobody can read one that nobody holds, so it ends (`Run`).
 
         Ids without an account belong to the only one, or the one named `default`.

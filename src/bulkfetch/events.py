@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import asyncio
 
-Kind = Literal[
+EventKind = Literal[
     "account_opened",  # data: requests, period_s, margin_s, connections
     "slot_taken",  # of the window, for a job's next request; data: waited_s, connection_waited_s
     "slot_settled",  # data: end ("answered", "rejected", "lost", "unused"), back_in_s
@@ -52,13 +52,36 @@ Kind = Literal[
     "export_published",  # data: export
     "note",  # what a user should know and nothing else says
 ]
+Kind = EventKind  # as it is called in here
+
+# What is logged as a warning; all the rest is for those who look for something.
+_TROUBLE: frozenset[EventKind] = frozenset(
+    {
+        "attempt_failed",
+        "unconnected",
+        "service_down",
+        "restarted",
+        "window_closed",
+        "window_shared",
+        "window_crowded",
+        "window_fallback",
+        "window_held",
+        "account_ended",
+        "quarantined",
+        "failed",
+        "page_again",
+        "export_again",
+        "exports_held",
+        "note",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """What happened, in words, to which account and job, with figures."""
 
-    kind: Kind
+    kind: EventKind
     message: str
     account: str | None = None
     job_id: str | None = None
@@ -139,3 +162,39 @@ def _tell(error: Exception) -> None:
 
 def ignore(event: Event) -> None:
     """Ignore an event. With this callback, the events of each job are not even created."""
+
+
+def log(event: Event) -> None:
+    """Log an event by the logger `bulkfetch`: trouble as a warning, all else for debugging.
+
+    With this callback, as with `ignore`, the events of each job are not even created. The record's
+    `event` is the event.
+    """
+    import logging  # late: the command line's help needs none
+
+    level = logging.WARNING if event.kind in _TROUBLE else logging.DEBUG
+    logger = logging.getLogger("bulkfetch")
+    if logger.isEnabledFor(level):
+        about = " ".join(filter(None, (event.account, event.job_id)))
+        logger.log(
+            level, "%s%s", f"{about}: " if about else "", event.message, extra={"event": event}
+        )
+
+
+def logged(emit: Emit) -> Emit:
+    """Return `emit`, with each event logged before."""
+    import logging
+
+    if emit is ignore and not logging.getLogger("bulkfetch").isEnabledFor(logging.DEBUG):
+        return log
+
+    def call(event: Event) -> None:
+        log(event)
+        emit(event)
+
+    return call
+
+
+def is_followed(emit: Emit) -> bool:
+    """Return whether the events of each job are to be created for a callback."""
+    return emit is not ignore and emit is not log

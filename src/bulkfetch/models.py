@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from bulkfetch.errors import BulkfetchError
 
@@ -128,6 +128,31 @@ class Outcome:
     superseded_by: str | None = None
     export: str | None = None
     page: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` writes of this job; keys are added, never changed."""
+        record: dict[str, Any] = {
+            "type": "job",
+            "id": self.job_id,
+            "account": self.account,
+            "status": self.status,
+            "files": [asdict(file) for file in self.files],
+            "zip_bytes": self.zip_bytes,
+            "records": self.records,
+            "attempts": self.attempts,
+            "error": self.error and asdict(self.error),
+        }
+        if self.export is not None:
+            record["export"], record["page"] = self.export, self.page
+        if self.skipped:
+            record["skipped"] = True
+        if self.missing:
+            record["missing"] = True
+        if self.superseded_by is not None:
+            record["superseded_by"] = self.superseded_by
+        if self.quarantine is not None:
+            record["quarantine"] = self.quarantine
+        return record
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import BinaryIO, NoReturn
 
 from bulkfetch.config.ids_csv import looks_like_csv, read_rows
 from bulkfetch.config.list_lines import label_of, open_lines, unreadable, waits
-from bulkfetch.config.settings import Settings
+from bulkfetch.config.settings import JobEntry, Settings
 from bulkfetch.errors import ConfigError
 from bulkfetch.models import Job, is_job_id
 from bulkfetch.text import escape
@@ -79,8 +79,10 @@ def job_entries(settings: Settings) -> Iterator[Job]:
         yield Job(entry.id, account, entry.name)
 
 
-def job_of(settings: Settings, job_id: str) -> Job:
-    """Return the job of an id that a program passes in, as it is: the run checks it."""
+def job_of(settings: Settings, job_id: str | JobEntry) -> Job:
+    """Return the job of an id or entry that a program passes in, as it is: the run checks it."""
+    if isinstance(job_id, JobEntry):
+        return Job(job_id.id, job_id.account or settings.default_account or "", job_id.name)
     if not isinstance(job_id, str):
         return Job(job_id, settings.default_account or "")
     account, name = _claimed(settings, job_id, "")

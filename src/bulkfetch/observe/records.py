@@ -15,28 +15,7 @@ Record = dict[str, Any]
 
 def job_record(outcome: Outcome) -> Record:
     """Return a job's record: its status, its files, its error (None without one)."""
-    record: Record = {
-        "type": "job",
-        "id": outcome.job_id,
-        "account": outcome.account,
-        "status": outcome.status,
-        "files": [asdict(file) for file in outcome.files],
-        "zip_bytes": outcome.zip_bytes,
-        "records": outcome.records,
-        "attempts": outcome.attempts,
-        "error": outcome.error and asdict(outcome.error),
-    }
-    if outcome.export is not None:
-        record["export"], record["page"] = outcome.export, outcome.page
-    if outcome.skipped:
-        record["skipped"] = True
-    if outcome.missing:
-        record["missing"] = True
-    if outcome.superseded_by is not None:
-        record["superseded_by"] = outcome.superseded_by
-    if outcome.quarantine is not None:
-        record["quarantine"] = outcome.quarantine
-    return record
+    return outcome.to_dict()
 
 
 def summary_record(

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 
 from bulkfetch.errors import BulkfetchError
-from bulkfetch.events import Emit, ignore
+from bulkfetch.events import Emit, ignore, is_followed
 from bulkfetch.journal import Journal, Refused
 from bulkfetch.models import Failure, Outcome, PublishedFile
 from bulkfetch.pipeline.layout import OutputLayout
@@ -52,7 +52,7 @@ class IdleJobs:
         for job, error in refused:
             self.refused += 1
             outcome = Outcome(job.id, job.account, "failed", error=Failure.of(error))
-            if self._emit is not ignore:
+            if is_followed(self._emit):
                 self._emit(failure_event(outcome))
             await report(outcome)
 

@@ -8,7 +8,7 @@ from functools import partial
 from bulkfetch.download.attempt import Attempt
 from bulkfetch.download.retry import Decision
 from bulkfetch.errors import BulkfetchError
-from bulkfetch.events import Emit, Event, Kind, ignore
+from bulkfetch.events import Emit, Event, Kind, is_followed
 from bulkfetch.models import Outcome
 from bulkfetch.pipeline.active_job import ActiveJob
 from bulkfetch.pipeline.outcomes import failure_event
@@ -21,7 +21,7 @@ class JobNews:
     """Tells of an account and its jobs; what happens to every job only if `is_followed`."""
 
     def __init__(self, account: str, emit: Emit) -> None:
-        self.is_followed = emit is not ignore
+        self.is_followed = is_followed(emit)
         self._account = account
         self._emit = emit
 

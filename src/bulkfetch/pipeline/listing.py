@@ -9,7 +9,11 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from bulkfetch.config import JobEntry
 from bulkfetch.models import Job
+
+# What a list may hold.
+Listed = str | Job | JobEntry
 
 # Ids admitted to the journal in one transaction.
 BATCH_JOBS = 2000
@@ -29,7 +33,7 @@ def check_list(jobs: object) -> None:
     raise TypeError(f"a list of job ids is wanted, not {type(jobs).__name__}: {advice}")
 
 
-async def batches(ready: MemoryObjectReceiveStream[str | Job]) -> AsyncIterator[list[str | Job]]:
+async def batches(ready: MemoryObjectReceiveStream[Listed]) -> AsyncIterator[list[Listed]]:
     """Cut what a stream holds ready into batches, waiting only for the first of each."""
     async for job in ready:
         batch = [job]
@@ -42,7 +46,7 @@ async def batches(ready: MemoryObjectReceiveStream[str | Job]) -> AsyncIterator[
             yield batch
 
 
-async def pump(jobs: AsyncIterable[str | Job], ready: MemoryObjectSendStream[str | Job]) -> None:
+async def pump(jobs: AsyncIterable[Listed], ready: MemoryObjectSendStream[Listed]) -> None:
     """Put a list into a stream, and close it. Raises what the list raises."""
     async with ready:
         try:

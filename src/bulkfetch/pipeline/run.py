@@ -15,6 +15,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from bulkfetch.config import JobEntry
 from bulkfetch.disk import disk_error, remove
 from bulkfetch.errors import AccountError, RunError
 from bulkfetch.events import Emit, ignore
@@ -23,7 +24,7 @@ from bulkfetch.models import Failure, Job, Report
 from bulkfetch.pipeline.handle import Run as Run  # a run's two sides are had from one place
 from bulkfetch.pipeline.idle_jobs import IdleJobs
 from bulkfetch.pipeline.layout import OutputLayout
-from bulkfetch.pipeline.listing import BATCH_JOBS, batches, pump
+from bulkfetch.pipeline.listing import BATCH_JOBS, Listed, batches, pump
 from bulkfetch.pipeline.outcomes import OutcomeSink
 from bulkfetch.pipeline.progress import Progress, typical
 from bulkfetch.pipeline.readable import Readable, innermost
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from bulkfetch.pipeline.accounts import AccountOver, AccountWorkers
 
 E = TypeVar("E", bound=BaseException)
-Jobs = Iterable[str | Job] | AsyncIterable[str | Job]
+Jobs = Iterable[Listed] | AsyncIterable[Listed]
 OpenJournal = Callable[[], Awaitable[Journal]]
 OpenWorkers = Callable[
     [Journal, frozenset[str], OutcomeSink, "AccountOver"], Awaitable["AccountWorkers"]
@@ -60,7 +61,7 @@ class Engine(Readable):
         *,
         open_journal: OpenJournal,
         open_workers: OpenWorkers,
-        as_job: Callable[[str], Job],
+        as_job: Callable[[str | JobEntry], Job],
         accounts: frozenset[str],
         names: ClaimedNames,
         only_new: bool = False,
@@ -73,12 +74,12 @@ class Engine(Readable):
 
         `open_workers` makes what fetches, once there is something to fetch: of the journal, the
         keys of bodies in staging, who takes outcomes, and who is told of accounts. `as_job` makes a
-        job of an id given as plain text. `accounts` are those that a job may be of, `names` gives
-        what it may be published under. `fed`: each job is awaited by somebody, so that what is not
-        fetched is reported at once and not at the end; the journal is opened likewise. `previous`
-        is what has to end first, None where there is none. With `close_journal` false the journal
-        is somebody else's, who closes it later. `emit` gets the news of jobs that cannot be
-        asked for at all.
+        job of an id given as plain text, or of an entry. `accounts` are those that a job may be of,
+        `names` gives what it may be published under. `fed`: each job is awaited by somebody, so
+        that what is not fetched is reported at once and not at the end; the journal is opened
+        likewise. `previous` is what has to end first, None where there is none. With
+        `close_journal` false the journal is somebody else's, who closes it later. `emit` gets the
+        news of jobs that cannot be asked for at all.
         """
         super().__init__(previous)
         self._jobs = jobs
@@ -229,7 +230,7 @@ class Engine(Readable):
     async def _load(self, tasks: anyio.abc.TaskGroup) -> None:
         """Put the list into the journal, and have what it holds fetched."""
 
-        async def admit(batch: list[str | Job]) -> None:
+        async def admit(batch: list[Listed]) -> None:
             asked = [job if isinstance(job, Job) else self._as_job(job) for job in batch]
             found = [refusal(job, self._known_accounts) for job in asked]
             refused = [each for each in found if each is not None]
@@ -255,7 +256,7 @@ class Engine(Readable):
                 await self._idle.report_skipped(self._journal, self._report_outcome)
 
         if isinstance(self._jobs, AsyncIterable):
-            put, ready = anyio.create_memory_object_stream[str | Job](BATCH_JOBS)
+            put, ready = anyio.create_memory_object_stream[Listed](BATCH_JOBS)
             async with anyio.create_task_group() as reading, ready:
                 reading.start_soon(pump, self._jobs, put)
                 async for batch in batches(ready):
