@@ -16,6 +16,7 @@ NAMES = (
     "window",
     "stream",
     "extract",
+    "formats",
     "endtoend",
     "small",
     "journal",
