@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.recording import recording_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,17 +27,27 @@ def output_options(*, json_help: str, verbose_help: str) -> Callable[[F], F]:
         )
         @click.option("--no-progress", is_flag=True, help="Do not show progress on stderr.")
         @click.option("-v", "--verbose", count=True, help=verbose_help)
+        @click.option(
+            "--events",
+            metavar="FILE",
+            help="Add a line of JSON to FILE for each step; for `bulkfetch report`.",
+        )
         @wraps(command)
         def with_output(
             as_json: bool,
             quiet: bool,
             no_progress: bool,
             verbose: int,
+            events: str | None,
             **others: Any,
         ) -> Any:
-            printer: Printer = click.get_current_context().obj
+            context = click.get_current_context()
+            printer: Printer = context.obj
             printer.configure(json=as_json, quiet=quiet, verbose=verbose, no_progress=no_progress)
-            return command(printer, **others)
+            with recording_of(events, str(context.info_name), printer.warn) as printer.recorder:
+                status = command(printer, **others)
+                printer.recorder.ended(status)
+            return status
 
         # Its parameters differ from the command's on purpose.
         return with_output  # type: ignore[return-value]

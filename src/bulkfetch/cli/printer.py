@@ -21,6 +21,7 @@ import click
 
 from bulkfetch.cli.hooks import Hooks
 from bulkfetch.cli.progress import ProgressDisplay, Renderer
+from bulkfetch.cli.recording import Recorder
 from bulkfetch.cli.stdout_writer import StdoutWriter, write_all
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.models import Failure, Outcome
@@ -68,6 +69,7 @@ class Printer:
         self.cause: Failure | None = None
         # The process must end without waiting for blocked threads.
         self.leaves_threads = False
+        self.recorder = Recorder()
         self._stdout = StdoutWriter(_STDOUT)
         self._display: ProgressDisplay | None = None
         self._shares_terminal = False

@@ -112,6 +112,7 @@ def carry_out(
         for account in settings.accounts
     }
     with printer.display(periods_s) as display:
+        printer.recorder.begun()
         runner = Runner(settings, printer, display, max_s)
         loop = asyncio.Runner()
         try:
@@ -127,6 +128,7 @@ def carry_out(
     if ending.at_once or ending.hangs:
         printer.hurry()
     printer.leaves_threads = ending.hangs
+    printer.recorder.reported(ending.report)
     return ending
 
 
@@ -248,7 +250,8 @@ class Runner:
             run.stop()
 
     def on_event(self, event: Event) -> None:
-        """Report an event according to the printer's verbosity."""
+        """Record an event, and report it according to the printer's verbosity."""
+        self._printer.recorder.event(event)
         line = event_line(event, self._printer.verbosity)
         if line is None:
             return

@@ -12,6 +12,7 @@ from bulkfetch.cli.printer import Printer
 _ABOUT = """\b
 Examples:
   bulkfetch schema > jobs.schema.json
+  bulkfetch schema --events > events.schema.json
 
 Print the JSON Schema of jobs.toml. Editors that know TOML (Even Better TOML for VS Code, taplo)
 complete and check the keys of a jobs.toml whose first line is
@@ -20,6 +21,8 @@ complete and check the keys of a jobs.toml whose first line is
 
 when that file lies beside it. What must fit together, such as accounts and jobs, only
 `bulkfetch check` can tell.
+
+With --events, print the schema of a line of the file that --events of `run` and `export` writes.
 """
 
 _EPILOG = exit_codes.epilog(
@@ -28,9 +31,15 @@ _EPILOG = exit_codes.epilog(
 
 
 @click.command(help=_ABOUT, short_help="Print the JSON Schema of jobs.toml.", epilog=_EPILOG)
+@click.option("--events", is_flag=True, help="The schema of events, not of jobs.toml.")
 @click.pass_obj
-def schema(printer: Printer) -> int:
+def schema(printer: Printer, events: bool) -> int:
     """Print the schema, and return the exit status."""
+    if events:
+        from bulkfetch.observe.event_shapes import event_schema
+
+        printer.result(json.dumps(event_schema(), indent=2), None)
+        return exit_codes.DONE
     from bulkfetch.config.schema import json_schema
 
     printer.result(json.dumps(json_schema(), indent=2), None)

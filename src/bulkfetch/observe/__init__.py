@@ -6,6 +6,8 @@
 * `plain_renderer`  progress in a log file
 * `live_renderer`   progress on a terminal (rich, imported when it is shown)
 * `records`         outcomes and reports as JSON objects
+* `event_shapes`    what each line of an events file may hold, and its JSON Schema
+* `event_lines`     events as such lines
 
 All functions are pure; only the live renderer writes, to the file that it is given.
 """
