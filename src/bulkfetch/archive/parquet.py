@@ -50,8 +50,23 @@ def extract_parquet(
     `extract`.
     """
     file.begin(draft, file.member.compressed_bytes)
-    fitting, kept_text = _fitting(file, types)
     writer = DraftWriter(draft, digest=digest)
+    try:
+        records, kept_text = _convert(file, writer, types, row_group_bytes)
+    finally:
+        # Arrow keeps it for this thread; the next file may be another one's.
+        pa.default_memory_pool().release_unused()
+    return Extracted(writer.bytes, writer.sha256, records, kept_text)
+
+
+def _convert(
+    file: ArchivedFile,
+    writer: DraftWriter,
+    types: Mapping[str, ColumnType],
+    row_group_bytes: int,
+) -> tuple[int, tuple[str, ...]]:
+    """Return the number of records, and which columns stay text. Raises as `extract_parquet`."""
+    fitting, kept_text = _fitting(file, types)
     counter = CsvRecords()
     rows = 0
     with closing(file.batches(counter)) as batches:
@@ -68,7 +83,7 @@ def extract_parquet(
             "its records cannot be told apart for certain: a quote may not be closed, or stand "
             "within a cell"
         )
-    return Extracted(writer.bytes, writer.sha256, rows, kept_text)
+    return rows, kept_text
 
 
 def read_names(path: str | os.PathLike[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Container, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import NamedTuple, TypeVar
 
 import anyio
@@ -117,6 +117,8 @@ class Publisher:
         self._options = options
         self._threads = anyio.CapacityLimiter(cores + DISK_WAITS)
         self._cores = threading.Semaphore(cores)
+        # One at a time: each takes a hundred megabytes, and is done before the next result is due.
+        self._converting = threading.Lock()
         self._halted = threading.Event()
         self._in_quarantine = threading.Lock()
 
@@ -218,7 +220,8 @@ class Publisher:
             return self._may_replace(job, destination.reported(place), occupied)
 
         with destination.group(self._layout.key(job.job), job.job.place) as group:
-            with self._cores:
+            converting = self._converting if ".parquet" in suffixes else nullcontext()
+            with converting, self._cores:  # who waits for the first keeps no core
                 files, records, doubts = [], None, list[str]()
                 for suffix in suffixes:
                     place = f"{job.job.place}{suffix}"
