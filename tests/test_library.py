@@ -50,7 +50,9 @@ def test_public_names() -> None:
     """Each public name is there, has a docstring, and is told to type checkers."""
     assert sorted(bulkfetch.__all__) == list(bulkfetch.__all__)
     source = Path(bulkfetch.__file__).read_text()
-    told = ast.parse(source[source.index("if _TYPE_CHECKING") : source.index("\n# Imported")])
+    told = ast.parse(
+        source[source.index("if _typing.TYPE_CHECKING") : source.index("\n# Imported")]
+    )
     imported = {
         each.name
         for node in ast.walk(told)
@@ -63,7 +65,7 @@ def test_public_names() -> None:
     assert {name for name in dir(bulkfetch) if name[0] != "_"} == set(bulkfetch.__all__)
     assert bulkfetch.__version__ == version("bulkfetch")
     with pytest.raises(AttributeError, match="nothing"):
-        _ = bulkfetch.nothing
+        _ = bulkfetch.nothing  # type: ignore[attr-defined]
 
 
 def test_typed() -> None:

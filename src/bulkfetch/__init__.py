@@ -10,10 +10,10 @@ that are raised, and not told as a job's `Failure`, are here too. `bulkfetch.san
 for Zoho for your own tests; import it separately.
 """
 
+import typing as _typing
 from importlib import import_module as _import_module
-from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-if _TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from bulkfetch.client import Client, fetch
     from bulkfetch.config import (
         AccountSettings,
@@ -153,7 +153,7 @@ __all__ = [
     "load_settings",
 ]
 
-if not _TYPE_CHECKING:  # a type checker would take any name for one that is there
+if not _typing.TYPE_CHECKING:  # a type checker would take any name for one that is there
 
     def __getattr__(name: str) -> object:
         if name == "__version__":
