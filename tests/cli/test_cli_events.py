@@ -100,6 +100,17 @@ def test_an_export_is_told_page_by_page(program: Program) -> None:
     assert sum(data["records"] for data in counted) == 50
 
 
+def test_every_kind_and_field_is_documented() -> None:
+    """The how-to has a row for each kind, with its meaning and its figures."""
+    text = (Path(__file__).parents[2] / "docs" / "how-to-follow-a-run.md").read_text()
+    for kind, shape in SHAPES.items():
+        data = ", ".join(
+            f"`{name.rstrip('?')}`{' (if known)' if name.endswith('?') else ''}"
+            for name in shape.data
+        )
+        assert f"| `{kind}` | {shape.meaning} | {data} |" in text
+
+
 def test_schema_events_prints_the_schema(call: Callable[..., Ended]) -> None:
     """`bulkfetch schema --events` prints what the lines are held to."""
     ended = call("schema", "--events")
