@@ -94,6 +94,20 @@ def test_gzip_reads_it(tmp_path: Path) -> None:
     assert subprocess.run(["gzip", "-t", str(tmp_path / "out.gz")], check=False).returncode == 0
 
 
+def test_tools_for_tables_read_it(tmp_path: Path) -> None:
+    """DuckDB and polars find each cell, those with commas, quotes and line ends among them."""
+    duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed here")
+    polars = pytest.importorskip("polars", reason="polars is not installed here")
+    data = b'Id,Name\n00123,"Doe, ""J"""\n7,"one\ntwo"\n'
+    written(opened(pack(Item(data=data)), tmp_path), tmp_path)
+    path = (tmp_path / "out.gz").rename(tmp_path / "table.csv.gz")
+    cells = [("00123", 'Doe, "J"'), ("7", "one\ntwo")]
+    with duckdb.connect() as database:
+        query = f"SELECT * FROM read_csv('{path}', all_varchar = true)"
+        assert database.execute(query).fetchall() == cells
+    assert polars.read_csv(path, infer_schema=False).rows() == cells
+
+
 def test_sizes_beyond_four_gigabytes(tmp_path: Path) -> None:
     """The trailer has the size modulo 2³², and what does not fit the declared size is refused."""
     file = opened(pack(Item(data=CSV)), tmp_path)

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import random
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def table(records: list[list[str]], line_end: str = "\n", *, quote_all: bool = F
     return "".join(",".join(map(cell, record)) + line_end for record in records).encode()
 
 
-CELL = st.text(st.sampled_from('ab,"\n\ré0 '), max_size=5)
+CELL = st.text(st.sampled_from('ab,"\n\ré0 \ufeff'), max_size=5)
 
 
 @settings(max_examples=300, deadline=None)
@@ -312,3 +313,15 @@ def test_a_name_that_stands_twice_is_of_no_field(tmp_path: Path) -> None:
     found, path = converted(b"A,A\n1,2\n", tmp_path, {"A": "integer"})
     assert rows(path) == [{"A": "1", "A_2": "2"}]
     assert found.kept_text == ()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.sampled_from('",a\n\r\ufeff\0'), max_size=12), st.sampled_from(["A\n", "A,B\n"]))
+def test_what_is_not_refused_is_as_the_csv_module_reads_it(
+    tmp_path_factory: pytest.TempPathFactory, body: str, header: str
+) -> None:
+    """Quotes and marks anywhere: a file is refused, or each of its cells is right."""
+    data = f"{header}{body}".encode()
+    with suppress(NotConvertible):
+        _, path = converted(data, tmp_path_factory.mktemp("parquet"))
+        assert rows_of(path) == records_of(data)

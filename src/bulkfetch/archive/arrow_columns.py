@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -40,6 +41,9 @@ def parse(block: bytes, names: Sequence[str], wanted: Sequence[str] | None = Non
     Raises NotConvertible, whose message holds no cell.
     """
     columns = names if wanted is None else wanted
+    if block.startswith(BOM_UTF8):
+        # The first cell's own: Arrow takes one away, as that of a file.
+        block = BOM_UTF8 + block
     try:
         return arrow_csv.read_csv(
             pa.BufferReader(block),

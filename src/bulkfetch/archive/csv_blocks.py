@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -16,8 +17,6 @@ BLOCK_BYTES: Final = 1 << 20
 # A record of more is taken for a quote that is never closed. The largest text of Zoho's has 32,000
 # characters and a record 600 of them at most.
 RECORD_BYTES: Final = 64 << 20
-
-_BOM = b"\xef\xbb\xbf"
 
 
 class CsvBlocks:
@@ -47,7 +46,7 @@ class CsvBlocks:
             if not self._fill(len(self._rest) + 1):
                 end = len(self._rest)
                 break
-        head = self._take(end).removeprefix(_BOM)
+        head = self._take(end).removeprefix(BOM_UTF8)
         try:
             text = head.decode()
         except UnicodeDecodeError:
