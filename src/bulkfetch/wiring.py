@@ -17,7 +17,7 @@ import anyio.to_thread
 from bulkfetch.config import Settings, job_of
 from bulkfetch.events import Emit, Event
 from bulkfetch.forms import forms_of, forms_of_part
-from bulkfetch.journal import Journal, published_stem
+from bulkfetch.journal import Journal, RunPace, published_stem
 from bulkfetch.models import Forms, Job
 from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
 from bulkfetch.pipeline.outcomes import OutcomeSink
@@ -98,10 +98,17 @@ class Wiring:
     async def journal(self, *, fed: bool = False) -> Journal:
         """Open the folder's journal for a new run. Raises RunError. If cancelled: it is closed."""
         # Named as the user named it, so that reported paths are.
-        journal = await Journal.open(self._settings.out / STATE_DIR, fed=fed)
+        journal = await Journal.open(self._settings.out / STATE_DIR, self._paces(), fed=fed)
         if journal.afresh is not None:
             self._emit(Event("note", journal.afresh))
         return journal
+
+    def _paces(self) -> dict[str, RunPace]:
+        windows = {account.name: account.window for account in self._settings.accounts}
+        return {
+            name: RunPace(window.requests, window.period_s + window.margin_s)
+            for name, window in windows.items()
+        }
 
     async def control(self, account: str) -> ControlClient:
         """Return a new client for an account's control calls. Raises AccountError, ConfigError."""

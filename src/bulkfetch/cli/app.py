@@ -35,7 +35,7 @@ the limit of ten downloads per minute allows.
 # Each is in the module of its name, in the order of the help: the most used first.
 _COMMANDS = (
     *("export", "run", "plan", "status", "verify", "check"),
-    *("modules", "fields", "report", "schema", "sandbox"),
+    *("forget", "clean", "modules", "fields", "report", "schema", "sandbox"),
 )
 # Those that end with a summary where --json is given.
 _SUMMED_UP = ("export", "run")

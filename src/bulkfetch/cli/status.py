@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,21 +11,26 @@ import click
 
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.printer import Printer
+from bulkfetch.errors import ConfigError
 from bulkfetch.observe.messages import SHOWN_FAILURES, failure_lines
 from bulkfetch.observe.records import job_record
 from bulkfetch.text import jobs
 
 if TYPE_CHECKING:
-    from bulkfetch.journal import AccountCounts, JournalReader
+    from bulkfetch.journal import AccountCounts, JournalReader, Known
+    from bulkfetch.models import Outcome
 
 _ABOUT = """\b
 Examples:
   bulkfetch status exports
+  bulkfetch status exports --all
+  bulkfetch status exports --pending --ids > ids.txt
   bulkfetch status exports --json | jq 'select(.status == "failed") | .id'
 
-Show what is done in an output folder, over all runs, how far each export is, which run is using
-the folder now, and which jobs failed and why (--json lists all of them). Changes nothing and never
-waits for a run.
+Show what is done in an output folder, over all runs, how far each export is, which jobs failed and
+why (--json lists all of them), and which run is using the folder now: what it has in flight, as far
+as files show it, and when the last request of its list starts. Changes nothing and never waits for
+a run.
 """
 
 _EPILOG = exit_codes.epilog(
@@ -38,35 +44,72 @@ _EPILOG = exit_codes.epilog(
 
 @click.command(help=_ABOUT, short_help="Show what is done in an output folder.", epilog=_EPILOG)
 @click.argument("out", metavar="OUT")
+@click.option("--all", "which", flag_value="all", help="List every job.")
+@click.option("--failed", "which", flag_value="failed", help="List every job that failed.")
+@click.option("--pending", "which", flag_value="pending", help="List every job that is not ended.")
+@click.option("--ids", "only_ids", is_flag=True, help="Only ids, one per line, as --ids of run.")
+@click.option("--account", metavar="NAME", help="List only jobs of this account.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, failed jobs too.")
 @click.option("--check", is_flag=True, help="Exit with 1 if jobs have failed or are pending.")
 @click.pass_obj
-def status(printer: Printer, out: str, as_json: bool, check: bool) -> int:
+def status(
+    printer: Printer,
+    out: str,
+    which: str | None,
+    only_ids: bool,
+    account: str | None,
+    as_json: bool,
+    check: bool,
+) -> int:
     """Show the state of an output folder, and return the exit status."""
-    from bulkfetch.cli.status_exports import tell_exports
-    from bulkfetch.journal import JournalReader, OutputLock
+    from bulkfetch.cli.status_exports import is_unfinished
+    from bulkfetch.journal import JournalReader
     from bulkfetch.pipeline.layout import STATE_DIR
 
+    if only_ids and as_json:
+        raise click.UsageError("--ids and --json cannot be used together")
     printer.json = as_json
-    folder = Path(out) / STATE_DIR
-    with JournalReader.open(folder) as reader:
+    with JournalReader.open(Path(out) / STATE_DIR) as reader:
         counts = reader.counts()
-        for account in counts:
-            printer.result(_account_line(account), {"type": "account", **account._asdict()})
-        exports = reader.exports()
-        if not counts and not exports:
-            printer.result("no jobs yet", None)
-        open_exports = tell_exports(printer, exports)
-        holder = OutputLock.holder(folder)
-        printer.result(
-            f"a run is active: {holder}" if holder else "no run is active",
-            {"type": "lock", "held": holder is not None, **(holder._asdict() if holder else {})},
-        )
-        _tell_failed(printer, reader, sum(account.failed for account in counts))
+        _require_account(account, counts)
+        if only_ids:
+            _tell_ids(printer, reader, which or "all", account, counts)
+            open_exports = any(map(is_unfinished, reader.exports()))
+        else:
+            open_exports = _tell_state(printer, reader, counts, Path(out) / STATE_DIR)
+            if which is None and account is None:
+                _tell_failures(printer, reader, sum(each.failed for each in counts))
+            else:
+                for known in _selected(reader, which or "all", account):
+                    _tell_job(printer, known.outcome)
     unfinished = open_exports or any(
         each.failed or each.pending or each.downloaded for each in counts
     )
     return exit_codes.FAILED if check and unfinished else exit_codes.DONE
+
+
+def _tell_state(
+    printer: Printer, reader: JournalReader, counts: list[AccountCounts], folder: Path
+) -> bool:
+    """Tell of accounts, exports and the run; return whether an export is unfinished."""
+    from bulkfetch.cli.status_exports import tell_exports
+    from bulkfetch.cli.status_live import tell_run
+    from bulkfetch.journal import OutputLock
+
+    for each in counts:
+        printer.result(_account_line(each), {"type": "account", **each._asdict()})
+    exports = reader.exports()
+    if not counts and not exports:
+        printer.result("no jobs yet", None)
+    open_exports = tell_exports(printer, exports)
+    holder = OutputLock.holder(folder)
+    printer.result(
+        f"a run is active: {holder}" if holder else "no run is active",
+        {"type": "lock", "held": holder is not None, **(holder._asdict() if holder else {})},
+    )
+    if holder is not None:
+        tell_run(printer, reader, holder, folder / "staging")
+    return open_exports
 
 
 def _account_line(counts: AccountCounts) -> str:
@@ -78,12 +121,57 @@ def _account_line(counts: AccountCounts) -> str:
     )
 
 
-def _tell_failed(printer: Printer, reader: JournalReader, count: int) -> None:
+def _require_account(account: str | None, counts: list[AccountCounts]) -> None:
+    names = [each.account for each in counts]
+    if account is not None and account not in names:
+        raise ConfigError(
+            f"no job of account {account[:60]!a} is known in this folder",
+            hint=f"Known: {', '.join(names)}." if names else "No job is known here yet.",
+        )
+
+
+def _tell_ids(
+    printer: Printer,
+    reader: JournalReader,
+    which: str,
+    account: str | None,
+    counts: list[AccountCounts],
+) -> None:
+    """Write ids only. Raises ConfigError where they would be of several accounts."""
+    if account is None and len(counts) > 1:
+        names = ", ".join(each.account for each in counts)
+        raise ConfigError(
+            f"a list of ids does not tell their accounts apart: {names}",
+            hint="Choose one with --account NAME, or use --json.",
+        )
+    for known in _selected(reader, which, account):
+        if not known.job.folder:  # a page of an export: `export` goes on with it, not `run`
+            printer.result(known.job.id, None)
+
+
+def _selected(reader: JournalReader, which: str, account: str | None) -> Iterator[Known]:
+    for known in reader.known():
+        if account in (None, known.job.account) and which in ("all", known.outcome.status):
+            yield known
+
+
+def _tell_failures(printer: Printer, reader: JournalReader, count: int) -> None:
     limit = None if printer.json else SHOWN_FAILURES
     for outcome in islice(reader.failed(), limit):
+        _tell_job(printer, outcome)
+    if limit is not None and count > limit:
+        printer.result(f"and {jobs(count - limit)} more failed; --json lists all of them", None)
+
+
+def _tell_job(printer: Printer, outcome: Outcome) -> None:
+    if outcome.status == "failed":
         sentence, hint = failure_lines(outcome)
         printer.result(sentence, job_record(outcome))
         if hint:
             printer.result(f"  hint: {hint}", None)
-    if limit is not None and count > limit:
-        printer.result(f"and {jobs(count - limit)} more failed; --json lists all of them", None)
+        return
+    whose = "" if outcome.account == "default" else f" of account {outcome.account}"
+    what = "".join(f" {file.path}" for file in outcome.files)
+    if outcome.superseded_by is not None:
+        what = f", superseded by {outcome.superseded_by}"
+    printer.result(f"job {outcome.job_id}{whose}: {outcome.status}{what}", job_record(outcome))

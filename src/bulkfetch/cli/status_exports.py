@@ -32,14 +32,15 @@ def tell_exports(printer: Printer, stored: Sequence[StoredExport]) -> bool:
             continue
         for page in export.pages:
             printer.result(_page_line(page), _page_record(export.row.name, page))
-    return any(map(_is_unfinished, stored))
+    return any(map(is_unfinished, stored))
 
 
 def _is_under_way(export: StoredExport) -> bool:
     return export.generation is not None and export.generation.state in _UNDER_WAY
 
 
-def _is_unfinished(export: StoredExport) -> bool:
+def is_unfinished(export: StoredExport) -> bool:
+    """Return whether a command has left something of an export to be done."""
     return export.row.turn == "due" or _is_under_way(export)
 
 
@@ -75,7 +76,7 @@ def _record(export: StoredExport) -> dict[str, Any]:
         "type": "export",
         "name": row.name,
         "account": row.account,
-        "status": "pending" if _is_unfinished(export) else "done" if left else None,
+        "status": "pending" if is_unfinished(export) else "done" if left else None,
         "state": generation.state if generation else None,
         "mode": _mode(export),
         "started": generation.started if generation else None,

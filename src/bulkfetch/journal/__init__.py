@@ -9,6 +9,7 @@
 * `reader`  the same file for questions only, beside a running writer: `JournalReader`
 * `writer`  the one thread that owns the writing connection, and its group commit
 * `schema`  tables, versions, how the file is opened
+* `runs`    when each list was begun, and at what pace
 * `codec`   outcomes to columns and back
 * `traces`  what earlier runs left, where the journal knows of none
 * `errors`  SQLite's errors in bulkfetch's words
@@ -29,6 +30,7 @@ from bulkfetch.journal.exports import (
 from bulkfetch.journal.journal import Journal
 from bulkfetch.journal.lock import Holder, OutputLock
 from bulkfetch.journal.reader import AccountCounts, JournalReader, Known
+from bulkfetch.journal.runs import RunPace
 
 __all__ = [
     "AccountCounts",
@@ -52,6 +54,7 @@ __all__ = [
     "PageState",
     "Refused",
     "Rival",
+    "RunPace",
     "StoredExport",
     "published_stem",
 ]

@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from bulkfetch.disk import disk_errors, fsync_dir
-from bulkfetch.journal import ownership, queue, traces
+from bulkfetch.journal import ownership, queue, runs, traces
 from bulkfetch.journal.admission import (
     Admission,
     ClaimedNames,
@@ -48,7 +48,13 @@ class Journal:
     """One run's view of a journal. Used in the event loop in which it was opened."""
 
     def __init__(
-        self, writer: Writer, outcomes: Outcomes, first_position: int, *, fed: bool = False
+        self,
+        writer: Writer,
+        outcomes: Outcomes,
+        first_position: int,
+        paces: Mapping[str, runs.RunPace],
+        *,
+        fed: bool = False,
     ) -> None:
         """Use `open`."""
         # Why nothing is known of earlier runs although there seem to have been some; else None.
@@ -57,6 +63,7 @@ class Journal:
         self._outcomes = outcomes
         self._first_position = first_position
         self._fed = fed
+        self._paces = dict(paces)
         # What `take` has not handed out, by account and statement; in the thread.
         self._next_positions: dict[tuple[str, str], int] = {}
         self._attempts: dict[int, int] = {}  # heard of, not yet written; in the loop
@@ -64,9 +71,16 @@ class Journal:
         self._closed = False
 
     @classmethod
-    async def open(cls, folder: Path, *, fed: bool = False) -> Journal:
+    async def open(
+        cls,
+        folder: Path,
+        paces: Mapping[str, runs.RunPace] = MappingProxyType({}),
+        *,
+        fed: bool = False,
+    ) -> Journal:
         """Open or create `folder`/journal.db for a new run; the caller holds the folder's lock.
 
+        `paces` of its accounts are noted with the list, for who looks on.
         `folder` is OUT/.bulkfetch, with OUT as the user named it: paths in outcomes begin with it.
         `fed`: each job of the run is a list of its own; one that has ended may be listed again, one
         that has not must not be.
@@ -91,7 +105,7 @@ class Journal:
         except BaseException:
             await writer.aclose()
             raise
-        journal = cls(writer, Outcomes(folder.parent), first_position, fed=fed)
+        journal = cls(writer, Outcomes(folder.parent), first_position, paces, fed=fed)
         journal.afresh = traces.afresh(folder, before) if empty else None
         return journal
 
@@ -105,6 +119,7 @@ class Journal:
         """
 
         def work(connection: sqlite3.Connection) -> Admission:
+            self._note_list(connection)
             return enqueue(connection, jobs, self._first_position, names, fed=self._fed)
 
         def after(admission: Admission) -> None:
@@ -123,8 +138,12 @@ class Journal:
 
         They are not in `counts`. If cancelled: all recorded, or none.
         """
-        first = self._first_position
-        await self._writer.write(lambda db: record_refused(db, refused, first))
+
+        def work(connection: sqlite3.Connection) -> None:
+            self._note_list(connection)
+            record_refused(connection, refused, self._first_position)
+
+        await self._writer.write(work)
 
     async def take(self, account: str, limit: int) -> list[Entry]:
         """Hand out the account's next jobs to do, at most `limit`, each once a run.
@@ -308,6 +327,9 @@ class Journal:
             self._closed = True
             self._write_attempts()
         await self._writer.aclose()
+
+    def _note_list(self, connection: sqlite3.Connection) -> None:
+        runs.note(connection, next_position(connection), self._first_position, self._paces)
 
     def _count(self, **more: int) -> None:
         now = self._counts._asdict()

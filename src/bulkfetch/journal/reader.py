@@ -12,10 +12,11 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 from bulkfetch.disk import disk_errors
 from bulkfetch.errors import ConfigError
+from bulkfetch.journal import runs
 from bulkfetch.journal.codec import COLUMNS, Outcomes
 from bulkfetch.journal.errors import journal_error
 from bulkfetch.journal.exports import StoredExport, read_exports, read_published
@@ -33,6 +34,8 @@ from bulkfetch.journal.schema import (
     open_to_read,
 )
 from bulkfetch.models import Job, Outcome, PublishedFile
+
+T = TypeVar("T")
 
 # Rows a page: a few hundred KiB of memory, some milliseconds of a read lock.
 _PAGE = 500
@@ -61,6 +64,11 @@ _FIND = f"""
     SELECT {COLUMNS}, job.name, folder, expected, job.key
     FROM account CROSS JOIN job ON job.account = account.key
     WHERE job.id = ? ORDER BY job.key
+"""
+_TO_FETCH = f"""
+    SELECT account.name, count(*)
+    FROM account CROSS JOIN job INDEXED BY job_todo ON job.account = account.key
+    WHERE position >= ? AND state <= {DOWNLOADED} AND state = {PENDING} GROUP BY account.key
 """
 _LAST_KEY = "SELECT coalesce(max(key), 0) FROM job"
 _FAILED = f"""
@@ -95,6 +103,13 @@ class Known(NamedTuple):
     job: Job
     outcome: Outcome
     files: tuple[PublishedFile, ...]
+
+
+class OpenList(NamedTuple):
+    """The list that was begun last, and how many of its jobs are to be fetched, by account."""
+
+    run: runs.BegunRun
+    to_fetch: dict[str, int]
 
 
 class JournalReader:
@@ -142,6 +157,17 @@ class JournalReader:
             numbers["superseded"] = numbers.get("superseded", 0) + superseded
         return [AccountCounts(account, **numbers) for account, numbers in by_account.items()]
 
+    def open_list(self) -> OpenList | None:
+        """Return what is left of the list that was begun last, as read so far; None without one."""
+
+        def question(connection: sqlite3.Connection) -> OpenList | None:
+            run = runs.newest(connection)
+            if run is None:
+                return None
+            return OpenList(run, dict(connection.execute(_TO_FETCH, (run.first_position,))))
+
+        return self.ask(question, None)
+
     def failed(self) -> Iterator[Outcome]:
         """Yield the failed jobs in list order, lazily."""
         return self._pages(_FAILED)
@@ -167,17 +193,19 @@ class JournalReader:
 
     def published_exports(self) -> list[StoredExport]:
         """Return of each export what is published as its newest, with the pages of that."""
-        return self._read(read_published)
+        return self.ask(read_published, [])
 
     def exports(self) -> list[StoredExport]:
         """Return what is known of each export, in the order in which they were first heard of."""
-        return self._read(read_exports)
+        return self.ask(read_exports, [])
 
-    def _read(
-        self, question: Callable[[sqlite3.Connection], list[StoredExport]]
-    ) -> list[StoredExport]:
+    def ask(self, question: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """Return the answer to a question that only reads, `otherwise` where nothing is there yet.
+
+        Raises RunError as `journal_error` says.
+        """
         if self._connection is None:
-            return []
+            return otherwise
         try:
             return question(self._connection)
         except sqlite3.Error as error:

@@ -38,6 +38,7 @@ from bulkfetch.filenames import same_file
 from bulkfetch.journal.errors import lacks_shared_memory
 from bulkfetch.journal.export_tables import EXPORT_TABLES, PAGE_FILES
 from bulkfetch.journal.held import HELD_FORMATS, move_held
+from bulkfetch.journal.runs import RUN_TABLE
 
 FILE_NAME = "journal.db"
 
@@ -154,6 +155,7 @@ STEPS: tuple[str, ...] = (
     """,
     EXPORT_TABLES,
     PAGE_FILES,
+    RUN_TABLE,
 )
 
 

@@ -71,8 +71,11 @@ class OutputLayout:
         return os.path.join(self.out, reported.removeprefix(self.above))
 
     def prepare(self) -> None:
-        """Make the folders. Raises OSError."""
+        """Make the folders, and keep a new one out of Git. Raises OSError."""
+        is_new = not self.state.exists()
         self.staging.mkdir(parents=True, exist_ok=True)
+        if is_new:
+            (self.state / ".gitignore").write_text("*\n", encoding="ascii")
 
     def leftovers(self) -> frozenset[str]:
         """Clear away half-unpacked files of a dead run; give the keys of jobs with a body here.
