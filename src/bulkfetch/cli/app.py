@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bulkfetch.cli import exit_codes
+from bulkfetch.cli import completion, exit_codes
 from bulkfetch.cli.hooks import run_hook
 from bulkfetch.cli.misplaced import command_hint, missing_hint
 from bulkfetch.cli.printer import Printer, StdoutGone
@@ -36,6 +36,7 @@ the limit of ten downloads per minute allows.
 _COMMANDS = (
     *("export", "run", "plan", "status", "verify", "check"),
     *("forget", "clean", "modules", "fields", "report", "schema", "sandbox"),
+    *("completion", "man"),
 )
 # Those that end with a summary where --json is given.
 _SUMMED_UP = ("export", "run")
@@ -70,7 +71,7 @@ class _Commands(click.Group):
             return None
         command = getattr(import_module(f"bulkfetch.cli.{cmd_name}"), cmd_name)
         assert isinstance(command, click.Command)
-        return command
+        return completion.with_paths(command) if completion.is_asked() else command
 
 
 @click.group(
@@ -133,6 +134,8 @@ def _summary(printer: Printer, status: int) -> dict[str, Any]:
 
 
 def _command(printer: Printer, arguments: Sequence[str] | None) -> int:
+    if completion.is_asked() and arguments is None:
+        return completion.answer(program)
     words = _words(arguments)
     # Not program.main(): it bypasses the printer and has its own exit statuses.
     try:
