@@ -32,6 +32,11 @@ def output_options(*, json_help: str, verbose_help: str) -> Callable[[F], F]:
             metavar="FILE",
             help="Add a line of JSON to FILE for each step; for `bulkfetch report`.",
         )
+        @click.option(
+            "--metrics",
+            metavar="FILE",
+            help="Keep FILE up to date for Prometheus (node_exporter's textfile collector).",
+        )
         @wraps(command)
         def with_output(
             as_json: bool,
@@ -39,12 +44,15 @@ def output_options(*, json_help: str, verbose_help: str) -> Callable[[F], F]:
             no_progress: bool,
             verbose: int,
             events: str | None,
+            metrics: str | None,
             **others: Any,
         ) -> Any:
             context = click.get_current_context()
             printer: Printer = context.obj
             printer.configure(json=as_json, quiet=quiet, verbose=verbose, no_progress=no_progress)
-            with recording_of(events, str(context.info_name), printer.warn) as printer.recorder:
+            with recording_of(
+                events, metrics, str(context.info_name), printer.warn
+            ) as printer.recorder:
                 status = command(printer, **others)
                 printer.recorder.ended(status)
             return status

@@ -1,23 +1,30 @@
-"""What a run is recorded in beside its results: the file of `--events`."""
+"""What a run is recorded in beside its results: the files of `--events`, `--metrics`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bulkfetch.cli.events_file import EventsFile
+    from bulkfetch.cli.metrics_file import MetricsFile
     from bulkfetch.events import Event
     from bulkfetch.models import Report
 
 
 class Recorder:
-    """Records one run; without a file it does nothing. For one thread; never blocks it."""
+    """Records one run; without files it does nothing. For one thread; never blocks it."""
 
-    def __init__(self, events: EventsFile | None = None, command: str = "") -> None:
+    def __init__(
+        self,
+        events: EventsFile | None = None,
+        metrics: MetricsFile | None = None,
+        command: str = "",
+    ) -> None:
         self._events = events
+        self._metrics = metrics
         self._command = command
         self._report: Report | None = None
         self._has_begun = False
@@ -39,6 +46,8 @@ class Recorder:
         """Record an event."""
         if self._events is not None:
             self._events.put(event)
+        if self._metrics is not None:
+            self._metrics.metrics.count(event)
 
     def reported(self, report: Report | None) -> None:
         """Note what the run has come to; None: it never started."""
@@ -46,6 +55,8 @@ class Recorder:
 
     def ended(self, exit_status: int) -> None:
         """Record that the run has ended, if it ever began."""
+        if self._metrics is not None:
+            self._metrics.metrics.ended(exit_status)
         if self._events is None or not self._has_begun:
             return
         data = {"exit_status": exit_status}
@@ -64,20 +75,23 @@ class Recorder:
 
 @contextmanager
 def recording_of(
-    events: str | None, command: str, warn: Callable[[str], None]
+    events: str | None, metrics: str | None, command: str, warn: Callable[[str], None]
 ) -> Iterator[Recorder]:
     """Open what a run of a command is recorded in, and close it at the end.
 
-    `events` is the path of the file, None for none; `warn` gets why it can no longer be written.
+    `events` and `metrics` are paths, None for none; `warn` gets why one can no longer be written.
     Raises ConfigError.
     """
-    if events is None:
-        yield Recorder()
-        return
-    from bulkfetch.cli.events_file import EventsFile
+    with ExitStack() as open_files:
+        file = counted = None
+        if events is not None:
+            from bulkfetch.cli.events_file import EventsFile
 
-    file = EventsFile(events, warn)
-    try:
-        yield Recorder(file, command)
-    finally:
-        file.close()
+            file = EventsFile(events, warn)
+            open_files.callback(file.close)
+        if metrics is not None:
+            from bulkfetch.cli.metrics_file import MetricsFile
+
+            counted = MetricsFile(metrics, warn)
+            open_files.callback(counted.close)
+        yield Recorder(file, counted, command)
