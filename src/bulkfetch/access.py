@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 import anyio
@@ -31,6 +32,10 @@ from bulkfetch.ratelimit import RateLimit, SlotLimiter, WindowEvent, open_limite
 from bulkfetch.secret import Secret
 from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.tokens import TokenSource, token_source
+
+if TYPE_CHECKING:
+    from bulkfetch.ratelimit.postgres.database import WindowDatabase
+    from bulkfetch.ratelimit.postgres.store import WindowStore
 
 _WINDOW_NEWS: dict[str, Kind] = {
     "closed": "window_closed",
@@ -78,6 +83,7 @@ class AccountOpener:
         self._results: dict[str, AccountAccess] = {}
         self._budgets: dict[str, ControlBudget] = {}
         self._sandbox_url: str | None = None
+        self._database: WindowDatabase | None = None
 
     async def results(self, name: str) -> AccountAccess:
         """Return what an account's result requests need. Raises AccountError, ConfigError."""
@@ -187,6 +193,14 @@ class AccountOpener:
         )
         if session.is_alone:
             limiter = SlotLimiter(pace, on_event=news)
+        elif (url := self._settings.window.shared) is not None:
+            # late: few share a window between hosts
+            from bulkfetch.ratelimit.postgres.limiter import open_database_limiter
+
+            store = await self._window_database(url)
+            limiter = await open_database_limiter(
+                pace, account.name, session.key, store, on_event=news
+            )
         else:
             limiter = await open_limiter(pace, session.key, session.state_dir, on_event=news)
         self._stack.push_async_callback(limiter.aclose)
@@ -207,6 +221,15 @@ class AccountOpener:
         return AccountAccess(
             account.name, downloader, limiter, tokens, window.concurrency, limits.tries
         )
+
+    async def _window_database(self, url: str) -> WindowStore:
+        """Return the connection to the database of all windows."""
+        from bulkfetch.ratelimit.postgres.database import WindowDatabase  # late: as above
+
+        if self._database is None:
+            self._database = await WindowDatabase.open(url, self._settings.database_password)
+            self._stack.push_async_callback(self._database.aclose)
+        return self._database
 
     async def _http(self, account: AccountSettings, where: Servers) -> aiohttp.ClientSession:
         """Return the session of those that trust the same authorities."""

@@ -7,6 +7,7 @@ them with the same code. Nothing here makes a request or changes anything.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +38,11 @@ def problems(settings: Settings) -> Iterator[SettingProblem]:
         require_forms(settings)
     except ConfigError as error:
         yield SettingProblem("formats", None, error)
+    if settings.window.shared is not None:
+        try:
+            _require_shared_window(settings)
+        except ConfigError as error:
+            yield SettingProblem("window.shared", None, error)
     if any(account.is_sandbox for account in settings.accounts) and settings.sandbox:
         try:
             read_sandbox_options(settings)
@@ -82,6 +88,20 @@ def _problems_of(account: AccountSettings) -> Iterator[SettingProblem]:
             _require_token_cache(account)
     except (AccountError, ConfigError) as error:
         yield SettingProblem("credentials", account.name, error)
+
+
+def _require_shared_window(settings: Settings) -> None:
+    if find_spec("asyncpg") is None:
+        raise ConfigError(
+            "window.shared needs asyncpg, which is not installed",
+            hint='Install it: pip install "bulkfetch[postgres]".',
+        )
+    # Two names would be two windows of one account, and every host calls an unnamed one the same.
+    if any(account.name == "default" and not account.is_sandbox for account in settings.accounts):
+        raise ConfigError(
+            "window.shared needs an account with a name: all hosts know it by that",
+            hint="Instead of [account] write [accounts.NAME], the same NAME on every host.",
+        )
 
 
 def _require_token_cache(account: AccountSettings) -> None:

@@ -19,7 +19,7 @@ from bulkfetch.config import (
     WindowSettings,
 )
 from bulkfetch.config.parquet import ParquetSettings
-from bulkfetch.config.settings import JobEntry, Tables
+from bulkfetch.config.settings import JobEntry, SharedWindow, Tables
 from bulkfetch.text import escape
 
 Call = Callable[..., Ended]
@@ -58,6 +58,8 @@ id = "1"
 id = "2"
 [[exports]]
 module = "Leads"
+[window]
+shared = "postgresql://me@db.example/bulkfetch"
 """
 
 # Fields that are no setting of anybody's, or told under another name; and why.
@@ -72,6 +74,7 @@ NOT_TOLD = {
     "parquet": "told one by one",
     "window": "told one by one",
     "control": "told one by one",
+    "database_password": "told as `window.password`",
     "credentials": "told one by one, and as a whole",
     "proxies": "told as `proxy`",
     "name": "is in the name of the table",
@@ -105,6 +108,7 @@ def test_every_setting_is_told(everything: Ended) -> None:
         (Tables, ""),
         (Limits, "limits."),
         (ParquetSettings, "parquet."),
+        (SharedWindow, "window."),
         (AccountSettings, "account."),
         (WindowSettings, "account.window."),
         (ControlSettings, "account.control."),
@@ -240,6 +244,9 @@ def upset(folder: Path, what: str) -> tuple[str, dict[str, str]]:
             own = '[parquet]\ntypes = "fields"\nfields = "{module}.json"\n'
             jobs = '[[jobs]]\nid = "1"\nmodule = "Leads"\n'
             return f'formats = ["parquet"]\n{real}{own}{jobs}', token
+        case "shared window without its package":
+            shared = '[window]\nshared = "postgresql://db.example/b"\n'
+            return f'{shared}[accounts.acme]\ndata_center = "eu"\n', token
         case "accounts server":
             return '[account]\napi_domain = "https://crm.example"\n', REFRESH
         case "out below a file":
@@ -290,6 +297,7 @@ CONFIGURATION = [
     "parquet",
     "parquet of an account",
     "fields of a module",
+    "shared window without its package",
     "accounts server",
 ]
 ABORTS = {
@@ -306,7 +314,7 @@ ABORTS = {
 @pytest.fixture
 def without_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without what extras install."""
-    for package in ("keyring", "pyarrow"):
+    for package in ("keyring", "pyarrow", "asyncpg"):
         monkeypatch.setitem(sys.modules, package, None)
 
 

@@ -27,6 +27,7 @@ BEYOND_A_SCHEMA = re.compile(
     r"Zoho allows|no such file|no such home|secrets_file: |"  # the world outside
     r"sandbox is for an account|job 55 has|"  # what stands elsewhere in the file
     r"requests must|split must be a|"  # 7.0 is 7 in JSON
+    r"not hold a password$|"  # inside an address
     r"file_bytes must be at most|"  # the value of a size with its unit
     r"cannot be a file's$|"  # an ending that a name must not have
     r"finite number|period_s must be$|no fault is called|"  # NaN; the names of faults

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ import pytest
 from aiolimiter import AsyncLimiter
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
+from tests.support.memory_windows import MemoryWindows
 from tests.support.virtual_clock import run_virtual
 
 from bulkfetch.ratelimit import Permit, RateLimit, SlotLimiter, open_limiter
+from bulkfetch.ratelimit.postgres.limiter import DatabaseLimiter
 from bulkfetch.ratelimit.slots import Process
 
 pytestmark = pytest.mark.slow
@@ -189,6 +192,28 @@ async def two_places(folder: Path) -> Gate:
     return Several([await opened(place) for place in (folder / "one", folder / "two", None)])
 
 
+async def on_hosts(windows: MemoryWindows, hosts: int) -> Gate:
+    now = asyncio.get_running_loop().time
+    shared = [DatabaseLimiter(TEN, "acme", windows, clock=now) for _ in range(hosts)]
+    return Several([SlotLimiter(TEN, shared=one) for one in shared])
+
+
+async def three_hosts(folder: Path) -> Gate:
+    """Hosts whose database is 3 days ahead of them, and answers after up to 8 s."""
+    now = asyncio.get_running_loop().time
+    dice = random.Random(3)
+    return await on_hosts(
+        MemoryWindows(now, ahead_s=3 * 86_400, slow_s=lambda: dice.choice([0, 0.1, 2, 8])), 3
+    )
+
+
+async def two_hosts_cut_off(folder: Path) -> Gate:
+    """Hosts that must say again what was done already, since its reply was lost."""
+    dice = random.Random(5)
+    windows = MemoryWindows(asyncio.get_running_loop().time, repeat=lambda: dice.random() < 0.2)
+    return await on_hosts(windows, 2)
+
+
 async def leaky(folder: Path) -> Gate:
     return Leaky()
 
@@ -207,7 +232,15 @@ def play(make: Make, attempts: Sequence[Attempt], workers: int) -> float | None:
 
 @pytest.mark.parametrize(
     "make",
-    [process_window, machine_window, three_processes, two_clients, two_places],
+    [
+        process_window,
+        machine_window,
+        three_processes,
+        two_clients,
+        two_places,
+        three_hosts,
+        two_hosts_cut_off,
+    ],
 )
 @QUIET
 @given(attempts=ATTEMPTS, workers=st.integers(1, 25))

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.support.memory_windows import MemoryWindows
 from tests.support.virtual_clock import VirtualClockLoop, run_virtual
 
 from bulkfetch.ratelimit import (
@@ -16,6 +17,7 @@ from bulkfetch.ratelimit import (
     WindowEvent,
     open_limiter,
 )
+from bulkfetch.ratelimit.postgres.limiter import open_database_limiter
 from bulkfetch.ratelimit.slots import this_process
 from bulkfetch.ratelimit.throttle import LONGEST_CLOSE_S
 
@@ -23,7 +25,7 @@ TEN = RateLimit()
 Make = Callable[..., Awaitable[SlotLimiter]]
 
 
-@pytest.fixture(params=["slots", "process", "machine"])
+@pytest.fixture(params=["slots", "process", "machine", "hosts"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Make a window on the running loop's virtual time; extra arguments as all take them."""
 
@@ -41,7 +43,14 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
             settings, "key", tmp_path, clock=now, boot=lambda: "boot", **more  # type: ignore[arg-type]
         )  # fmt: skip
 
-    return {"slots": slots, "process": process, "machine": machine}[request.param]
+    async def hosts(settings: RateLimit = TEN, **more: object) -> SlotLimiter:
+        now = asyncio.get_running_loop().time
+        return await open_database_limiter(
+            settings, "acme", "key", MemoryWindows(now), clock=now, **more  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    makers = {"slots": slots, "process": process, "machine": machine, "hosts": hosts}
+    return makers[request.param]
 
 
 def now() -> float:

@@ -313,7 +313,7 @@ def test_processes_that_find_it_damaged_at_once_set_it_aside_once(tmp_path: Path
     """Real ones, one killed meanwhile: one new file, nobody fails, ten in any period."""
     (tmp_path / "state").mkdir()
     garbage(tmp_path / "state")
-    running = [start(tmp_path) for _ in range(4)]
+    running = [start(str(tmp_path / "state"), tmp_path) for _ in range(4)]
     try:
         wait_for(tmp_path, 5)
         running[0].kill()

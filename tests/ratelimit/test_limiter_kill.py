@@ -1,4 +1,4 @@
-"""The machine's window in real processes that are killed at random."""
+"""The shared window in real processes that are killed at random."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.support.postgres import PostgresServer
 from tests.support.window_process import SCALED
 
 pytestmark = pytest.mark.slow
@@ -17,10 +18,18 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+@pytest.fixture(params=["machine", "hosts"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where the window is: in a state directory, or in a PostgreSQL."""
+    if request.param == "machine":
+        return str(tmp_path / "state")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.url(request.getfixturevalue("database"))
+
+
+def start(store: str, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.window_process", folder / "state", folder / "log"],
-        cwd=ROOT,
+        [sys.executable, "-m", "tests.support.window_process", store, folder / "log"], cwd=ROOT
     )
 
 
@@ -42,17 +51,19 @@ def crowded(counted: list[tuple[float, int]]) -> list[tuple[float, float]]:
     return [(a, b) for a, b in pairs if b - a < SCALED.period_s]
 
 
-def test_killed_and_restarted_processes_keep_the_promise_together(tmp_path: Path) -> None:
+def test_killed_and_restarted_processes_keep_the_promise_together(
+    tmp_path: Path, store: str
+) -> None:
     """Three processes, one killed and replaced again and again: never an eleventh in a period."""
     dice = random.Random(7)
-    running = [start(tmp_path) for _ in range(3)]
+    running = [start(store, tmp_path) for _ in range(3)]
     try:
         for round_ in range(8):
             wait_for(tmp_path, 5 + 5 * round_)
             victim = running.pop(dice.randrange(3))
             victim.kill()
             victim.wait()
-            running.append(start(tmp_path))
+            running.append(start(store, tmp_path))
         wait_for(tmp_path, len(arrivals(tmp_path)) + 10)
     finally:
         for process in running:
@@ -63,9 +74,9 @@ def test_killed_and_restarted_processes_keep_the_promise_together(tmp_path: Path
     assert crowded(counted) == []
 
 
-def test_two_processes_share_about_equally(tmp_path: Path) -> None:
+def test_two_processes_share_about_equally(tmp_path: Path, store: str) -> None:
     """Neither of two equal runs gets much less than half, once both are at work."""
-    running = [start(tmp_path) for _ in range(2)]
+    running = [start(store, tmp_path) for _ in range(2)]
     try:
         while len({pid for _, pid in arrivals(tmp_path)}) < 2:
             time.sleep(0.02)
@@ -79,3 +90,27 @@ def test_two_processes_share_about_equally(tmp_path: Path) -> None:
     parts = Counter(pid for _, pid in counted[begun : begun + 50])
     assert min(parts.values()) >= 15
     assert crowded(counted) == []
+
+
+@pytest.mark.timeout(300)  # the server starts four times
+def test_killed_hosts_and_a_database_that_crashes_keep_the_promise(
+    tmp_path: Path, postgres: PostgresServer, database: str
+) -> None:
+    """Three hosts, one killed each time that the database crashes: never an eleventh."""
+    store = postgres.url(database)
+    running = [start(store, tmp_path) for _ in range(3)]
+    try:
+        for _ in range(3):
+            wait_for(tmp_path, len(arrivals(tmp_path)) + 15)
+            postgres.stop("immediate")
+            victim = running.pop(0)
+            victim.kill()
+            victim.wait()
+            postgres.start()
+            running.append(start(store, tmp_path))
+        wait_for(tmp_path, len(arrivals(tmp_path)) + 15)
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    assert crowded(arrivals(tmp_path)) == []

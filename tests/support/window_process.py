@@ -1,6 +1,7 @@
-"""A process that uses the machine's window of a scaled account until it is killed.
+"""A process that uses the shared window of a scaled account until it is killed.
 
-`python -m tests.support.window_process STATE_DIR LOG`: appends one line per request to LOG, pid and
+`python -m tests.support.window_process STORE LOG`, where STORE is a state directory or the address
+of a PostgreSQL: appends one line per request to LOG, pid and
 seconds since boot, where a server would count it: between the grant and the answer.
 """
 
@@ -14,13 +15,19 @@ from pathlib import Path
 
 from bulkfetch.clock import boottime
 from bulkfetch.ratelimit import RateLimit, open_limiter
+from bulkfetch.ratelimit.postgres.database import WindowDatabase
+from bulkfetch.ratelimit.postgres.limiter import open_database_limiter
 
 # Ten in 0.5 s. The lease is long beside any pause of a busy machine.
 SCALED = RateLimit(period_s=0.5, margin_s=0.02, grace_s=0.1, headers_timeout_s=1.0)
 
 
-async def main(state_dir: Path, log: Path) -> None:
-    window = await open_limiter(SCALED, "scaled", state_dir)
+async def main(store: str, log: Path) -> None:
+    if store.startswith("postgresql:"):
+        database = await WindowDatabase.open(store)
+        window = await open_database_limiter(SCALED, "scaled", "scaled", database)
+    else:
+        window = await open_limiter(SCALED, "scaled", Path(store))
     out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     while True:
         permit = await window.acquire()
@@ -31,4 +38,4 @@ async def main(state_dir: Path, log: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))

@@ -31,7 +31,7 @@ Wrong = Mapping[tuple[str, str | None], BulkfetchError]
 # Fields of Settings that `check_disk` covers, that have their own code below, or are no settings.
 _OWN_WAY = frozenset(
     {"out", "state_dir", "ids_file", "accounts", "limits", "parquet", "jobs", "exports"}
-    | {"sandbox"}
+    | {"sandbox", "window", "database_password"}
     | {"fallback_account", "source", "origins", "warnings"}
 )
 # The same of AccountSettings.
@@ -113,6 +113,7 @@ def settings_findings(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
     for heading, table in (("limits", settings.limits), ("parquet", settings.parquet)):
         for field in fields(table):
             yield _setting(settings, f"{heading}.{field.name}", table, field.name)
+    yield from _window(settings, wrong)
     yield from _sandbox(settings, wrong)
     for account in settings.accounts:
         yield from _account(settings, account, wrong)
@@ -192,6 +193,13 @@ def _lines(settings: Settings, key: str, count: int) -> str:
     """Return where a list of tables stands, from its first to its last."""
     first, last = (settings.origin(f"{key}[{number}]") for number in (1, count))
     return first if count == 1 else f"{first} to {last.rpartition(':')[2]}"
+
+
+def _window(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
+    key = "window.shared"
+    yield _setting(settings, key, settings.window, "shared", wrong.get((key, None)))
+    if settings.database_password is not None:
+        yield Finding("window.password", "set", "environment BULKFETCH_DATABASE_PASSWORD")
 
 
 def _sandbox(settings: Settings, wrong: Wrong) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""What `bulkfetch check --online` tries: one token and one connection for each account.
+"""What `bulkfetch check --online` tries: a token and a connection for each account, the database.
 
 No result is requested and no window opened, so nothing counts against the limit. A new token is
 requested, to see that this works, and shared with later runs, since Zoho issues only ten.
@@ -14,7 +14,8 @@ from bulkfetch.config import AccountSettings, Settings
 from bulkfetch.config.hosts import host_of
 from bulkfetch.download.knock import knock
 from bulkfetch.download.session import open_session
-from bulkfetch.errors import BulkfetchError
+from bulkfetch.errors import BulkfetchError, ConfigError
+from bulkfetch.secret import Secret
 from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.token_choice import accounts_server, token_way
 from bulkfetch.zoho.tokens import token_source
@@ -22,6 +23,8 @@ from bulkfetch.zoho.tokens import token_source
 
 def online_findings(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
     """Yield findings on each account, except for the parts that are already `wrong`."""
+    if settings.window.shared is not None and ("window.shared", None) not in wrong:
+        yield asyncio.run(_database(settings.window.shared, settings.database_password))
     for account in settings.accounts:
         key = table_of(settings, account)
         if account.is_sandbox:
@@ -32,6 +35,16 @@ def online_findings(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
         yield asyncio.run(_connection(settings, account, f"{key}.connection"))
         if ("credentials", account.name) not in wrong:
             yield from asyncio.run(_token(settings, account, f"{key}.token"))
+
+
+async def _database(url: str, password: Secret | None) -> Finding:
+    from bulkfetch.ratelimit.postgres.probe import probe  # late: few have one
+
+    name = "window.connection"
+    try:
+        return Finding(name, await probe(url, password))
+    except ConfigError as error:
+        return Finding.of(name, error)
 
 
 async def _connection(settings: Settings, account: AccountSettings, name: str) -> Finding:

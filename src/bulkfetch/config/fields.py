@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -190,6 +191,20 @@ def _token_cache(value: object) -> bool | Literal["keyring"]:
     return value
 
 
+def _database(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        held = parts.password is not None or "password" in parse_qs(parts.query)
+    except ValueError:
+        raise ValueError("must be an address such as postgresql://user@host/database") from None
+    if held:
+        raise Misfit(
+            "must not hold a password",
+            hint="Set BULKFETCH_DATABASE_PASSWORD, or use PGPASSFILE or a service file.",
+        )
+    return url
+
+
 def _column(value: object) -> str | int:
     if not isinstance(value, str | int) or isinstance(value, bool):
         hint = NO_POINT if isinstance(value, float) else ""
@@ -284,6 +299,11 @@ Server = Annotated[
     Text,
     AfterValidator(server_url),
     Field(json_schema_extra={"pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"}),
+]
+Database = Annotated[
+    Text,
+    Matches(r"postgres(ql)?://\S+", "an address such as postgresql://user@host/database"),
+    AfterValidator(_database),
 ]
 Version = Annotated[Text, Matches(r"v[0-9]{1,2}(\.[0-9]{1,2})?", "a version such as v8")]
 Prefix = Annotated[Text, Matches(r"[A-Za-z0-9_]*", "made of letters, digits and underscores")]

@@ -32,6 +32,7 @@ from bulkfetch.config.settings import (
 )
 from bulkfetch.config.toml_lines import Key, key_lines, key_text, nearest_line
 from bulkfetch.errors import ConfigError
+from bulkfetch.secret import Secret
 from bulkfetch.state_dir import expand_home, state_dir
 
 # Makes a complaint about the file.
@@ -102,6 +103,8 @@ def load_settings(
         out=_under(folder, tables.out, ("out",), tell) if out is None else Path(out),
         accounts=tuple(accounts),
         limits=tables.limits,
+        window=tables.window,
+        database_password=_database_password(env),
         ids_file=tables.ids_file and _under(folder, tables.ids_file, ("ids_file",), tell),
         ids_column=tables.ids_column,
         keep_zip=tables.keep_zip if keep_zip is None else keep_zip,
@@ -119,6 +122,11 @@ def load_settings(
         origins=tuple(origins.items()),
         warnings=tuple(warnings),
     )
+
+
+def _database_password(env: Mapping[str, str]) -> Secret | None:
+    password = env.get("BULKFETCH_DATABASE_PASSWORD", "")
+    return Secret(password) if password else None
 
 
 def _parquet(folder: Path, table: ParquetSettings, tell: Tell) -> ParquetSettings:

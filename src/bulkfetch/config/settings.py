@@ -85,6 +85,14 @@ class ControlSettings(Table):
     )
 
 
+class SharedWindow(Table):
+    """Where the windows of all accounts are kept, if not in this user's state directory."""
+
+    shared: fields.Database | None = setting(
+        None, "A PostgreSQL whose window all hosts share that name it; without a password."
+    )
+
+
 class Limits(Table):
     """Guards against what no honest result does. Sizes in bytes, times in seconds."""
 
@@ -284,6 +292,7 @@ class Shared(Table):
         "Wait for results that are still being prepared, as long as this; true for no limit.",
     )
     limits: Limits = Limits()
+    window: SharedWindow = SharedWindow()
     jobs: Jobs = ()
 
 
@@ -305,7 +314,8 @@ class Settings(Shared):
     settings file was named so. `fallback_account` is the one of ids that name none, None where
     that goes by the accounts' names (`default_account`). `state_dir` is this user's by default,
     see `bulkfetch.state_dir`; None where there is none, or in order to share nothing with other
-    processes. `sandbox` are options for the built-in stand-in, `dict(settings.sandbox)`.
+    processes. `database_password` is for `window.shared`, None where it comes from PGPASSFILE or a
+    service file. `sandbox` are options for the built-in stand-in, `dict(settings.sandbox)`.
     `warnings` are sentences to be told once.
 
     Raises ConfigError where a value is right by itself but not beside the others.
@@ -315,6 +325,7 @@ class Settings(Shared):
     exports: tuple[Export, ...] = ()
     sandbox: SkipValidation[tuple[tuple[str, Any], ...]] = ()
     fallback_account: fields.AccountName | None = None
+    database_password: fields.AnySecret | None = None
     state_dir: fields.SomePath | None = field(default_factory=lambda: default_state_dir(os.environ))
     source: fields.SomePath | None = None
     origins: SkipValidation[tuple[tuple[str, str], ...]] = ()

@@ -38,7 +38,7 @@ The rooms: `interfaces` the words, `limiter` the two in series and the permits, 
 the process, `throttle` what a 429 teaches (pure), `grants` what one client may take of a shared
 account (pure), over the rows that `standing` describes, with `fair_share` between processes (pure),
 `shared` the machine's (SQLite: `state_file` the file, `database` its tables, `rows` its statements,
-`patience` with who holds it), `messages` what is told (pure).
+`patience` with who holds it), `postgres/` that of several hosts, `messages` what is told (pure).
 
 What must not live here: HTTP (a permit is told how its request ended; it never looks), retries and
 backoff (whoever waits to try again holds no slot), tokens and secrets, wall-clock time, and any way

@@ -82,7 +82,8 @@ class WindowEvent(NamedTuple):
     `capacity` slots are used now. `crowded`: the account bears no more than `in_flight_cap`
     requests at once. `restored`: all slots are used again. `fallback`: the machine's window cannot
     be used as it was, and why; the process's own, or a new one of the machine, is closed for
-    `for_s` first. `held`: somebody keeps the window's file from everybody else, for `for_s` now.
+    `for_s` first. `held`: somebody keeps the window's file from everybody else, or its database
+    cannot be used, for `for_s` now.
     """
 
     kind: Literal["closed", "shared", "crowded", "restored", "fallback", "held"]
@@ -108,12 +109,14 @@ class Lease:
     """A shared slot that is out.
 
     `key` names it in the shared limiter, `in_flight` requests were out when it left, itself
-    included, and `probe` says that it goes alone after a 429.
+    included, and `probe` says that it goes alone after a 429. Its request must not be sent later
+    than `send_by`, in the shared limiter's time; inf where it does not matter.
     """
 
     key: int
     in_flight: int
     probe: bool
+    send_by: float = math.inf
 
 
 class Settlement(NamedTuple):
@@ -155,6 +158,10 @@ class SharedLimiter(Protocol):
 
     async def renew(self, leases: Collection[Lease]) -> None:
         """Keep slots that are out, also in a shared limiter that does not know of them yet."""
+        ...
+
+    def in_time(self, lease: Lease) -> bool:
+        """Return whether the request of a lease may still be sent; else it is to be given back."""
         ...
 
     async def reopen(self) -> SharedLimiter:

@@ -141,17 +141,21 @@ class SlotLimiter:
         self._waiting += 1
         try:
             async with self._line:
-                self._check()
-                lease = await self._take_lease()
-                try:
-                    slot = await self._take_slot(alone=lease is None)
-                except BaseException:
-                    if lease is not None:
-                        self._settle_lease(lease, "unused", self._loop.time())
-                    raise
+                while True:
+                    self._check()
+                    lease = await self._take_lease()
+                    try:
+                        slot = await self._take_slot(alone=lease is None)
+                    except BaseException:
+                        if lease is not None:
+                            self._settle_lease(lease, "unused", self._loop.time())
+                        raise
+                    permit = Permit(self, slot, lease)
+                    if lease is None or self._shared is None or self._shared.in_time(lease):
+                        return permit
+                    permit.unused()
         finally:
             self._waiting -= 1
-        return Permit(self, slot, lease)
 
     def settle(
         self, slot: Slot, lease: Lease | None, end: End, retry_after_s: float | None, ago_s: float

@@ -27,6 +27,15 @@ def renewed(why: str, for_s: float) -> WindowEvent:
     return WindowEvent("fallback", text, for_s=for_s)
 
 
+def away(host: str, why: str, for_s: float) -> WindowEvent:
+    """Return the news that the window's database cannot be reached, for `for_s` by now."""
+    text = (
+        f"the window's database {host} cannot be used for {for_s:.0f} s now ({why}): no request "
+        "leaves before it is back, since other hosts may use the account meanwhile"
+    )
+    return WindowEvent("held", text, for_s=for_s)
+
+
 def throttle_news(
     before: Throttle, after: Throttle, limit: RateLimit, now: float
 ) -> list[WindowEvent]:

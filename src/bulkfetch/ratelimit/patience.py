@@ -44,15 +44,20 @@ class Patience:
         """The seconds after which to come again; never the same for two."""
         return (LONG_BUSY_S if self.held_s > 1 else BUSY_S) * (0.5 + random.random())
 
-    def busy(self, path: Path) -> WindowEvent | None:
-        """Note that the file was busy; return who holds it, when that is to be told, else None."""
+    def due_s(self) -> float | None:
+        """Note that it was busy; return for how long by now when that is to be told, else None."""
         now = self._now()
         if self._since == math.inf:
             self._since, self._tell_at = now, now + TOLD_AFTER_S
         if now < self._tell_at:
             return None
         self._tell_at = now + TOLD_AGAIN_S
-        for_s = now - self._since
+        return now - self._since
+
+    def busy(self, path: Path) -> WindowEvent | None:
+        """Note that the file was busy; return who holds it, when that is to be told, else None."""
+        if (for_s := self.due_s()) is None:
+            return None
         text = (
             f"{path} has been held by {holder(path)} for {for_s:.0f} s: "
             "no request of this account can leave before it lets go"

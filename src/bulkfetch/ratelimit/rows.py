@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import secrets
 import sqlite3
@@ -12,6 +11,7 @@ from bulkfetch.ratelimit.fair_share import Request, Waiter
 from bulkfetch.ratelimit.interfaces import RateLimit
 from bulkfetch.ratelimit.standing import Snapshot
 from bulkfetch.ratelimit.throttle import Throttle
+from bulkfetch.ratelimit.throttle_json import from_json, to_json
 
 # No stamp is honestly further ahead than this, in seconds; one that is, is brought back.
 FAR_AHEAD_S = 3600.0
@@ -170,19 +170,14 @@ class Rows:
         return self._read(text)
 
     def _read(self, text: str | None) -> Throttle:
-        share = Throttle(self._settings.requests)
         try:
-            known = json.loads(text) if text else {}
-            known.pop("refused_at", None)  # of an earlier version
-            return share._replace(**known)
-        except (AttributeError, TypeError, ValueError) as error:
+            return from_json(text, self._settings.requests)
+        except ValueError as error:
             raise sqlite3.DatabaseError("it holds a damaged row") from error
 
-    def save(self, share: Throttle) -> None:
-        """Write what differs from knowing nothing, so that each process fills in its own limit."""
-        blank = Throttle(self._settings.requests)._asdict()
-        known = {name: value for name, value in share._asdict().items() if value != blank[name]}
+    def save(self, throttle: Throttle) -> None:
+        """Write what 429s have taught."""
         self._db.execute(
             "UPDATE account SET share = ? WHERE id = ?",
-            (json.dumps(known) if known else None, self.account),
+            (to_json(throttle, self._settings.requests), self.account),
         )

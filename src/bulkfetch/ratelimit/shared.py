@@ -182,6 +182,10 @@ class MachineLimiter:
             lambda: self._grants.renew(self._rows, leases, self._now() + self._limit.lease_s)
         )
 
+    def in_time(self, lease: Lease) -> bool:
+        """Return True: a living process renews its leases, however long it waits to send."""
+        return True
+
     def state(self) -> WindowState:
         """Return the state over all processes. Raises Unusable."""
         held_s = self._patience.held_s

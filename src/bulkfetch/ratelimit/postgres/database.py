@@ -1,0 +1,257 @@
+"""The connection to the window's database: one for all accounts of a client.
+
+All changes that have come meanwhile are one transaction: their rows are locked in one order, the
+clock is read, the changes are made on values, the rows written. Where one fails for whatever reason
+the connection is made anew, with pauses that grow and are never the same for two hosts, and all is
+done again: a change must bear that. Imported only where a window is in PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from bulkfetch.clock import boottime
+from bulkfetch.errors import ConfigError
+from bulkfetch.ratelimit.interfaces import WindowEvent
+from bulkfetch.ratelimit.messages import away
+from bulkfetch.ratelimit.patience import Patience
+from bulkfetch.ratelimit.postgres.clock_guard import ClockGuard
+from bulkfetch.ratelimit.postgres.row import WindowRow
+from bulkfetch.ratelimit.postgres.schema import (
+    CLOSE_ALL,
+    FAILED,
+    NOW,
+    connect,
+    host_of,
+    prepare,
+    reason,
+    refused,
+)
+from bulkfetch.ratelimit.postgres.store import Change, Moment, T
+from bulkfetch.secret import Secret
+
+# How long an open tries to reach a database that does not answer, and each statement, in seconds.
+OPEN_S = 15.0
+STATEMENT_S = 10.0
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
+# A client that is frozen while it holds a row holds up all others: the server ends that.
+_BEGIN = (
+    "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '8s'; "
+    "SET LOCAL idle_in_transaction_session_timeout = '5s'"
+)
+# The clock is read for a row that is had already: what is materialized is locked.
+_LOCK = f"""
+    WITH locked AS MATERIALIZED (
+        SELECT * FROM bulkfetch.account_window WHERE account = ANY($1)
+        ORDER BY account FOR UPDATE
+    )
+    SELECT {NOW} AS now, locked.* FROM locked
+"""
+# Capped by what the account's clients need, once one has said it: nothing is known of such a row.
+_ADD = f"""
+    INSERT INTO bulkfetch.account_window (account, closed_until)
+    SELECT account, CASE WHEN $2 OR changed_at > {NOW} - 86400 THEN {NOW} + 86400 END
+    FROM unnest($1::text[]) AS account, bulkfetch.window_version
+    ON CONFLICT DO NOTHING
+"""
+_WRITE = """
+    UPDATE bulkfetch.account_window SET token = $2, stamp = $3, client = $4, settled = $5,
+        taken = $6, waiting = $7, throttle = $8, closed_until = $9, hold_s = $10, lease_s = $11
+    WHERE account = $1
+"""
+
+
+class _Wanted(NamedTuple):
+    account: str
+    change: Change[Any]
+    done: asyncio.Future[Any]
+
+
+class WindowDatabase:
+    """A WindowStore; bound to the running loop, to be closed."""
+
+    def __init__(self, url: str, password: Secret | None, clock: Callable[[], float]) -> None:
+        self._url = url
+        self._password = password
+        self._now = clock
+        self._connection: asyncpg.Connection[Any] | None = None
+        self._guard = ClockGuard()
+        self._patience = Patience(clock)
+        self._listeners: set[Callable[[WindowEvent], None]] = set()
+        self._queue: list[_Wanted] = []
+        self._due = asyncio.Event()
+        self._known: set[str] = set()
+        self._worker: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        password: Secret | None = None,
+        *,
+        clock: Callable[[], float] = boottime,
+        patience_s: float = OPEN_S,
+    ) -> WindowDatabase:
+        """Connect, and make the tables where they are missing and may be made.
+
+        Raises ConfigError where the database does not answer within `patience_s`, refuses the
+        user, or has no tables or those of a newer version. If cancelled: nothing is left open.
+        """
+        database = cls(url, password, clock)
+        until = clock() + patience_s
+        try:
+            while True:
+                try:
+                    await database._connected()
+                    break
+                except FAILED as error:
+                    if clock() >= until or not _may_pass(error):
+                        raise refused(url, error) from None
+                await asyncio.sleep(random.uniform(0.1, 0.5))
+        except BaseException:
+            database._drop()
+            raise
+        database._worker = asyncio.get_running_loop().create_task(database._work())
+        return database
+
+    @property
+    def away_s(self) -> float:
+        """Return for how long the database could not be used, 0 while it can."""
+        return self._patience.held_s
+
+    def listen(self, on_away: Callable[[WindowEvent], None]) -> Callable[[], None]:
+        """Have it told when the database is away for long; return what ends that."""
+        self._listeners.add(on_away)
+        return lambda: self._listeners.discard(on_away)
+
+    async def run(self, account: str, change: Change[T]) -> T:
+        """Do a change of a row; wait while the database is away. If cancelled: perhaps done."""
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Wanted(account, change, done))
+        self._due.set()
+        return await done
+
+    async def aclose(self) -> None:
+        """Close the connection; nobody may be waiting for a change."""
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.wait([self._worker])
+        if self._connection is not None:
+            with suppress(*FAILED):
+                await self._connection.close(timeout=1)
+        self._drop()
+
+    # --- changes ----------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        pause_s = _SHORTEST_PAUSE_S
+        while True:
+            await self._due.wait()
+            wanted = [one for one in self._queue if not one.done.done()]
+            self._queue.clear()
+            self._due.clear()
+            if not wanted:
+                continue
+            try:
+                results = await self._transact(wanted)
+            except (*FAILED, ConfigError) as error:
+                self._drop()
+                self._tell(error)
+                self._queue[:0] = wanted
+                self._due.set()
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                continue
+            except Exception as error:
+                self._drop()
+                for one in wanted:
+                    if not one.done.done():
+                        one.done.set_exception(error)
+                continue
+            pause_s = _SHORTEST_PAUSE_S
+            if results is None:  # the clock was set forward: nothing was done
+                self._queue[:0] = wanted
+                self._due.set()
+                continue
+            self._patience.succeeded()
+            for one, result in zip(wanted, results, strict=True):
+                if not one.done.done():
+                    one.done.set_result(result)
+
+    async def _transact(self, wanted: list[_Wanted]) -> list[Any] | None:
+        """Make changes in one transaction; None, with all accounts closed, after a clock's step."""
+        connection = await self._connected()
+        accounts = sorted({one.account for one in wanted})
+        loop_asked, asked = asyncio.get_running_loop().time(), self._now()
+        await connection.execute(_BEGIN)
+        records = await connection.fetch(_LOCK, accounts)
+        received = self._now()
+        if len(records) < len(accounts):
+            missing = sorted(set(accounts) - {record["account"] for record in records})
+            # One that was there before has been deleted: its uses are not known.
+            gone = any(account in self._known for account in missing)
+            await connection.execute(_ADD, missing, gone)
+            loop_asked, asked = asyncio.get_running_loop().time(), self._now()
+            records = await connection.fetch(_LOCK, accounts)
+            received = self._now()
+        latest = max(record["now"] for record in records)
+        if self._guard.step_s(latest, asked, received):
+            await connection.execute("ROLLBACK")
+            await connection.execute(CLOSE_ALL)
+            return None
+        rows = {record["account"]: WindowRow.of(record) for record in records}
+        moments = {
+            record["account"]: Moment(record["now"], asked, loop_asked) for record in records
+        }
+        before = {account: row.columns() for account, row in rows.items()}
+        results = [one.change(rows[one.account], moments[one.account]) for one in wanted]
+        for account, row in rows.items():
+            if (columns := row.columns()) != before[account]:
+                await connection.execute(_WRITE, account, *columns)
+        await connection.execute("COMMIT")
+        self._known.update(accounts)
+        return results
+
+    def _tell(self, error: BaseException) -> None:
+        if (for_s := self._patience.due_s()) is not None:
+            for listener in list(self._listeners):
+                listener(away(host_of(self._url), reason(error), for_s))
+
+    # --- the connection ---------------------------------------------------------------------------
+
+    async def _connected(self) -> asyncpg.Connection[Any]:
+        if self._connection is None or self._connection.is_closed():
+            connection = await connect(self._url, self._password, STATEMENT_S)
+            try:
+                await prepare(connection)
+            except BaseException:
+                connection.terminate()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Return whether an error may be over in a moment, as while a server starts."""
+    if isinstance(error, asyncpg.PostgresError):
+        return isinstance(
+            error,
+            asyncpg.CannotConnectNowError
+            | asyncpg.PostgresConnectionError
+            | asyncpg.AdminShutdownError
+            | asyncpg.CrashShutdownError
+            | asyncpg.TooManyConnectionsError
+            | asyncpg.DeadlockDetectedError,
+        )
+    return isinstance(error, OSError | asyncio.TimeoutError)

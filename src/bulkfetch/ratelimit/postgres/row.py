@@ -1,0 +1,197 @@
+"""An account's row: all its uses, who waits, what 429s have taught. Values only.
+
+It is read as a whole, changed by `ClientRow` as `grants` decides, and written as a whole; so it can
+be tested without a database. All times are the database's, in seconds since 1970.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from bulkfetch.ratelimit.fair_share import Request, Waiter
+from bulkfetch.ratelimit.grants import SERVED_REFILLS
+from bulkfetch.ratelimit.interfaces import RateLimit
+from bulkfetch.ratelimit.standing import Snapshot
+from bulkfetch.ratelimit.throttle import Throttle
+from bulkfetch.ratelimit.throttle_json import from_json, to_json
+
+
+class Use(NamedTuple):
+    """A request: `at` is when it was over, of one that is not `settled` the end of its lease."""
+
+    at: float
+    owner: int
+    settled: bool
+    taken: bool
+
+
+class Waiting(NamedTuple):
+    """A client that waits, since when, until when it is believed, and what it has promised."""
+
+    since: float
+    until: float
+    requests: int
+    refill_s: float
+
+
+@dataclass(slots=True)
+class WindowRow:
+    """The row of one account. `hold_s` and `lease_s` are the longest that any client has named."""
+
+    uses: dict[int, Use] = field(default_factory=dict)
+    waiting: dict[int, Waiting] = field(default_factory=dict)
+    throttle: str | None = None
+    closed_until: float = -math.inf
+    hold_s: float = 0.0
+    lease_s: float = 0.0
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Any]) -> WindowRow:
+        """Return the row that these columns hold; others are not looked at."""
+        uses = zip(
+            columns["stamp"], columns["client"], columns["settled"], columns["taken"], strict=True
+        )
+        waiting = json.loads(columns["waiting"])
+        closed_until = columns["closed_until"]
+        return cls(
+            dict(zip(columns["token"], (Use(*use) for use in uses), strict=True)),
+            {int(client): Waiting(*of) for client, of in waiting.items()},
+            columns["throttle"],
+            -math.inf if closed_until is None else closed_until,
+            columns["hold_s"],
+            columns["lease_s"],
+        )
+
+    def columns(self) -> tuple[Any, ...]:
+        """Return the values of the columns, in the order in which `database` writes them."""
+        uses = list(self.uses.values())
+        return (
+            list(self.uses),
+            [use.at for use in uses],
+            [use.owner for use in uses],
+            [use.settled for use in uses],
+            [use.taken for use in uses],
+            json.dumps(self.waiting),
+            self.throttle,
+            None if self.closed_until == -math.inf else self.closed_until,
+            self.hold_s,
+            self.lease_s,
+        )
+
+
+class ClientRow:
+    """A row as one client reads and writes it; AccountRows."""
+
+    def __init__(self, row: WindowRow, owner: int, limit: RateLimit) -> None:
+        self._row = row
+        self._owner = owner
+        self._limit = limit
+        row.lease_s = max(row.lease_s, limit.lease_s)
+        row.hold_s = max(row.hold_s, limit.lease_s + limit.refill_s)
+
+    @property
+    def owner(self) -> int:
+        """Return the number of this client, which no other one has."""
+        return self._owner
+
+    def is_settled(self, number: int) -> bool:
+        """Return whether the use of this number is known to be over."""
+        use = self._row.uses.get(number)
+        return use is not None and use.settled
+
+    def lease(self, now: float) -> int:
+        """Write a request that begins now, and return its number."""
+        number = secrets.randbits(62)
+        self.renew([number], now + self._limit.lease_s)
+        return number
+
+    def settled(self, number: int, at: float, *, taken: bool) -> None:
+        """Write when a request was over; anew if it is gone."""
+        self._row.uses[number] = Use(at, self._owner, True, taken)
+
+    def unused(self, number: int) -> None:
+        """Take back a request that was not sent."""
+        self._row.uses.pop(number, None)
+
+    def renew(self, numbers: Iterable[int], until: float) -> None:
+        """Write a later end of leases, anew where there is none."""
+        for number in numbers:
+            if not self.is_settled(number):
+                self._row.uses[number] = Use(until, self._owner, False, False)
+
+    def prune(self, now: float) -> None:
+        """Forget what is long past; bring back what is further ahead than it can be.
+
+        A request that is over was so before now: a stamp ahead of that is from before the
+        database's clock went back.
+        """
+        row = self._row
+        keep_s = max(row.hold_s, SERVED_REFILLS * self._limit.refill_s)
+        for number, use in list(row.uses.items()):
+            latest = now + (self._limit.grace_s if use.settled else row.lease_s)
+            if use.at > latest:
+                row.uses[number] = use._replace(at=latest)
+            elif use.at < now - keep_s:
+                del row.uses[number]
+        for owner, waiting in list(row.waiting.items()):
+            if waiting.until < now or waiting.since > now:
+                del row.waiting[owner]
+        row.closed_until = min(row.closed_until, now + row.hold_s)
+
+    def snapshot(self, now: float) -> Snapshot:
+        """Return how the account stands."""
+        row = self._row
+        filling = self.requests(now - self._limit.refill_s)
+        mine = row.waiting.get(self._owner)
+        others = [
+            Waiter(owner, one.since, one.requests, one.refill_s)
+            for owner, one in row.waiting.items()
+            if owner != self._owner and one.until >= now
+        ]
+        return Snapshot(
+            self.throttle(),
+            len(filling),
+            sum(not use.settled and use.at > now for use in filling),
+            mine.since if mine else now,
+            others,
+            row.closed_until,
+        )
+
+    def announce(self, since: float, until: float) -> None:
+        """Write that this client waits, and is to be believed until then."""
+        limit = self._limit
+        self._row.waiting[self._owner] = Waiting(since, until, limit.requests, limit.refill_s)
+
+    def withdraw(self) -> None:
+        """Write that this client does not wait."""
+        self._row.waiting.pop(self._owner, None)
+
+    def requests(self, since: float) -> list[Request]:
+        """Return the requests stamped later than `since`, the newest first."""
+        uses = sorted((use for use in self._row.uses.values() if use.at > since), reverse=True)
+        return [Request(use.at, use.owner, use.settled) for use in uses]
+
+    def served(self, since: float) -> dict[int, int]:
+        """Count the requests of each client since then, by its owner number."""
+        return dict(Counter(use.owner for use in self._row.uses.values() if use.at > since))
+
+    def taken(self, since: float) -> int:
+        """Count the requests that the server took since then."""
+        return sum(use.taken and use.at > since for use in self._row.uses.values())
+
+    def throttle(self) -> Throttle:
+        """Return what 429s have taught; nothing, where somebody has written what is none."""
+        try:
+            return from_json(self._row.throttle, self._limit.requests)
+        except ValueError:
+            return Throttle(self._limit.requests)  # the uses hold all the same
+
+    def save(self, throttle: Throttle) -> None:
+        """Write what 429s have taught."""
+        self._row.throttle = to_json(throttle, self._limit.requests)

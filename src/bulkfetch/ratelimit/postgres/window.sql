@@ -1,0 +1,42 @@
+-- Tables of bulkfetch's window, version 1: the rate limit of accounts that several hosts share.
+-- Each statement may be run again: what is there stays. A later version migrates forward.
+--
+-- The role that bulkfetch connects as needs no more than:
+--   GRANT USAGE ON SCHEMA bulkfetch TO role;
+--   GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA bulkfetch TO role;
+
+CREATE SCHEMA IF NOT EXISTS bulkfetch;
+
+-- One row. `timeline` is that of the server when it was last used: another one means a fail-over,
+-- at `changed_at`, after which slots may be missing. NULL: there was none.
+CREATE TABLE IF NOT EXISTS bulkfetch.window_version (
+    one        boolean PRIMARY KEY DEFAULT true CHECK (one),
+    version    integer NOT NULL,
+    timeline   text NOT NULL,
+    changed_at double precision
+);
+
+-- One row an account, by its configured name. No credentials, no job ids.
+-- token, stamp, client, settled, taken: its uses, one at each place of the five arrays. `stamp` is
+--   when a request was over; of one that is not settled, the end of its lease. `taken`: not refused.
+-- waiting: clients that wait, by number: since, believed until, their limit and refill.
+-- throttle: what 429s have taught. closed_until: nothing leaves before. hold_s, lease_s: the longest
+--   that any client has named. All times are in seconds since 1970 by this server's clock.
+-- The row is rewritten with each request: room on its page keeps that cheap.
+CREATE TABLE IF NOT EXISTS bulkfetch.account_window (
+    account      text PRIMARY KEY,
+    token        bigint[] NOT NULL DEFAULT '{}',
+    stamp        double precision[] NOT NULL DEFAULT '{}',
+    client       bigint[] NOT NULL DEFAULT '{}',
+    settled      boolean[] NOT NULL DEFAULT '{}',
+    taken        boolean[] NOT NULL DEFAULT '{}',
+    waiting      jsonb NOT NULL DEFAULT '{}',
+    throttle     jsonb,
+    closed_until double precision,
+    hold_s       double precision NOT NULL DEFAULT 0,
+    lease_s      double precision NOT NULL DEFAULT 0
+) WITH (fillfactor = 20);
+
+INSERT INTO bulkfetch.window_version (version, timeline)
+VALUES (1, substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))
+ON CONFLICT DO NOTHING;
