@@ -151,6 +151,14 @@ def test_nothing_global(settings: bulkfetch.Settings, capfd: pytest.CaptureFixtu
     assert capfd.readouterr() == ("", "")
 
 
+def test_another_kind_of_loop(settings: bulkfetch.Settings) -> None:
+    """Outside of asyncio, as under trio, entering says what is needed, and makes nothing."""
+    entering = bulkfetch.Client(settings).__aenter__()
+    with pytest.raises(RuntimeError, match="needs asyncio's event loop"):
+        entering.send(None)
+    assert not settings.out.exists()
+
+
 @pytest.mark.slow  # a backoff in real time
 def test_events(settings: bulkfetch.Settings) -> None:
     """News come as values, to whoever asked for them, and hold no token."""

@@ -91,6 +91,12 @@ class Client:
     async def __aenter__(self) -> Self:
         if self._lock is not None:
             raise RuntimeError("the client is open already")
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                "a client needs asyncio's event loop, not one of another kind"
+            ) from None
         await anyio.to_thread.run_sync(self._prepare)
         self._lock = await OutputLock.take_in_loop(self._out / STATE_DIR)
         self._stack.callback(self._lock.release)

@@ -81,9 +81,11 @@ def test_beside_a_run_status_tells_what_is_under_way(program: Program, call: Cal
     run.kill()
     run.wait()
     (transfer,) = [each for each in ended.records if each["type"] == "transfer"]
+    assert set(transfer) == {"type", "id", "account", "state", "bytes", "idle_s"}
     assert (transfer["id"], transfer["state"]) == (slow, "receiving")
     assert transfer["bytes"] >= 0
     (listed,) = [each for each in ended.records if each["type"] == "list"]
+    assert set(listed) == {"type", "started", "to_fetch", "last_start_s"}
     assert listed["to_fetch"] == 4
     # Three are left to start, one every 600 s.
     assert listed["last_start_s"] == [1200.0, 1800.0]
