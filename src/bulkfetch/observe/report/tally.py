@@ -46,7 +46,7 @@ class Durations:
 
 
 @dataclass
-class Request:
+class DrawnRequest:
     """A request that is drawn: its slot's lane, and when it was taken, answered, and is free."""
 
     lane: int
@@ -69,13 +69,13 @@ class Window:
         self.most_answered = 0  # answered in any period
         self.used = peak()  # slots that are out or not back yet
         self.most_used = 0
-        self.drawn: list[Request] = []
+        self.drawn: list[DrawnRequest] = []
         self.ends: Counter[str] = Counter()
         self.marks: Counter[str] = Counter()
         self.marked: list[tuple[float, str]] = []
         self._taken: deque[float] = deque()
         self._answered: deque[float] = deque()
-        self._out: dict[str, deque[tuple[float, Request | None]]] = {}
+        self._out: dict[str, deque[tuple[float, DrawnRequest | None]]] = {}
         self._back: list[float] = []  # when slots come back, sorted
         self._out_count = 0
         self._lanes: list[float] = []  # when each is free again; inf while it is in use
@@ -89,7 +89,7 @@ class Window:
         self.most_taken = max(self.most_taken, _rolling(self._taken, at_s, self.period_s))
         drawn = None
         if self.count <= DRAWN_REQUESTS:
-            drawn = Request(self._lane(at_s), job, at_s)
+            drawn = DrawnRequest(self._lane(at_s), job, at_s)
             self.drawn.append(drawn)
         else:
             self.drawn = []
