@@ -27,7 +27,7 @@ ROOMS = [
     {"pipeline"},
     {"waiting"},
     {"exporter"},
-    {"forms"},
+    {"forms", "destinations"},
     {"readiness", "access"},
     {"wiring"},
     {"client"},

@@ -77,12 +77,17 @@ class Forms:
 
 @dataclass(frozen=True, slots=True)
 class PublishedFile:
-    """A published file. `path` begins with `out` as the user gave it; `sha256` is in hex, None with
-    `sha256 = false`."""
+    """A published file. `path` begins with `out` as the user gave it, or is the URL of an object
+    in a bucket; `sha256` is in hex, None with `sha256 = false`."""
 
     path: str
     bytes: int
     sha256: str | None
+
+    @property
+    def is_object(self) -> bool:
+        """Whether it is in a bucket."""
+        return "://" in self.path
 
 
 @dataclass(frozen=True, slots=True)

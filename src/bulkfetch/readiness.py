@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from bulkfetch.config import AccountSettings, Settings
 from bulkfetch.config.sandbox_table import read_sandbox_options
+from bulkfetch.destinations import require_destinations
 from bulkfetch.errors import AccountError, BulkfetchError, ConfigError
 from bulkfetch.forms import require_forms
 from bulkfetch.zoho.token_choice import accounts_server, require_program, token_way
@@ -43,6 +44,10 @@ def problems(settings: Settings) -> Iterator[SettingProblem]:
             _require_shared_window(settings)
         except ConfigError as error:
             yield SettingProblem("window.shared", None, error)
+    try:
+        require_destinations(settings)
+    except ConfigError as error:
+        yield SettingProblem("publish_to", None, error)
     if any(account.is_sandbox for account in settings.accounts) and settings.sandbox:
         try:
             read_sandbox_options(settings)

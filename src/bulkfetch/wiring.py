@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 
 from bulkfetch.config import Settings, job_of
+from bulkfetch.destinations import Destinations, claimed_names
 from bulkfetch.events import Emit, Event
 from bulkfetch.forms import forms_of, forms_of_part
-from bulkfetch.journal import Journal, RunPace, published_stem
+from bulkfetch.journal import Journal, RunPace
 from bulkfetch.models import Forms, Job
 from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
 from bulkfetch.pipeline.outcomes import OutcomeSink
@@ -90,7 +91,7 @@ class Wiring:
             open_workers=open_workers,
             as_job=lambda job_id: job_of(self._settings, job_id),
             accounts=self._settings.account_names,
-            names=_names_with_zip if self._settings.keep_zip else published_stem,
+            names=partial(claimed_names, self._settings),
             emit=self._emit,
             **options,
         )
@@ -157,10 +158,11 @@ class Wiring:
         """Return what fetches, once there is something to fetch; `limit` where it is waited for."""
         accounts = await self.open_accounts()
         from bulkfetch.archive import ExtractLimits
-        from bulkfetch.destination import FolderDestination
         from bulkfetch.pipeline.accounts import AccountWorkers
         from bulkfetch.pipeline.publish import PublishOptions
 
+        destinations = Destinations(self._settings, self._layout)
+        await anyio.to_thread.run_sync(destinations.open)  # before a request is spent
         limits, open_source = self._settings.limits, None
         if limit is not None:
             open_source = partial(self._source, limit, journal, leftovers, job_finished)
@@ -168,9 +170,7 @@ class Wiring:
             journal,
             self._layout,
             leftovers,
-            FolderDestination(
-                self._layout.out, self._layout.staging, self._layout.above, limits.free_bytes
-            ),
+            destinations.of,
             PublishOptions(
                 ExtractLimits(file_bytes=limits.file_bytes, reserve_bytes=limits.free_bytes),
                 keep_zip=self._settings.keep_zip,
@@ -201,10 +201,6 @@ class Wiring:
             self.accounts = AccountOpener(self._settings, self._tell)
             self._stack.push_async_callback(self.accounts.aclose)
         return self.accounts
-
-
-def _names_with_zip(job: Job) -> tuple[str, ...]:
-    return job.place, job.in_folder(f"{job.id}.zip")
 
 
 def _import_rooms() -> None:

@@ -18,6 +18,7 @@ from bulkfetch.config import (
     Settings,
     WindowSettings,
 )
+from bulkfetch.config.bucket import DestinationSettings
 from bulkfetch.config.parquet import ParquetSettings
 from bulkfetch.config.settings import JobEntry, SharedWindow, Tables
 from bulkfetch.text import escape
@@ -72,6 +73,7 @@ NOT_TOLD = {
     "account": "told one by one",
     "limits": "told one by one",
     "parquet": "told one by one",
+    "destination": "told one by one",
     "window": "told one by one",
     "control": "told one by one",
     "database_password": "told as `window.password`",
@@ -109,6 +111,7 @@ def test_every_setting_is_told(everything: Ended) -> None:
         (Limits, "limits."),
         (ParquetSettings, "parquet."),
         (SharedWindow, "window."),
+        (DestinationSettings, "destination."),
         (AccountSettings, "account."),
         (WindowSettings, "account.window."),
         (ControlSettings, "account.control."),

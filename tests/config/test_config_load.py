@@ -25,6 +25,7 @@ from bulkfetch.config import (
     WindowSettings,
     load_settings,
 )
+from bulkfetch.config.bucket import DestinationSettings
 from bulkfetch.config.export import ExportTable
 from bulkfetch.config.parquet import ParquetSettings
 from bulkfetch.config.settings import AccountTable, Tables
@@ -451,9 +452,17 @@ def test_the_example_shows_every_key() -> None:
     """There is no key of jobs.toml that the example does not show."""
     shown = re.findall(r"^#* *([a-z0-9_]+) = ", (ROOT / "jobs.example.toml").read_text(), re.M)
     headings = {"account", "accounts", "window", "control", "limits", "parquet", "jobs", "exports"}
-    headings |= {"sandbox"}
+    headings |= {"sandbox", "destination"}
     below_account = (AccountTable, WindowSettings, ControlSettings)
-    for table in (Tables, *below_account, Limits, ParquetSettings, JobEntry, ExportTable):
+    for table in (
+        Tables,
+        *below_account,
+        Limits,
+        ParquetSettings,
+        DestinationSettings,
+        JobEntry,
+        ExportTable,
+    ):
         keys = {field.name for field in fields(table)}
         assert keys - headings <= set(shown)
 

@@ -30,8 +30,8 @@ Wrong = Mapping[tuple[str, str | None], BulkfetchError]
 
 # Fields of Settings that `check_disk` covers, that have their own code below, or are no settings.
 _OWN_WAY = frozenset(
-    {"out", "state_dir", "ids_file", "accounts", "limits", "parquet", "jobs", "exports"}
-    | {"sandbox", "window", "database_password"}
+    {"out", "state_dir", "ids_file", "accounts", "limits", "jobs", "exports"}
+    | {"sandbox", "parquet", "destination", "window", "database_password"}
     | {"fallback_account", "source", "origins", "warnings"}
 )
 # The same of AccountSettings.
@@ -110,7 +110,12 @@ def settings_findings(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
         yield Finding("account", settings.fallback_account, "--account")
     yield _jobs(settings)
     yield _exports(settings)
-    for heading, table in (("limits", settings.limits), ("parquet", settings.parquet)):
+    tables = (
+        ("limits", settings.limits),
+        ("parquet", settings.parquet),
+        ("destination", settings.destination),
+    )
+    for heading, table in tables:
         for field in fields(table):
             yield _setting(settings, f"{heading}.{field.name}", table, field.name)
     yield from _window(settings, wrong)

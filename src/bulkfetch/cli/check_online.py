@@ -25,6 +25,7 @@ def online_findings(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
     """Yield findings on each account, except for the parts that are already `wrong`."""
     if settings.window.shared is not None and ("window.shared", None) not in wrong:
         yield asyncio.run(_database(settings.window.shared, settings.database_password))
+    yield from _buckets(settings, wrong)
     for account in settings.accounts:
         key = table_of(settings, account)
         if account.is_sandbox:
@@ -45,6 +46,18 @@ async def _database(url: str, password: Secret | None) -> Finding:
         return Finding(name, await probe(url, password))
     except ConfigError as error:
         return Finding.of(name, error)
+def _buckets(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
+    from bulkfetch.destinations import open_bucket
+
+    places = {settings.place_of(account.name): None for account in settings.accounts}
+    for place in places:
+        if place is not None and ("publish_to", None) not in wrong:
+            name = f"publish_to {place.url}"
+            try:
+                open_bucket(place, settings.destination).require_usable()
+                yield Finding(name, "can be listed; whether it can be written shows a run")
+            except BulkfetchError as error:
+                yield Finding.of(name, error)
 
 
 async def _connection(settings: Settings, account: AccountSettings, name: str) -> Finding:

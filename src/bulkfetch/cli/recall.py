@@ -20,6 +20,7 @@ from bulkfetch.models import Job, is_job_id
 if TYPE_CHECKING:
     from bulkfetch.cli.options import ListOptions
     from bulkfetch.config import Settings
+    from bulkfetch.destinations import PublishedObjects
     from bulkfetch.journal import JournalReader, Known
     from bulkfetch.pipeline.layout import OutputLayout
 
@@ -63,13 +64,16 @@ def _recalled(options: ListOptions, settings: Settings, reader: JournalReader) -
             yield replace(job, again=True)
     if not options.failed and MISSING not in options.again:
         return
+    from bulkfetch.destinations import PublishedObjects
+
     places = OutputLayout(settings.out.absolute(), str(settings.out))
+    objects = PublishedObjects(settings.destination)
     accounts = frozenset(account.name for account in settings.accounts)
     for known in reader.known():
         if not _is_wanted(options, known):
             continue
         if (options.failed and _has_failed(known, accounts)) or (
-            MISSING in options.again and _is_missing(known, places)
+            MISSING in options.again and _is_missing(known, places, objects)
         ):
             yield replace(known.job, again=True)
 
@@ -94,7 +98,7 @@ def _has_failed(known: Known, accounts: Container[str]) -> bool:
     return kind in (NotConvertible, PublishConflict) or not kind.wants_edit
 
 
-def _is_missing(known: Known, places: OutputLayout) -> bool:
+def _is_missing(known: Known, places: OutputLayout, objects: PublishedObjects) -> bool:
     """Return whether the file of a job is gone that was done, and did not fail for good since.
 
     Also where it is to be fetched once more and a run ended before that, or it failed.
@@ -104,4 +108,6 @@ def _is_missing(known: Known, places: OutputLayout) -> bool:
     error = known.outcome.error
     if known.outcome.status == "failed" and error is not None and is_permanent(error.code):
         return False
-    return are_missing(known.files, places)
+    if are_missing(known.files, places):
+        return True
+    return any(objects.size(file.path) != file.bytes for file in known.files if file.is_object)

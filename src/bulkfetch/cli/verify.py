@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,18 +24,23 @@ Examples:
   bulkfetch verify exports
   bulkfetch verify exports 554023000000568002
   bulkfetch verify exports --json | jq 'select(.ok == false) | .id'
+  bulkfetch verify exports --settings jobs.toml --download
 
 Check that each published file exists and has the size and SHA-256 that the journal recorded: the
 files of jobs, and the parts of the newest folder of each export. Files replaced by a newer job are
-skipped. Changes nothing and makes no network request; `bulkfetch run
-JOBS.toml --again missing` fetches what is gone or has another size.
+skipped. Changes nothing; `bulkfetch run JOBS.toml --again missing` fetches what is gone or has
+another size.
+
+Only files in a bucket need the network: one request for each, which tells its size. With --download
+they are read, and their SHA-256 compared. [destination] of --settings says how the bucket is
+reached; without it the environment does.
 """
 
 _EPILOG = exit_codes.epilog(
     s0="every file is as it was published",
     s1="files are missing, have changed or cannot be read",
     s2="usage error, or no run has used this folder",
-    s3="the journal cannot be read",
+    s3="the journal cannot be read, or the bucket",
     s130="interrupted, or stdout was closed",
 )
 
@@ -42,21 +48,42 @@ _EPILOG = exit_codes.epilog(
 @click.command(help=_ABOUT, short_help="Compare published files with the journal.", epilog=_EPILOG)
 @click.argument("out", metavar="OUT")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--settings", "settings_file", metavar="JOBS.toml", help="How a bucket is reached.")
+@click.option("--download", is_flag=True, help="Read files in a bucket, not only their sizes.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file, and a summary.")
 @click.pass_obj
-def verify(printer: Printer, out: str, ids: tuple[str, ...], as_json: bool) -> int:
+def verify(
+    printer: Printer,
+    out: str,
+    ids: tuple[str, ...],
+    settings_file: str | None,
+    download: bool,
+    as_json: bool,
+) -> int:
     """Check every published file, and return the exit status."""
+    from bulkfetch.config import load_settings
+    from bulkfetch.config.bucket import DestinationSettings
+    from bulkfetch.destinations import PublishedObjects
     from bulkfetch.journal import JournalReader
     from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
-    from bulkfetch.pipeline.verify import check
+    from bulkfetch.pipeline.verify import check, check_object
 
+    reach = DestinationSettings()
+    if settings_file is not None:
+        reach = load_settings(settings_file).destination
+    objects = PublishedObjects(reach)
     printer.json = as_json
     places = OutputLayout(Path(out).absolute(), out)
-    files = bad = sizes_only = 0
+    files = bad = sizes_only = unread = 0
     with JournalReader.open(Path(out) / STATE_DIR) as reader:
         parts = [] if ids else _parts(reader, places)
         for about, file in chain(_files(_published(reader, ids)), parts):
-            problem = check(places.absolute(file.path), file)
+            if file.is_object:
+                read = partial(objects.read, file.path) if download else None
+                problem = check_object(file, objects.size(file.path), read)
+                unread += not download and file.sha256 is not None
+            else:
+                problem = check(places.absolute(file.path), file)
             files += 1
             sizes_only += file.sha256 is None
             bad += problem is not None
@@ -72,6 +99,8 @@ def verify(printer: Printer, out: str, ids: tuple[str, ...], as_json: bool) -> i
     wrong = f"{bad} of them changed or missing" if bad else "all as they were published"
     if sizes_only:
         wrong += f"; of {sizes_only} only the size is known (sha256 = false)"
+    if unread:
+        wrong += f"; of {unread} in a bucket only the size was looked at (--download reads them)"
     printer.result(f"{files} file{'' if files == 1 else 's'}, {wrong}", summary)
     return exit_codes.FAILED if bad else exit_codes.DONE
 

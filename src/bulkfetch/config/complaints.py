@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 
+from bulkfetch.config.bucket import DestinationSettings
 from bulkfetch.config.export import Export, ExportTable
 from bulkfetch.config.misfit import Misfit, nearest
 from bulkfetch.config.parquet import ParquetSettings
@@ -61,13 +62,20 @@ _SECRETS_HINT = (
     "Secrets do not belong in this file: use the environment (ZOHO_ACCESS_TOKEN, or "
     "ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET and ZOHO_REFRESH_TOKEN), secrets_file or token_command."
 )
+_BUCKET_SECRETS = ("access_key", "account_key", "key_id", "sas", "service_account")
+_BUCKET_SECRETS_HINT = (
+    "Secrets do not belong in this file: a bucket's credentials are found as its SDKs find them "
+    "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, AZURE_…)."
+)
 # Words that other tools have for a key, too unlike it to be found by their letters.
 _OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "out": ("output", "out_dir", "output_dir", "outdir", "dir", "directory", "folder", "target"),
     "ids_file": ("ids", "id_file", "idfile", "list", "file", "input", "job_ids"),
     "ids_column": ("column", "col", "id_column"),
     "data_center": ("dc", "region", "datacentre", "location"),
-    "api_domain": ("domain", "url", "base_url", "api_url", "host", "server", "endpoint"),
+    "api_domain": ("domain", "url", "base_url", "api_url", "host", "server"),
+    "publish_to": ("bucket", "destination_url", "s3", "upload_to"),
+    "endpoint": ("endpoint_url", "s3_endpoint"),
     "accounts_url": ("token_url", "auth_url", "accounts_domain", "accounts_server"),
     "ca_file": ("ca", "ca_bundle", "cacert", "cert", "cafile", "ca_certs"),
     "proxy": ("proxies", "https_proxy", "http_proxy"),
@@ -107,12 +115,17 @@ def unknown_key_hint(key: str, known: Iterable[str]) -> str:
     """
     known = sorted(known)
     plain = key.lower().replace("-", "_")
+    of_bucket = "part_bytes" in known and any(word in plain for word in _SECRETS)
+    if of_bucket or any(word in plain for word in _BUCKET_SECRETS):
+        return _BUCKET_SECRETS_HINT
     if any(word in plain for word in _SECRETS) and nearest(key, known) is None:
         return _SECRETS_HINT
     places = _places()
-    for meant in (plain, _MEANT.get(plain, "")):
+    words = (plain, _MEANT.get(plain, ""))
+    for meant in words:
         if meant in known:
             return f'did you mean "{meant}"?'
+    for meant in words:
         if meant in places:
             return f'did you mean "{meant}"? It belongs {places[meant]}.'
     if (like := nearest(plain, known)) is not None:
@@ -128,7 +141,7 @@ def _places() -> dict[str, str]:
 
 
 def _each_place() -> Iterator[tuple[str, str]]:
-    for heading in ("limits", "parquet", "sandbox"):
+    for heading in ("limits", "parquet", "destination", "sandbox"):
         yield heading, f"in a table of its own, [{heading}]"
     for heading in ("window", "control"):
         places = f"[account.{heading}] or [accounts.NAME.{heading}]"
@@ -142,6 +155,7 @@ def _each_place() -> Iterator[tuple[str, str]]:
         (ControlSettings, "in [account.control] or [accounts.NAME.control]"),
         (Limits, "in [limits]"),
         (ParquetSettings, "in [parquet]"),
+        (DestinationSettings, "in [destination]"),
         (ExportTable, "in [[exports]]"),
         (JobEntry, "in [[jobs]]"),
     ):

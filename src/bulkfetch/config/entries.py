@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bulkfetch.config.export import Export, ExportTable
 from bulkfetch.config.misfit import nearest
@@ -14,9 +14,17 @@ from bulkfetch.filenames import same_file
 Where = Callable[[str], tuple[str, int]]
 
 
-def check_jobs(jobs: Sequence[JobEntry], accounts: Sequence[str], where: Where) -> None:
-    """Raise ConfigError for [[jobs]] of unknown accounts, with two names or with another's name."""
-    owners: dict[str, tuple[str, str, str]] = {}
+def check_jobs(
+    jobs: Sequence[JobEntry],
+    accounts: Sequence[str],
+    where: Where,
+    places: Mapping[str, str | None],
+) -> None:
+    """Raise ConfigError for [[jobs]] of unknown accounts, with two names or with another's name.
+
+    `places` are where each account's files are published, None for the folder.
+    """
+    owners: dict[tuple[str | None, str], tuple[str, str, str]] = {}
     named: dict[tuple[str, str], tuple[str | None, int]] = {}
     for index, job in enumerate(jobs):
         here, line = where(f"jobs[{index + 1}]")
@@ -29,7 +37,7 @@ def check_jobs(jobs: Sequence[JobEntry], accounts: Sequence[str], where: Where) 
                 hint="A result is published under one name: remove one of the two tables.",
             )
         this = (account, job.id, job.stem)
-        other = owners.setdefault(same_file(job.stem), this)
+        other = owners.setdefault((places[account], same_file(job.stem)), this)
         if other != this:
             raise ConfigError(
                 f"{here}: job {job.id} and job {other[1]} would both be published as {job.stem!a}",

@@ -240,7 +240,7 @@ def _proxies(value: object) -> Proxies:
     return value
 
 
-def _size_schema(least: int) -> WithJsonSchema:
+def size_schema(least: int) -> WithJsonSchema:
     number = {"type": "integer", "minimum": least}
     return WithJsonSchema({"anyOf": [number, {"type": "string", "pattern": SIZE_PATTERN}]})
 
@@ -282,8 +282,8 @@ Seconds = Annotated[
 Margin = Annotated[
     float, Strict(), Field(ge=0, le=3_600, allow_inf_nan=False), BeforeValidator(_within_floats)
 ]
-Size = Annotated[int, Field(gt=0, le=2**62 - 1), BeforeValidator(parse_size), _size_schema(1)]
-SizeOrZero = Annotated[int, Field(ge=0, le=2**62 - 1), BeforeValidator(parse_size), _size_schema(0)]
+Size = Annotated[int, Field(gt=0, le=2**62 - 1), BeforeValidator(parse_size), size_schema(1)]
+SizeOrZero = Annotated[int, Field(ge=0, le=2**62 - 1), BeforeValidator(parse_size), size_schema(0)]
 Text = Annotated[str, Strict()]
 SomePath = Annotated[
     Path, PlainValidator(_path), WithJsonSchema({"type": "string", "pattern": "\\S"})

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from bulkfetch.config.account_key import refuse_same_credentials
+from bulkfetch.config.bucket import place_of
 from bulkfetch.config.complaints import complaint
 from bulkfetch.config.entries import check_jobs, checked_exports
 from bulkfetch.config.environment import FromEnvironment, read_environment
@@ -87,7 +88,9 @@ def load_settings(
     refuse_same_credentials(accounts, str(source))
     names = [account.name for account in accounts]
     where = partial(_where, str(source), lines)
-    check_jobs(tables.jobs, names, where)
+    places = {each.name: each.publish_to or tables.publish_to for each in accounts}
+    urls = {name: url and place_of(url, name).url for name, url in places.items()}
+    check_jobs(tables.jobs, names, where, urls)
     exports = checked_exports(tables.exports, names, where)
     if tables.sandbox is not None and not any(a.data_center == "sandbox" for a in accounts):
         raise tell(
@@ -112,6 +115,8 @@ def load_settings(
         sha256=tables.sha256,
         records=tables.records,
         formats=tables.formats,
+        publish_to=tables.publish_to,
+        destination=tables.destination,
         parquet=_parquet(folder, tables.parquet, tell),
         wait=tables.wait if wait is None else wait,
         jobs=tables.jobs,

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, FailFast, Field, SkipValidation
 
 from bulkfetch.config import fields
+from bulkfetch.config.bucket import BucketPlace, DestinationSettings, PublishTo, place_of
 from bulkfetch.config.export import Export, ExportTable, ModuleName
 from bulkfetch.config.hosts import is_loopback, server_url
 from bulkfetch.config.misfit import Misfit
@@ -199,6 +200,7 @@ class AccountTable(Table):
         None, 'Default: HTTPS_PROXY, ALL_PROXY and NO_PROXY; "" connects directly.'
     )
     formats: fields.Formats | None = setting(None, "Of this account; default: as at top level.")
+    publish_to: PublishTo | None = setting(None, "Of this account; default: as at top level.")
     window: WindowSettings = WindowSettings()
     control: ControlSettings = ControlSettings()
 
@@ -286,6 +288,10 @@ class Shared(Table):
     formats: fields.Formats = setting(
         ("csv",), "What tables are published as, together; calendars stay .ics."
     )
+    publish_to: PublishTo | None = setting(
+        None, "A bucket for the files instead of out: s3://, gs:// or az://; may hold {account}."
+    )
+    destination: DestinationSettings = DestinationSettings()
     parquet: ParquetSettings = ParquetSettings()
     wait: fields.Wait = setting(
         None,
@@ -386,6 +392,11 @@ class Settings(Shared):
     def formats_of(self, account: str) -> tuple[Format, ...]:
         """Return what the tables of an account are published as."""
         return self.account(account).formats or self.formats
+
+    def place_of(self, account: str) -> BucketPlace | None:
+        """Return where in a bucket an account's files are published; None: in the folder."""
+        url = self.account(account).publish_to or self.publish_to
+        return None if url is None else place_of(url, account)
 
     def module_of(self, job: Job) -> str | None:
         """Return of which module a job is, None where that is not said."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from bulkfetch.models import Failure, Outcome, PublishedFile, Status
 
 # What earlier versions wrote before the path of a file below the working directory.
 _HERE = os.path.join(".", "")
+# Kept as it is: a file in a bucket is nowhere below the folder.
+_URL = re.compile(r"[a-z0-9]+://", re.ASCII)
 
 STATUS: dict[int, Status] = {
     PENDING: "pending",
@@ -89,10 +92,16 @@ class Outcomes:
 
     def inside(self, path: str) -> str:
         """Return a path below the output folder as the journal keeps it."""
+        if _URL.match(path):
+            return path
         if path.startswith(self._prefix) and not (self._prefix == "" and os.path.isabs(path)):
             return path[len(self._prefix) :].removeprefix(_HERE)
         return os.path.abspath(path)
 
     def outside(self, path: str) -> str:
         """Return a path that the journal keeps as the user would write it."""
-        return path if os.path.isabs(path) else self._prefix + path.removeprefix(_HERE)
+        return (
+            path
+            if os.path.isabs(path) or _URL.match(path)
+            else self._prefix + path.removeprefix(_HERE)
+        )

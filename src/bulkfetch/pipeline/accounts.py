@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 
 import anyio.abc
 
-from bulkfetch.destination import Destination
 from bulkfetch.errors import AccountError, DiskFull
 from bulkfetch.events import Emit, Event
 from bulkfetch.journal import Journal
@@ -19,7 +18,7 @@ from bulkfetch.pipeline.active_job import AccountAccess
 from bulkfetch.pipeline.dispatch import StagingBudget
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.outcomes import OutcomeSink
-from bulkfetch.pipeline.publish import Publisher, PublishOptions
+from bulkfetch.pipeline.publish import DestinationOf, Publisher, PublishOptions
 from bulkfetch.pipeline.source import JobSource
 
 AccountOver = Callable[[str], Awaitable[None]]
@@ -41,7 +40,7 @@ class AccountWorkers:
         journal: Journal,
         layout: OutputLayout,
         leftovers: frozenset[str],
-        destination: Destination,
+        destination_of: DestinationOf,
         options: PublishOptions,
         *,
         threads: int,
@@ -65,7 +64,7 @@ class AccountWorkers:
         self._refused: dict[str, AccountError] = {}
         self._over: set[str] = set()
         self._budget = StagingBudget(staging_bytes, lacking_room)
-        self._publisher = Publisher(journal, layout, destination, options, threads)
+        self._publisher = Publisher(journal, layout, destination_of, options, threads)
 
     @property
     def staged_bytes(self) -> int:

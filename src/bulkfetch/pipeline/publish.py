@@ -41,6 +41,8 @@ from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.text import escape
 
 T = TypeVar("T")
+# Says where a job's files are published.
+DestinationOf = Callable[[Job], Destination]
 
 # Threads beyond one per core: an fsync lasts as long as extracting the next file.
 DISK_WAITS = 4
@@ -107,13 +109,13 @@ class Publisher:
         self,
         journal: Journal,
         layout: OutputLayout,
-        destination: Destination,
+        destination_of: DestinationOf,
         options: PublishOptions,
         cores: int,
     ) -> None:
         self._journal = journal
         self._layout = layout
-        self._destination = destination
+        self._destination_of = destination_of
         self._options = options
         self._threads = anyio.CapacityLimiter(cores + DISK_WAITS)
         self._cores = threading.Semaphore(cores)
@@ -145,8 +147,9 @@ class Publisher:
         forms = self._options.forms(job.job)
         suffixes = suffixes_of(staged.member.suffix, forms.formats)
         places = [f"{job.job.place}{suffix}" for suffix in suffixes]
+        destination = self._destination_of(job.job)
         sizes = {
-            self._destination.reported(place): published_size(file, suffix)
+            destination.reported(place): published_size(file, suffix)
             for place, suffix in zip(places, suffixes, strict=True)
         }
         rival = await self._journal.downloaded(
@@ -155,7 +158,7 @@ class Publisher:
         job.recorded = True
         if self._options.keep_zip:
             places.append(_kept_zip(job.job))
-        occupied = await self._occupied(places, rival)
+        occupied = await self._occupied(destination, places, rival)
         unknown = frozenset(path for path, size in sizes.items() if size is None)
         return await self._in_thread(
             lambda: self._publish(job, file, suffixes, forms, occupied, unknown)
@@ -172,11 +175,11 @@ class Publisher:
         """
         return await self._in_thread(lambda: self._quarantine(job))
 
-    async def _occupied(self, places: Sequence[str], rival: Rival | None) -> Occupied:
+    async def _occupied(
+        self, destination: Destination, places: Sequence[str], rival: Rival | None
+    ) -> Occupied:
         standing = [
-            self._destination.reported(place)
-            for place in places
-            if not self._destination.is_free(place)
+            destination.reported(place) for place in places if not destination.is_free(place)
         ]
         if not standing:  # as most often
             return Occupied({}, {}, rival)
@@ -214,7 +217,7 @@ class Publisher:
         unknown: Container[str],
     ) -> Published:
         """Do what is left; the sizes of the files at `unknown` paths are not in the journal yet."""
-        destination, kept = self._destination, None
+        destination, kept = self._destination_of(job.job), None
 
         def may_replace(place: str) -> MayReplace:
             return self._may_replace(job, destination.reported(place), occupied)
@@ -235,7 +238,7 @@ class Publisher:
             records, doubt = _checked(records, job.job.records, file)
             if doubt is not None:
                 doubts.append(doubt)
-            self._require_no_rival(occupied.rival)
+            _require_no_rival(destination, occupied.rival)
             if self._options.keep_zip:
                 place = _kept_zip(job.job)
                 group.copy(file.archive, place, may_replace(place))
@@ -260,19 +263,6 @@ class Publisher:
             digest=self._options.sha256,
             counter=counter_of(file.member.suffix) if counts else None,
         )
-
-    def _require_no_rival(self, rival: Rival | None) -> None:
-        """Raise PublishConflict where another job of the list has its file under this one's name.
-
-        It was listed after this one, else this one would not have been asked for.
-        """
-        if rival is not None and self._destination.stands(rival.path):
-            raise PublishConflict(
-                f"job {rival.job_id} of the same list was published under the same name before: "
-                f"{rival.path}",
-                hint="Give one of them another name, or take one out of the list. The result is "
-                "kept and not asked for again.",
-            )
 
     def _may_replace(self, job: ActiveJob, path: str, occupied: Occupied) -> MayReplace:
         """Return which file under a final name may go: this job's, or as once published.
@@ -312,6 +302,20 @@ class Publisher:
                 total -= stat.st_size
             os.replace(source, target)
         return target
+
+
+def _require_no_rival(destination: Destination, rival: Rival | None) -> None:
+    """Raise PublishConflict where another job of the list has its file under this one's name.
+
+    It was listed after this one, else this one would not have been asked for.
+    """
+    if rival is not None and destination.stands(rival.path):
+        raise PublishConflict(
+            f"job {rival.job_id} of the same list was published under the same name before: "
+            f"{rival.path}",
+            hint="Give one of them another name, or take one out of the list. The result is "
+            "kept and not asked for again.",
+        )
 
 
 def _kept_zip(job: Job) -> str:
