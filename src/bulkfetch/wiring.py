@@ -162,7 +162,8 @@ class Wiring:
         from bulkfetch.pipeline.publish import PublishOptions
 
         destinations = Destinations(self._settings, self._layout)
-        await anyio.to_thread.run_sync(destinations.open)  # before a request is spent
+        if forms is None:  # parts of exports are published in the folder
+            await anyio.to_thread.run_sync(destinations.open)  # before a request is spent
         limits, open_source = self._settings.limits, None
         if limit is not None:
             open_source = partial(self._source, limit, journal, leftovers, job_finished)

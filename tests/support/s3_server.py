@@ -37,7 +37,7 @@ class S3Server:
     uploads: dict[str, tuple[str, dict[int, bytes]]] = field(default_factory=dict)
     calls: list[tuple[Call, str]] = field(default_factory=list)
     faults: dict[Call, Fault] = field(default_factory=dict)
-    seen_headers: list[str] = field(default_factory=list)
+    broken: threading.Event = field(default_factory=threading.Event)  # set with a connection
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def count(self, call: Call) -> int:
@@ -50,7 +50,6 @@ class S3Server:
         kind = _kind(request, key)
         body = await request.read()
         self.calls.append((kind, key))
-        self.seen_headers.append(request.headers.get("Authorization", ""))
         found = self.faults[kind](request) if kind in self.faults else None
         if isinstance(found, web.StreamResponse):
             return found
@@ -58,6 +57,7 @@ class S3Server:
             answer = self._answer(kind, bucket, key, request, body)
             if found is None:
                 return answer
+        self.broken.set()
         assert request.transport is not None
         request.transport.abort()
         raise ConnectionResetError

@@ -46,6 +46,8 @@ async def _database(url: str, password: Secret | None) -> Finding:
         return Finding(name, await probe(url, password))
     except ConfigError as error:
         return Finding.of(name, error)
+
+
 def _buckets(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
     from bulkfetch.destinations import open_bucket
 
