@@ -158,3 +158,12 @@ def test_without_obstore_it_is_a_usage_error(program: Program) -> None:
     assert ended.status == 2
     assert "pip install 'obstore" in ended.err
     assert not (program.folder / "exports").exists()
+
+
+def test_what_is_forgotten_stays_in_the_bucket(program: Program, server: S3Server) -> None:
+    """`forget --files` removes nothing there, and says so; the id is fetched again."""
+    program.run("run", "jobs.toml", IDS[0])
+    ended = program.run("forget", "exports", IDS[0], "--files")
+    assert (ended.status, ended.out) == (0, "1 job forgotten, 0 files removed\n")
+    assert "left there" in ended.err
+    assert set(server.objects) == {f"zoho/{IDS[0]}.csv"}

@@ -18,9 +18,10 @@ from bulkfetch.config import (
     Settings,
     WindowSettings,
 )
+from bulkfetch.config.bounds import SharedWindow
 from bulkfetch.config.bucket import DestinationSettings
 from bulkfetch.config.parquet import ParquetSettings
-from bulkfetch.config.settings import JobEntry, SharedWindow, Tables
+from bulkfetch.config.settings import JobEntry, Tables
 from bulkfetch.text import escape
 
 Call = Callable[..., Ended]

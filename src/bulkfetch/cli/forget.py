@@ -84,6 +84,8 @@ def forget(
     if unknown:
         more = ", …" if len(unknown) > _SHOWN_IDS else ""
         printer.warn(f"unknown here: {jobs(len(unknown))}: {', '.join(unknown[:_SHOWN_IDS])}{more}")
+    if with_files and any(file.is_object for each in known for file in each.files):
+        printer.warn("what is in a bucket is left there: remove it with the tools of the bucket")
     files = f", {removed} file{'' if removed == 1 else 's'} removed" if with_files else ""
     summary = {"type": "summary", "forgotten": len(known), "unknown": len(unknown)}
     printer.result(f"{jobs(len(known))} forgotten{files}", summary | {"files": removed})
@@ -140,6 +142,8 @@ def _remove_files(known: Known, places: OutputLayout) -> int:
     paths = [places.part(known.job), places.zip(known.job), places.quarantined(known.job)]
     with disk_errors(places.out):
         for file in known.files:
+            if file.is_object:
+                continue
             path = places.absolute(file.path)
             if os.path.lexists(path) and os.lstat(path).st_size == file.bytes:
                 paths.append(path)

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 
+from bulkfetch.config.bounds import ControlSettings, Limits, WindowSettings
 from bulkfetch.config.bucket import DestinationSettings
 from bulkfetch.config.export import Export, ExportTable
 from bulkfetch.config.misfit import Misfit, nearest
 from bulkfetch.config.parquet import ParquetSettings
-from bulkfetch.config.settings import (
-    AccountTable,
-    ControlSettings,
-    JobEntry,
-    Limits,
-    Settings,
-    Tables,
-    WindowSettings,
-)
+from bulkfetch.config.settings import AccountTable, JobEntry, Settings, Tables
 from bulkfetch.config.toml_lines import key_text, nearest_line
 from bulkfetch.errors import ConfigError
 
