@@ -18,8 +18,8 @@ UNLESS_QUIET = {
     *("export_begun", "page_again", "export_again", "exports_held"),
 }
 OF_EACH_JOB = {
-    *("account_opened", "slot_taken", "slot_settled", "attempt_started", "head", "first_byte"),
-    *("last_byte", "verified", "done", "failed", "token_issued", "page_polled", "page_counted"),
+    *("account_opened", "slot_taken", "slot_settled", "head", "first_byte", "last_byte"),
+    *("verified", "failed", "token_issued", "page_polled", "page_counted"),
 }
 
 

@@ -117,7 +117,7 @@ def test_meter() -> None:
 def test_plain_lines_are_rare_and_whole() -> None:
     """A log gets a line every 5 s, every 30 s after five minutes, and nothing that moves."""
     written: list[str] = []
-    face = PlainRenderer(written.append, PERIODS, progress=True)
+    face = PlainRenderer(written.append, PERIODS, progress=True, stamp=lambda: "now")
     for second in range(661):
         face.progress(progress(elapsed_s=float(second)))
     assert len(written) == 295 // 5 + (660 - 295) // 30
@@ -128,7 +128,7 @@ def test_plain_lines_are_rare_and_whole() -> None:
 def test_plain_without_progress() -> None:
     """With -q there are lines, but no progress."""
     written: list[str] = []
-    face = PlainRenderer(written.append, PERIODS, progress=False)
+    face = PlainRenderer(written.append, PERIODS, progress=False, stamp=lambda: "now")
     face.progress(progress(elapsed_s=60.0))
     face.lines(["error: a", "hint: b"])
     face.close()

@@ -102,6 +102,7 @@ def execute(arguments: Sequence[str] | None) -> int:
         flushed = _answered_for(printer, printer.close)
         if (hook := printer.hooks.due(status or flushed)) is not None:
             run_hook(*hook, printer.summary or _summary(printer, status or flushed), printer.warn)
+        printer.close_log()
     if printer.leaves_threads and arguments is None:
         os._exit(status or flushed)  # Python would wait for its threads
     return status or flushed

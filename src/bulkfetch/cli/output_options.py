@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 from bulkfetch.cli.printer import Printer
 from bulkfetch.cli.recording import recording_of
+
+if TYPE_CHECKING:
+    from bulkfetch.cli.log_file import LogFile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,6 +40,16 @@ def output_options(*, json_help: str, verbose_help: str) -> Callable[[F], F]:
             metavar="FILE",
             help="Keep FILE up to date for Prometheus (node_exporter's textfile collector).",
         )
+        @click.option(
+            "--log-file", metavar="FILE", help="Append what is told on stderr to FILE, with times."
+        )
+        @click.option(
+            "--log-format",
+            type=click.Choice(["text", "json"]),
+            default="text",
+            show_default=True,
+            help="Of the log file.",
+        )
         @wraps(command)
         def with_output(
             as_json: bool,
@@ -45,11 +58,19 @@ def output_options(*, json_help: str, verbose_help: str) -> Callable[[F], F]:
             verbose: int,
             events: str | None,
             metrics: str | None,
+            log_file: str | None,
+            log_format: Literal["text", "json"],
             **others: Any,
         ) -> Any:
             context = click.get_current_context()
             printer: Printer = context.obj
-            printer.configure(json=as_json, quiet=quiet, verbose=verbose, no_progress=no_progress)
+            printer.configure(
+                json=as_json,
+                quiet=quiet,
+                verbose=verbose,
+                no_progress=no_progress,
+                log=None if log_file is None else _log(log_file, log_format),
+            )
             with recording_of(
                 events, metrics, str(context.info_name), printer.warn
             ) as printer.recorder:
@@ -61,3 +82,9 @@ def output_options(*, json_help: str, verbose_help: str) -> Callable[[F], F]:
         return with_output  # type: ignore[return-value]
 
     return decorate
+
+
+def _log(path: str, form: Literal["text", "json"]) -> LogFile:
+    from bulkfetch.cli.log_file import LogFile  # late: most runs have none
+
+    return LogFile(path, form)

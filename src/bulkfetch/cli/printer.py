@@ -15,24 +15,29 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
 from bulkfetch.cli.hooks import Hooks
 from bulkfetch.cli.progress import ProgressDisplay, Renderer
 from bulkfetch.cli.recording import Recorder
+from bulkfetch.cli.stamp import stamp
 from bulkfetch.cli.stdout_writer import StdoutWriter, write_all
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.models import Failure, Outcome
+from bulkfetch.observe.failures import grouped
 from bulkfetch.observe.messages import (
     DEBUG,
     NORMAL,
     QUIET,
-    failure_lines,
+    Level,
     more_failures_line,
 )
 from bulkfetch.text import escape
+
+if TYPE_CHECKING:
+    from bulkfetch.cli.log_file import LogFile
 
 _STDOUT, _STDERR = 1, 2
 _MOMENT_S = 0.5
@@ -73,15 +78,27 @@ class Printer:
         self._stdout = StdoutWriter(_STDOUT)
         self._display: ProgressDisplay | None = None
         self._shares_terminal = False
+        self._log: LogFile | None = None
         self._encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
 
-    def configure(self, *, json: bool, quiet: bool, verbose: int, no_progress: bool) -> None:
+    def configure(
+        self,
+        *,
+        json: bool,
+        quiet: bool,
+        verbose: int,
+        no_progress: bool,
+        log: LogFile | None = None,
+    ) -> None:
         """Take the options of a command that runs. Raises click.UsageError."""
         if quiet and verbose:
             raise click.UsageError("-q and -v cannot be used together")
         self.json = json
         self.verbosity = QUIET if quiet else verbose
         self.shows_progress = not no_progress
+        self._log = log
+        if log is not None and log.problem:
+            self.warn(log.problem)
 
     # --- results ---------------------------------------------------------------------------------
 
@@ -135,19 +152,22 @@ class Printer:
     # --- everything else -------------------------------------------------------------------------
 
     def note(self, text: str) -> None:
-        """Write a note; not with -q."""
+        """Write a note; not with -q, but always to the log file."""
+        self._write_log("note", text)
         if self.verbosity > QUIET:
-            self._say(text)
+            self._say("note", text)
 
     def warn(self, text: str) -> None:
         """Write a warning, always."""
-        self._say(f"warning: {text}")
+        self._write_log("warning", text)
+        self._say("warning", text)
 
     def error(self, text: str, hint: str = "") -> None:
         """Write an error and a hint what to do, always."""
-        self._say(f"error: {text}")
+        self._write_log("error", text, hint)
+        self._say("error", text)
         if hint:
-            self._say(f"hint: {hint}")
+            self._say("hint", hint)
 
     def failure(self, failure: BulkfetchError | Failure) -> None:
         """Write an error with its code."""
@@ -157,8 +177,8 @@ class Printer:
 
     def failures(self, failures: Sequence[Outcome], more: int) -> None:
         """Write why jobs failed, and that `more` did of which nothing is told."""
-        for outcome in failures:
-            self.error(*failure_lines(outcome))
+        for sentence, hint in grouped(failures):
+            self.error(sentence, hint)
         if more > 0:
             self.note(more_failures_line(more))
 
@@ -175,7 +195,7 @@ class Printer:
             # capture_locals stays off: a frame may contain a token.
             for line in traceback.format_exception(error):
                 for part in line.rstrip("\n").split("\n"):
-                    self._say(part)
+                    self._say("note", part)
         message = f"unexpected {type(error).__name__}: {error}"
         self.cause = Failure("BUG", escape(message))
         self.error(
@@ -188,8 +208,15 @@ class Printer:
         """Write text of several lines to stderr, such as a help page."""
         self._write("".join(f"{escape(line)}\n" for line in text.splitlines()))
 
-    def _say(self, text: str) -> None:
-        line = escape(text)
+    def _write_log(self, level: Level, text: str, hint: str = "") -> None:
+        if self._log is None:
+            return
+        self._log.write(level, text, hint)
+        if problem := self._log.problem_since():
+            self._say("warning", problem)
+
+    def _say(self, level: str, text: str) -> None:
+        line = escape(text) if level == "note" else f"{level}: {escape(text)}"
         if self._display is not None:
             self._display.line(line)
         else:
@@ -220,7 +247,7 @@ class Printer:
 
         shows = self.shows_progress and self.verbosity > QUIET
         if not shows or not os.isatty(_STDERR) or os.environ.get("TERM", "dumb") == "dumb":
-            return PlainRenderer(self._write_or_raise, periods_s, progress=shows)
+            return PlainRenderer(self._write_or_raise, periods_s, progress=shows, stamp=stamp)
         from bulkfetch.observe.live_renderer import LiveRenderer
 
         # Results on the same terminal go above the bar, written by the same thread.
@@ -243,6 +270,14 @@ class Printer:
         if self._stdout.error is not None:
             with _stdout_errors():
                 raise self._stdout.error
+
+    def close_log(self) -> None:
+        """Wait until the log file is written, unless the process leaves threads behind."""
+        if self._log is not None and not self.leaves_threads:
+            log, self._log = self._log, None
+            log.close()
+            if problem := log.problem_since():
+                self.warn(problem)
 
 
 class _Terminal(io.TextIOBase):

@@ -91,7 +91,7 @@ first Ctrl-C (or SIGTERM, SIGHUP); the second stops immediately.
 @steering_options
 @output_options(
     json_help="One JSON object per job on stdout.",
-    verbose_help="Report failed attempts too; -vv: everything.",
+    verbose_help="Report each request and file too; -vv: everything.",
 )
 def run(
     printer: Printer,

@@ -24,7 +24,7 @@ from bulkfetch.events import Event
 from bulkfetch.exporter.handle import ExportRun
 from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.models import Failure, Job, Outcome, Report
-from bulkfetch.observe.messages import event_level, event_line
+from bulkfetch.observe.messages import NORMAL, event_level, event_line
 from bulkfetch.observe.records import job_record
 from bulkfetch.pipeline.handle import Handle
 
@@ -252,7 +252,7 @@ class Runner:
     def on_event(self, event: Event) -> None:
         """Record an event, and report it according to the printer's verbosity."""
         self._printer.recorder.event(event)
-        line = event_line(event, self._printer.verbosity)
+        line = event_line(event, max(self._printer.verbosity, NORMAL))
         if line is None:
             return
         match event_level(event):

@@ -53,7 +53,8 @@ class Attempt:
     `answer` is the slot of what came, and when its head did on the loop's clock. `retry_after_s` is
     what a refusal asked for, None where it did not. `begun` is called when the body has shown
     itself to be a file's, `tell` with each step. `waited_s` is how long the slot had to be waited
-    for, `connection_waited_s` the connection before it.
+    for, `connection_waited_s` the connection before it. `offset` bytes of the file were here
+    before, and it has `total` in all, None as long as that is not known.
     """
 
     permit: Permit | None = None
@@ -67,6 +68,8 @@ class Attempt:
     retry_after_s: float | None = None
     begun: Callable[[], None] = field(default=_ignore, repr=False)
     tell: Tell = field(default=_tell_nobody, repr=False)
+    offset: int = 0
+    total: int | None = None
     waited_s: float = 0.0
     connection_waited_s: float = 0.0
 

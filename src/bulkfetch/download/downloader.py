@@ -198,6 +198,7 @@ class Downloader:
         attempt.tell("first_byte", "the file's first byte is here", {"offset": offset})
         if head.length is not None:
             _require_room(part, offset, head.length, limits.free_bytes)
+        attempt.offset, attempt.total = offset, total
         # From here on the file holds this reply's bytes, and no earlier one's.
         attempt.partial = Partial(offset, total, validator) if validator is not None else None
         size = await save_body(watchdog, first, part, offset=offset, cap_bytes=cap)

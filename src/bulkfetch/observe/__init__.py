@@ -3,6 +3,8 @@
 * `messages`        which events are reported, and in which words
 * `eta`             how long a run will take: the window's schedule
 * `summary`         the state of a run in one line
+* `transfers`       how far each transfer is
+* `failures`        why jobs failed, in groups
 * `plain_renderer`  progress in a log file
 * `live_renderer`   progress on a terminal (rich, imported when it is shown)
 * `records`         outcomes and reports as JSON objects

@@ -35,19 +35,17 @@ _TOLD_FROM: dict[Kind, int] = {
     "account_opened": DEBUG,
     "slot_taken": DEBUG,
     "slot_settled": DEBUG,
-    "attempt_started": DEBUG,
     "head": DEBUG,
     "first_byte": DEBUG,
     "last_byte": DEBUG,
     "verified": DEBUG,
-    "done": DEBUG,
     "failed": DEBUG,  # failures are listed at the end
     "token_issued": DEBUG,
     "page_polled": DEBUG,
     "page_counted": DEBUG,
 }
 
-# How many failed jobs are listed at the end; --json and `status` have all of them.
+# How many failed jobs are told of at the end, in groups; --json and `status` have all of them.
 SHOWN_FAILURES = 20
 
 

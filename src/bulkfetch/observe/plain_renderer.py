@@ -20,11 +20,18 @@ class PlainRenderer:
     """Writes lines with `write`, which takes text including line ends."""
 
     def __init__(
-        self, write: Callable[[str], None], periods_s: Mapping[str, float], *, progress: bool
+        self,
+        write: Callable[[str], None],
+        periods_s: Mapping[str, float],
+        *,
+        progress: bool,
+        stamp: Callable[[], str],
     ) -> None:
+        """Write progress with `progress`; `stamp` gives the time that its lines begin with."""
         self._write = write
         self._periods_s = periods_s
         self._shows_progress = progress
+        self._stamp = stamp
         self._meter = Meter()
         self._last_s = 0.0
 
@@ -39,7 +46,8 @@ class PlainRenderer:
         rate = self._meter.rate(progress.elapsed_s, progress.received_bytes)
         if progress.elapsed_s - self._last_s >= pause_s(progress.elapsed_s):
             self._last_s = progress.elapsed_s
-            self._write(f"{summarize(progress, rate, self._periods_s).line}\n")
+            line = summarize(progress, rate, self._periods_s).line
+            self._write(f"{self._stamp()} progress: {line}\n")
 
     def close(self) -> None:
         """Do nothing: all lines stay."""

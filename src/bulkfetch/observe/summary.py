@@ -66,6 +66,8 @@ def summarize(progress: Progress, rate: float, periods_s: Mapping[str, float]) -
     words = f"{counts.done} of {total} done"
     if counts.failed:
         words += f", {counts.failed} failed"
+    if progress.retried:
+        words += f", {progress.retried} retried"
     if counts.skipped:
         words += f", {counts.skipped} done before"
     details = list(progress.exports[:_SHOWN_EXPORTS])

@@ -35,7 +35,7 @@ from bulkfetch.pipeline.health import Health, without_another
 from bulkfetch.pipeline.job_news import JobNews
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.outcomes import OutcomeSink
-from bulkfetch.pipeline.progress import JobTimes
+from bulkfetch.pipeline.progress import JobTimes, Transfer
 from bulkfetch.pipeline.publish import Published, Publisher
 from bulkfetch.pipeline.source import JobSource, JournalSource
 from bulkfetch.secret import Secret
@@ -86,6 +86,7 @@ class AccountWorker:
         self._source = source or JournalSource(access.account, journal)
         self.dispatcher = Dispatcher(access, self._source, layout, budget, self._health, leftovers)
         self._dispatching = anyio.CancelScope()
+        self._underway: dict[str, tuple[ActiveJob, Attempt | None]] = {}
 
     async def run(self) -> None:
         """Start each job as early as the limit allows, until the list ends or the account does.
@@ -108,6 +109,10 @@ class AccountWorker:
         """How many results the service has said are not ready yet."""
         return self._source.preparing
 
+    def transfers(self) -> list[Transfer]:
+        """Return the jobs between their request and their file, those that began first first."""
+        return [_transfer(job, attempt) for job, attempt in self._underway.values()]
+
     def more(self) -> None:
         """Note that the list has got more jobs for this account."""
         self._source.more()
@@ -120,10 +125,16 @@ class AccountWorker:
 
     async def _process(self, job: ActiveJob, attempt: Attempt | None) -> None:
         """Take a job from its request to its outcome; without an attempt, its ZIP is in staging."""
+        key = job.job.id
         try:
-            if attempt is not None:
-                await self._fetch(job, attempt)
-            published = await self._publish(job)
+            try:
+                if attempt is not None:
+                    self._underway[key] = job, attempt
+                    await self._fetch(job, attempt)
+                self._underway[key] = job, None
+                published = await self._publish(job)
+            finally:
+                self._underway.pop(key, None)
         except ExtractionCancelled:
             return  # the run ends: the ZIP is complete, and a later run goes on from it
         except BulkfetchError as error:
@@ -366,3 +377,11 @@ class AccountWorker:
         data = {"code": self.ended.code, "hint": self.ended.hint}
         self._news.say("account_ended", None, self.ended.message, **data)
         self.stop()
+
+
+def _transfer(job: ActiveJob, attempt: Attempt | None) -> Transfer:
+    it = job.job
+    if attempt is None:
+        return Transfer(it.account, it.id, it.stem, job.zip_bytes or 0, job.zip_bytes, True)
+    received = attempt.offset + attempt.received
+    return Transfer(it.account, it.id, it.stem, received, attempt.total)

@@ -36,8 +36,8 @@ class Dispatcher:
     """Takes an account's jobs from their source and says when each may start.
 
     `leftovers` are the keys of jobs with a body in staging from a dead run. `requests` counts this
-    run, `hold_until` is when the account may ask again, on the loop's clock; once `stopped`, no job
-    starts any more.
+    run, `retried` how often a job was put back; `hold_until` is when the account may ask again, on
+    the loop's clock; once `stopped`, no job starts any more.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Dispatcher:
         leftovers: frozenset[str],
     ) -> None:
         self.requests = 0
+        self.retried = 0
         self.stopped = False
         self.hold_until = float("-inf")
         self._received_bytes = 0
@@ -119,6 +120,7 @@ class Dispatcher:
 
     def retry(self, job: ActiveJob, *, due: float | None = None, first: bool = False) -> None:
         """Have a job start once more: at a time `due`, else in its turn, or before the others."""
+        self.retried += 1
         self._queue.retry(job, due=due, first=first)
         self._news.set()
 

@@ -14,6 +14,21 @@ if TYPE_CHECKING:
     from bulkfetch.ratelimit import WindowState
 
 
+class Transfer(NamedTuple):
+    """A job between its request and its file; `name` is its file's without an extension.
+
+    `received_bytes` of `total_bytes` are here (None: not known, or not yet). `unpacking`: the
+    archive is complete.
+    """
+
+    account: str
+    job_id: str
+    name: str
+    received_bytes: int = 0
+    total_bytes: int | None = None
+    unpacking: bool = False
+
+
 class Progress(NamedTuple):
     """Where a run stands. `list_read` says whether `counts` covers the whole list.
 
@@ -21,7 +36,8 @@ class Progress(NamedTuple):
     takes from its request to its file, in seconds: the mean of those seen, before the first one how
     long the oldest under way has taken. `since_start_s` is how long ago the last request began.
     `preparing` results are known not to be ready yet. `exports` says where each is that is under
-    way.
+    way. `retried` is how often a job was put back to be requested again; `transfers` are those
+    under way, in the order in which they began.
     """
 
     counts: Counts
@@ -40,6 +56,8 @@ class Progress(NamedTuple):
     since_start_s: float = 0.0
     preparing: int = 0
     exports: tuple[str, ...] = ()
+    retried: int = 0
+    transfers: tuple[Transfer, ...] = ()
 
 
 class JobTimes:

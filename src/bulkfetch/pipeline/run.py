@@ -142,6 +142,8 @@ class Engine(Readable):
             job_s=usual.job_s,
             since_start_s=usual.since_start_s,
             preparing=sum(each.preparing for each in workers),
+            retried=sum(each.retried for each in dispatchers),
+            transfers=tuple(each for worker in workers for each in worker.transfers()),
         )
 
     @property
