@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from bulkfetch.config import Settings
 from bulkfetch.config.bucket import BucketPlace, DestinationSettings, bucket_place
-from bulkfetch.destination import Destination, FolderDestination
 from bulkfetch.errors import ConfigError
 from bulkfetch.models import Job
 from bulkfetch.pipeline.layout import OutputLayout
 
 if TYPE_CHECKING:
     from bulkfetch.archive.inflate import Buffer
+    from bulkfetch.destination import Destination
     from bulkfetch.destination.bucket import BucketDestination
 
 
@@ -50,6 +50,8 @@ class Destinations:
 
     def __init__(self, settings: Settings, layout: OutputLayout) -> None:
         """Do nothing yet but make values; obstore is not imported."""
+        from bulkfetch.destination import FolderDestination  # late: a run with nothing to do
+
         self._settings = settings
         self._folder = FolderDestination(
             layout.out, layout.staging, layout.above, settings.limits.free_bytes
