@@ -95,5 +95,5 @@ def _furnish(program: Program) -> None:
     (folder / "ids.csv").write_text(table)
     with gzip.open(folder / "ids.csv.gz", "wt") as file:
         file.write(table)
-    ended = program.run("run", "jobs.toml", A)
+    ended = program.run("run", "jobs.toml", A, "--events", "events.jsonl")
     assert ended.status == 0, ended.err
