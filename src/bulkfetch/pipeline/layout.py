@@ -75,7 +75,7 @@ class OutputLayout:
         is_new = not self.state.exists()
         self.staging.mkdir(parents=True, exist_ok=True)
         if is_new:
-            (self.state / ".gitignore").write_text("*\n", encoding="ascii")
+            (self.state / ".gitignore").write_bytes(b"*\n")
 
     def leftovers(self) -> frozenset[str]:
         """Clear away half-unpacked files of a dead run; give the keys of jobs with a body here.
