@@ -14,7 +14,7 @@ SOURCE = Path(bulkfetch.__file__).parent
 # Top to bottom. A room may import from itself and from the rows above its own.
 ROOMS = [
     {"errors", "clock", "secret", "filenames", "text", "quota", "state_dir"},
-    {"models", "disk", "events"},
+    {"models", "disk", "events", "extras"},
     {"config"},
     {"zoho"},
     {"ratelimit"},

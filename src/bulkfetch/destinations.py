@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from bulkfetch.config import Settings
 from bulkfetch.config.bucket import BucketPlace, DestinationSettings, bucket_place
-from bulkfetch.errors import ConfigError
+from bulkfetch.extras import require_package
 from bulkfetch.models import Job
 from bulkfetch.pipeline.layout import OutputLayout
 
@@ -21,9 +20,10 @@ if TYPE_CHECKING:
 def require_destinations(settings: Settings) -> None:
     """Raise ConfigError where a bucket is named, and what buckets need is not installed."""
     named = [url for each in settings.accounts if (url := each.publish_to or settings.publish_to)]
-    if named and find_spec("obstore") is None:
-        raise ConfigError(
-            f'publish_to = "{named[0]}" needs obstore, which is not installed',
+    if named:
+        require_package(
+            "obstore",
+            f'publish_to = "{named[0]}" needs',
             hint="Install it: pip install 'obstore>=0.12,<0.13'; or publish in the folder `out`.",
         )
 
@@ -92,11 +92,11 @@ class PublishedObjects:
         scheme, _, rest = url.partition("://")
         root = f"{scheme}://{rest.partition('/')[0]}"
         if root not in self._buckets:
-            if find_spec("obstore") is None:
-                raise ConfigError(
-                    f"{root} can be looked at only with obstore, which is not installed",
-                    hint="Install it: pip install 'obstore>=0.12,<0.13'.",
-                )
+            require_package(
+                "obstore",
+                f"{root} can be looked at only with",
+                hint="Install it: pip install 'obstore>=0.12,<0.13'.",
+            )
             self._buckets[root] = open_bucket(bucket_place(root), self._settings)
         return self._buckets[root]
 

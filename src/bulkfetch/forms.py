@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.util import find_spec
 
 from bulkfetch.config import Settings
 from bulkfetch.config.column_types import read_column_types
-from bulkfetch.errors import ConfigError
+from bulkfetch.extras import require_package
 from bulkfetch.models import ColumnType, Format, Forms, Job
 
 # The package that a format needs.
@@ -23,11 +22,11 @@ def require_forms(settings: Settings) -> None:
     wanted = {each for account in settings.accounts for each in account.formats or settings.formats}
     for format_ in sorted(wanted & _NEEDS.keys()):
         package = _NEEDS[format_]
-        if find_spec(package) is None:
-            raise ConfigError(
-                f'formats = ["{format_}"] needs {package}, which is not installed',
-                hint=f"Install it: pip install {package}; or list other formats.",
-            )
+        require_package(
+            package,
+            f'formats = ["{format_}"] needs',
+            hint=f"Install it: pip install {package}; or list other formats.",
+        )
     if "parquet" in wanted:
         for entry in settings.jobs:
             if entry.module is not None:

@@ -7,7 +7,6 @@ them with the same code. Nothing here makes a request or changes anything.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from bulkfetch.config import AccountSettings, Settings
 from bulkfetch.config.sandbox_table import read_sandbox_options
 from bulkfetch.destinations import require_destinations
 from bulkfetch.errors import AccountError, BulkfetchError, ConfigError
+from bulkfetch.extras import require_package
 from bulkfetch.forms import require_forms
 from bulkfetch.zoho.token_choice import accounts_server, require_program, token_way
 
@@ -96,11 +96,11 @@ def _problems_of(account: AccountSettings) -> Iterator[SettingProblem]:
 
 
 def _require_shared_window(settings: Settings) -> None:
-    if find_spec("asyncpg") is None:
-        raise ConfigError(
-            "window.shared needs asyncpg, which is not installed",
-            hint='Install it: pip install "bulkfetch[postgres]".',
-        )
+    require_package(
+        "asyncpg",
+        "window.shared needs",
+        hint='Install it: pip install "bulkfetch[postgres]".',
+    )
     # Two names would be two windows of one account, and every host calls an unnamed one the same.
     if any(account.name == "default" and not account.is_sandbox for account in settings.accounts):
         raise ConfigError(
