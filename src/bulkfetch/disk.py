@@ -199,7 +199,7 @@ def rename_into_place(staged: StrPath, final: StrPath, *, replace: bool) -> None
             # that the user put there.
             os.rename(staged, final)
         except IsADirectoryError as foreign:
-            raise _conflict(final, "is a folder") from foreign
+            raise _conflict(final, PublishConflict(f"{os.fspath(final)} is a folder")) from foreign
         except OSError as error:
             if error.errno in _FORBIDDEN:
                 error.filename = _unwritable(os.path.dirname(final), os.path.dirname(staged))
@@ -214,19 +214,13 @@ def require_free(staged: StrPath, final: StrPath, *, replace: bool) -> None:
     with disk_errors(final):
         found = _mode(final)
         if found is not None and not stat.S_ISREG(found):
-            raise _conflict(final, "is not a regular file")
+            raise _conflict(final, PublishConflict(f"{os.fspath(final)} is not a regular file"))
         # With the same bytes nothing is lost: perhaps a run was killed before it recorded the file.
         if found is not None and not replace and not filecmp.cmp(staged, final, shallow=False):
-            raise _conflict(
-                final,
-                "was not published by bulkfetch, or was changed since",
-                hint="Move it away, give the job another name, or replace it with --overwrite "
-                "(overwrite = true in jobs.toml). The result is kept and not requested again.",
-            )
+            raise _conflict(final, PublishConflict.of_foreign(os.fspath(final)))
 
 
-def _conflict(final: StrPath, what: str, hint: str | None = None) -> PublishConflict:
-    error = PublishConflict(f"{os.fspath(final)} {what}", hint=hint)
+def _conflict(final: StrPath, error: PublishConflict) -> PublishConflict:
     error.path = os.fspath(final)
     return error
 

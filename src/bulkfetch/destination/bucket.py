@@ -227,11 +227,7 @@ class BucketGroup:
         size = self._destination.size(each.draft.url)
         if size is None or each.may_replace(size) or self._stands(each.draft):
             return
-        raise PublishConflict(
-            f"{each.draft.url} was not published by bulkfetch, or was changed since",
-            hint="Move it away, give the job another name, or replace it with --overwrite "
-            "(overwrite = true in jobs.toml). The result is kept and not requested again.",
-        )
+        raise PublishConflict.of_foreign(each.draft.url)
 
     def _stands(self, draft: BucketDraft) -> bool:
         """Return whether the object that is there has the size and the CRC of a draft."""
@@ -280,6 +276,7 @@ def _open(options: BucketOptions) -> ObjectStore:
     }
     own = {"region": options.region, "endpoint": options.endpoint}
     own = {key: value for key, value in own.items() if value is not None}
+    # obstore types its keywords one by one, and not as a dict's.
     match options.scheme:
         case "s3":
             return S3Store(options.bucket, **own, **more)  # type: ignore[arg-type]

@@ -202,6 +202,15 @@ class PublishConflict(NamesPath, JobError):
     wants_edit = True
     default_hint = "Move the existing file away, or give the job another name."
 
+    @classmethod
+    def of_foreign(cls, shown: str) -> PublishConflict:
+        """Return the error for what stands there and is not as bulkfetch published it."""
+        return cls(
+            f"{shown} was not published by bulkfetch, or was changed since",
+            hint="Move it away, give the job another name, or replace it with --overwrite "
+            "(overwrite = true in jobs.toml). The result is kept and not requested again.",
+        )
+
 
 class NotConvertible(JobError):
     """The result cannot be published in a format that was asked for, whole and exact."""
