@@ -39,6 +39,14 @@ class Rhythm(NamedTuple):
     slack_s: float
 
 
+def frees_at_once(settled: Sequence[Settlement]) -> bool:
+    """Return whether these may have freed a slot now, so that a waiter should ask again.
+
+    An answer frees nothing at once, and to ask again for it would be out of turn.
+    """
+    return any(one.end != "answered" or one.lease.probe for one in settled)
+
+
 class Grants:
     """One client's view of an account; `now` is always the store's time, in seconds.
 

@@ -74,6 +74,10 @@ class WindowState(NamedTuple):
     in_flight_cap: int | None = None
     held_s: float = 0.0
 
+    def held(self, held_s: float) -> WindowState:
+        """Return the window while it is kept from everybody; the same where `held_s` is 0."""
+        return self._replace(free=0, next_free_s=None, held_s=held_s) if held_s else self
+
 
 class WindowEvent(NamedTuple):
     """News of a window, in words and figures; figures that say nothing are None.

@@ -31,7 +31,7 @@ import anyio
 
 from bulkfetch.clock import boot_id, boottime
 from bulkfetch.ratelimit.database import WINDOW_FILE
-from bulkfetch.ratelimit.grants import Grants, Rhythm
+from bulkfetch.ratelimit.grants import Grants, Rhythm, frees_at_once
 from bulkfetch.ratelimit.interfaces import (
     Lease,
     OnEvent,
@@ -172,8 +172,7 @@ class MachineLimiter:
         # The file's clock goes on while the machine sleeps, the loop's does not.
         ahead_s = self._now() - asyncio.get_running_loop().time()
         await self._write(lambda: self._grants.settle(self._rows, settled, self._now(), ahead_s))
-        # An answer frees nothing at once, and to ask again for it would be out of turn.
-        if any(one.end != "answered" or one.lease.probe for one in settled):
+        if frees_at_once(settled):
             self._changed.set()
 
     async def renew(self, leases: Collection[Lease]) -> None:
@@ -197,9 +196,7 @@ class MachineLimiter:
                 raise self._failed(error) from error
             full = self._limit.requests
             return WindowState(0, 0, 0, None, 0.0, full, full, None, held_s)
-        if held_s:
-            return state._replace(free=0, next_free_s=None, held_s=held_s)
-        return state
+        return state.held(held_s)
 
     async def aclose(self) -> None:
         """Withdraw, and close the file; a waiter gets a RuntimeError."""

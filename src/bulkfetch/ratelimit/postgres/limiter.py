@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 
 import anyio
 
 from bulkfetch.clock import boottime
-from bulkfetch.ratelimit.grants import Grants, Rhythm
+from bulkfetch.ratelimit.grants import Grants, Rhythm, frees_at_once
 from bulkfetch.ratelimit.interfaces import (
     Lease,
     OnEvent,
@@ -90,7 +91,7 @@ class DatabaseLimiter:
         # The row as last seen, and how far the database's clock is ahead of the loop's.
         self._seen = WindowRow()
         self._ahead_s = 0.0
-        self._errands: set[asyncio.Task[object]] = set()
+        self._errands: set[asyncio.Task[Any]] = set()
         self._deafen = store.listen(on_event)
         self.renew_every_s = self._limit.lease_s / 3
 
@@ -134,8 +135,7 @@ class DatabaseLimiter:
             self._grants.settle(rows, fresh, moment.now, moment.now - moment.loop_asked)
 
         await self._change(change)
-        # An answer frees nothing at once, and to ask again for it would be out of turn.
-        if any(one.end != "answered" or one.lease.probe for one in settled):
+        if frees_at_once(settled):
             self._changed.set()
 
     async def renew(self, leases: Collection[Lease]) -> None:
@@ -162,9 +162,7 @@ class DatabaseLimiter:
         """Return the state over all hosts, as of the last look at the row."""
         rows = ClientRow(self._seen, self._owner, self._limit)
         state = self._grants.state(rows, self._loop.time() + self._ahead_s)
-        if held_s := self._store.away_s:
-            return state._replace(free=0, next_free_s=None, held_s=held_s)
-        return state
+        return state.held(self._store.away_s)
 
     async def aclose(self) -> None:
         """Withdraw, and end; a waiter gets a RuntimeError. The store stays open."""
@@ -219,9 +217,9 @@ class DatabaseLimiter:
         else:
             self._errand(self._change(lambda rows, moment: self._grants.withdraw(rows)))
 
-    def _errand(self, coroutine: object) -> asyncio.Task[Lease | float]:
+    def _errand(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start what goes on although whoever asked for it may not wait for it."""
-        task = self._loop.create_task(coroutine)  # type: ignore[arg-type, var-annotated]
+        task = self._loop.create_task(coroutine)
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
         return task
