@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from docutils import nodes
@@ -14,11 +15,12 @@ from sphinx.util.docutils import SphinxDirective
 from bulkfetch.config.schema import json_schema
 
 
-class _Generated(SphinxDirective):
+class _Generated(SphinxDirective, ABC):
     """Reads what `text` returns as if it stood in the page."""
 
+    @abstractmethod
     def text(self) -> list[str]:
-        raise NotImplementedError
+        """Return the lines of a page."""
 
     def run(self) -> list[nodes.Node]:
         place, _ = self.get_source_info()

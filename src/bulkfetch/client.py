@@ -146,8 +146,8 @@ class Client:
         pending at a stop, are in the report's counts but not among the outcomes. `wait`: seconds to
         wait for results that are still being prepared, True for no limit, False for not at all,
         None as the settings say; while a list is waited for no slot is spent on a job that is not
-        COMPLETED. Keep the run for
-        as long as it is wanted: nobody can read one that nobody holds, so it ends (`Run`).
+        COMPLETED. Keep the run for as long as it is wanted: nobody can read one that nobody holds,
+        so it ends (`Run`).
 
         Ids without an account belong to the only one, or the one named `default`.
         Raises TypeError for a text or one Job in place of a list; RuntimeError outside
