@@ -20,9 +20,9 @@ from bulkfetch.text import jobs, size
 
 if TYPE_CHECKING:
     from bulkfetch.journal import JournalReader
-    from bulkfetch.journal.housekeeping import Spent
+    from bulkfetch.journal.housekeeping import Spent, Standing
     from bulkfetch.pipeline.layout import OutputLayout
-    from bulkfetch.pipeline.strays import Standing, Stray
+    from bulkfetch.pipeline.strays import Stray
 
 _ABOUT = """\b
 Examples:

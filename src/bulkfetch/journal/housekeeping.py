@@ -10,14 +10,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from bulkfetch.journal.errors import journal_error
 from bulkfetch.journal.lock import OutputLock
 from bulkfetch.journal.reader import JournalReader
-from bulkfetch.journal.runs import forget_runs, unlisted_before
+from bulkfetch.journal.runs import forget_runs, unlisted_before, utc_text
 from bulkfetch.journal.schema import (
     DONE,
     DOWNLOADED,
@@ -67,6 +67,10 @@ _FORGET = (
     "WHERE superseded IN (SELECT key FROM gone) AND key NOT IN (SELECT key FROM gone)",
     "DELETE FROM job WHERE key IN (SELECT key FROM gone)",
 )
+
+
+# What the journal says of a job: it ended well, it is there all the same, or it is not known.
+Standing = Literal["done", "kept", "unknown"]
 
 
 class Spent(NamedTuple):
@@ -142,7 +146,7 @@ def count_spent(connection: sqlite3.Connection, moment: datetime) -> Spent:
         f"SELECT count(*) FROM ({_SPENT})", (position, position)
     ).fetchone()
     (generations,) = connection.execute(
-        f"SELECT count(*) FROM ({_SPENT_GENERATIONS})", (_text(moment),)
+        f"SELECT count(*) FROM ({_SPENT_GENERATIONS})", (utc_text(moment),)
     ).fetchone()
     (pending,) = connection.execute(_LEFT_PENDING, (position,)).fetchone()
     return Spent(jobs, generations, pending)
@@ -158,7 +162,7 @@ def forget_spent(connection: sqlite3.Connection, moment: datetime) -> Spent:
     connection.execute(f"INSERT INTO gone {_SPENT}", (position, position))
     jobs = _forget_gone(connection)
     generations = f"({_SPENT_GENERATIONS})"
-    values = (_text(moment),)
+    values = (utc_text(moment),)
     connection.execute(f"DELETE FROM page WHERE generation IN {generations}", values)
     count = connection.execute(
         f"DELETE FROM generation WHERE key IN {generations}", values
@@ -167,10 +171,8 @@ def forget_spent(connection: sqlite3.Connection, moment: datetime) -> Spent:
     return Spent(jobs, count)
 
 
-def standing(
-    connection: sqlite3.Connection, account: str, job_id: str
-) -> Literal["done", "kept", "unknown"]:
-    """Return what the journal says of a job: done, there all the same, or not known."""
+def standing(connection: sqlite3.Connection, account: str, job_id: str) -> Standing:
+    """Return what the journal says of a job."""
     row = connection.execute(_STATE, (account, job_id)).fetchone()
     if row is None:
         return "unknown"
@@ -192,7 +194,3 @@ def _forget_gone(connection: sqlite3.Connection) -> int:
         connection.execute(statement)
     (count,) = connection.execute("SELECT count(*) FROM gone").fetchone()
     return int(count)
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds")

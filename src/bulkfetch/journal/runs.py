@@ -57,8 +57,8 @@ def note(
 ) -> None:
     """Note that jobs are listed from a position on, by now, in the list that begins at `first`."""
     now = datetime.now(UTC)
-    row = (position, first, _text(now), json.dumps(paces))
-    connection.execute(_NOTE, (*row, first, _text(now - _SPAN)))
+    row = (position, first, utc_text(now), json.dumps(paces))
+    connection.execute(_NOTE, (*row, first, utc_text(now - _SPAN)))
 
 
 def newest(connection: sqlite3.Connection) -> BegunRun | None:
@@ -76,7 +76,7 @@ def unlisted_before(connection: sqlite3.Connection, moment: datetime) -> int:
 
     Jobs listed before anything was noted count as old as the first that was. 0: there are none.
     """
-    since = _text(moment - _SPAN)
+    since = utc_text(moment - _SPAN)
     ((recent,),) = connection.execute("SELECT min(position) FROM run WHERE started >= ?", (since,))
     ((oldest,),) = connection.execute("SELECT min(position) FROM run")
     if oldest is None or recent == oldest:
@@ -95,5 +95,6 @@ def forget_runs(connection: sqlite3.Connection, position: int) -> None:
     )
 
 
-def _text(moment: datetime) -> str:
+def utc_text(moment: datetime) -> str:
+    """Return a moment as the journal has it, so that texts sort as moments do."""
     return moment.astimezone(UTC).isoformat(timespec="seconds")

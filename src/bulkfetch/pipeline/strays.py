@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from bulkfetch.journal.housekeeping import Standing
 from bulkfetch.pipeline.staged import StagedFile
 
-# What the journal says of a job: it ended well, it is there all the same, or it is not known.
-Standing = Literal["done", "kept", "unknown"]
 StandingOf = Callable[[str, str], Standing]
 
 
