@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,20 @@ def test_a_run_is_counted(program: Program, call: Callable[..., Ended]) -> None:
     assert asked >= 4
     assert read["bulkfetch_received_bytes_total", "default"] > 0
     assert [each for each in os.listdir(program.folder) if each.startswith("m.prom")] == ["m.prom"]
+
+
+def test_without_its_package_nothing_is_started(
+    program: Program, call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit status 2, with the command that installs it; no folder is made."""
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    ended = call("run", program.settings(), IDS[0], "--metrics", "run.prom")
+    assert ended.status == 2
+    assert ended.err.splitlines() == [
+        "error: --metrics needs prometheus_client, which is not installed",
+        "hint: pip install 'bulkfetch[metrics]'",
+    ]
+    assert [path.name for path in program.folder.iterdir()] == ["jobs.toml"]
 
 
 def test_labels_are_escaped(tmp_path: Path) -> None:

@@ -10,17 +10,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
+from prometheus_client import CollectorRegistry, write_to_textfile
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Event
-
-try:
-    from prometheus_client import CollectorRegistry, write_to_textfile
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-    from prometheus_client.registry import Collector
-except ImportError:
-    raise ConfigError(
-        "--metrics needs prometheus-client", hint="pip install 'bulkfetch[metrics]'"
-    ) from None
 
 WRITTEN_EVERY_S = 5.0
 # How long the end of a run waits for a disk that hangs.
