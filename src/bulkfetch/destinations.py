@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bulkfetch.config import Settings
 from bulkfetch.config.bucket import BucketPlace, DestinationSettings, bucket_place
-from bulkfetch.extras import require_package
+from bulkfetch.extras import require_extra
 from bulkfetch.models import Job
 from bulkfetch.pipeline.layout import OutputLayout
 
@@ -21,10 +21,10 @@ def require_destinations(settings: Settings) -> None:
     """Raise ConfigError where a bucket is named, and what buckets need is not installed."""
     named = [url for each in settings.accounts if (url := each.publish_to or settings.publish_to)]
     if named:
-        require_package(
-            "obstore",
+        require_extra(
+            "s3",
             f'publish_to = "{named[0]}" needs',
-            hint="Install it: pip install 'obstore>=0.12,<0.13'; or publish in the folder `out`.",
+            otherwise="; or publish in the folder `out`",
         )
 
 
@@ -92,11 +92,7 @@ class PublishedObjects:
         scheme, _, rest = url.partition("://")
         root = f"{scheme}://{rest.partition('/')[0]}"
         if root not in self._buckets:
-            require_package(
-                "obstore",
-                f"{root} can be looked at only with",
-                hint="Install it: pip install 'obstore>=0.12,<0.13'.",
-            )
+            require_extra("s3", f"{root} can be looked at only with")
             self._buckets[root] = open_bucket(bucket_place(root), self._settings)
         return self._buckets[root]
 

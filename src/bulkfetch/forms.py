@@ -7,11 +7,11 @@ from functools import cache
 
 from bulkfetch.config import Settings
 from bulkfetch.config.column_types import read_column_types
-from bulkfetch.extras import require_package
+from bulkfetch.extras import require_extra
 from bulkfetch.models import ColumnType, Format, Forms, Job
 
-# The package that a format needs.
-_NEEDS: Mapping[Format, str] = {"parquet": "pyarrow"}
+# The extra that a format needs.
+_NEEDS: Mapping[Format, str] = {"parquet": "parquet"}
 
 
 def require_forms(settings: Settings) -> None:
@@ -21,11 +21,8 @@ def require_forms(settings: Settings) -> None:
     """
     wanted = {each for account in settings.accounts for each in account.formats or settings.formats}
     for format_ in sorted(wanted & _NEEDS.keys()):
-        package = _NEEDS[format_]
-        require_package(
-            package,
-            f'formats = ["{format_}"] needs',
-            hint=f"Install it: pip install {package}; or list other formats.",
+        require_extra(
+            _NEEDS[format_], f'formats = ["{format_}"] needs', otherwise="; or list other formats"
         )
     if "parquet" in wanted:
         for entry in settings.jobs:

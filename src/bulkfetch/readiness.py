@@ -14,7 +14,7 @@ from bulkfetch.config import AccountSettings, Settings
 from bulkfetch.config.sandbox_table import read_sandbox_options
 from bulkfetch.destinations import require_destinations
 from bulkfetch.errors import AccountError, BulkfetchError, ConfigError
-from bulkfetch.extras import require_package
+from bulkfetch.extras import require_extra
 from bulkfetch.forms import require_forms
 from bulkfetch.zoho.token_choice import accounts_server, require_program, token_way
 
@@ -96,11 +96,7 @@ def _problems_of(account: AccountSettings) -> Iterator[SettingProblem]:
 
 
 def _require_shared_window(settings: Settings) -> None:
-    require_package(
-        "asyncpg",
-        "window.shared needs",
-        hint='Install it: pip install "bulkfetch[postgres]".',
-    )
+    require_extra("postgres", "window.shared needs")
     # Two names would be two windows of one account, and every host calls an unnamed one the same.
     if any(account.name == "default" and not account.is_sandbox for account in settings.accounts):
         raise ConfigError(

@@ -47,8 +47,8 @@ def test_without_its_package_nothing_is_started(
     ended = call("run", program.settings(), IDS[0], "--metrics", "run.prom")
     assert ended.status == 2
     assert ended.err.splitlines() == [
-        "error: --metrics needs prometheus_client, which is not installed",
-        "hint: pip install 'bulkfetch[metrics]'",
+        "error: --metrics needs prometheus-client, which is not installed",
+        "hint: Install it: pip install 'prometheus-client<1,>=0.21'.",
     ]
     assert [path.name for path in program.folder.iterdir()] == ["jobs.toml"]
 

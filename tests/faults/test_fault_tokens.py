@@ -7,6 +7,7 @@ import json
 import sys
 import types
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,7 @@ def test_a_refused_token_leaves_the_keyring(
     """A keyring that can only keep and give forgets as well."""
     kept: dict[tuple[str, str], str] = {}
     module = types.ModuleType("keyring")
+    module.__spec__ = ModuleSpec("keyring", None)
     module.get_password = lambda *key: kept.get(key)  # type: ignore[attr-defined]
     module.set_password = lambda service, key, text: kept.__setitem__((service, key), text)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "keyring", module)

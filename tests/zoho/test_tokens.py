@@ -12,6 +12,7 @@ import types
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -511,6 +512,7 @@ async def test_the_keyring_keeps_a_token(tmp_path: Path, monkeypatch: pytest.Mon
     """With the extra the token lies in the keyring and not on disk."""
     kept: dict[tuple[str, str], str] = {}
     module = types.ModuleType("keyring")
+    module.__spec__ = ModuleSpec("keyring", None)
     module.get_password = lambda service, name: kept.get((service, name))  # type: ignore[attr-defined]
     module.set_password = lambda service, name, text: kept.update({(service, name): text})  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "keyring", module)
@@ -531,6 +533,7 @@ async def test_a_locked_keyring_costs_no_run(
         raise RuntimeError("secret-ish backend text")
 
     module = types.ModuleType("keyring")
+    module.__spec__ = ModuleSpec("keyring", None)
     module.get_password = module.set_password = locked  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "keyring", module)
     notes: list[str] = []
@@ -548,7 +551,7 @@ def test_the_keyring_without_the_extra_is_a_configuration_error(
     account = AccountSettings(credentials=CREDENTIALS, token_cache="keyring")
     with pytest.raises(ConfigError) as caught:
         token_source(account, NO_SESSION, None)
-    assert "bulkfetch[keyring]" in caught.value.hint
+    assert "pip install 'keyring" in caught.value.hint
 
 
 def test_nothing_shows_a_secret(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from bulkfetch.extras import require_package
+from bulkfetch.extras import require_extra
 
 if TYPE_CHECKING:
     from bulkfetch.cli.events_file import EventsFile
@@ -92,9 +92,7 @@ def recording_of(
             file = EventsFile(events, warn)
             open_files.callback(file.close)
         if metrics is not None:
-            require_package(
-                "prometheus_client", "--metrics needs", hint="pip install 'bulkfetch[metrics]'"
-            )
+            require_extra("metrics", "--metrics needs")
             from bulkfetch.cli.metrics_file import MetricsFile
 
             counted = MetricsFile(metrics, warn)

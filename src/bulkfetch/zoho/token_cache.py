@@ -24,7 +24,7 @@ import anyio
 import anyio.to_thread
 
 from bulkfetch.config.hosts import server_key
-from bulkfetch.errors import ConfigError
+from bulkfetch.extras import require_extra
 from bulkfetch.secret import Secret, is_sendable
 from bulkfetch.zoho.token_response import MAX_LIFETIME_S
 
@@ -172,13 +172,12 @@ class KeyringCache:
 
 def import_keyring() -> Any:
     """Return the module keyring. Raises ConfigError if the extra is not installed."""
-    try:
-        return importlib.import_module("keyring")
-    except ImportError:
-        raise ConfigError(
-            'token_cache = "keyring" needs the package keyring',
-            hint="Install bulkfetch[keyring], or set token_cache = true or false.",
-        ) from None
+    require_extra(
+        "keyring",
+        'token_cache = "keyring" needs',
+        otherwise="; or set token_cache = true or false",
+    )
+    return importlib.import_module("keyring")
 
 
 @contextlib.asynccontextmanager
