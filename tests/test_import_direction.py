@@ -28,6 +28,7 @@ ROOMS = [
     {"waiting"},
     {"exporter"},
     {"forms", "destinations"},
+    {"services"},
     {"readiness", "access"},
     {"wiring"},
     {"client"},

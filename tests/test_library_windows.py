@@ -12,13 +12,16 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from tests.support.memory_windows import MemoryWindows
 
 from bulkfetch import Client, Event, Job, Report, Settings, fetch, load_settings
+from bulkfetch.clock import boottime
 from bulkfetch.config import AccountSettings, Credentials, WindowSettings
 from bulkfetch.config.account_key import account_key
 from bulkfetch.ratelimit import patience
 from bulkfetch.sandbox import SandboxOptions, SandboxThread, worst_in
 from bulkfetch.secret import Secret
+from bulkfetch.services import CommonWindows
 from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.token_cache import cache_key
 
@@ -231,3 +234,30 @@ def test_a_damaged_window_costs_one_run_one_period(server: SandboxThread, tmp_pa
     second = asyncio.run(fetch(ids(0, 2), replace(told), on_event=events.append))
     assert (second.done, second.skipped) == (1, 1)
     assert second.elapsed_s < first.elapsed_s / 2
+
+
+@pytest.mark.slow
+def test_windows_handed_in_are_shared_and_left_open(server: SandboxThread, tmp_path: Path) -> None:
+    """Clients of one name there have one row together; the store serves the next one too."""
+    rows = MemoryWindows(boottime)
+    windows = CommonWindows(rows, name_of=lambda account: f"acme-{account.name[:3]}")
+
+    async def one(name: str, first: int, count: int) -> int:
+        account = AccountSettings(
+            name=name,
+            api_domain=server.url,
+            credentials=Credentials(access_token=Secret(f"1000.{name}")),
+            window=PACE,
+        )
+        told = Settings(out=tmp_path / name, accounts=(account,), state_dir=tmp_path / "state")
+        async with Client(told, windows=windows) as client:
+            return len([job async for job in client.fetch([*ids(first, count)])])
+
+    async def main() -> None:
+        assert await one("eu-1", 0, 3) == 3
+        assert await one("eu-2", 3, 2) == 2
+        row = rows.row("acme-eu-")
+        assert len(row.columns()[0]) == 5
+        assert not (tmp_path / "state" / "window.db").exists()
+
+    asyncio.run(main())

@@ -30,12 +30,12 @@ from bulkfetch.events import Emit, Event, Kind
 from bulkfetch.pipeline.active_job import AccountAccess
 from bulkfetch.ratelimit import RateLimit, SlotLimiter, WindowEvent, open_limiter
 from bulkfetch.secret import Secret
+from bulkfetch.services import CommonWindows, Services
 from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.tokens import TokenSource, token_source
 
 if TYPE_CHECKING:
     from bulkfetch.ratelimit.postgres.database import WindowDatabase
-    from bulkfetch.ratelimit.postgres.store import WindowStore
 
 _WINDOW_NEWS: dict[str, Kind] = {
     "closed": "window_closed",
@@ -72,10 +72,11 @@ class AccountSession:
 class AccountOpener:
     """The accounts of one client, each opened when it is first asked for. To be closed."""
 
-    def __init__(self, settings: Settings, emit: Emit) -> None:
+    def __init__(self, settings: Settings, emit: Emit, services: Services | None = None) -> None:
         """Open nothing yet; `emit` gets what is told of tokens and windows."""
         self._settings = settings
         self._emit = emit
+        self._services = services or Services()
         self._stack = AsyncExitStack()
         self._opening = anyio.Lock()  # for two that ask at once
         self._http_sessions: dict[tuple[Path | None, bool], aiohttp.ClientSession] = {}
@@ -193,13 +194,12 @@ class AccountOpener:
         )
         if session.is_alone:
             limiter = SlotLimiter(pace, on_event=news)
-        elif (url := self._settings.window.shared) is not None:
+        elif (windows := await self._shared_windows()) is not None:
             # late: few share a window between hosts
             from bulkfetch.ratelimit.postgres.limiter import open_database_limiter
 
-            store = await self._window_database(url)
             limiter = await open_database_limiter(
-                pace, account.name, session.key, store, on_event=news
+                pace, windows.name_of(account), session.key, windows.store, on_event=news
             )
         else:
             limiter = await open_limiter(pace, session.key, session.state_dir, on_event=news)
@@ -222,14 +222,17 @@ class AccountOpener:
             account.name, downloader, limiter, tokens, window.concurrency, limits.tries
         )
 
-    async def _window_database(self, url: str) -> WindowStore:
-        """Return the connection to the database of all windows."""
+    async def _shared_windows(self) -> CommonWindows | None:
+        """Return the windows of all hosts; None where the machine's own count."""
+        url = self._settings.window.shared
+        if self._services.windows is not None or url is None:
+            return self._services.windows
         from bulkfetch.ratelimit.postgres.database import WindowDatabase  # late: as above
 
         if self._database is None:
             self._database = await WindowDatabase.open(url, self._settings.database_password)
             self._stack.push_async_callback(self._database.aclose)
-        return self._database
+        return CommonWindows(self._database)
 
     async def _http(self, account: AccountSettings, where: Servers) -> aiohttp.ClientSession:
         """Return the session of those that trust the same authorities."""

@@ -34,6 +34,7 @@ from bulkfetch.pipeline.refusal import refusal
 from bulkfetch.pipeline.run import Jobs
 from bulkfetch.pipeline.source import WaitLimit
 from bulkfetch.readiness import require_usable
+from bulkfetch.services import CommonWindows, Services
 from bulkfetch.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -63,13 +64,21 @@ class Client:
     _lock: OutputLock | None = None
     _loop: asyncio.AbstractEventLoop  # since it was opened
 
-    def __init__(self, settings: Settings, *, on_event: Emit = ignore) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_event: Emit = ignore,
+        windows: CommonWindows | None = None,
+    ) -> None:
         """Take settings as they are; `on_event` is called in the loop, and must not block.
 
         An Exception that `on_event` raises is told once, to the logger `bulkfetch`, and changes
         nothing; it is called again for the next event. Any other BaseException breaks the run off
         and is raised where the run is iterated. Events also go to the logger `bulkfetch`: trouble
         as warnings, all else at the level DEBUG, where that is enabled when the client is made.
+
+        `windows` are shared with other clients, in place of what `[window] shared` says.
 
         Raises ConfigError where two accounts have the same credentials.
         """
@@ -86,7 +95,8 @@ class Client:
         self._working: set[asyncio.Task[None]] = set()
         self._calls: Calls | None = None  # of `get`, in the newest run that is theirs
         self._stopped = False
-        self._wiring = Wiring(settings, self._layout, self._emit, self._tell, self._stack)
+        services = Services(windows=windows)
+        self._wiring = Wiring(settings, self._layout, self._emit, self._tell, self._stack, services)
 
     async def __aenter__(self) -> Self:
         if self._lock is not None:

@@ -26,6 +26,7 @@ from bulkfetch.pipeline.preflight import lacking_room
 from bulkfetch.pipeline.readable import Readable
 from bulkfetch.pipeline.run import Engine, Jobs, OpenJournal, OpenWorkers
 from bulkfetch.pipeline.source import JobSource, WaitLimit
+from bulkfetch.services import Services
 
 if TYPE_CHECKING:
     from bulkfetch.access import AccountOpener
@@ -38,8 +39,9 @@ if TYPE_CHECKING:
 class Wiring:
     """Makes what one client does, from what the client was given.
 
-    `emit` is the caller's callback; `tell` tells what is under way first. `accounts` is None until
-    something is asked; it is closed with the client's `stack`.
+    `emit` is the caller's callback; `tell` tells what is under way first; `services` is what the
+    caller has handed in. `accounts` is None until something is asked; it is closed with the
+    client's `stack`.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Wiring:
         emit: Emit,
         tell: Emit,
         stack: AsyncExitStack,
+        services: Services,
     ) -> None:
         self.accounts: AccountOpener | None = None
         self._settings = settings
@@ -56,6 +59,7 @@ class Wiring:
         self._emit = emit
         self._tell = tell
         self._stack = stack
+        self._services = services
 
     def downloads(self, jobs: Jobs, journal: Journal, types_of: TypesOf) -> Engine:
         """Return the run that downloads the results of exports, with their journal.
@@ -199,7 +203,7 @@ class Wiring:
         from bulkfetch.access import AccountOpener
 
         if self.accounts is None:
-            self.accounts = AccountOpener(self._settings, self._tell)
+            self.accounts = AccountOpener(self._settings, self._tell, self._services)
             self._stack.push_async_callback(self.accounts.aclose)
         return self.accounts
 
