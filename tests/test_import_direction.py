@@ -32,6 +32,7 @@ ROOMS = [
     {"readiness", "access"},
     {"wiring"},
     {"client"},
+    {"fleet"},
     {"observe"},
     {"__init__"},
     {"cli"},

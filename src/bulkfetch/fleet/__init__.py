@@ -1,0 +1,10 @@
+"""Many accounts, worked off by workers on several hosts that share a PostgreSQL.
+
+The unit of work is an account's **turn**: an ordinary run over what the fleet's journal holds of
+one account, for some minutes. An existing engine, PgQueuer, hands out turns and takes them from
+workers that have died. It is not trusted with more: what is to be done and what was done is in the
+journal, who may send is in the window's row.
+
+The rooms: `engine` hands out turns, the only one that knows PgQueuer. Nothing of it is imported by
+a run that is none of a fleet's.
+"""
