@@ -22,6 +22,7 @@ from bulkfetch.control.allowance import ControlLimits
 from bulkfetch.control.budget import ControlBudget
 from bulkfetch.control.client import ControlClient
 from bulkfetch.control.door import CallTimes, ControlEndpoint
+from bulkfetch.download.bandwidth import Bandwidth
 from bulkfetch.download.downloader import Downloader, Endpoint, TransferLimits
 from bulkfetch.download.session import open_session
 from bulkfetch.download.tls import shared_context
@@ -85,6 +86,8 @@ class AccountOpener:
         self._budgets: dict[str, ControlBudget] = {}
         self._sandbox_url: str | None = None
         self._database: WindowDatabase | None = None
+        rate = settings.limits.max_bytes_per_s
+        self._bandwidth = None if rate is None else Bandwidth(rate)
 
     async def results(self, name: str) -> AccountAccess:
         """Return what an account's result requests need. Raises AccountError, ConfigError."""
@@ -217,7 +220,9 @@ class AccountOpener:
             free_bytes=limits.free_bytes,
         )
         tokens = session.tokens
-        downloader = Downloader(session.http, endpoint, limiter, tokens, bounds)
+        downloader = Downloader(
+            session.http, endpoint, limiter, tokens, bounds, bandwidth=self._bandwidth
+        )
         return AccountAccess(
             account.name, downloader, limiter, tokens, window.concurrency, limits.tries
         )

@@ -5,11 +5,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from tests.support.programs import IDS, Ended, Program
 
+from bulkfetch import access
 from bulkfetch.cli import hooks, main
+from bulkfetch.download.bandwidth import Bandwidth
 
 Call = Callable[..., Ended]
 
@@ -206,6 +209,21 @@ def test_a_command_of_an_export(program: Program, call: Call) -> None:
     settings = program.settings('[[exports]]\nmodule = "Leads"\n')
     ended = call("export", settings, "--json", "--on-done", hook(program))
     assert (ended.status, told(program)) == (0, ended.records[-1])
+
+
+def test_the_rate_of_all_downloads_can_be_bounded(program: Program, call: Call) -> None:
+    """--limit-rate wins over the file; `check` shows the file's; a rate that is none is 2."""
+    settings = program.settings('[limits]\nmax_bytes_per_s = "1M"\n')
+    shown = call("check", settings).out
+    assert "limits.max_bytes_per_s: 1.0 MB/s  (jobs.toml:2)" in shown
+    with patch.object(access, "Bandwidth", wraps=Bandwidth) as made:
+        assert call("run", settings, IDS[0], "--limit-rate", "1.5M").status == 0
+        assert call("run", settings, IDS[1]).status == 0
+    assert [each.args for each in made.call_args_list] == [(3 << 19,), (1 << 20,)]
+    for rate in ("0", "fast", ""):
+        ended = call("run", settings, IDS[0], "--limit-rate", rate)
+        assert (ended.status, ended.out) == (2, "")
+        assert "is not a rate such as 500k, 1.5M or 2M, in bytes per second" in ended.err
 
 
 @pytest.mark.parametrize(

@@ -434,7 +434,7 @@ def test_every_setting_commented_out_in_the_example_is_valid(tmp_path: Path) -> 
     ]
     settings = load_settings(write(tmp_path, "\n".join(given_in)), {})
     assert settings.account("default").window.requests == 7
-    assert settings.limits == replace(Settings().limits, threads=4)
+    assert settings.limits == replace(Settings().limits, threads=4, max_bytes_per_s=2 << 20)
 
 
 def test_several_accounts_in_the_example_are_valid(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ async def answering(send: Send, tls: bool = False) -> AsyncIterator[tuple[Watchd
 
 async def save(watchdog: Watchdog, part: Path, cap_bytes: int = 1 << 30) -> int:
     """Write a body to `part` from its beginning."""
-    return await save_body(watchdog, b"", part, offset=0, cap_bytes=cap_bytes)
+    return await save_body(watchdog.read, b"", part, offset=0, cap_bytes=cap_bytes)
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])

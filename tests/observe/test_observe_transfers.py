@@ -30,6 +30,14 @@ def test_a_transfer_that_stands_still_says_for_how_long() -> None:
     assert row.state.endswith("/s")
 
 
+def test_a_transfer_that_the_rate_limit_holds_is_not_said_to_stand_still() -> None:
+    """What waits for the bandwidth of the run says so, in place of blaming its server."""
+    meter = TransferMeter()
+    for at_s in (0.0, 12.0):
+        (row,) = meter.rows([Transfer("default", "1", "1", 10, 100, held=True)], at_s)
+    assert row.state == "at the rate limit"
+
+
 def test_what_is_unpacked_is_told() -> None:
     """A complete archive on its way to its file is told as such."""
     (row,) = TransferMeter().rows([Transfer("default", "1", "1", 9, 9, True)], 0.0)

@@ -77,6 +77,7 @@ def export(
     wait: float | None,
     no_wait: bool,
     max_s: float | None,
+    limit_rate: int | None,
 ) -> int:
     """Export modules, and return the exit status."""
     if no_wait and wait is not None:
@@ -84,7 +85,7 @@ def export(
     from bulkfetch.config import load_settings
 
     with settings_first(settings_file):
-        settings = load_settings(settings_file, out=out)
+        settings = load_settings(settings_file, out=out, max_bytes_per_s=limit_rate)
     for warning in settings.warnings:
         printer.warn(warning)
     _require_known(settings, names)

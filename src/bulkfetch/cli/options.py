@@ -118,6 +118,7 @@ def settings_of(
     keep_zip: bool = False,
     overwrite: bool = False,
     wait: float | None = None,
+    limit_rate: int | None = None,
 ) -> Settings:
     """Load the settings. Raises ConfigError."""
     from bulkfetch.config import load_settings
@@ -129,6 +130,7 @@ def settings_of(
             keep_zip=keep_zip or None,
             wait=wait,
             overwrite=overwrite or None,
+            max_bytes_per_s=limit_rate,
         )
     if options.account is None:
         return settings

@@ -104,10 +104,13 @@ def run(
     limit: int | None,
     fail_empty: bool,
     max_s: float | None,
+    limit_rate: int | None,
 ) -> int:
     """Fetch a list, and return the exit status."""
     options = options._replace(again=again, failed=failed, limit=JobLimit(limit) if limit else None)
-    settings = settings_of(options, keep_zip=keep_zip, overwrite=overwrite, wait=wait)
+    settings = settings_of(
+        options, keep_zip=keep_zip, overwrite=overwrite, wait=wait, limit_rate=limit_rate
+    )
     for warning in settings.warnings:
         printer.warn(warning)
     if "-" in options.lists and os.isatty(0):

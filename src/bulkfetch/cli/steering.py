@@ -1,4 +1,4 @@
-"""The options of `run` and `export` about when they end, and what is started then."""
+"""The options of `run` and `export` about their pace and their end, and what is started then."""
 
 from __future__ import annotations
 
@@ -30,6 +30,32 @@ class OutOfTime(RunError):
         return cls(f"the {duration(seconds)} of --max-duration are over")
 
 
+class Rate(click.ParamType[int]):
+    """Bytes per second, such as 500k, of which a letter alone is a power of 1024."""
+
+    name = "rate"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the bytes; fails for what is no rate, or none at all."""
+        if isinstance(value, int):
+            return value
+        from bulkfetch.config.fields import parse_rate  # late: it imports all settings
+
+        try:
+            rate = parse_rate(value)
+        except ValueError:
+            rate = 0
+        if rate < 1:
+            self.fail(
+                f"{value[:40]!a} is not a rate such as 500k, 1.5M or 2M, in bytes per second",
+                param,
+                ctx,
+            )
+        return rate
+
+
 class CommandLine(click.ParamType[tuple[str, ...]]):
     """The words of a command, split as a shell does."""
 
@@ -51,7 +77,7 @@ class CommandLine(click.ParamType[tuple[str, ...]]):
 
 
 def steering_options(command: F) -> F:
-    """Add the options to a command, which receives `max_s`, None for no limit, among others.
+    """Add the options to a command, which receives `max_s` and `limit_rate`, None for no limit.
 
     The commands to start at the end go to the printer.
     """
@@ -62,6 +88,12 @@ def steering_options(command: F) -> F:
         type=Duration(),
         metavar="DURATION",
         help="Start nothing more after this time (such as 90s, 30m, 2h); exit status 3.",
+    )
+    @click.option(
+        "--limit-rate",
+        type=Rate(),
+        metavar="RATE",
+        help="Download at most so many bytes per second (such as 500k, 2M) in all.",
     )
     @click.option(
         "--on-done",

@@ -94,6 +94,9 @@ class Limits(Table):
     min_bytes_per_s: Annotated[fields.Whole, Field(ge=0)] = setting(
         1_000, "Slower over a minute: the attempt is aborted; 0 for no limit."
     )
+    max_bytes_per_s: fields.Rate | None = setting(
+        None, "All bodies of a run together; the default is no limit."
+    )
     tries: Annotated[fields.Whole, Field(ge=1, le=100)] = setting(
         5, "Per job, not counting those that got a 429."
     )

@@ -82,6 +82,7 @@ _OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "tries": ("retries", "max_retries", "attempts", "retry"),
     "idle_s": ("timeout", "timeout_s", "read_timeout", "idle_timeout"),
     "connect_s": ("connect_timeout",),
+    "max_bytes_per_s": ("limit_rate", "bwlimit", "bandwidth", "max_rate"),
     "file_bytes": ("max_bytes", "max_file_size"),
     "zip_bytes": ("max_zip_size", "max_size"),
     "id": ("job_id", "jobid"),

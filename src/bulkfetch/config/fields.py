@@ -63,6 +63,24 @@ def parse_size(value: object) -> int:
     return int(match[1]) * factor if match[1].isdigit() else int(float(match[1]) * factor)
 
 
+# Also for the JSON Schema.
+RATE_PATTERN = r"^\s*[0-9]{1,18}(\.[0-9]{1,6})? ?([Bb]|[KkMmGgTt]([Ii]?[Bb])?)?(/s)?\s*$"
+
+
+def parse_rate(value: object) -> int:
+    """Return the bytes per second that a rate such as "500k", "1.5M", "2 MB/s" or 4096 stands for.
+
+    A letter alone is a power of 1024, as for curl; all else is as in sizes. Raises ValueError.
+    """
+    text = value.strip().removesuffix("/s").rstrip() if isinstance(value, str) else value
+    if isinstance(text, str) and text[-1:] in tuple("kKmMgGtT"):
+        text += "iB"
+    try:
+        return parse_size(text)
+    except ValueError:
+        raise ValueError('must be bytes per second such as "500k", "1.5M" or 2_000_000') from None
+
+
 # What else people call the data centres: countries, and the ends of Zoho's own host names.
 _REGION_WORDS = {
     "com": "us",
@@ -240,9 +258,9 @@ def _proxies(value: object) -> Proxies:
     return value
 
 
-def size_schema(least: int) -> WithJsonSchema:
+def size_schema(least: int, pattern: str = SIZE_PATTERN) -> WithJsonSchema:
     number = {"type": "integer", "minimum": least}
-    return WithJsonSchema({"anyOf": [number, {"type": "string", "pattern": SIZE_PATTERN}]})
+    return WithJsonSchema({"anyOf": [number, {"type": "string", "pattern": pattern}]})
 
 
 def _wait(value: object) -> float | None:
@@ -283,6 +301,12 @@ Margin = Annotated[
     float, Strict(), Field(ge=0, le=3_600, allow_inf_nan=False), BeforeValidator(_within_floats)
 ]
 Size = Annotated[int, Field(gt=0, le=2**62 - 1), BeforeValidator(parse_size), size_schema(1)]
+Rate = Annotated[
+    int,
+    Field(gt=0, le=2**62 - 1),
+    BeforeValidator(parse_rate),
+    size_schema(1, RATE_PATTERN),
+]
 SizeOrZero = Annotated[int, Field(ge=0, le=2**62 - 1), BeforeValidator(parse_size), size_schema(0)]
 Text = Annotated[str, Strict()]
 SomePath = Annotated[

@@ -50,14 +50,15 @@ def load_settings(
     keep_zip: bool | None = None,
     wait: float | None = None,
     overwrite: bool | None = None,
+    max_bytes_per_s: int | None = None,
 ) -> Settings:
     """Read jobs.toml and the environment, check everything that can be checked without asking.
 
     Args:
         path: the settings file; None for the environment and defaults alone.
         env: the environment; None for the process's own. Proxies and ZOHO_* come from here.
-        out, keep_zip, wait, overwrite: win over the file where they are not None. `out` is relative
-            to the working directory, paths in the file to the file's folder.
+        out, keep_zip, wait, overwrite, max_bytes_per_s: win over the file where they are not None.
+            `out` is relative to the working directory, paths in the file to the file's folder.
 
     Raises:
         ConfigError: file, key, line and the nearest right name; never a value.
@@ -102,10 +103,14 @@ def load_settings(
         )
     if out is not None:
         origins["out"] = "--out"
+    limits = tables.limits
+    if max_bytes_per_s is not None:
+        origins["limits.max_bytes_per_s"] = "--limit-rate"
+        limits = replace(limits, max_bytes_per_s=max_bytes_per_s)
     return Settings(
         out=_under(folder, tables.out, ("out",), tell) if out is None else Path(out),
         accounts=tuple(accounts),
-        limits=tables.limits,
+        limits=limits,
         window=tables.window,
         database_password=_database_password(env),
         ids_file=tables.ids_file and _under(folder, tables.ids_file, ("ids_file",), tell),

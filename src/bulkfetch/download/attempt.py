@@ -54,7 +54,8 @@ class Attempt:
     what a refusal asked for, None where it did not. `begun` is called when the body has shown
     itself to be a file's, `tell` with each step. `waited_s` is how long the slot had to be waited
     for, `connection_waited_s` the connection before it. `offset` bytes of the file were here
-    before, and it has `total` in all, None as long as that is not known.
+    before, and it has `total` in all, None as long as that is not known. `held` while the body
+    waits for the bandwidth of the run.
     """
 
     permit: Permit | None = None
@@ -72,6 +73,7 @@ class Attempt:
     total: int | None = None
     waited_s: float = 0.0
     connection_waited_s: float = 0.0
+    held: bool = False
 
     def took(self, permit: Permit, waited_s: float, connection_waited_s: float = 0.0) -> None:
         """Tell that a slot was taken, and have its end told."""

@@ -8,6 +8,7 @@ holds up the writes, aiohttp then pauses the socket, and the sender feels it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import aiofiles
 import aiohttp
@@ -28,13 +29,18 @@ RATE_SPAN_S = 60.0
 
 
 async def save_body(
-    watchdog: Watchdog, first: bytes, part: StrPath, *, offset: int, cap_bytes: int
+    read: Callable[[], Awaitable[bytes]],
+    first: bytes,
+    part: StrPath,
+    *,
+    offset: int,
+    cap_bytes: int,
 ) -> int:
     """Write a body to `part` from `offset` on, and return the size of the file in bytes.
 
-    `first` is what has been read of the body already. The bytes before `offset` are those of an
-    earlier call; what stands behind it is cut off. What arrived before a break is written, so that
-    it can be resumed.
+    `read` is a `Watchdog`'s; `first` is what has been read of the body already. The bytes before
+    `offset` are those of an earlier call; what stands behind it is cut off. What arrived before a
+    break is written, so that it can be resumed.
 
     Raises TooLarge before the file grows beyond `cap_bytes`; Truncated, ConnectionLost, Stalled;
     OSError of the disk.
@@ -50,7 +56,7 @@ async def save_body(
             await file.truncate()
         while True:
             try:
-                data = await watchdog.read()
+                data = await read()
             except (ConnectionLost, Stalled, Truncated):
                 await file.writelines(batch)
                 raise

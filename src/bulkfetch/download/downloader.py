@@ -12,6 +12,7 @@ import aiohttp
 
 from bulkfetch.disk import StrPath, disk_error, require_room
 from bulkfetch.download.attempt import Attempt, Partial
+from bulkfetch.download.bandwidth import Bandwidth, Read
 from bulkfetch.download.body import READ_BUFFER_BYTES, Watchdog, save_body
 from bulkfetch.download.middleware import rate_limit_middleware
 from bulkfetch.errors import (
@@ -86,8 +87,11 @@ class Downloader:
         tokens: TokenSource,
         limits: TransferLimits,
         *,
+        bandwidth: Bandwidth | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """Take what requests are made with; bodies share `bandwidth`, None for no limit."""
+        self._bandwidth = bandwidth
         self._session = session
         self._endpoint = endpoint
         self._limiter = limiter
@@ -201,7 +205,10 @@ class Downloader:
         attempt.offset, attempt.total = offset, total
         # From here on the file holds this reply's bytes, and no earlier one's.
         attempt.partial = Partial(offset, total, validator) if validator is not None else None
-        size = await save_body(watchdog, first, part, offset=offset, cap_bytes=cap)
+        read: Read = watchdog.read
+        if self._bandwidth is not None:
+            read = self._bandwidth.bounding(read, attempt, len(first))
+        size = await save_body(read, first, part, offset=offset, cap_bytes=cap)
         if total is not None and size != total:
             raise Truncated(f"{size} of {total} bytes")
         if size < len(ZIP_MAGIC):

@@ -76,7 +76,9 @@ def _row(transfer: Transfer, rate: float, still_s: float) -> TransferRow:
     if transfer.unpacking:
         return TransferRow(escape(name), 1.0, size(received) if received else "", "unpacking")
     amount = f"{size(received)} of {size(total)}" if total else size(received) if received else ""
-    if still_s >= STILL_S:
+    if still_s >= STILL_S and transfer.held:
+        state = "at the rate limit"
+    elif still_s >= STILL_S:
         state = f"no byte for {duration(still_s)}"
     elif not received:
         state = "asked"

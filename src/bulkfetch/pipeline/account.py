@@ -384,4 +384,4 @@ def _transfer(job: ActiveJob, attempt: Attempt | None) -> Transfer:
     if attempt is None:
         return Transfer(it.account, it.id, it.stem, job.zip_bytes or 0, job.zip_bytes, True)
     received = attempt.offset + attempt.received
-    return Transfer(it.account, it.id, it.stem, received, attempt.total)
+    return Transfer(it.account, it.id, it.stem, received, attempt.total, held=attempt.held)

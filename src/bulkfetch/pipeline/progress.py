@@ -18,7 +18,7 @@ class Transfer(NamedTuple):
     """A job between its request and its file; `name` is its file's without an extension.
 
     `received_bytes` of `total_bytes` are here (None: not known, or not yet). `unpacking`: the
-    archive is complete.
+    archive is complete. `held`: it waits for the bandwidth of the run, not for its server.
     """
 
     account: str
@@ -27,6 +27,7 @@ class Transfer(NamedTuple):
     received_bytes: int = 0
     total_bytes: int | None = None
     unpacking: bool = False
+    held: bool = False
 
 
 class Progress(NamedTuple):
