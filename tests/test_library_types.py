@@ -23,6 +23,23 @@ from typing import Literal, assert_type
 import bulkfetch
 from bulkfetch import Event, EventKind, Outcome, Progress, Run
 
+
+
+class Tokens:
+    async def token(self, account: str, refused: str | None) -> str:
+        return refused or account
+
+
+class LoopClock:
+    def boottime(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def time(self) -> float:
+        return 0.0
+
+
+PROVIDER: bulkfetch.TokenProvider = Tokens()
+CLOCK: bulkfetch.Clock = LoopClock()
 SEEN: dict[EventKind, int] = {"done": 0, "window_closed": 0}
 
 
@@ -39,7 +56,8 @@ def show(run: Run) -> Progress:
 
 
 async def main(settings: bulkfetch.Settings) -> bulkfetch.Report:
-    async with bulkfetch.Client(settings, on_event=on_event) as client:
+    own = bulkfetch.Client(settings, on_event=on_event, tokens=PROVIDER, clock=CLOCK)
+    async with own as client:
         async with client.fetch(ids()) as run:
             assert_type(run, Run)
             async for outcome in run:

@@ -15,6 +15,7 @@ from importlib import import_module as _import_module
 
 if _typing.TYPE_CHECKING:
     from bulkfetch.client import Client, fetch
+    from bulkfetch.clock import Clock
     from bulkfetch.config import (
         AccountSettings,
         ControlSettings,
@@ -56,12 +57,14 @@ if _typing.TYPE_CHECKING:
     from bulkfetch.pipeline.progress import Progress
     from bulkfetch.ratelimit import WindowState
     from bulkfetch.secret import Secret
+    from bulkfetch.zoho.token_provider import TokenProvider
 
     __version__: str
 
 # Imported at first use (PEP 562): `bulkfetch --help` needs none of it, and stays fast.
 _ROOMS = {
     "client": ("Client", "fetch"),
+    "clock": ("Clock",),
     "config": (
         "AccountSettings",
         "ControlSettings",
@@ -103,6 +106,7 @@ _ROOMS = {
     "pipeline.progress": ("Progress",),
     "ratelimit": ("WindowState",),
     "secret": ("Secret",),
+    "zoho.token_provider": ("TokenProvider",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -112,6 +116,7 @@ __all__ = [
     "BulkfetchError",
     "CertificateRefused",
     "Client",
+    "Clock",
     "ConfigError",
     "ControlSettings",
     "Counts",
@@ -144,6 +149,7 @@ __all__ = [
     "Secret",
     "ServiceDown",
     "Settings",
+    "TokenProvider",
     "TokenRefused",
     "TokenUnavailable",
     "Unreachable",

@@ -14,6 +14,7 @@ import aiohttp
 import anyio
 import anyio.to_thread
 
+from bulkfetch.clock import MACHINE_CLOCK
 from bulkfetch.config import AccountSettings, Credentials, Settings
 from bulkfetch.config.account_key import key_in_process
 from bulkfetch.config.regions import Servers
@@ -29,11 +30,11 @@ from bulkfetch.download.tls import shared_context
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Emit, Event, Kind
 from bulkfetch.pipeline.active_job import AccountAccess
-from bulkfetch.ratelimit import RateLimit, SlotLimiter, WindowEvent, open_limiter
+from bulkfetch.ratelimit import RateLimit, SlotLimiter, WindowEvent, open_limiter, this_process
 from bulkfetch.secret import Secret
 from bulkfetch.services import CommonWindows, Services
 from bulkfetch.zoho.regions import servers
-from bulkfetch.zoho.tokens import TokenSource, token_source
+from bulkfetch.zoho.tokens import ProvidedToken, TokenSource, token_source
 
 if TYPE_CHECKING:
     from bulkfetch.ratelimit.postgres.database import WindowDatabase
@@ -78,6 +79,7 @@ class AccountOpener:
         self._settings = settings
         self._emit = emit
         self._services = services or Services()
+        self._clock = self._services.clock or MACHINE_CLOCK
         self._stack = AsyncExitStack()
         self._opening = anyio.Lock()  # for two that ask at once
         self._http_sessions: dict[tuple[Path | None, bool], aiohttp.ClientSession] = {}
@@ -112,7 +114,9 @@ class AccountOpener:
                 api_domain, account.version, account.proxies.url_for(api_domain)
             )
             budget = self._budgets[name]
-            return ControlClient(name, session.http, endpoint, session.tokens, budget, times)
+            return ControlClient(
+                name, session.http, endpoint, session.tokens, budget, times, clock=self._clock
+            )
 
     async def _open_budget(self, session: AccountSession, times: CallTimes) -> ControlBudget:
         figures, name = session.settings.control, session.settings.name
@@ -172,8 +176,16 @@ class AccountOpener:
 
         where = servers(account)
         http = await self._http(account, where)
-        state_dir = None if alone else self._settings.state_dir
-        tokens = token_source(account, http, state_dir, note, issued=issued)
+        # Times of a clock that others do not have mean nothing to them.
+        apart = alone or self._services.clock is not None
+        state_dir = None if apart else self._settings.state_dir
+        tokens: TokenSource
+        if self._services.tokens is not None and not alone:
+            tokens = ProvidedToken(self._services.tokens, account.name, issued)
+        else:
+            tokens = token_source(
+                account, http, state_dir, note, issued=issued, wall_clock=self._clock.time
+            )
         return AccountSession(account, where, http, tokens, state_dir, alone)
 
     async def _open_results(self, session: AccountSession) -> AccountAccess:
@@ -202,8 +214,16 @@ class AccountOpener:
             from bulkfetch.ratelimit.postgres.limiter import open_database_limiter
 
             limiter = await open_database_limiter(
-                pace, windows.name_of(account), session.key, windows.store, on_event=news
+                pace,
+                windows.name_of(account),
+                session.key,
+                windows.store,
+                on_event=news,
+                clock=self._clock.boottime,
             )
+        elif self._services.clock is not None:
+            slots = this_process(self._clock.boottime).slots(session.key)
+            limiter = SlotLimiter(pace, slots=slots, on_event=news)
         else:
             limiter = await open_limiter(pace, session.key, session.state_dir, on_event=news)
         self._stack.push_async_callback(limiter.aclose)
@@ -220,11 +240,12 @@ class AccountOpener:
             free_bytes=limits.free_bytes,
         )
         tokens = session.tokens
+        clock = self._clock
         downloader = Downloader(
-            session.http, endpoint, limiter, tokens, bounds, bandwidth=self._bandwidth
+            session.http, endpoint, limiter, tokens, bounds, bandwidth=self._bandwidth, clock=clock
         )
         return AccountAccess(
-            account.name, downloader, limiter, tokens, window.concurrency, limits.tries
+            account.name, downloader, limiter, tokens, window.concurrency, limits.tries, clock
         )
 
     async def _shared_windows(self) -> CommonWindows | None:
@@ -241,14 +262,17 @@ class AccountOpener:
 
     async def _http(self, account: AccountSettings, where: Servers) -> aiohttp.ClientSession:
         """Return the session of those that trust the same authorities."""
-        ca_file = account.ca_file
-        secure = ca_file is not None or _speaks_tls(account, where)
+        ca_file, connector = account.ca_file, self._services.connector
+        secure = connector is None and (ca_file is not None or _speaks_tls(account, where))
         if (ca_file, secure) not in self._http_sessions:
             try:
                 if secure:
                     await anyio.to_thread.run_sync(shared_context, ca_file)
                 http = open_session(
-                    ca_file, lookup_s=self._settings.limits.connect_s, secure=secure
+                    ca_file,
+                    lookup_s=self._settings.limits.connect_s,
+                    secure=secure,
+                    connector=connector,
                 )
             except OSError as error:
                 raise ConfigError(f"ca_file {ca_file} cannot be used: {error}") from None

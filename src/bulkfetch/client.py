@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 import anyio.to_thread
 
+from bulkfetch.clock import MACHINE_CLOCK, Clock
 from bulkfetch.config import Settings, job_of
 from bulkfetch.config.account_key import refuse_same_credentials
 from bulkfetch.disk import disk_error
@@ -38,9 +39,12 @@ from bulkfetch.services import CommonWindows, Services
 from bulkfetch.wiring import Wiring
 
 if TYPE_CHECKING:
+    import aiohttp
+
     from bulkfetch.config import Export
     from bulkfetch.control.responses import JobStatus
     from bulkfetch.exporter.handle import ExportRun
+    from bulkfetch.zoho.token_provider import TokenProvider
 
 # Silent until the program says otherwise; without it Python writes warnings to stderr.
 logging.getLogger("bulkfetch").addHandler(logging.NullHandler())
@@ -69,6 +73,9 @@ class Client:
         settings: Settings,
         *,
         on_event: Emit = ignore,
+        tokens: TokenProvider | None = None,
+        connector: aiohttp.BaseConnector | None = None,
+        clock: Clock | None = None,
         windows: CommonWindows | None = None,
     ) -> None:
         """Take settings as they are; `on_event` is called in the loop, and must not block.
@@ -78,7 +85,13 @@ class Client:
         and is raised where the run is iterated. Events also go to the logger `bulkfetch`: trouble
         as warnings, all else at the level DEBUG, where that is enabled when the client is made.
 
-        `windows` are shared with other clients, in place of what `[window] shared` says.
+        What is handed in serves every account but those of the built-in sandbox, is used in the
+        loop in which the client is entered, and stays open when it is left. `tokens` gives the
+        access tokens, in place of credentials. Through `connector`, that of an aiohttp session for
+        instance, all requests go; redirects, cookies, proxies and time limits are the client's all
+        the same. `clock` is what is read beside the loop's time; such a client shares no window and
+        no token with other processes. `windows` are shared with other clients, in place of what
+        `[window] shared` says.
 
         Raises ConfigError where two accounts have the same credentials.
         """
@@ -95,8 +108,10 @@ class Client:
         self._working: set[asyncio.Task[None]] = set()
         self._calls: Calls | None = None  # of `get`, in the newest run that is theirs
         self._stopped = False
-        services = Services(windows=windows)
-        self._wiring = Wiring(settings, self._layout, self._emit, self._tell, self._stack, services)
+        self._services = Services(tokens=tokens, connector=connector, clock=clock, windows=windows)
+        self._wiring = Wiring(
+            settings, self._layout, self._emit, self._tell, self._stack, self._services
+        )
 
     async def __aenter__(self) -> Self:
         if self._lock is not None:
@@ -140,7 +155,8 @@ class Client:
 
     def _prepare(self) -> None:
         """Look at what shows before a run, and make its folders. In a thread: it may block."""
-        require_usable(self._settings)
+        require_usable(self._settings, given_tokens=self._services.tokens is not None)
+        self._services.require_usable(self._settings)
         require_writable(self._out)
         try:
             self._layout.prepare()
@@ -208,6 +224,7 @@ class Client:
             emit=self._emit,
             full=full,
             wait_s=wait,
+            wall=(self._services.clock or MACHINE_CLOCK).time,
             previous=self._make_way(),
         )
         self._start(exporter, exporter.work())

@@ -30,11 +30,14 @@ class SettingProblem(NamedTuple):
     error: BulkfetchError
 
 
-def problems(settings: Settings) -> Iterator[SettingProblem]:
-    """Yield everything in the settings that cannot work."""
+def problems(settings: Settings, *, given_tokens: bool = False) -> Iterator[SettingProblem]:
+    """Yield everything in the settings that cannot work.
+
+    `given_tokens`: no account needs credentials, since its tokens come from elsewhere.
+    """
     for account in settings.accounts:
         if not account.is_sandbox:
-            yield from _problems_of(account)
+            yield from _problems_of(account, given_tokens)
     try:
         require_forms(settings)
     except ConfigError as error:
@@ -55,9 +58,9 @@ def problems(settings: Settings) -> Iterator[SettingProblem]:
             yield SettingProblem("sandbox", None, error)
 
 
-def require_usable(settings: Settings) -> None:
+def require_usable(settings: Settings, *, given_tokens: bool = False) -> None:
     """Raise the first ConfigError of `problems`, if any."""
-    for problem in problems(settings):
+    for problem in problems(settings, given_tokens=given_tokens):
         if isinstance(problem.error, ConfigError):
             raise problem.error
 
@@ -78,12 +81,14 @@ def require_authorities(ca_file: Path) -> None:
         ) from None
 
 
-def _problems_of(account: AccountSettings) -> Iterator[SettingProblem]:
+def _problems_of(account: AccountSettings, given_tokens: bool) -> Iterator[SettingProblem]:
     if account.ca_file is not None:
         try:
             require_authorities(account.ca_file)
         except ConfigError as error:
             yield SettingProblem("ca_file", account.name, error)
+    if given_tokens:
+        return
     try:
         way = token_way(account)
         if account.token_command is not None:

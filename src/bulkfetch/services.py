@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from bulkfetch.config import AccountSettings
+from bulkfetch.clock import Clock
+from bulkfetch.config import AccountSettings, Settings
+from bulkfetch.errors import ConfigError
 
 if TYPE_CHECKING:
+    import aiohttp
+
     from bulkfetch.ratelimit.postgres.store import WindowStore
+    from bulkfetch.zoho.token_provider import TokenProvider
 
 
 class CommonWindows(NamedTuple):
@@ -28,4 +33,23 @@ class CommonWindows(NamedTuple):
 class Services:
     """What a client was given; None: its own. Nothing of it is closed by the client."""
 
+    tokens: TokenProvider | None = None
+    connector: aiohttp.BaseConnector | None = None
+    clock: Clock | None = None
     windows: CommonWindows | None = None
+
+    def require_usable(self, settings: Settings) -> None:
+        """Raise ConfigError where it does not go with the settings, or is of no use any more."""
+        if self.connector is None:
+            return
+        if self.connector.closed:
+            raise ConfigError(
+                "the connector that was handed in is closed",
+                hint="Close it after the client was left.",
+            )
+        named = [account for account in settings.accounts if account.ca_file is not None]
+        if named:
+            raise ConfigError(
+                f"account {named[0].name}: ca_file has no say over a connector that is handed in",
+                hint="Give the connector an ssl context that trusts it, and take ca_file out.",
+            )

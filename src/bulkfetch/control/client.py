@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import aiohttp
 import anyio
 
+from bulkfetch.clock import MACHINE_CLOCK, Clock
 from bulkfetch.control import calls
 from bulkfetch.control.budget import ControlBudget
 from bulkfetch.control.create_errors import created_or_error
@@ -55,11 +56,14 @@ class ControlClient:
         budget: ControlBudget,
         times: CallTimes | None = None,
         random: Random | None = None,
+        clock: Clock = MACHINE_CLOCK,
     ) -> None:
         """Take what the account's downloads use too; `session` is one of `open_session`."""
         self.account = account
         self._version = endpoint.version
-        self._door = ControlDoor(session, endpoint, tokens, budget, times or CallTimes())
+        self._door = ControlDoor(
+            session, endpoint, tokens, budget, times or CallTimes(), clock.time
+        )
         self._random = random or Random()
 
     @property

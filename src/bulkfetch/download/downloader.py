@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
 
+from bulkfetch.clock import MACHINE_CLOCK, Clock
 from bulkfetch.disk import StrPath, disk_error, require_room
 from bulkfetch.download.attempt import Attempt, Partial
 from bulkfetch.download.bandwidth import Bandwidth, Read
@@ -88,7 +87,7 @@ class Downloader:
         limits: TransferLimits,
         *,
         bandwidth: Bandwidth | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = MACHINE_CLOCK,
     ) -> None:
         """Take what requests are made with; bodies share `bandwidth`, None for no limit."""
         self._bandwidth = bandwidth
@@ -98,7 +97,7 @@ class Downloader:
         self._tokens = tokens
         self._limits = limits
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s)
-        self._clock = clock  # wall time, for Retry-After dates only
+        self._clock = clock
         userinfo, _, _ = (endpoint.proxy or "").partition("://")[2].rpartition("@")
         password = userinfo.partition(":")[2]
         self._proxy_password = Secret(password) if password else None
@@ -150,11 +149,13 @@ class Downloader:
             timeout=self._timeout,
             trace_request_ctx=attempt,
             middlewares=(
-                rate_limit_middleware(self._limiter, self._tokens, attempt, limits.headers_s),
+                rate_limit_middleware(
+                    self._limiter, self._tokens, attempt, limits.headers_s, self._clock
+                ),
             ),
         )
         try:
-            head = read_head(response.status, response.headers, self._clock())
+            head = read_head(response.status, response.headers, self._clock.time())
             length = {} if head.length is None else {"length": head.length}
             attempt.tell("head", f"HTTP {head.status}", {"status": head.status, **length})
             watchdog = Watchdog(response.content, attempt, limits.idle_s, limits.min_bytes_per_s)

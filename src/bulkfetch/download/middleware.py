@@ -12,13 +12,12 @@ with its Authorization header, and must not travel along as a context.
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import hdrs
 
-from bulkfetch.clock import boottime
+from bulkfetch.clock import Clock
 from bulkfetch.download.attempt import Attempt
 from bulkfetch.zoho.request_errors import request_error
 from bulkfetch.zoho.responses import read_head
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def rate_limit_middleware(
-    limiter: SlotLimiter, tokens: TokenSource, attempt: Attempt, headers_s: float
+    limiter: SlotLimiter, tokens: TokenSource, attempt: Attempt, headers_s: float, clock: Clock
 ) -> aiohttp.ClientMiddlewareType:
     """Make the middleware of one attempt: slot, token, request, and the slot settled by its end.
 
@@ -50,14 +49,14 @@ def rate_limit_middleware(
     async def middleware(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        permit, taken_at = await _permit(limiter, attempt)
+        permit, taken_at = await _permit(limiter, attempt, clock)
         try:
             attempt.token = await tokens.token()
-            while boottime() - taken_at > headers_s / 2:
+            while clock.boottime() - taken_at > headers_s / 2:
                 # The token, or a suspended machine, took its time: the lease may run out before
                 # the request is there. Nothing was sent; another slot.
                 permit.unused()
-                permit, taken_at = await _acquire(limiter, attempt)
+                permit, taken_at = await _acquire(limiter, attempt, clock)
         except BaseException:
             permit.unused()
             raise
@@ -66,7 +65,7 @@ def rate_limit_middleware(
         attempt.requests += 1
         attempt.connected = False
         try:
-            async with asyncio.timeout(headers_s - (boottime() - taken_at)):
+            async with asyncio.timeout(headers_s - (clock.boottime() - taken_at)):
                 response = await handler(request)
         except (aiohttp.ClientError, OSError, ValueError) as foreign:
             error, sent = request_error(
@@ -76,7 +75,7 @@ def rate_limit_middleware(
             _unanswered(permit, attempt, sent=attempt.connected)
             raise
         else:
-            _answered(permit, response, attempt)
+            _answered(permit, response, attempt, clock)
             return response
         _unanswered(permit, attempt, sent=sent)
         raise error
@@ -84,26 +83,28 @@ def rate_limit_middleware(
     return middleware
 
 
-async def _permit(limiter: SlotLimiter, attempt: Attempt) -> tuple[Permit, float]:
+async def _permit(limiter: SlotLimiter, attempt: Attempt, clock: Clock) -> tuple[Permit, float]:
     """Return the slot that the attempt brought, else wait for one; and when it was taken."""
     permit, attempt.permit = attempt.permit, None
     if permit is not None:
         return permit, attempt.permit_at
-    return await _acquire(limiter, attempt)
+    return await _acquire(limiter, attempt, clock)
 
 
-async def _acquire(limiter: SlotLimiter, attempt: Attempt) -> tuple[Permit, float]:
+async def _acquire(limiter: SlotLimiter, attempt: Attempt, clock: Clock) -> tuple[Permit, float]:
     """Wait for a slot beyond the one that the attempt brought; return when it was taken too."""
-    asked_at = boottime()
+    asked_at = clock.boottime()
     permit = await limiter.acquire()
-    taken_at = boottime()
+    taken_at = clock.boottime()
     attempt.took(permit, taken_at - asked_at)
     return permit, taken_at
 
 
-def _answered(permit: Permit, response: aiohttp.ClientResponse, attempt: Attempt) -> None:
+def _answered(
+    permit: Permit, response: aiohttp.ClientResponse, attempt: Attempt, clock: Clock
+) -> None:
     if response.status == 429:
-        permit.rejected(read_head(429, response.headers, time.time()).retry_after_s)
+        permit.rejected(read_head(429, response.headers, clock.time()).retry_after_s)
     else:
         attempt.answer = (permit, asyncio.get_running_loop().time())
 

@@ -27,7 +27,11 @@ _BOUND = HEADER_BYTES + 256
 
 
 def open_session(
-    ca_file: Path | None = None, *, lookup_s: float = LOOKUP_S, secure: bool = True
+    ca_file: Path | None = None,
+    *,
+    lookup_s: float = LOOKUP_S,
+    secure: bool = True,
+    connector: aiohttp.BaseConnector | None = None,
 ) -> aiohttp.ClientSession:
     """Make a session for result requests and token refreshes; to be closed by its user.
 
@@ -37,17 +41,21 @@ def open_session(
     limit holds for whole requests: bodies may be large. A name is looked up within `lookup_s`. The
     authorities are read when they are first wanted, which takes tens of milliseconds: have
     `shared_context` called in a thread before. Not `secure`: for http alone, they are not read.
+    A `connector` is somebody else's, who closes it: how names are looked up, whom TLS trusts and
+    how many connections there are is his affair, and all else is as said here.
 
     Raises OSError, ssl.SSLError for an unusable `ca_file`.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
+        connector=connector
+        or aiohttp.TCPConnector(
             # Else one that trusts nobody.
             ssl=shared_context(ca_file) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             resolver=Resolver(lookup_s),
             limit=0,  # the dispatchers count the requests in flight
             keepalive_timeout=KEEP_ALIVE_S,
         ),
+        connector_owner=connector is None,
         cookie_jar=aiohttp.DummyCookieJar(),
         # Nothing packed is asked for, and nothing is unpacked unasked: 51 KB can become 52 MB.
         headers={"Accept-Encoding": "identity"},

@@ -83,6 +83,16 @@ class TokenCommandFailed(AccountError):
     default_hint = "Run token_command by hand: it must print the access token and nothing else."
 
 
+class TokenProviderFailed(AccountError):
+    """The program's own token provider gave no token."""
+
+    code = "TOKEN_PROVIDER_FAILED"
+    default_hint = (
+        "Have the provider return an access token as text, or raise an AccountError that says why "
+        "it has none."
+    )
+
+
 class InvalidUrlPattern(AccountError):
     """The server does not know this kind of address."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from bulkfetch.clock import MACHINE_CLOCK, Clock
 from bulkfetch.download.attempt import Partial
 from bulkfetch.journal import Entry
 from bulkfetch.models import Job
@@ -60,3 +61,4 @@ class AccountAccess(NamedTuple):
     tokens: TokenSource
     connections: int
     tries: int
+    clock: Clock = MACHINE_CLOCK

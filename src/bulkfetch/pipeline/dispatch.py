@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from bulkfetch.clock import boottime
 from bulkfetch.download.attempt import Attempt
 from bulkfetch.errors import DiskFull
 from bulkfetch.journal import Entry
@@ -56,6 +55,7 @@ class Dispatcher:
         self._received_bytes = 0
         self._in_flight: set[Attempt] = set()
         self._limiter = access.limiter
+        self._clock = access.clock
         self._source = source
         self._layout = layout
         self._budget = budget
@@ -150,7 +150,7 @@ class Dispatcher:
                 permit.unused()
                 self._connections.release()
                 continue
-            attempt = Attempt(permit=permit, permit_at=boottime(), begun=self._begun)
+            attempt = Attempt(permit=permit, permit_at=self._clock.boottime(), begun=self._begun)
             attempt.waited_s = now - connected_at
             attempt.connection_waited_s = connected_at - asked_at
             self._in_flight.add(attempt)  # here: the next look is before this one has begun

@@ -78,6 +78,7 @@ __all__ = [
     "WindowEvent",
     "WindowState",
     "open_limiter",
+    "this_process",
 ]
 
 

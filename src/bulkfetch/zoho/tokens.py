@@ -8,8 +8,9 @@ Tokens travel as Secret, and no error raised here contains one.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -30,6 +31,7 @@ from bulkfetch.zoho.token_cache import (
 )
 from bulkfetch.zoho.token_choice import accounts_server, token_way
 from bulkfetch.zoho.token_command import TIMEOUT_S, run_token_command
+from bulkfetch.zoho.token_provider import TokenProvider, ask_provider
 from bulkfetch.zoho.token_refresh import Refresh, Refresher, WatchedRefresh
 
 # Renewed this long before its expiry (or at nine tenths of a short lifetime), so that no token
@@ -74,6 +76,7 @@ def token_source(
     *,
     anew: bool = False,
     issued: Callable[[str], None] = lambda _: None,
+    wall_clock: Callable[[], float] = time.time,
 ) -> TokenSource:
     """Return an account's source: its token_command, else its refresh token, else its token.
 
@@ -84,6 +87,7 @@ def token_source(
         note: gets, in one sentence without secrets, what a user should know and no error says.
         anew: request a new token instead of loading the shared one.
         issued: is called after each token that was issued, with the name of who did.
+        wall_clock: says when a shared token ends.
 
     Raises:
         MissingCredentials: there is nothing to get a token with.
@@ -99,7 +103,7 @@ def token_source(
     refresh = Refresh(url, credentials, session, account.proxies.url_for(url))
     cache = _cache(account, url, state_dir, note)
     watched = WatchedRefresh(refresh, servers(account).api_domain, note, issued)
-    return RefreshedToken(watched, cache, anew=anew)
+    return RefreshedToken(watched, cache, wall_clock, anew=anew)
 
 
 class _Turn:
@@ -144,18 +148,22 @@ class StaticToken:
         return None
 
 
-class CommandToken:
-    """Tokens from a program, which is run again when its token is refused."""
+class AskedToken:
+    """Tokens from somebody who is asked again when his token is refused.
+
+    `ask` gets the token that was refused last, None at first; `by` names who is asked.
+    """
 
     def __init__(
         self,
-        command: tuple[str, ...],
-        timeout_s: float = TIMEOUT_S,
-        issued: Callable[[str], None] = lambda _: None,
+        ask: Callable[[Secret | None], Awaitable[Secret]],
+        by: str,
+        issued: Callable[[str], None],
     ) -> None:
-        self._command, self._timeout_s, self._issued = command, timeout_s, issued
+        self._ask, self._by, self._issued = ask, by, issued
         self._secret: Secret | None = None
         self._refused: set[Secret] = set()
+        self._refused_last: Secret | None = None
         self._turn = _Turn()
 
     async def token(self) -> Secret:
@@ -169,17 +177,42 @@ class CommandToken:
 
     async def refuse(self, refused: Secret) -> None:
         self._refused.add(refused)
+        self._refused_last = refused
         if self._secret == refused:
             self._secret = None
 
     async def _next(self) -> Secret:
-        """Return a new token from the command. Needs the turn."""
-        fresh = await run_token_command(self._command, self._timeout_s)
+        """Return a new token. Needs the turn."""
+        fresh = await self._ask(self._refused_last)
         if fresh in self._refused:
-            raise InvalidToken("token_command prints a token that the server refuses")
+            raise InvalidToken(f"the {self._by} gives a token that the server refuses")
         self._secret = fresh
-        self._issued("token_command")
+        self._issued(self._by)
         return fresh
+
+
+class CommandToken(AskedToken):
+    """Tokens from a program, which is run again when its token is refused."""
+
+    def __init__(
+        self,
+        command: tuple[str, ...],
+        timeout_s: float = TIMEOUT_S,
+        issued: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        super().__init__(lambda _: run_token_command(command, timeout_s), "token_command", issued)
+
+
+class ProvidedToken(AskedToken):
+    """Tokens from the program that this library is part of."""
+
+    def __init__(
+        self,
+        provider: TokenProvider,
+        account: str,
+        issued: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        super().__init__(partial(ask_provider, provider, account), "token provider", issued)
 
 
 class _Held(NamedTuple):

@@ -1,0 +1,200 @@
+"""What a program hands in: where tokens come from, the connector, the clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import anyio
+import pytest
+from tests.support.flow_clock import flow_loop, run_flow
+from tests.support.flows import account_specs, ids, loop_windows, settings_for, small, token_of
+
+from bulkfetch import (
+    Client,
+    ConfigError,
+    Credentials,
+    Event,
+    Job,
+    Outcome,
+    TokenUnavailable,
+)
+from bulkfetch.sandbox import Sandbox
+
+JOBS = ids(25)
+ONE, TWO, *_ = JOBS
+FAST = {"requests": 1000, "period_s": 1.0, "margin_s": 0.0}
+SECRET = "1000.not-to-be-told"
+
+
+class Tokens:
+    """A provider: gives what `answer` does, and knows what it was asked."""
+
+    def __init__(self, answer: Callable[[str, str | None], Any]) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, str | None]] = []
+
+    async def token(self, account: str, refused: str | None) -> str:
+        self.asked.append((account, refused))
+        given = self.answer(account, refused)
+        if isinstance(given, BaseException):
+            raise given
+        if given is asyncio.Future:
+            await anyio.sleep_forever()
+        return given  # type: ignore[no-any-return]
+
+
+class LoopClock:
+    """The event loop's own time, as a test with a virtual one would hand in."""
+
+    def boottime(self) -> float:
+        return flow_loop().time()
+
+    def time(self) -> float:
+        return 1_700_000_000.0 + flow_loop().time()
+
+
+# --- tokens ---------------------------------------------------------------------------------------
+
+
+def test_tokens_from_outside(tmp_path: Path) -> None:
+    """One is asked for an account, kept, and asked for again where the server refuses it."""
+    tokens = Tokens(
+        lambda account, refused: token_of(account) if refused else f"{SECRET}-{account}"
+    )
+    events: list[Event] = []
+
+    async def main() -> None:
+        options = small(requests=1000, auth=True, accounts=account_specs("a", "b"))
+        with loop_windows():
+            async with Sandbox(options) as sandbox:
+                told = settings_for(sandbox.url, tmp_path, accounts={"a": FAST, "b": FAST})
+                async with Client(told, on_event=events.append, tokens=tokens) as client:
+                    calls = [
+                        client.get(job, account="ab"[number % 2]) for number, job in enumerate(JOBS)
+                    ]
+                    assert {each.status for each in await asyncio.gather(*calls)} == {"done"}
+
+    run_flow(main())
+    assert sorted(tokens.asked, key=str) == [
+        ("a", f"{SECRET}-a"),
+        ("a", None),
+        ("b", f"{SECRET}-b"),
+        ("b", None),
+    ]
+    assert "an access token was issued by the token provider" in {each.message for each in events}
+    assert SECRET not in str(events)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "words"),
+    [
+        (ValueError(SECRET), "TOKEN_PROVIDER_FAILED", "failed with ValueError"),
+        (TimeoutError(SECRET), "TOKEN_PROVIDER_FAILED", "failed with TimeoutError"),
+        (None, "TOKEN_PROVIDER_FAILED", "gave NoneType in place of a text"),
+        (SECRET.encode(), "TOKEN_PROVIDER_FAILED", "gave bytes in place of a text"),
+        (f"{SECRET}\n", "TOKEN_PROVIDER_FAILED", "gave something that is not a token"),
+        (asyncio.Future, "TOKEN_PROVIDER_FAILED", "did not finish within 60 s"),
+        (TokenUnavailable("the vault is sealed"), "TOKEN_UNAVAILABLE", "the vault is sealed"),
+        (SECRET, "INVALID_TOKEN", "gives a token that the server refuses"),
+    ],
+)
+def test_a_provider_without_a_token_ends_its_account(
+    tmp_path: Path, answer: Any, code: str, words: str
+) -> None:
+    """Its jobs stay pending with the reason, no secret is told, the other account goes on."""
+    tokens = Tokens(lambda account, _: answer if account == "a" else token_of(account))
+
+    async def main() -> list[Outcome]:
+        options = small(requests=1000, auth=True, accounts=account_specs("a", "b"))
+        with loop_windows():
+            async with Sandbox(options) as sandbox:
+                told = settings_for(sandbox.url, tmp_path, accounts={"a": FAST, "b": FAST})
+                async with Client(told, tokens=tokens) as client:
+                    jobs = [Job(ONE, "a"), Job(TWO, "b")]
+                    return [outcome async for outcome in client.fetch(jobs)]
+
+    found = {outcome.account: outcome for outcome in run_flow(main())}
+    assert found["b"].status == "done"
+    error = found["a"].error
+    assert error is not None
+    assert (found["a"].status, error.code) == ("pending", code)
+    assert words in error.message
+    assert SECRET not in str(error)
+
+
+def test_a_provider_needs_no_credentials(tmp_path: Path) -> None:
+    """Settings that could refresh nothing are taken where tokens come from outside."""
+
+    async def main() -> None:
+        with loop_windows():
+            async with Sandbox(small()) as sandbox:
+                told = settings_for(sandbox.url, tmp_path)
+                bare = told.accounts[0].at(sandbox.url, Credentials())
+                tokens = Tokens(lambda *_: "any")
+                async with Client(replace(told, accounts=(bare,)), tokens=tokens) as client:
+                    assert (await client.get(ONE)).status == "done"
+
+    run_flow(main())
+
+
+# --- the connector --------------------------------------------------------------------------------
+
+
+class Counting(aiohttp.TCPConnector):
+    """Counts who wants a connection."""
+
+    wanted = 0
+
+    async def connect(self, *args: Any, **more: Any) -> Any:
+        self.wanted += 1
+        return await super().connect(*args, **more)
+
+
+def test_a_connector_from_outside(tmp_path: Path) -> None:
+    """All requests go through it; it serves the next client too, and is refused once closed."""
+
+    async def main() -> None:
+        connector = Counting()
+        with loop_windows():
+            async with Sandbox(small()) as sandbox:
+                for number, job in enumerate((ONE, TWO)):
+                    told = settings_for(sandbox.url, tmp_path / str(number))
+                    async with Client(told, connector=connector) as client:
+                        assert (await client.get(job)).status == "done"
+                assert connector.wanted == 2
+                assert not connector.closed
+                await connector.close()
+                with pytest.raises(ConfigError, match="closed"):
+                    await Client(told, connector=connector).__aenter__()
+
+    run_flow(main())
+
+
+# --- the clock ------------------------------------------------------------------------------------
+
+
+def test_a_clock_from_outside(tmp_path: Path) -> None:
+    """The whole client lives on it: ten in any minute of it, and nothing is left for others."""
+
+    async def main() -> None:
+        state = tmp_path / "state"
+        async with Sandbox(small()) as sandbox:
+            told = settings_for(sandbox.url, tmp_path / "out", state_dir=state)
+            began = flow_loop().time()
+            async with Client(told, clock=LoopClock()) as client:
+                outcomes = [outcome async for outcome in client.fetch(JOBS)]
+            assert {outcome.status for outcome in outcomes} == {"done"}
+            assert sandbox.worst_in() == 10
+            assert 120 < flow_loop().time() - began < 140
+            # The window is that of all clients with this clock.
+            async with Client(told, clock=LoopClock()) as client:
+                assert (await client.get(ids(1, 90)[0])).status == "done"
+            assert sandbox.worst_in() == 10
+        assert not state.exists()
+
+    run_flow(main())
