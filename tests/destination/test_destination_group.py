@@ -11,21 +11,26 @@ from tests.support.destinations import (
     SeenDestination,
     bucket_destination,
     folder_destination,
+    moto_destination,
 )
 
 from bulkfetch.archive import Draft
 from bulkfetch.errors import PublishConflict
 
 
-@pytest.fixture(params=[folder_destination, bucket_destination], ids=["folder", "bucket"])
+@pytest.fixture(params=["folder", "bucket", pytest.param("moto", marks=pytest.mark.slow)])
 def seen(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SeenDestination]:
     """A destination with nothing in it."""
     for name, value in AWS_ENV.items():
         monkeypatch.setenv(name, value)
-    with request.param(tmp_path) as made:
-        yield made
+    if request.param == "moto":
+        yield moto_destination(request.getfixturevalue("moto"))
+    else:
+        made = folder_destination if request.param == "folder" else bucket_destination
+        with made(tmp_path) as destination:
+            yield destination
 
 
 def never(size: int) -> bool:

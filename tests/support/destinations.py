@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.moto_server import MotoServer
 from tests.support.s3_server import BUCKET, s3_server
 
 from bulkfetch.destination import Destination, FolderDestination
@@ -72,3 +73,15 @@ def bucket_destination(_: Path) -> Iterator[SeenDestination]:
             server.objects[above + place] = content
 
         yield SeenDestination(BucketDestination(options), files, put, lambda: len(server.uploads))
+
+
+def moto_destination(moto: MotoServer) -> SeenDestination:
+    """Give a bucket of moto's server as a destination; the environment has AWS_ENV."""
+    options = bucket_options(moto.url)
+    above = f"{options.prefix}/"
+    return SeenDestination(
+        BucketDestination(options),
+        lambda: {key.removeprefix(above): body for key, body in moto.objects.items()},
+        lambda place, content: moto.put(above + place, content),
+        moto.count_uploads,
+    )

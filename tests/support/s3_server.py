@@ -1,7 +1,7 @@
-"""A strict stand-in for S3, in a thread of its own: what it is sent is checked, and it can fail.
+"""S3 in a thread of its own, which can fail at each call: a strict stand-in, or what stands behind.
 
-It is stricter than S3 is on some days: a finished or aborted upload is unknown from then on, and
-parts but the last are at least 5 MiB long.
+The stand-in checks what it is sent, and is stricter than S3 is on some days: a finished or aborted
+upload is unknown from then on, and parts but the last are at least 5 MiB long.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import itertools
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,20 +26,17 @@ Fault = Callable[[web.Request], "web.StreamResponse | str | None"]
 
 
 @dataclass
-class S3Server:
-    """What was asked of it, and what it holds; `faults` are asked before each call of a kind.
+class S3Front(ABC):
+    """What was asked of a server; `faults` are asked before each call of a kind.
 
     A fault answers in place of the server; the text "reset" breaks the connection, "lose" does what
     is asked and breaks the connection then; None lets the call pass.
     """
 
     url: str = ""
-    objects: dict[str, bytes] = field(default_factory=dict)
-    uploads: dict[str, tuple[str, dict[int, bytes]]] = field(default_factory=dict)
     calls: list[tuple[Call, str]] = field(default_factory=list)
     faults: dict[Call, Fault] = field(default_factory=dict)
     broken: threading.Event = field(default_factory=threading.Event)  # set with a connection
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def count(self, call: Call) -> int:
         """Return how often a call was made."""
@@ -46,7 +44,7 @@ class S3Server:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
-        bucket, key = request.match_info["bucket"], request.match_info["key"]
+        key = request.match_info["key"]
         kind = _kind(request, key)
         body = await request.read()
         self.calls.append((kind, key))
@@ -54,7 +52,7 @@ class S3Server:
         if isinstance(found, web.StreamResponse):
             return found
         if found != "reset":
-            answer = self._answer(kind, bucket, key, request, body)
+            answer = await self.answer(kind, request, body)
             if found is None:
                 return answer
         self.broken.set()
@@ -62,9 +60,22 @@ class S3Server:
         request.transport.abort()
         raise ConnectionResetError
 
-    def _answer(
-        self, kind: Call, bucket: str, key: str, request: web.Request, body: bytes
-    ) -> web.Response:
+    @abstractmethod
+    async def answer(self, kind: Call, request: web.Request, body: bytes) -> web.Response:
+        """Do what is asked."""
+
+
+@dataclass
+class S3Server(S3Front):
+    """The stand-in, and what it holds."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+    uploads: dict[str, tuple[str, dict[int, bytes]]] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    async def answer(self, kind: Call, request: web.Request, body: bytes) -> web.Response:
+        """Do what is asked, or refuse it."""
+        bucket, key = request.match_info["bucket"], request.match_info["key"]
         if bucket != BUCKET:
             return error(404, "NoSuchBucket")
         query = request.query
@@ -160,7 +171,15 @@ def error(status: int, code: str) -> web.Response:
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
     """Serve a bucket `lake` until the block ends."""
-    server, loop = S3Server(), asyncio.new_event_loop()
+    server = S3Server()
+    with serving(server):
+        yield server
+
+
+@contextmanager
+def serving(server: S3Front) -> Iterator[None]:
+    """Have a server listen until the block ends."""
+    loop = asyncio.new_event_loop()
     app = web.Application(client_max_size=1 << 30)
     app.router.add_route("*", "/{bucket}", _whole_bucket(server))
     app.router.add_route("*", "/{bucket}/{key:.*}", server.handle)
@@ -176,7 +195,7 @@ def s3_server() -> Iterator[S3Server]:
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        yield server
+        yield
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
@@ -184,7 +203,7 @@ def s3_server() -> Iterator[S3Server]:
         loop.close()
 
 
-def _whole_bucket(server: S3Server) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _whole_bucket(server: S3Front) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         request.match_info["key"] = ""
         return await server.handle(request)
