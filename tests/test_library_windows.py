@@ -261,3 +261,27 @@ def test_windows_handed_in_are_shared_and_left_open(server: SandboxThread, tmp_p
         assert not (tmp_path / "state" / "window.db").exists()
 
     asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_a_turn_that_another_has_followed_asks_for_nothing_more(
+    server: SandboxThread, tmp_path: Path
+) -> None:
+    """What it had begun is brought home, the rest stays pending, and why is said."""
+    rows = MemoryWindows(boottime)
+    rows.generation = 7
+    settings = made(server.url, tmp_path / "out", state_dir=tmp_path / "state")
+
+    async def main() -> Report:
+        async with Client(settings, windows=CommonWindows(rows, generation=7)) as client:
+            run = client.fetch(ids(0, 20))
+            async for _ in run:
+                rows.generation = 8
+            return run.report
+
+    report = asyncio.run(main())
+    assert report.aborted is not None
+    assert report.aborted.code == "SUPERSEDED"
+    assert report.done == len(server.log) <= 5
+    assert report.done + report.pending == 20
+    assert rows.row("default").waiting == {}

@@ -218,6 +218,7 @@ class AccountOpener:
                 windows.name_of(account),
                 session.key,
                 windows.store,
+                generation=windows.generation,
                 on_event=news,
                 clock=self._clock.boottime,
             )

@@ -22,11 +22,13 @@ class CommonWindows(NamedTuple):
     """The rows of windows, which many clients of a process share; never closed by a client.
 
     The store must be of the loop in which the clients are entered. `name_of` gives what all that
-    use the rows call an account.
+    use the rows call an account. `generation` is that of the turn of a fleet in which one client's
+    accounts are asked: nothing is asked any more once there is a newer one. None: none.
     """
 
     store: WindowStore
     name_of: Callable[[AccountSettings], str] = attrgetter("name")
+    generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import pytest
 from tests.support.postgres import PASSWORD, ROLE, PostgresServer
 
 from bulkfetch.clock import boottime
-from bulkfetch.errors import ConfigError
+from bulkfetch.errors import ConfigError, Superseded
 from bulkfetch.ratelimit import RateLimit, SlotLimiter, WindowEvent
 from bulkfetch.ratelimit.interfaces import Lease, Settlement
 from bulkfetch.ratelimit.postgres.database import WindowDatabase
@@ -284,6 +284,55 @@ def test_the_whole_limiter_opens_as_the_machines_does(
         assert row == "acme|{t}|{t}|{}"
 
     asyncio.run(main())
+
+
+def test_a_turn_that_is_not_the_newest_gets_no_slot(
+    postgres: PostgresServer, database: str
+) -> None:
+    """It learns it also while it waits, and its slots are settled; others do not look at it."""
+
+    async def main() -> None:
+        url = postgres.url(database)
+        async with host(url, SHORT) as (store, plain, _):
+            await plain.look()
+            postgres.sql("UPDATE bulkfetch.account_window SET generation = 7", database)
+            turn = DatabaseLimiter(SHORT, "acme", store, generation=7)
+            mine = [await turn.acquire() for _ in range(10)]
+            waiting = asyncio.create_task(turn.acquire())
+            await asyncio.sleep(0.1)
+            postgres.sql("UPDATE bulkfetch.account_window SET generation = 8", database)
+            with pytest.raises(Superseded, match="acme"):
+                await waiting
+            with pytest.raises(Superseded):
+                await turn.acquire()
+            await turn.settle([ended(lease, "unused") for lease in mine])
+            assert await free(plain) == 10
+            assert isinstance(await plain.acquire(), Lease)
+            await turn.aclose()
+        assert postgres.sql("SELECT generation FROM bulkfetch.account_window", database) == "8"
+
+    asyncio.run(main())
+
+
+def test_tables_of_before_the_fleet_go_on(postgres: PostgresServer, database: str) -> None:
+    """Runs use them as they are; the file adds what is missing, and what is there stays."""
+    postgres.sql(SQL_FILE.read_text(), database)
+    postgres.sql("ALTER TABLE bulkfetch.account_window DROP COLUMN generation", database)
+
+    async def main() -> None:
+        async with host(postgres.url(database)) as (_, old, _):
+            await old.acquire()
+            postgres.sql(SQL_FILE.read_text(), database)
+            await old.acquire()
+            async with host(postgres.url(database)) as (_, new, _):
+                assert await free(new) == 8
+
+    asyncio.run(main())
+    found = postgres.sql("SELECT generation FROM bulkfetch.account_window", database)
+    assert (found, postgres.sql("SELECT version FROM bulkfetch.window_version", database)) == (
+        "0",
+        "1",
+    )
 
 
 # --- what stops a run at its beginning ------------------------------------------------------------

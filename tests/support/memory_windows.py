@@ -40,6 +40,7 @@ class MemoryWindows:
         self._slow_s = slow_s
         self._repeat = repeat
         self._rows: dict[str, Mapping[str, Any]] = {}
+        self.generation = 0  # of every account's newest turn
 
     @property
     def away_s(self) -> float:
@@ -61,6 +62,7 @@ class MemoryWindows:
         if slow_s := self._slow_s():
             await asyncio.sleep(slow_s)
         row = self.row(account)
+        row.generation = self.generation
         result = change(row, Moment(self._clock() + self.ahead_s, asked, loop_asked))
         self._rows[account] = dict(zip(COLUMNS, row.columns(), strict=True))
         if slow_s := self._slow_s():

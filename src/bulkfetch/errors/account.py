@@ -120,6 +120,16 @@ class RateLimited(AccountError):
     )
 
 
+class Superseded(AccountError):
+    """Another worker of the fleet has taken over the account, and fetches what is pending."""
+
+    code = "SUPERSEDED"
+    default_hint = (
+        "Nothing is lost. Where this happens often, the worker was held up for longer than "
+        "heartbeat_s: give it more memory or processors, or fewer accounts_at_once."
+    )
+
+
 class ServiceDown(AccountError):
     """The service answered only with errors for a long time."""
 

@@ -98,10 +98,14 @@ class AccountWorker:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._source.run, self.dispatcher.more)
             with self._dispatching:
-                while (started := await self.dispatcher.next()) is not None:
-                    tasks.start_soon(self._process, *started)
-                if self._source.error is not None:
-                    self._end(self._source.error)
+                try:
+                    while (started := await self.dispatcher.next()) is not None:
+                        tasks.start_soon(self._process, *started)
+                    ending = self._source.error
+                except AccountError as error:  # there are no more slots for this process
+                    ending = error
+                if ending is not None:
+                    self._end(ending)
             self._source.stop()
 
     @property

@@ -135,8 +135,8 @@ class Dispatcher:
         """Return the next job to start, with its attempt; None when there will be none.
 
         A job whose ZIP is, or may be, in staging has no attempt. An attempt has a connection and a
-        slot, which `Downloader.fetch` settles and `attempt_ended` takes back.
-        If cancelled: neither is held.
+        slot, which `Downloader.fetch` settles and `attempt_ended` takes back. Raises AccountError
+        where there are no more slots. If cancelled: neither is held.
         """
         while not self.stopped and await self._job_waits():
             if self._staged:

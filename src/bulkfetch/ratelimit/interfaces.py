@@ -153,7 +153,10 @@ class SharedLimiter(Protocol):
         ...
 
     async def acquire(self) -> Lease:
-        """Wait for a slot that is this process's turn. If cancelled: nothing is held."""
+        """Wait for a slot that is this process's turn. If cancelled: nothing is held.
+
+        Raises AccountError where there will be none for this process.
+        """
         ...
 
     async def settle(self, settled: Sequence[Settlement]) -> None:

@@ -135,7 +135,8 @@ class SlotLimiter:
     async def acquire(self) -> Permit:
         """Wait for the next free slot, first come, first served.
 
-        Raises RuntimeError once the limiter is closed for good. If cancelled: nothing is held.
+        Raises RuntimeError once the limiter is closed for good, AccountError where this process may
+        send nothing more. If cancelled: nothing is held.
         """
         self._check()
         self._waiting += 1

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 
 from bulkfetch.clock import boottime
+from bulkfetch.errors import Superseded
 from bulkfetch.ratelimit.grants import Grants, Rhythm, frees_at_once
 from bulkfetch.ratelimit.interfaces import (
     Lease,
@@ -39,15 +40,18 @@ async def open_database_limiter(
     account_key: str,
     store: WindowStore,
     *,
+    generation: int | None = None,
     on_event: OnEvent = ignore,
     clock: Callable[[], float] = boottime,
 ) -> SlotLimiter:
     """Open the process's limiter, with the one of all hosts behind it.
 
-    `account` is what all hosts call it, `account_key` what this process calls it. If cancelled:
-    nothing is left open.
+    `account` is what all hosts call it, `account_key` what this process calls it; `generation` as
+    `DatabaseLimiter` says. If cancelled: nothing is left open.
     """
-    shared = DatabaseLimiter(limit, account, store, on_event=on_event, clock=clock)
+    shared = DatabaseLimiter(
+        limit, account, store, generation=generation, on_event=on_event, clock=clock
+    )
     try:
         await shared.look()
     except BaseException:
@@ -60,7 +64,9 @@ async def open_database_limiter(
 class DatabaseLimiter:
     """The row of `account` as one client sees it; bound to the running loop.
 
-    `clock` measures ages and must go on while the machine sleeps.
+    `generation` is that of the turn of a fleet for which slots are taken: once the row has another
+    one there are none. None: it does not matter. `clock` measures ages and must go on while the
+    machine sleeps.
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class DatabaseLimiter:
         account: str,
         store: WindowStore,
         *,
+        generation: int | None = None,
         on_event: OnEvent = ignore,
         clock: Callable[[], float] = boottime,
     ) -> None:
@@ -76,6 +83,7 @@ class DatabaseLimiter:
         self._limit = replace(limit, headers_timeout_s=limit.headers_timeout_s + LATE_S)
         self._account = account
         self._store = store
+        self._generation = generation
         self._on_event = on_event
         self._now = clock
         self._loop = asyncio.get_running_loop()
@@ -105,7 +113,10 @@ class DatabaseLimiter:
         return self._grants.in_flight_cap
 
     async def acquire(self) -> Lease:
-        """Wait for a slot that is this client's turn. If cancelled: nothing is held."""
+        """Wait for a slot that is this client's turn. If cancelled: nothing is held.
+
+        Raises Superseded where the account has a newer turn than this one.
+        """
         while not self._ended:
             self._changed.clear()
             asking = self._errand(self._change(self._take))
@@ -119,6 +130,8 @@ class DatabaseLimiter:
                     return taken
                 await self._give_back(taken)
                 continue
+            if taken is None:
+                raise Superseded(f"another worker of the fleet has the account {self._account} now")
             try:
                 with anyio.move_on_after(taken):
                     await self._changed.wait()
@@ -198,7 +211,11 @@ class DatabaseLimiter:
             self._on_event(event)
         return result
 
-    def _take(self, rows: ClientRow, moment: Moment) -> Lease | float:
+    def _take(self, rows: ClientRow, moment: Moment) -> Lease | float | None:
+        """Take a slot, or return the seconds after which to ask again; None: never again."""
+        if self._generation not in (None, rows.generation):
+            self._grants.withdraw(rows)
+            return None
         taken = self._grants.take(rows, moment.now)
         if isinstance(taken, Lease):
             taken.send_by = moment.asked + LATE_S
@@ -207,14 +224,14 @@ class DatabaseLimiter:
     async def _give_back(self, lease: Lease) -> None:
         await self.settle([Settlement(lease, "unused", self._loop.time(), None)])
 
-    def _take_back(self, asking: asyncio.Future[Lease | float]) -> None:
+    def _take_back(self, asking: asyncio.Future[Lease | float | None]) -> None:
         """Give back what nobody waits for any more."""
         if asking.cancelled() or asking.exception() is not None:
             return
         taken = asking.result()
         if isinstance(taken, Lease):
             self._errand(self._give_back(taken))
-        else:
+        elif taken is not None:
             self._errand(self._change(lambda rows, moment: self._grants.withdraw(rows)))
 
     def _errand(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

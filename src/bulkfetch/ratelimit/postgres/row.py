@@ -42,7 +42,10 @@ class Waiting(NamedTuple):
 
 @dataclass(slots=True)
 class WindowRow:
-    """The row of one account. `hold_s` and `lease_s` are the longest that any client has named."""
+    """The row of one account. `hold_s` and `lease_s` are the longest that any client has named.
+
+    `generation` is that of the fleet's newest turn, 0 where there was none; it is not written back.
+    """
 
     uses: dict[int, Use] = field(default_factory=dict)
     waiting: dict[int, Waiting] = field(default_factory=dict)
@@ -50,6 +53,7 @@ class WindowRow:
     closed_until: float = -math.inf
     hold_s: float = 0.0
     lease_s: float = 0.0
+    generation: int = 0
 
     @classmethod
     def of(cls, columns: Mapping[str, Any]) -> WindowRow:
@@ -66,6 +70,7 @@ class WindowRow:
             -math.inf if closed_until is None else closed_until,
             columns["hold_s"],
             columns["lease_s"],
+            columns.get("generation", 0),  # none in the tables of before
         )
 
     def columns(self) -> tuple[Any, ...]:
@@ -99,6 +104,11 @@ class ClientRow:
     def owner(self) -> int:
         """Return the number of this client, which no other one has."""
         return self._owner
+
+    @property
+    def generation(self) -> int:
+        """Return that of the fleet's newest turn of the account."""
+        return self._row.generation
 
     def is_settled(self, number: int) -> bool:
         """Return whether the use of this number is known to be over."""

@@ -37,6 +37,11 @@ CREATE TABLE IF NOT EXISTS bulkfetch.account_window (
     lease_s      double precision NOT NULL DEFAULT 0
 ) WITH (fillfactor = 20);
 
+-- Whose turn an account is in a fleet: each turn has the next number, and takes slots only while the
+-- row has its own. Runs that are none of a fleet's do not look at it. Added later, and nothing to
+-- bulkfetch of before: it names the columns that it writes.
+ALTER TABLE bulkfetch.account_window ADD COLUMN IF NOT EXISTS generation bigint NOT NULL DEFAULT 0;
+
 INSERT INTO bulkfetch.window_version (version, timeline)
 VALUES (1, substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))
 ON CONFLICT DO NOTHING;
