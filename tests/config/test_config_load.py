@@ -26,6 +26,7 @@ from bulkfetch.config import (
     load_settings,
 )
 from bulkfetch.config.bucket import DestinationSettings
+from bulkfetch.config.document import parse_document
 from bulkfetch.config.export import ExportTable
 from bulkfetch.config.parquet import ParquetSettings
 from bulkfetch.config.settings import AccountTable, Tables
@@ -490,10 +491,8 @@ def test_reading_settings_imports_nothing_heavy() -> None:
 @given(st.text(max_size=200))
 def test_any_text_is_settings_or_a_configuration_error(text: str) -> None:
     """No file content raises anything but ConfigError."""
-    from bulkfetch.config.load import _parse
-
     with contextlib.suppress(ConfigError):
-        _parse(text, "jobs.toml")
+        parse_document(text, Path("jobs.toml"), Tables)
 
 
 KEYS = ["out", "account", "accounts", "window", "requests", "limits", "jobs", "id", "x y", "é"]
@@ -515,10 +514,8 @@ VALUES = st.sampled_from(
 )
 def test_any_toml_is_settings_or_a_configuration_error(lines: list[str]) -> None:
     """Well-formed files of wrong shapes raise nothing but ConfigError."""
-    from bulkfetch.config.load import _parse
-
     with contextlib.suppress(ConfigError):
-        _parse("\n".join(lines), "jobs.toml")
+        parse_document("\n".join(lines), Path("jobs.toml"), Tables)
 
 
 def test_types_of_fields_need_the_fields_of_jobs_only(tmp_path: Path) -> None:

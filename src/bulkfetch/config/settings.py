@@ -179,16 +179,10 @@ def exceeds_zoho(account: AccountSettings) -> tuple[str, str, str] | None:
     )
 
 
-class Shared(Table):
-    """What jobs.toml holds at top level and settings have as it stands there."""
+class Published(Table):
+    """What every file of settings may hold at top level: how results are checked and published."""
 
-    out: fields.SomePath = setting(Path("exports"), "The output folder, relative to this file.")
-    ids_file: fields.SomePath | None = setting(None, "A list of job ids for `run`, one per line.")
-    ids_column: fields.Column | None = setting(
-        None, "ids_file is a CSV: the column's title, or its number from 1."
-    )
     keep_zip: fields.Flag = setting(False, "Keep the ZIP archives beside their files.")
-    overwrite: fields.Flag = setting(False, "Also replace files that bulkfetch did not publish.")
     sha256: fields.Flag = setting(
         True, "Of each published file, in the outcome; takes a third of the time to unpack."
     )
@@ -198,16 +192,27 @@ class Shared(Table):
     formats: fields.Formats = setting(
         ("csv",), "What tables are published as, together; calendars stay .ics."
     )
+    destination: DestinationSettings = DestinationSettings()
+    parquet: ParquetSettings = ParquetSettings()
+    limits: Limits = Limits()
+
+
+class Shared(Published):
+    """What jobs.toml holds at top level and settings have as it stands there."""
+
+    out: fields.SomePath = setting(Path("exports"), "The output folder, relative to this file.")
+    ids_file: fields.SomePath | None = setting(None, "A list of job ids for `run`, one per line.")
+    ids_column: fields.Column | None = setting(
+        None, "ids_file is a CSV: the column's title, or its number from 1."
+    )
+    overwrite: fields.Flag = setting(False, "Also replace files that bulkfetch did not publish.")
     publish_to: PublishTo | None = setting(
         None, "A bucket for the files instead of out: s3://, gs:// or az://; may hold {account}."
     )
-    destination: DestinationSettings = DestinationSettings()
-    parquet: ParquetSettings = ParquetSettings()
     wait: fields.Wait = setting(
         None,
         "Wait for results that are still being prepared, as long as this; true for no limit.",
     )
-    limits: Limits = Limits()
     window: SharedWindow = SharedWindow()
     jobs: Jobs = ()
 
