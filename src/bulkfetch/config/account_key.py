@@ -8,7 +8,6 @@ share a secrets file without it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 
 from bulkfetch.config.hosts import server_key
 from bulkfetch.config.settings import AccountSettings
@@ -73,30 +72,35 @@ def refuse_same_credentials(accounts: Sequence[AccountSettings], file: str = "")
     servers on this machine take any token, and two of them are two accounts. `file` goes before
     the sentence. No secret is told.
     """
-    for one, other in combinations(accounts, 2):
-        if _same(one, other):
-            prefix = "".join(c if c.isalnum() else "_" for c in other.name).upper()
-            raise ConfigError(
-                f"{file}{': ' if file else ''}accounts {one.name} and {other.name} have the same "
-                "credentials",
-                hint="Together they would exceed the limit of their one Zoho account. "
-                + (
-                    "Give each its own token_command, or use one account for all ids."
-                    if other.token_command is not None
-                    else f'Give each its own: env_prefix = "{prefix}_" in the table of '
-                    f"{other.name} has it take {prefix}_ZOHO_… variables."
-                ),
-            )
+    # Whoever is the first with a source, as what its tokens come from or could also come from.
+    users: dict[tuple[str | None, Source], AccountSettings] = {}
+    holders: dict[tuple[str | None, Source], AccountSettings] = {}
+    for account in accounts:
+        if account.is_sandbox:  # its credentials are made for each account
+            continue
+        server = _server(account) if account.is_local else None
+        used, held = ({(server, each) for each in sources} for sources in _sources(account))
+        for mine, others in ((used, holders), (held, users)):
+            if (shared := next(filter(others.__contains__, mine), None)) is not None:
+                raise _the_same(others[shared], account, file)
+        for mine, others in ((used, users), (held, holders)):
+            for each in mine:
+                others.setdefault(each, account)
 
 
-def _same(one: AccountSettings, other: AccountSettings) -> bool:
-    if one.is_sandbox or other.is_sandbox:  # its credentials are made for each account
-        return False
-    if (one.is_local or other.is_local) and _server(one) != _server(other):
-        return False
-    used, held = _sources(one)
-    others_used, others_held = _sources(other)
-    return bool((used & others_held) | (held & others_used))
+def _the_same(one: AccountSettings, other: AccountSettings, file: str) -> ConfigError:
+    prefix = "".join(c if c.isalnum() else "_" for c in other.name).upper()
+    return ConfigError(
+        f"{file}{': ' if file else ''}accounts {one.name} and {other.name} have the same "
+        "credentials",
+        hint="Together they would exceed the limit of their one Zoho account. "
+        + (
+            "Give each its own token_command, or use one account for all ids."
+            if other.token_command is not None
+            else f'Give each its own: env_prefix = "{prefix}_" in the table of '
+            f"{other.name} has it take {prefix}_ZOHO_… variables."
+        ),
+    )
 
 
 def _server(account: AccountSettings) -> str | None:
