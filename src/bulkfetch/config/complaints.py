@@ -60,6 +60,14 @@ _BUCKET_SECRETS_HINT = (
     "Secrets do not belong in this file: a bucket's credentials are found as its SDKs find them "
     "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, AZURE_…)."
 )
+_DATABASE_SECRETS_HINT = (
+    "Secrets do not belong in this file: the database's password comes from "
+    "BULKFETCH_DATABASE_PASSWORD, PGPASSFILE or a service file."
+)
+_FLEETS_HINT = (
+    "A fleet has [fleet] with its store, which is where files go; each account as [accounts.NAME], "
+    "by which all hosts know it; and lists of ids only as --ids."
+)
 # Words that other tools have for a key, too unlike it to be found by their letters.
 _OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "out": ("output", "out_dir", "output_dir", "outdir", "dir", "directory", "folder", "target"),
@@ -112,8 +120,12 @@ def unknown_key_hint(key: str, known: Iterable[str]) -> str:
     of_bucket = "part_bytes" in known and any(word in plain for word in _SECRETS)
     if of_bucket or any(word in plain for word in _BUCKET_SECRETS):
         return _BUCKET_SECRETS_HINT
+    if "database" in known and any(word in plain for word in _SECRETS):
+        return _DATABASE_SECRETS_HINT
     if any(word in plain for word in _SECRETS) and nearest(key, known) is None:
         return _SECRETS_HINT
+    if "fleet" in known and key in {field.name for field in fields(Tables)}:
+        return f"{key} is for jobs.toml. {_FLEETS_HINT}"
     places = _places()
     words = (plain, _MEANT.get(plain, ""))
     for meant in words:

@@ -1,0 +1,149 @@
+"""FLEET.toml and the environment → FleetSettings: what all hosts of a fleet are told alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from bulkfetch.config import fields
+from bulkfetch.config.accounts import read_accounts
+from bulkfetch.config.bounds import SharedWindow
+from bulkfetch.config.bucket import PublishTo, place_of
+from bulkfetch.config.document import Document, read_document
+from bulkfetch.config.load import database_password, parquet_of
+from bulkfetch.config.misfit import Misfit
+from bulkfetch.config.settings import AccountSettings, AccountTable, Published, Settings
+from bulkfetch.config.tables import Table, setting
+from bulkfetch.secret import Secret
+from bulkfetch.state_dir import state_dir
+
+
+class FleetTable(Table):
+    """What `[fleet]` may hold. Times in seconds, but for the days."""
+
+    database: Annotated[
+        fields.Database,
+        Field(description="The PostgreSQL of the journal, the queue and all windows; no password."),
+    ]
+    store: Annotated[
+        PublishTo,
+        Field(description="The bucket for the files: s3://, gs:// or az://, with {account}."),
+    ]
+    staging: fields.SomePath = setting(
+        Path("/var/lib/bulkfetch"), "A folder on each host for what is not published yet."
+    )
+    accounts_at_once: Annotated[fields.Whole, Field(ge=1, le=100_000)] = setting(
+        500, "Accounts that one worker serves at a time."
+    )
+    turn_s: fields.Seconds = setting(600.0, "After that an account's turn goes to the next worker.")
+    heartbeat_s: fields.Seconds = setting(
+        60.0, "A worker that is silent for so long has its turns taken over."
+    )
+    submissions_keep_days: Annotated[fields.Whole, Field(ge=1, le=36_500)] = setting(
+        7, "How long the journal knows what has ended."
+    )
+
+
+class FleetTables(Published):
+    """What FLEET.toml may hold at top level."""
+
+    fleet: FleetTable
+    accounts: Annotated[Mapping[fields.AccountName, AccountTable], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class FleetSettings:
+    """What a fleet's commands need to know: `settings` have all accounts, and no output folder."""
+
+    fleet: FleetTable
+    settings: Settings
+
+    @property
+    def password(self) -> Secret | None:
+        """The database's; None where it comes from PGPASSFILE or a service file."""
+        return self.settings.database_password
+
+    def of_account(self, name: str, staging: Path) -> Settings:
+        """Return the settings of one account's turn, whose output folder is below `staging`.
+
+        It publishes in the fleet's store. An object of the journal's name there is the fleet's own:
+        it may be what a turn has published that died before it could say so. Raises ConfigError
+        where there is no such account.
+        """
+        account = self.settings.account(name)
+        return replace(
+            self.settings,
+            accounts=(account,),
+            out=staging / name,
+            publish_to=_store_of(self.fleet, account),
+            window=SharedWindow(shared=self.fleet.database),
+            overwrite=True,
+        )
+
+
+def load_fleet(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> FleetSettings:
+    """Read FLEET.toml and the environment, and check what can be checked without asking.
+
+    `env` None: the process's own. Paths in the file are relative to its folder. Raises ConfigError:
+    file, key, line and the nearest right name; never a value.
+    """
+    env = os.environ if env is None else env
+    document = read_document(Path(path), FleetTables)
+    tables = document.tables
+    found = read_accounts(
+        document, {("accounts", name): (name, of) for name, of in tables.accounts.items()}, env
+    )
+    if "default" in tables.accounts:
+        raise document.tell(
+            Misfit(
+                "is no name by which all hosts know an account",
+                ("accounts", "default"),
+                hint="Call it by a name of its own, the same on every host.",
+            )
+        )
+    _require_own_places(document, found.accounts)
+    staging = document.under(tables.fleet.staging, ("fleet", "staging"))
+    settings = Settings(
+        out=staging,
+        accounts=found.accounts,
+        limits=tables.limits,
+        database_password=database_password(env),
+        keep_zip=tables.keep_zip,
+        sha256=tables.sha256,
+        records=tables.records,
+        formats=tables.formats,
+        destination=tables.destination,
+        parquet=parquet_of(document, tables.parquet),
+        state_dir=state_dir(env),
+        source=document.source,
+        origins=tuple((document.origins | found.origins).items()),
+        warnings=found.warnings,
+    )
+    return FleetSettings(replace(tables.fleet, staging=staging), settings)
+
+
+def _store_of(fleet: FleetTable, account: AccountSettings) -> str:
+    return account.publish_to or fleet.store
+
+
+def _require_own_places(
+    document: Document[FleetTables], accounts: tuple[AccountSettings, ...]
+) -> None:
+    """Raise ConfigError where files of two accounts would get into each other's way."""
+    owners: dict[str, str] = {}
+    for account in accounts:
+        place = place_of(_store_of(document.tables.fleet, account), account.name).url
+        other = owners.setdefault(place, account.name)
+        if other != account.name:
+            raise document.tell(
+                Misfit(
+                    f": accounts {other} and {account.name} would both publish in {place}",
+                    ("fleet", "store"),
+                    hint='Put {account} into it, such as "s3://exports/{account}".',
+                )
+            )

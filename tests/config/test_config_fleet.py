@@ -1,0 +1,87 @@
+"""FLEET.toml: what all hosts of a fleet are told alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bulkfetch.config.fleet import FleetSettings, load_fleet
+from bulkfetch.errors import ConfigError
+from bulkfetch.secret import Secret
+
+FLEET = """\
+[fleet]
+database = "postgresql://bulkfetch@db.internal/bulkfetch"
+store = "s3://exports/{account}/"
+staging = "staging"
+[accounts.acme]
+data_center = "eu"
+env_prefix = "ACME_"
+[accounts.beta]
+data_center = "us"
+publish_to = "gs://betas"
+"""
+
+
+def load(folder: Path, text: str, **env: str) -> FleetSettings:
+    (folder / "fleet.toml").write_text(text)
+    return load_fleet(folder / "fleet.toml", env)
+
+
+def test_a_turn_has_the_settings_of_its_account_alone(tmp_path: Path) -> None:
+    """Its staging folder, the store, the window of all hosts, and nobody else's credentials."""
+    env = {"ACME_ZOHO_ACCESS_TOKEN": "a", "ZOHO_ACCESS_TOKEN": "b"}
+    fleet = load(tmp_path, "keep_zip = true\n" + FLEET, **env, BULKFETCH_DATABASE_PASSWORD="pw")
+    assert fleet.fleet.staging == tmp_path / "staging"
+    assert (fleet.fleet.accounts_at_once, fleet.fleet.turn_s) == (500, 600)
+    assert fleet.password == Secret("pw")
+    acme = fleet.of_account("acme", fleet.fleet.staging)
+    assert [each.name for each in acme.accounts] == ["acme"]
+    assert acme.accounts[0].credentials.access_token == Secret("a")
+    assert acme.out == tmp_path / "staging" / "acme"
+    assert acme.window.shared == fleet.fleet.database
+    assert acme.keep_zip
+    assert acme.overwrite
+    place = acme.place_of("acme")
+    assert place is not None
+    assert place.url == "s3://exports/acme"
+    beta = fleet.of_account("beta", tmp_path).place_of("beta")
+    assert beta is not None
+    assert beta.url == "gs://betas"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message", "hint"),
+    [
+        ("s3://exports/{account}/", "/srv/exports", "fleet.store must begin with s3://", "gs://"),
+        ("store = ", "stor = ", "unknown key fleet.stor (line 3)", '"store"'),
+        ("store = ", "# ", "fleet.store is missing (line 1)", ""),
+        ("bulkfetch@", "bulkfetch:s3cret@", "fleet.database must not hold a p", "PGPASSFILE"),
+        ("[fleet]\n", '[fleet]\npassword = "s3cret"\n', "unknown key fleet.password", "PGPASSFILE"),
+        ("accounts.acme", "account", "unknown key account (line 5)", "[accounts.NAME]"),
+        ("accounts.acme", "accounts.default", "accounts.default is no name by", "of its own"),
+        ("[fleet]\n", 'out = "x"\n[fleet]\n', "unknown key out (line 1)", "for jobs.toml"),
+        ("[accounts.acme]", "[window]", "unknown key window (line 5)", "for jobs.toml"),
+        ("gs://betas", "s3://exports/acme/", "fleet.store: accounts acme and beta", "{account}"),
+    ],
+)
+def test_a_slip_is_told_with_its_place(
+    tmp_path: Path, before: str, after: str, message: str, hint: str
+) -> None:
+    """With file, key, line and what is right; never with a secret."""
+    assert before in FLEET
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, FLEET.replace(before, after, 1))
+    error = caught.value
+    assert error.message.startswith(f"{tmp_path / 'fleet.toml'}: {message}")
+    assert hint in error.hint
+    assert "s3cret" not in f"{error.message} {error.hint}"
+
+
+@pytest.mark.parametrize("heading", ["[fleet]", "[accounts."])
+def test_what_a_fleet_cannot_do_without_is_missed(tmp_path: Path, heading: str) -> None:
+    """Without its database, or without an account, there is nothing to be done."""
+    text = FLEET[FLEET.index("[accounts.") :] if heading == "[fleet]" else FLEET.split("[acc")[0]
+    with pytest.raises(ConfigError, match="is missing"):
+        load(tmp_path, text)
