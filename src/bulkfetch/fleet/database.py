@@ -1,0 +1,128 @@
+"""The fleet's tables: how they are made, and whether they are there and can be used.
+
+Each file of `sql/` is a step from one version to the next. Steps only add, so that workers of the
+version before go on beside newer ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import asyncpg
+
+from bulkfetch.errors import ConfigError
+from bulkfetch.ratelimit.postgres import schema as window
+from bulkfetch.ratelimit.postgres.schema import FAILED, connect, host_of, reason
+from bulkfetch.secret import Secret
+
+# How long a statement of a command or a worker may take, in seconds.
+STATEMENT_S = 10.0
+# What no waiting mends: values, constraints, statements and rights.
+_LASTING = frozenset({"22", "23", "42"})
+_INIT_HINT = (
+    "Run `bulkfetch fleet init FLEET.toml`; --sql prints what the database's owner may run."
+)
+
+
+def steps() -> list[str]:
+    """Return the SQL of each version, the first one's first."""
+    folder = files("bulkfetch.fleet").joinpath("sql")
+    found = sorted(each.name for each in folder.iterdir() if each.name.endswith(".sql"))
+    return [folder.joinpath(name).read_text(encoding="utf-8") for name in found]
+
+
+def may_pass(error: BaseException) -> bool:
+    """Return whether an error of the database may be over some time later."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "")[:2] not in _LASTING
+    return isinstance(error, FAILED) and not isinstance(error, ValueError)
+
+
+def refused(url: str, error: BaseException) -> ConfigError:
+    """Return what a command ends with where its database cannot be used."""
+    hint = "Nothing was done. Check `database` in [fleet], and whether the server runs."
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        hint = (
+            "The password comes from BULKFETCH_DATABASE_PASSWORD, PGPASSFILE or a service file; "
+            "the user from the address."
+        )
+    elif isinstance(error, asyncpg.InsufficientPrivilegeError):
+        hint = "The GRANTs that the role needs are in what `bulkfetch fleet init --sql` prints."
+    return ConfigError(
+        f"the fleet's database {host_of(url)} cannot be used: {reason(error)}", hint=hint
+    )
+
+
+async def open_connection(url: str, password: Secret | None) -> asyncpg.Connection[Any]:
+    """Connect to a fleet's database, whose tables are there. Raises ConfigError.
+
+    If cancelled: nothing is left open.
+    """
+    try:
+        connection = await connect(url, password, STATEMENT_S)
+    except FAILED as error:
+        raise refused(url, error) from None
+    try:
+        await require_tables(connection)
+    except BaseException as error:
+        connection.terminate()
+        if isinstance(error, FAILED):
+            raise refused(url, error) from None
+        raise
+    return connection
+
+
+async def require_tables(connection: asyncpg.Connection[Any]) -> None:
+    """Raise ConfigError where the tables are missing, or of another version than this one's."""
+    found, known = await _version(connection), len(steps())
+    if found == 0:
+        raise ConfigError("the database has no tables of a fleet", hint=_INIT_HINT)
+    if found < known:
+        raise ConfigError(
+            f"the fleet's tables are of version {found}; this bulkfetch needs {known}",
+            hint=_INIT_HINT,
+        )
+    _refuse_newer(found, known)
+
+
+async def install(connection: asyncpg.Connection[Any]) -> tuple[int, int]:
+    """Make the tables of the window and of the journal, or bring them up to this version.
+
+    Return the versions before (0: there were none) and after. Doing it again changes nothing, and
+    two who do it at once do it one after the other. Raises ConfigError where the tables are of a
+    newer version, asyncpg.PostgresError. If cancelled: all of it is done, or nothing.
+    """
+    known = steps()
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('bulkfetch fleet init'))")
+        await connection.execute(window.SQL_FILE.read_text(encoding="utf-8"))
+        found = await _version(connection)
+        _refuse_newer(found, len(known))
+        for number, sql in enumerate(known[found:], start=found + 1):
+            await connection.execute(sql)
+            await connection.execute("UPDATE bulkfetch.fleet_version SET version = $1", number)
+    return found, len(known)
+
+
+def install_sql() -> Iterator[str]:
+    """Yield the statements that make the tables of the window and of the journal."""
+    yield window.SQL_FILE.read_text(encoding="utf-8")
+    yield from steps()
+
+
+async def _version(connection: asyncpg.Connection[Any]) -> int:
+    """Return the version of the tables, 0 where there are none."""
+    if await connection.fetchval("SELECT to_regclass('bulkfetch.fleet_version')") is None:
+        return 0
+    version: int = await connection.fetchval("SELECT version FROM bulkfetch.fleet_version")
+    return version
+
+
+def _refuse_newer(found: int, known: int) -> None:
+    if found > known:
+        raise ConfigError(
+            f"the fleet's tables are of version {found}; this bulkfetch knows {known}",
+            hint="Upgrade bulkfetch on this host.",
+        )

@@ -1,0 +1,344 @@
+"""The fleet's journal as workers use it: turns, the jobs of each, and what became of them.
+
+A turn is an account's, and has a generation; a newer turn has the next one. What an older turn
+still says is believed only where it is good news: a result that was published is done, whoever did
+it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, NamedTuple, TypeVar
+
+import asyncpg
+import asyncpg.pool
+
+from bulkfetch.clock import boottime
+from bulkfetch.fleet.codec import DONE, STATES, failure_of, written
+from bulkfetch.fleet.database import STATEMENT_S, may_pass, refused, require_tables
+from bulkfetch.models import Failure, Job, Outcome
+from bulkfetch.ratelimit.patience import Patience
+from bulkfetch.ratelimit.postgres.schema import FAILED, NOW, reason
+from bulkfetch.secret import Secret
+
+T = TypeVar("T")
+
+_CONNECTIONS = 2
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
+_FORGET_ROWS = 5_000
+
+_BEGIN_TURN = """
+    INSERT INTO bulkfetch.fleet_account AS account
+        (account, generation, worker, turn_began_at, crashes)
+    VALUES ($1, 1, $2, clock_timestamp(), 1)
+    ON CONFLICT (account) DO UPDATE SET
+        generation = account.generation + 1, worker = $2, turn_began_at = clock_timestamp(),
+        crashes = account.crashes + 1
+    RETURNING generation
+"""
+# A row that is made anew is closed where a fail-over may have lost an older one, as by the window.
+_SUPERSEDE = f"""
+    INSERT INTO bulkfetch.account_window AS row (account, generation, closed_until)
+    SELECT $1, $2, CASE WHEN changed_at > {NOW} - 86400 THEN {NOW} + 86400 END
+    FROM bulkfetch.window_version
+    ON CONFLICT (account) DO UPDATE SET generation = excluded.generation
+"""
+_PENDING = """
+    SELECT key, id, name, again FROM bulkfetch.fleet_job
+    WHERE account = $1 AND state = 0 AND key > $2
+    ORDER BY key LIMIT $3
+"""
+_RECORD = f"""
+    WITH said AS MATERIALIZED (
+        SELECT * FROM unnest($3::text[], $4::smallint[], $5::jsonb[]) AS said (id, state, outcome)
+    ), turn AS MATERIALIZED (
+        SELECT generation = $2 AS ours FROM bulkfetch.fleet_account WHERE account = $1
+    ), ended AS (
+        UPDATE bulkfetch.fleet_job AS job SET
+            state = said.state, outcome = said.outcome, again = false,
+            ended_at = clock_timestamp(), ended_in = pg_current_xact_id()
+        FROM said, turn
+        WHERE job.account = $1 AND job.id = said.id
+            AND (job.state = 0 OR (job.state <> {DONE} AND said.state = {DONE}))
+            AND (turn.ours OR said.state = {DONE})
+    )
+    SELECT ours FROM turn
+"""
+_IS_PENDING = """
+    EXISTS (SELECT 1 FROM bulkfetch.fleet_job AS job
+            WHERE job.account = fleet_account.account AND job.state = 0)
+"""
+_END_TURN = f"""
+    UPDATE bulkfetch.fleet_account SET crashes = 0
+    WHERE account = $1 AND generation = $2
+    RETURNING held IS NULL AND {_IS_PENDING} AS goes_on
+"""
+_HOLD = """
+    UPDATE bulkfetch.fleet_account SET held = $3::jsonb WHERE account = $1 AND generation = $2
+"""
+# One step of the index an account, however many jobs it has.
+_WITH_PENDING = """
+    WITH RECURSIVE found AS (
+        (SELECT account FROM bulkfetch.fleet_job WHERE state = 0 ORDER BY account LIMIT 1)
+        UNION ALL
+        SELECT (SELECT job.account FROM bulkfetch.fleet_job AS job
+                WHERE job.state = 0 AND job.account > found.account
+                ORDER BY job.account LIMIT 1)
+        FROM found WHERE found.account IS NOT NULL
+    )
+    SELECT account FROM found
+    WHERE account IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM bulkfetch.fleet_account AS held
+        WHERE held.account = found.account AND held.held IS NOT NULL
+    )
+"""
+_ACCOUNTS = """
+    SELECT account, coalesce(done, 0) AS done, coalesce(failed, 0) AS failed,
+        coalesce(pending, 0) AS pending, worker, turn_began_at, held,
+        coalesce(crashes, 0) AS crashes
+    FROM (
+        SELECT account, count(*) FILTER (WHERE state = 1) AS done,
+            count(*) FILTER (WHERE state = 2) AS failed,
+            count(*) FILTER (WHERE state = 0) AS pending
+        FROM bulkfetch.fleet_job GROUP BY account
+    ) AS jobs FULL JOIN bulkfetch.fleet_account USING (account)
+    WHERE $1::text IS NULL OR account = $1
+    ORDER BY account
+"""
+_FORGET_JOBS = f"""
+    WITH gone AS (
+        DELETE FROM bulkfetch.fleet_job WHERE (account, id) IN (
+            SELECT account, id FROM bulkfetch.fleet_job AS job
+            WHERE state <> 0 AND ended_at < now() - make_interval(days => $1) AND NOT EXISTS (
+                SELECT 1 FROM bulkfetch.fleet_item AS item
+                JOIN bulkfetch.fleet_submission AS newer ON newer.id = item.submission
+                WHERE (item.account, item.id) = (job.account, job.id) AND item.kind <> 3
+                    AND newer.submitted_at >= now() - make_interval(days => $1)
+            )
+            LIMIT {_FORGET_ROWS}
+        ) RETURNING account, id
+    ), told AS (
+        DELETE FROM bulkfetch.fleet_item AS item USING gone
+        WHERE (item.account, item.id) = (gone.account, gone.id) AND item.kind <> 3
+    )
+    SELECT count(*) FROM gone
+"""
+_FORGET_SUBMISSIONS = """
+    DELETE FROM bulkfetch.fleet_submission AS old
+    WHERE submitted_at < now() - make_interval(days => $1) AND NOT EXISTS (
+        SELECT 1 FROM bulkfetch.fleet_item AS item WHERE item.submission = old.id AND kind <> 3
+    )
+"""
+
+
+class FleetAccount(NamedTuple):
+    """How an account stands. Of its newest turn: `worker` and since when, None if it had none.
+
+    `held` is why nothing is asked for it, None where there is no reason; `crashes` are its newest
+    turns in a row that no worker has ended, the one under way included.
+    """
+
+    account: str
+    done: int
+    failed: int
+    pending: int
+    worker: str | None
+    turn_began_at: float | None
+    held: Failure | None
+    crashes: int
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> FleetAccount:
+        """Return the account of a row; times in seconds since 1970."""
+        began = row["turn_began_at"]
+        return cls(
+            row["account"],
+            row["done"],
+            row["failed"],
+            row["pending"],
+            row["worker"],
+            None if began is None else began.timestamp(),
+            failure_of(row["held"]),
+            row["crashes"],
+        )
+
+
+class FleetJournal:
+    """One process's way to the journal. While the database is away its methods wait.
+
+    Bound to the running loop, to be closed. If a method is cancelled, what it does may have been
+    done; all of it bears to be done again.
+    """
+
+    def __init__(
+        self, url: str, pool: asyncpg.Pool[Any], clock: Callable[[], float] = boottime
+    ) -> None:
+        """Use `open`."""
+        self._url = url
+        self._pool = pool
+        self._patience = Patience(clock)
+        self._why = ""
+
+    @classmethod
+    async def open(cls, url: str, password: Secret | None) -> FleetJournal:
+        """Connect. Raises ConfigError: no database, wrong password, no tables, of another version.
+
+        If cancelled: nothing is left open.
+        """
+        pool = asyncpg.create_pool(
+            url,
+            password=None if password is None else password.reveal(),
+            min_size=1,
+            max_size=_CONNECTIONS,
+            timeout=STATEMENT_S,
+            command_timeout=STATEMENT_S,
+            server_settings={"application_name": "bulkfetch"},
+        )
+        try:
+            await pool
+            async with pool.acquire() as connection:
+                await require_tables(connection)  # type: ignore[arg-type]  # a proxy of one
+        except BaseException as error:
+            pool.terminate()
+            if isinstance(error, FAILED):
+                raise refused(url, error) from None
+            raise
+        return cls(url, pool)
+
+    @property
+    def away_s(self) -> float:
+        """Return for how long the database could not be used, 0 while it can."""
+        return self._patience.held_s
+
+    @property
+    def away_because(self) -> str:
+        """Return why the database could not be used when it was last asked, "" if it could."""
+        return self._why if self.away_s else ""
+
+    async def aclose(self) -> None:
+        """Close the connections; nobody may be waiting. If cancelled: they are dropped."""
+        try:
+            with suppress(*FAILED):
+                await asyncio.wait_for(self._pool.close(), timeout=1)
+        finally:
+            self._pool.terminate()
+
+    # --- turns ------------------------------------------------------------------------------------
+
+    async def begin_turn(self, account: str, worker: str) -> int:
+        """Begin an account's turn, and return its generation: nobody else may send from now on."""
+
+        async def begin(connection: asyncpg.Connection[Any]) -> int:
+            generation: int = await connection.fetchval(_BEGIN_TURN, account, worker)
+            await connection.execute(_SUPERSEDE, account, generation)
+            return generation
+
+        return await self._write(begin)
+
+    async def pending(self, account: str, after: int, limit: int) -> list[tuple[int, Job]]:
+        """Return jobs to do with their keys, in the order of these, from behind `after`."""
+        rows = await self._read(
+            lambda connection: connection.fetch(_PENDING, account, after, limit)
+        )
+        return [
+            (row["key"], Job(row["id"], account, row["name"], again=row["again"])) for row in rows
+        ]
+
+    async def record(self, account: str, generation: int, outcomes: Sequence[Outcome]) -> bool:
+        """Write what became of an account's jobs; return whether the turn is still the newest.
+
+        What is pending is passed over, and so is what failed in an older turn. A done job stays
+        done.
+        """
+        ended = {each.job_id: each for each in outcomes if each.status != "pending"}
+        columns = (
+            list(ended),
+            [STATES[each.status] for each in ended.values()],
+            [written(each) for each in ended.values()],
+        )
+        ours = await self._write(
+            lambda connection: connection.fetchval(_RECORD, account, generation, *columns)
+        )
+        return bool(ours)
+
+    async def end_turn(self, account: str, generation: int) -> bool:
+        """Note a turn's orderly end; return whether the account needs no further turn now.
+
+        It does where jobs are pending, unless it is held or a newer turn has begun.
+        """
+        goes_on = await self._write(
+            lambda connection: connection.fetchval(_END_TURN, account, generation)
+        )
+        return not goes_on
+
+    async def hold(self, account: str, generation: int, failure: Failure) -> None:
+        """Ask for no further turn of an account until it is submitted anew; its jobs stay pending.
+
+        Does nothing where a newer turn has begun.
+        """
+        cause = json.dumps(asdict(failure))
+        await self._write(lambda connection: connection.execute(_HOLD, account, generation, cause))
+
+    # --- all accounts -----------------------------------------------------------------------------
+
+    async def accounts_with_pending(self) -> list[str]:
+        """Return the accounts that have jobs to do and are not held."""
+        rows = await self._read(lambda connection: connection.fetch(_WITH_PENDING))
+        return [row["account"] for row in rows]
+
+    async def accounts(self, account: str | None = None) -> list[FleetAccount]:
+        """Return how all accounts stand, or one. Counts every row."""
+        rows = await self._read(
+            lambda connection: connection.fetch(_ACCOUNTS, account, timeout=10 * STATEMENT_S)
+        )
+        return [FleetAccount.of(row) for row in rows]
+
+    async def forget(self, days: int) -> int:
+        """Delete what ended longer ago, and submissions of which nothing is left; return how much.
+
+        In jobs. What is submitted again later is asked for again.
+        """
+        forgotten = 0
+        while True:
+            count: int = await self._write(
+                lambda connection: connection.fetchval(_FORGET_JOBS, days)
+            )
+            forgotten += count
+            if count < _FORGET_ROWS:
+                break
+        await self._write(lambda connection: connection.execute(_FORGET_SUBMISSIONS, days))
+        return forgotten
+
+    # --- the connection ---------------------------------------------------------------------------
+
+    async def _write(self, work: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
+        async def within(connection: asyncpg.Connection[Any]) -> T:
+            async with connection.transaction():
+                # Kept before it is told, whatever the database says of its commits.
+                await connection.execute("SET LOCAL synchronous_commit = on")
+                return await work(connection)
+
+        return await self._read(within)
+
+    async def _read(self, work: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
+        """Do what bears to be done again, as often as it takes while the database is away."""
+        pause_s = _SHORTEST_PAUSE_S
+        while True:
+            try:
+                async with self._pool.acquire(timeout=STATEMENT_S) as connection:
+                    result = await work(connection)  # type: ignore[arg-type]  # a proxy of one
+            except FAILED as error:
+                if not may_pass(error):
+                    raise
+                self._why = reason(error)
+                self._patience.due_s()
+            else:
+                self._patience.succeeded()
+                return result
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
