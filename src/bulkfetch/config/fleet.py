@@ -17,7 +17,7 @@ from bulkfetch.config.bucket import PublishTo, place_of
 from bulkfetch.config.document import Document, read_document
 from bulkfetch.config.load import database_password, parquet_of
 from bulkfetch.config.misfit import Misfit
-from bulkfetch.config.settings import AccountSettings, AccountTable, Published, Settings
+from bulkfetch.config.settings import AccountSettings, AccountTable, CommonTables, Settings
 from bulkfetch.config.tables import Table, setting
 from bulkfetch.secret import Secret
 from bulkfetch.state_dir import state_dir
@@ -49,7 +49,7 @@ class FleetTable(Table):
     )
 
 
-class FleetTables(Published):
+class FleetTables(CommonTables):
     """What FLEET.toml may hold at top level."""
 
     fleet: FleetTable

@@ -179,7 +179,7 @@ def exceeds_zoho(account: AccountSettings) -> tuple[str, str, str] | None:
     )
 
 
-class Published(Table):
+class CommonTables(Table):
     """What every file of settings may hold at top level: how results are checked and published."""
 
     keep_zip: fields.Flag = setting(False, "Keep the ZIP archives beside their files.")
@@ -197,7 +197,7 @@ class Published(Table):
     limits: Limits = Limits()
 
 
-class Shared(Published):
+class Shared(CommonTables):
     """What jobs.toml holds at top level and settings have as it stands there."""
 
     out: fields.SomePath = setting(Path("exports"), "The output folder, relative to this file.")
