@@ -296,8 +296,9 @@ class Client:
         `wait` before.
 
         The outcome is pending where `stop` or the end of the client came first. Raises AccountError
-        where nothing can be fetched for the account, and RunError; the next call tries again.
-        RuntimeError as `fetch`, which in turn takes no list while a call waits.
+        where nothing can be fetched for the account, which hinders no other; and RunError. The next
+        call tries again, for an account once what it has under way is over. RuntimeError as
+        `fetch`, which in turn takes no list while a call waits.
         If cancelled: the job goes on, other calls are not touched.
         """
         self._require_open()
@@ -309,7 +310,7 @@ class Client:
             return Outcome(refused.job.id, refused.job.account, "failed", error=failure)
         if self._stopped:
             return Outcome(asked.id, asked.account, "pending")
-        if self._calls is None or not self._calls.takes(asked.account):
+        if self._calls is None or not self._calls.takes_more:
             previous = self._make_way()
             self._calls = calls = Calls(partial(self._wiring.fed_run, previous))
             self._start(calls.engine, calls.engine.work())

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bulkfetch.control.client import ControlClient
     from bulkfetch.exporter.exporter import TypesOf
     from bulkfetch.exporter.starting import Check
-    from bulkfetch.pipeline.accounts import AccountOver, AccountWorkers
+    from bulkfetch.pipeline.accounts import AccountWorkers, LeftSink
 
 
 class Wiring:
@@ -74,13 +74,13 @@ class Wiring:
         workers = partial(self.workers, None, emit=self._tell, forms=forms)
         return self.run_of(jobs, opened, workers, close_journal=False)
 
-    def fed_run(self, previous: Readable | None, jobs: Jobs) -> Engine:
+    def fed_run(self, previous: Readable | None, jobs: Jobs, left: LeftSink) -> Engine:
         """Return a run whose jobs come one by one, each awaited by somebody; to be started."""
         return self.run_of(
             jobs,
             partial(self.journal, fed=True),
             partial(self.workers, None),
-            fed=True,
+            left=left,
             previous=previous,
         )
 
@@ -154,7 +154,7 @@ class Wiring:
         journal: Journal,
         leftovers: frozenset[str],
         job_finished: OutcomeSink,
-        account_over: AccountOver,
+        left: LeftSink | None,
         *,
         emit: Emit | None = None,
         forms: Callable[[Job], Forms] | None = None,
@@ -191,7 +191,7 @@ class Wiring:
             open_account=accounts.results,
             open_source=open_source,
             job_finished=job_finished,
-            account_over=account_over,
+            left=left,
             emit=emit or self._emit,
         )
 

@@ -16,6 +16,7 @@ from tests.support.flows import (
     loop_windows,
     settings_for,
     small,
+    token_of,
 )
 
 from bulkfetch import AccountError, Client, Job, RunError
@@ -172,11 +173,15 @@ def test_an_account_that_ends(tmp_path: Path) -> None:
     run_flow(main())
 
 
-def test_a_call_for_an_account_that_has_ended_while_others_wait(tmp_path: Path) -> None:
-    """It raises at once, and asks nothing."""
+def test_an_account_that_has_ended_is_asked_again_while_others_wait(tmp_path: Path) -> None:
+    """Its next call asks anew, with its next error or result; the others' calls are not touched."""
     options = small(
         requests=1000,
-        faults={ONE: ("OAUTH_SCOPE_MISMATCH",), TWO: ("stall_before_head",)},
+        faults={
+            ONE: ("OAUTH_SCOPE_MISMATCH",),
+            THREE: ("OAUTH_SCOPE_MISMATCH",),
+            TWO: ("stall_before_head",),
+        },
         auth=True,
         accounts=account_specs("a", "b"),
     )
@@ -186,13 +191,86 @@ def test_a_call_for_an_account_that_has_ended_while_others_wait(tmp_path: Path) 
         async with service(tmp_path, options, accounts=two) as (sandbox, client):
             waiting = asyncio.create_task(client.get(TWO, account="b"))
             await under_way(sandbox)
-            with pytest.raises(AccountError):
-                await client.get(ONE, account="a")
-            with pytest.raises(AccountError):
-                await client.get(THREE, account="a")
+            for job in (ONE, THREE):
+                with pytest.raises(AccountError):
+                    await client.get(job, account="a", name="Leads")
+            # Nobody waits for the two: another job may have their name.
+            assert (await client.get(FOUR, account="a", name="Leads")).status == "done"
+            assert (await client.get(ONE, account="a", name="Deals")).status == "done"
             assert not waiting.done()
-            assert len(sandbox.results()) == 2
+            assert len(sandbox.results()) == 5
             waiting.cancel()
+
+    run_flow(main())
+
+
+def test_calls_while_an_account_ends(tmp_path: Path) -> None:
+    """What is under way comes home; who comes meanwhile gets the reason at once, and asks later."""
+    options = small(
+        requests=1000,
+        records=1500,
+        faults={TWO: ("OAUTH_SCOPE_MISMATCH",), ONE: ("drip:2000",)},
+        auth=True,
+        accounts=account_specs("a"),
+    )
+
+    async def main() -> None:
+        two = {"a": {**FAST, "concurrency": 2}}
+        async with service(tmp_path, options, accounts=two) as (sandbox, client):
+            slow = asyncio.create_task(client.get(ONE, account="a"))
+            await under_way(sandbox)
+            with pytest.raises(AccountError):
+                await client.get(TWO, account="a")
+            for _ in range(2):
+                with pytest.raises(AccountError):
+                    await client.get(THREE, account="a")
+            assert not slow.done()
+            assert len(sandbox.results()) == 2
+            assert (await slow).status == "done"
+            await asyncio.sleep(0.01)
+            assert (await client.get(THREE, account="a")).status == "done"
+
+    run_flow(main())
+
+
+def test_many_accounts_that_end_and_come_back(tmp_path: Path) -> None:
+    """Of many accounts at once, some of which end with every call for a while: none hinders any."""
+    names = [f"a{number}" for number in range(12)]
+    trouble = {name: number % 3 for number, name in enumerate(names)}
+
+    class Tokens:
+        async def token(self, account: str, refused: str | None) -> str:
+            if trouble[account]:
+                trouble[account] -= 1
+                raise AccountError(f"no token for {account}")
+            return token_of(account)
+
+    async def main() -> None:
+        options = small(
+            requests=1000,
+            auth=True,
+            accounts=account_specs(*names),
+            faults={ONE: ("stall_before_head",)},
+        )
+        with loop_windows():
+            async with Sandbox(options) as sandbox:
+                told = settings_for(sandbox.url, tmp_path, accounts=dict.fromkeys(names, FAST))
+                async with Client(told, tokens=Tokens()) as client:
+                    waiting = asyncio.create_task(client.get(ONE, account="a0"))
+                    await under_way(sandbox)
+                    for turn in range(3):
+                        calls = (
+                            client.get(f"{job[:-3]}{turn + 1}{job[-2:]}", account=name)
+                            for job, name in zip(ids(12), names, strict=True)
+                        )
+                        came = await asyncio.gather(*calls, return_exceptions=True)
+                        for number, each in enumerate(came):
+                            if number % 3 > turn:
+                                assert str(each).startswith(f"no token for a{number}")
+                            else:
+                                assert getattr(each, "status", each) == "done"
+                    assert not waiting.done()
+                    waiting.cancel()
 
     run_flow(main())
 

@@ -273,3 +273,23 @@ async def test_a_job_keeps_its_folder_and_the_number_of_its_records(tmp_path: Pa
     with JournalReader.open(tmp_path / ".bulkfetch") as reader:
         assert [known.job for known in reader.known()] == [one.job, two.job, three.job]
         assert [known.job for known in reader.find("1")] == [jobs_[0]]
+
+
+async def test_what_leaves_the_list_may_be_listed_again(tmp_path: Path) -> None:
+    """Jobs of an account that nobody fetches leave it, those under way stay; names become free."""
+    async with opened(tmp_path) as journal:
+        await journal.enqueue([*jobs("1", "2", "3"), *jobs("4", account="eu")])
+        (first, _) = await journal.take("default", 2)
+        assert await journal.leave("default", {first.key}) == ["2", "3"]
+        assert journal.counts() == Counts(pending=2)
+        assert await journal.take("default", 10) == []
+        page, _ = await journal.pending("default")
+        assert [entry.job.id for entry in page] == ["1"]
+        named = await journal.enqueue([Job("5", name="2")])
+        assert named.accounts == {"default": Admitted(pending=1)}
+        await journal.enqueue(jobs("3"))
+        assert [entry.job.id for entry in await journal.take("default", 10)] == ["5", "3"]
+        assert journal.counts() == Counts(pending=4)
+    async with opened(tmp_path) as journal:
+        await journal.enqueue(jobs("1", "2", "3"))
+        assert [entry.job.id for entry in await drain(journal)] == ["1", "2", "3"]

@@ -15,7 +15,7 @@ newest list's.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -180,6 +180,18 @@ class Journal:
         start = max(after, self._first_position)
         self._write_attempts()
         return await self._writer.read(lambda db: queue.to_do(db, queue.ANY, account, start, limit))
+
+    async def leave(self, account: str, staying: Collection[int] = ()) -> list[str]:
+        """Take the account's jobs that have not ended out of this run's list, and return their ids.
+
+        Those with a key in `staying` stay. What has left is pending, hinders no other job from
+        taking its name, and may be listed again in this run. If cancelled: all have left, or none.
+        """
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            return queue.leave(connection, account, self._first_position, staying)
+
+        return await self._write(work, lambda ids: self._count(pending=-len(ids)))
 
     async def is_done(self, account: str, job_id: str) -> bool:
         """Return whether a job was done, in any run. If cancelled: nothing happens."""

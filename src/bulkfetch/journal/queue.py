@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from bulkfetch.journal.codec import COLUMNS, OutcomeColumns, OutcomeRow
 from bulkfetch.journal.entries import Entry
@@ -31,6 +31,12 @@ _SKIPPED = f"""
     WHERE position > ? AND state >= {SKIPPED}
     ORDER BY position LIMIT ?
 """
+_LISTED = f"""
+    SELECT job.key, id
+    FROM account CROSS JOIN job INDEXED BY job_todo ON job.account = account.key
+    WHERE account.name = ? AND position >= ? AND state <= {DOWNLOADED}
+"""
+_UNLIST = "UPDATE job SET position = 0 WHERE key = ?"
 _DOWNLOADED = f"""
     UPDATE job SET
         state = {DOWNLOADED}, zip_bytes = ?, attempts = ?, expected = coalesce(?, expected)
@@ -78,6 +84,16 @@ def skipped(connection: sqlite3.Connection, after: int, limit: int) -> tuple[lis
     """Return a page of what ended before this run, behind position `after`, and where it ends."""
     rows = connection.execute(_SKIPPED, (after, limit)).fetchall()
     return [row[:-1] for row in rows], rows[-1][-1] if rows else after
+
+
+def leave(
+    connection: sqlite3.Connection, account: str, first_position: int, staying: Collection[int]
+) -> list[str]:
+    """Take an account's jobs to do out of the list, but those of certain keys; return their ids."""
+    rows = connection.execute(_LISTED, (account, first_position)).fetchall()
+    leaving = [(key, job_id) for key, job_id in rows if key not in staying]
+    connection.executemany(_UNLIST, [(key,) for key, _ in leaving])
+    return [job_id for _, job_id in leaving]
 
 
 def downloaded(connection: sqlite3.Connection, entry: Entry, zip_bytes: int, attempts: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 
 import anyio
@@ -40,6 +40,8 @@ from bulkfetch.pipeline.publish import Published, Publisher
 from bulkfetch.pipeline.source import JobSource, JournalSource
 from bulkfetch.secret import Secret
 
+OnEnd = Callable[[str, AccountError, Collection[int]], Awaitable[None]]
+
 # What a broken attempt must have gained to give a job its tries back. Less would let a server that
 # breaks off after every byte be asked for ever.
 GROWTH_BYTES = 1 << 20
@@ -52,7 +54,8 @@ class AccountWorker:
 
     `ended` is why nothing more can be fetched for this account, None as long as something can;
     `times` is what its jobs took. `source` gives its jobs, None for the journal itself. `leftovers`
-    are the keys of jobs with a body in staging from a dead run.
+    are the keys of jobs with a body in staging from a dead run. `started` are those under way, by
+    their keys in the journal; `on_end` is awaited with them when the account has ended.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class AccountWorker:
         *,
         source: JobSource | None = None,
         leftovers: frozenset[str] = frozenset(),
+        on_end: OnEnd | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.account = access.account
@@ -87,6 +91,8 @@ class AccountWorker:
         self.dispatcher = Dispatcher(access, self._source, layout, budget, self._health, leftovers)
         self._dispatching = anyio.CancelScope()
         self._underway: dict[str, tuple[ActiveJob, Attempt | None]] = {}
+        self.started: set[int] = set()
+        self._on_end = on_end
 
     async def run(self) -> None:
         """Start each job as early as the limit allows, until the list ends or the account does.
@@ -99,14 +105,17 @@ class AccountWorker:
             tasks.start_soon(self._source.run, self.dispatcher.more)
             with self._dispatching:
                 try:
-                    while (started := await self.dispatcher.next()) is not None:
-                        tasks.start_soon(self._process, *started)
+                    while (starting := await self.dispatcher.next()) is not None:
+                        self.started.add(starting[0].entry.key)
+                        tasks.start_soon(self._process, *starting)
                     ending = self._source.error
                 except AccountError as error:  # there are no more slots for this process
                     ending = error
                 if ending is not None:
                     self._end(ending)
             self._source.stop()
+            if self.ended is not None and self._on_end is not None:
+                await self._on_end(self.account, self.ended, self.started)
 
     @property
     def preparing(self) -> int:
@@ -115,7 +124,7 @@ class AccountWorker:
 
     def transfers(self) -> list[Transfer]:
         """Return the jobs between their request and their file, those that began first first."""
-        return [_transfer(job, attempt) for job, attempt in self._underway.values()]
+        return [job.transfer(attempt) for job, attempt in self._underway.values()]
 
     def more(self) -> None:
         """Note that the list has got more jobs for this account."""
@@ -129,6 +138,12 @@ class AccountWorker:
 
     async def _process(self, job: ActiveJob, attempt: Attempt | None) -> None:
         """Take a job from its request to its outcome; without an attempt, its ZIP is in staging."""
+        try:
+            await self._bring_home(job, attempt)
+        finally:
+            self.started.discard(job.entry.key)
+
+    async def _bring_home(self, job: ActiveJob, attempt: Attempt | None) -> None:
         key = job.job.id
         try:
             try:
@@ -381,11 +396,3 @@ class AccountWorker:
         data = {"code": self.ended.code, "hint": self.ended.hint}
         self._news.say("account_ended", None, self.ended.message, **data)
         self.stop()
-
-
-def _transfer(job: ActiveJob, attempt: Attempt | None) -> Transfer:
-    it = job.job
-    if attempt is None:
-        return Transfer(it.account, it.id, it.stem, job.zip_bytes or 0, job.zip_bytes, True)
-    received = attempt.offset + attempt.received
-    return Transfer(it.account, it.id, it.stem, received, attempt.total, held=attempt.held)

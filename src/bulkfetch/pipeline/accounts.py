@@ -6,7 +6,7 @@ the modules that come with it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import anyio.abc
 
@@ -21,7 +21,8 @@ from bulkfetch.pipeline.outcomes import OutcomeSink
 from bulkfetch.pipeline.publish import DestinationOf, Publisher, PublishOptions
 from bulkfetch.pipeline.source import JobSource
 
-AccountOver = Callable[[str], Awaitable[None]]
+# Takes the ids of an account's jobs that nobody fetches any more, and why.
+LeftSink = Callable[[str, Sequence[str], AccountError], None]
 
 
 class AccountWorkers:
@@ -31,8 +32,10 @@ class AccountWorkers:
     once, `staging_bytes` may complete ZIPs hold in staging, and `lacking_room` says why the disk
     has no room for more. `open_account` and `open_source` raise AccountError where nothing can be
     fetched for an account; of the latter an account's jobs come, without it from the journal.
-    `account_over` is awaited when nothing of an account is under way any more, and again for jobs
-    of it that come later.
+
+    What an ended account leaves stays in the list, for its end to tell. With `left` it leaves the
+    list at once and is told there, and the account is asked again for jobs that come later, once
+    nothing of it is under way.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class AccountWorkers:
         open_account: Callable[[str], Awaitable[AccountAccess]],
         open_source: Callable[[str], Awaitable[JobSource]] | None = None,
         job_finished: OutcomeSink,
-        account_over: AccountOver,
+        left: LeftSink | None = None,
         emit: Emit,
     ) -> None:
         self.workers: dict[str, AccountWorker] = {}
@@ -60,7 +63,7 @@ class AccountWorkers:
         self._open_source = open_source
         self._job_finished = job_finished
         self._emit = emit
-        self._account_over = account_over
+        self._left = left
         self._refused: dict[str, AccountError] = {}
         self._over: set[str] = set()
         self._budget = StagingBudget(staging_bytes, lacking_room)
@@ -78,42 +81,60 @@ class AccountWorkers:
 
     async def more(self, account: str, tasks: anyio.abc.TaskGroup) -> None:
         """Note that the journal has got jobs for an account; the first starts its worker."""
-        if account in self._over:
-            await self._account_over(account)
+        if self._left is not None and account in self._over:
+            self._forget(account)
+        if account in self._refused:
             return
         if account not in self.workers:
             try:
-                access = await self._open_account(account)
-                open_source = self._open_source
-                source = None if open_source is None else await open_source(account)
+                self.workers[account] = await self._open(account)
             except AccountError as error:
                 self._refused[account] = error
+                self._over.add(account)
                 data = {"code": error.code, "hint": error.hint}
                 self._emit(Event("account_ended", error.message, account, data=data))
-                await self._is_over(account)
+                await self._leave(account, error)
                 return
-            worker = AccountWorker(
-                access,
-                self._journal,
-                self._publisher,
-                self._layout,
-                self._budget,
-                self._job_finished,
-                self._emit,
-                source=source,
-                leftovers=self._leftovers,
-            )
-            self.workers[account] = worker
-            tasks.start_soon(self._run, worker)
-        self.workers[account].more()
+            tasks.start_soon(self._run, self.workers[account])
+        worker = self.workers[account]
+        if worker.ended is None:
+            worker.more()
+        else:
+            await self._leave(account, worker.ended, worker.started)
+
+    async def _open(self, account: str) -> AccountWorker:
+        """Return a new worker, to be run. Raises AccountError."""
+        access = await self._open_account(account)
+        return AccountWorker(
+            access,
+            self._journal,
+            self._publisher,
+            self._layout,
+            self._budget,
+            self._job_finished,
+            self._emit,
+            source=None if self._open_source is None else await self._open_source(account),
+            leftovers=self._leftovers,
+            on_end=self._leave,
+        )
 
     async def _run(self, worker: AccountWorker) -> None:
         await worker.run()
-        await self._is_over(worker.account)
+        if worker.ended is not None:  # what was under way may have come back
+            await self._leave(worker.account, worker.ended)
+            self._over.add(worker.account)
 
-    async def _is_over(self, account: str) -> None:
-        self._over.add(account)
-        await self._account_over(account)
+    async def _leave(
+        self, account: str, error: AccountError, started: Collection[int] = ()
+    ) -> None:
+        """Tell whoever waits for jobs of an account that has ended, but those under way."""
+        if self._left is not None:
+            self._left(account, await self._journal.leave(account, started), error)
+
+    def _forget(self, account: str) -> None:
+        self._over.discard(account)
+        self._refused.pop(account, None)
+        self.workers.pop(account, None)
 
     def list_ended(self) -> None:
         """Note that no more jobs will come: each worker ends with those it has."""

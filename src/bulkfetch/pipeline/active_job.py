@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from bulkfetch.clock import MACHINE_CLOCK, Clock
-from bulkfetch.download.attempt import Partial
+from bulkfetch.download.attempt import Attempt, Partial
 from bulkfetch.journal import Entry
 from bulkfetch.models import Job
+from bulkfetch.pipeline.progress import Transfer
 
 if TYPE_CHECKING:
     # What they bring along is not needed by a run that has nothing to ask.
@@ -50,6 +51,14 @@ class ActiveJob:
     def job(self) -> Job:
         """The job itself."""
         return self.entry.job
+
+    def transfer(self, attempt: Attempt | None) -> Transfer:
+        """Return how far it is, with the attempt under way; None: its ZIP is here."""
+        it = self.job
+        if attempt is None:
+            return Transfer(it.account, it.id, it.stem, self.zip_bytes or 0, self.zip_bytes, True)
+        received = attempt.offset + attempt.received
+        return Transfer(it.account, it.id, it.stem, received, attempt.total, held=attempt.held)
 
 
 class AccountAccess(NamedTuple):

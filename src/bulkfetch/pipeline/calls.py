@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Callable
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from bulkfetch.errors import BulkfetchError, InvalidName
+from bulkfetch.errors import AccountError, BulkfetchError, InvalidName
 from bulkfetch.models import Failure, Job, Outcome
 from bulkfetch.pipeline.run import Engine, Run
+
+if TYPE_CHECKING:
+    from bulkfetch.pipeline.accounts import LeftSink
 
 
 class _Awaited(NamedTuple):
@@ -26,25 +29,21 @@ class _Awaited(NamedTuple):
 class Calls:
     """The calls of one run, in the loop in which it is made; `ended` when it takes no more."""
 
-    def __init__(self, run_of: Callable[[AsyncIterator[Job]], Engine]) -> None:
+    def __init__(self, run_of: Callable[[AsyncIterator[Job], LeftSink], Engine]) -> None:
         """Have `run_of` make the run of a list; its work is to be started, and `answer` beside."""
         self.ended = False
         self._asked: asyncio.Queue[Job] = asyncio.Queue()  # no longer than there are calls
         self._awaited: dict[tuple[str, str], _Awaited] = {}
-        self.engine = run_of(self._jobs())
+        self.engine = run_of(self._jobs(), self._leave)
 
     async def _jobs(self) -> AsyncIterator[Job]:
         while True:
             yield await self._asked.get()
 
-    def takes(self, account: str) -> bool:
-        """Return whether a job of an account belongs here, and not into a new run.
-
-        After an account's end the next run may ask it again, once nobody waits for this one.
-        """
-        if self.ended or self.engine.abandoned:
-            return False
-        return bool(self._awaited) or self.engine.account_ended(account) is None
+    @property
+    def takes_more(self) -> bool:
+        """Whether a job belongs here, and not into a new run."""
+        return not (self.ended or self.engine.abandoned)
 
     async def get(self, job: Job) -> Outcome:
         """Return what becomes of a job. Raises AccountError, RunError, and what broke the run off.
@@ -83,8 +82,6 @@ class Calls:
                 key = (outcome.account, outcome.job_id)
                 if outcome.status != "pending":
                     self._settle(key, outcome)
-                elif (ended := self.engine.account_ended(outcome.account)) is not None:
-                    self._settle(key, ended)
                 else:
                     pending[key] = outcome
         except asyncio.CancelledError:
@@ -97,6 +94,11 @@ class Calls:
                 left = Outcome(job_id, account, "pending")
                 key = (account, job_id)
                 self._settle(key, cause or pending.get(key, left))
+
+    def _leave(self, account: str, job_ids: Sequence[str], error: AccountError) -> None:
+        """Have the calls for these jobs raise why their account has ended."""
+        for job_id in job_ids:
+            self._settle((account, job_id), error)
 
     def _settle(self, key: tuple[str, str], found: Outcome | BaseException) -> None:
         awaited = self._awaited.pop(key, None)

@@ -31,13 +31,13 @@ from bulkfetch.pipeline.readable import Readable, innermost
 from bulkfetch.pipeline.refusal import refusal
 
 if TYPE_CHECKING:
-    from bulkfetch.pipeline.accounts import AccountOver, AccountWorkers
+    from bulkfetch.pipeline.accounts import AccountWorkers, LeftSink
 
 E = TypeVar("E", bound=BaseException)
 Jobs = Iterable[Listed] | AsyncIterable[Listed]
 OpenJournal = Callable[[], Awaitable[Journal]]
 OpenWorkers = Callable[
-    [Journal, frozenset[str], OutcomeSink, "AccountOver"], Awaitable["AccountWorkers"]
+    [Journal, frozenset[str], OutcomeSink, "LeftSink | None"], Awaitable["AccountWorkers"]
 ]
 
 # After a stop, what is under way has this long to end by itself. With two seconds to tidy up it
@@ -65,7 +65,7 @@ class Engine(Readable):
         accounts: frozenset[str],
         names: ClaimedNames,
         only_new: bool = False,
-        fed: bool = False,
+        left: LeftSink | None = None,
         previous: Readable | None = None,
         close_journal: bool = True,
         emit: Emit = ignore,
@@ -73,13 +73,13 @@ class Engine(Readable):
         """Use `Client.fetch`.
 
         `open_workers` makes what fetches, once there is something to fetch: of the journal, the
-        keys of bodies in staging, who takes outcomes, and who is told of accounts. `as_job` makes a
-        job of an id given as plain text, or of an entry. `accounts` are those that a job may be of,
-        `names` gives what it may be published under. `fed`: each job is awaited by somebody, so
-        that what is not fetched is reported at once and not at the end; the journal is opened
-        likewise. `previous` is what has to end first, None where there is none. With
-        `close_journal` false the journal is somebody else's, who closes it later. `emit` gets the
-        news of jobs that cannot be asked for at all.
+        keys of bodies in staging, who takes outcomes, and `left`. `as_job` makes a job of an id
+        given as plain text, or of an entry. `accounts` are those that a job may be of, `names`
+        gives what it may be published under. With `left` each job is awaited by somebody: what is
+        not fetched is told at once and not at the end, that of an account that has ended by
+        `left`, and the journal is opened likewise. `previous` is what has to end first, None where
+        there is none. With `close_journal` false the journal is somebody else's, who closes it
+        later. `emit` gets the news of jobs that cannot be asked for at all.
         """
         super().__init__(previous)
         self._jobs = jobs
@@ -90,7 +90,7 @@ class Engine(Readable):
         self._known_accounts = accounts
         self._names = names
         self._only_new = only_new
-        self._fed = fed
+        self._left = left
         self._closes_journal = close_journal
         self._opened: Journal | None = None
         self._workers: AccountWorkers | None = None
@@ -251,10 +251,10 @@ class Engine(Readable):
                             self._journal,
                             self._leftovers,
                             self._report_outcome,
-                            self._account_over,
+                            self._left,
                         )
                     await self._workers.more(account, tasks)
-            if self._fed:
+            if self._left is not None:
                 await self._idle.report_skipped(self._journal, self._report_outcome)
 
         if isinstance(self._jobs, AsyncIterable):
@@ -269,11 +269,6 @@ class Engine(Readable):
                 await admit(batch)
         self._list_read = True
         await self._idle.report_skipped(self._journal, self._report_outcome)
-
-    async def _account_over(self, account: str) -> None:
-        """Answer those who wait for jobs of an account that has ended."""
-        if self._fed and (cause := self.account_ended(account)) is not None:
-            await self._idle.report_pending(self._journal, account, cause, self._report_outcome)
 
     # --- outcomes --------------------------------------------------------------------------------
 
