@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.support.kill_cuts import FREE, cut_run, quick_folder, steps_of
 from tests.support.kill_scene import Service, service
-from tests.support.kill_steps import Cut
+from tests.support.kill_steps import Cut, deaths
 from tests.support.kill_zygote import Zygote
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,7 @@ def test_the_steps_follow_the_order_that_makes_the_promise(bench: Bench) -> None
 
 def test_a_run_killed_after_any_step_is_finished_by_the_next(bench: Bench) -> None:
     """SIGKILL after each step: the next run ends right, and asks only for what was not there."""
-    for number in range(1, len(bench.steps) + 1):
+    for number in deaths(bench.steps):
         run = cut_run(bench.folder, bench.server, bench.zygote, "die", number)
         if run is not None:
             assert run.first.ended.status == -9, run.step

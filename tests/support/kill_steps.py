@@ -2,6 +2,7 @@
 
 `install` wraps the calls through which the program reaches the disk; SQLite's own writes are one
 step for each commit. The list of steps is what a run did, not what somebody thinks that it does.
+To make a folder that is there, or to remove a file that is not, is no step.
 """
 
 from __future__ import annotations
@@ -26,7 +27,18 @@ Cut = Literal["die", "ENOSPC", "EIO"]
 # By the place of the path among the arguments; calls on descriptors are found by /proc.
 _ON_PATHS = ("mkdir", "rmdir", "unlink", "remove", "truncate", "chmod")
 _ON_TWO_PATHS = ("rename", "replace", "link", "symlink")
-_ON_DESCRIPTORS = ("write", "pwrite", "writev", "pwritev", "ftruncate", "fsync", "fdatasync")
+_SYNCS = ("fsync", "fdatasync")
+_ON_DESCRIPTORS = ("write", "pwrite", "writev", "pwritev", "ftruncate", *_SYNCS)
+# What each of these does, in the end: whether the path is there.
+_MAKES = {"mkdir": True, "rmdir": False, "unlink": False, "remove": False}
+
+
+def deaths(steps: list[str]) -> list[int]:
+    """Return the numbers, from 1, of the steps after which SIGKILL leaves what none left before.
+
+    A sync changes nothing that outlives the process alone.
+    """
+    return [number for number, step in enumerate(steps, 1) if not step.startswith(_SYNCS)]
 
 
 @dataclass
@@ -100,7 +112,7 @@ def _wrap(name: str, steps: Steps, path_of: Callable[[tuple[Any, ...]], Any]) ->
 
     def wrapped(*arguments: Any, **options: Any) -> Any:
         path = path_of(arguments)
-        if not steps.ours(path):
+        if not steps.ours(path) or os.path.lexists(path) is _MAKES.get(name):
             return real(*arguments, **options)
         return steps.do(name, path, lambda: real(*arguments, **options))
 
