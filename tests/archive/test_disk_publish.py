@@ -150,22 +150,71 @@ def test_an_error_can_be_told_by_another_name(tmp_path: Path) -> None:
     assert plain.renamed("elsewhere").message == "no room"
 
 
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.ENOSYS])
-def test_a_folder_that_cannot_be_synced_is_let_off(
-    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Publishing goes through where only the folder's fsync is not to be had."""
+NO_SYNC = ["EINVAL", "ENOTSUP", "EACCES", "EPERM", "ENOSYS", "EBADF", "EROFS", "EISDIR", "ENOTTY"]
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, number: int, *, folders: bool) -> None:
+    """Have the sync of every folder, or of every file, fail."""
     fsync = os.fsync
 
-    def for_files_only(fd: int) -> None:
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
+    def failing_fsync(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode) is folders:
             raise OSError(number, os.strerror(number))
         fsync(fd)
 
-    monkeypatch.setattr(os, "fsync", for_files_only)
+    monkeypatch.setattr(os, "fsync", failing_fsync)
+
+
+@pytest.mark.parametrize("name", NO_SYNC)
+def test_a_folder_that_cannot_be_synced_is_let_off(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Publishing goes through where only the folder's fsync is not to be had."""
+    failing(monkeypatch, getattr(errno, name), folders=True)
     (tmp_path / "staged").write_bytes(b"new")
     disk.publish(tmp_path / "staged", tmp_path / "final.csv", replace=False)
     assert (tmp_path / "final.csv").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("name", ["EACCES", "EINVAL", "ENOTSUP"])
+def test_a_folder_that_cannot_be_opened_to_sync_is_let_off(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may be written without being readable."""
+    number, real = getattr(errno, name), os.open
+
+    def for_files_only(path: str | Path, flags: int, *rest: int) -> int:
+        if flags & os.O_DIRECTORY:
+            raise OSError(number, os.strerror(number), os.fspath(path))
+        return real(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", for_files_only)
+    disk.fsync_dir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("EIO", errors.NotWritable), ("ENOSPC", errors.DiskFull), ("EDQUOT", errors.DiskFull)],
+)
+def test_a_device_that_fails_to_sync_a_folder_is_an_error(
+    name: str, told: type[errors.RunError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fsync says of the device itself is not let off."""
+    failing(monkeypatch, getattr(errno, name), folders=True)
+    with pytest.raises(told):
+        disk.fsync_dir(tmp_path)
+
+
+@pytest.mark.parametrize("name", [*NO_SYNC, "EIO"])
+def test_a_file_that_cannot_be_synced_is_an_error(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only folders are let off: what is not on the device is not published."""
+    failing(monkeypatch, getattr(errno, name), folders=False)
+    (tmp_path / "staged").write_bytes(b"new")
+    with pytest.raises(errors.NotWritable):
+        disk.publish(tmp_path / "staged", tmp_path / "final.csv", replace=False)
+    assert not (tmp_path / "final.csv").exists()
 
 
 def test_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:

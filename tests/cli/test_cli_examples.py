@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -44,14 +45,23 @@ def test_every_page_has_examples() -> None:
     assert {page for page, _ in EXAMPLES} == set(_help_pages())
 
 
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the examples speak of, to be copied for each."""
+    program = Program(tmp_path_factory.mktemp("furnished"))
+    _furnish(program)
+    program.close()
+    return program.folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("page", "line"), EXAMPLES, ids=[line for _, line in EXAMPLES])
-def test_an_example_works(program: Program, page: str, line: str) -> None:
+def test_an_example_works(program: Program, furnished: Path, page: str, line: str) -> None:
     """In a folder with what the examples speak of, each ends with 0 and says what it should."""
     tools = set(re.findall(r"(?:^|\| *)([a-z]+) ", line)) - {"bulkfetch"}
     if missing := [tool for tool in tools if shutil.which(tool) is None]:
         pytest.skip(f"no {missing[0]} here")
-    _furnish(program)
+    shutil.copytree(furnished, program.folder, dirs_exist_ok=True)
     process = subprocess.Popen(
         # The port may be somebody's here.
         ["bash", "-o", "pipefail", "-c", line.replace("--port 8080", "--port 0")],
