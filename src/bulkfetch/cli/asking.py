@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from bulkfetch.cli.misplaced import settings_first
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.settings_source import load
 from bulkfetch.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ T = TypeVar("T")
 
 def ask(
     printer: Printer,
-    settings_file: str,
+    settings_file: str | None,
+    data_center: str | None,
     account: str | None,
     question: Callable[[ControlClient], Awaitable[T]],
 ) -> T:
@@ -30,17 +31,13 @@ def ask(
     `account` None: the only one, or the one named `default`. Raises ConfigError, and what the
     question raises.
     """
-    from bulkfetch.config import load_settings
-
-    with settings_first(settings_file):
-        settings = load_settings(settings_file)
+    settings = load(settings_file, data_center, account=account)
     for warning in settings.warnings:
         printer.warn(warning)
-    name = account or settings.default_account
+    name = settings.default_account
     if name is None:
         names = ", ".join(each.name for each in settings.accounts)
         raise ConfigError("there are several accounts", hint=f"Add --account: one of {names}.")
-    settings.account(name)  # raises ConfigError if there is no such account
 
     async def with_accounts(accounts: AccountOpener) -> T:
         return await question(await accounts.control(name))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from bulkfetch.cli import exit_codes
-from bulkfetch.cli.misplaced import settings_first
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.settings_source import load, require_source, settings_source
 
 if TYPE_CHECKING:
     from bulkfetch.cli.check_findings import Finding
@@ -38,23 +38,27 @@ _EPILOG = exit_codes.epilog(
 
 
 @click.command(help=_ABOUT, short_help="Check whether a run has what it needs.", epilog=_EPILOG)
-@click.argument("settings_file", metavar="JOBS.toml")
+@settings_source
 @click.option("--out", metavar="DIR", help="The output folder, instead of `out` in JOBS.toml.")
 @click.option("--online", is_flag=True, help="Request one token, and connect once.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_obj
 def check(
-    printer: Printer, settings_file: str, out: str | None, online: bool, as_json: bool
+    printer: Printer,
+    settings_file: str | None,
+    data_center: str | None,
+    out: str | None,
+    online: bool,
+    as_json: bool,
 ) -> int:
     """Check everything that a run needs, and return the exit status."""
     from bulkfetch.cli.check_disk import disk_findings
     from bulkfetch.cli.check_findings import exit_status, settings_findings, wrong_parts
-    from bulkfetch.config import load_settings
     from bulkfetch.readiness import problems
 
+    require_source(settings_file, data_center)
     printer.json = as_json
-    with settings_first(settings_file):
-        settings = load_settings(settings_file, out=out)
+    settings = load(settings_file, data_center, out=out)
     wrong = wrong_parts(problems(settings))
     found: Iterator[Finding] = chain(disk_findings(settings), settings_findings(settings, wrong))
     if online:

@@ -8,9 +8,9 @@ import click
 
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.endings import this_command
-from bulkfetch.cli.misplaced import settings_first
 from bulkfetch.cli.output_options import output_options
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.settings_source import file_and_rest, load, settings_source
 from bulkfetch.cli.steering import steering_options
 from bulkfetch.cli.wait_time import WaitTime
 from bulkfetch.errors import ConfigError
@@ -30,12 +30,14 @@ Examples:
   bulkfetch export jobs.toml
   bulkfetch export jobs.toml Leads Contacts
   bulkfetch export jobs.toml --wait 30m --json -q > exports.jsonl
+  bulkfetch export Leads --data-center eu
   bulkfetch export jobs.toml --full                # also where only changes are due
 
 Export each module of [[exports]] into its folder below the output folder: have Zoho prepare it page
 by page, download every page, count its records, and publish all of them together. NAMEs select some
 of the exports. What was begun is gone on with: after any interruption, run the same command again.
-No page is created twice knowingly, since each costs 50 API credits.
+No page is created twice knowingly, since each costs 50 API credits. Without JOBS.toml, with
+--data-center, NAMEs are modules, which are exported whole.
 
 With --no-wait the first pages are created, what is ready is brought home, and the exit status is 3
 while anything is still being prepared; a later call goes on. --wait limits the time to wait in the
@@ -57,7 +59,7 @@ _EPILOG = exit_codes.epilog(
 
 
 @click.command(help=_ABOUT, short_help="Export modules, or go on with it.", epilog=_EPILOG)
-@click.argument("settings_file", metavar="JOBS.toml")
+@settings_source
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--out", metavar="DIR", help="The output folder, instead of `out` in JOBS.toml.")
 @click.option("--full", is_flag=True, help="Export everything, not only changes.")
@@ -70,7 +72,8 @@ _EPILOG = exit_codes.epilog(
 )
 def export(
     printer: Printer,
-    settings_file: str,
+    settings_file: str | None,
+    data_center: str | None,
     names: tuple[str, ...],
     out: str | None,
     full: bool,
@@ -82,10 +85,8 @@ def export(
     """Export modules, and return the exit status."""
     if no_wait and wait is not None:
         raise click.UsageError("--wait and --no-wait cannot be used together")
-    from bulkfetch.config import load_settings
-
-    with settings_first(settings_file):
-        settings = load_settings(settings_file, out=out, max_bytes_per_s=limit_rate)
+    file, names = file_and_rest(settings_file, names, data_center)
+    settings = load(file, data_center, out=out, max_bytes_per_s=limit_rate)
     for warning in settings.warnings:
         printer.warn(warning)
     _require_known(settings, names)
@@ -110,6 +111,17 @@ def _require_known(settings: Settings, names: tuple[str, ...]) -> None:
     """Raise ConfigError for names that are none of an export, or if there is none at all."""
     from bulkfetch.config.misfit import nearest
 
+    if settings.source is None:
+        if not names:
+            raise ConfigError(
+                "no modules given",
+                hint="Name them: bulkfetch export --data-center eu Leads; "
+                "`bulkfetch modules` lists them.",
+            )
+        from bulkfetch.exporter.wanted import wanted_exports
+
+        wanted_exports(settings, names)  # raises ConfigError for what cannot be a module
+        return
     known = [each.name for each in settings.exports]
     if not known:
         raise ConfigError(

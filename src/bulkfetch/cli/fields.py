@@ -10,6 +10,7 @@ import click
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.modules import EPILOG
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.settings_source import file_and_rest, settings_source
 
 if TYPE_CHECKING:
     from bulkfetch.control.client import ControlClient
@@ -30,13 +31,18 @@ scope ZohoCRM.settings.fields.READ.
 
 
 @click.command(help=_ABOUT, short_help="List the fields of a module.", epilog=EPILOG)
-@click.argument("settings_file", metavar="JOBS.toml")
-@click.argument("module", metavar="MODULE")
+@settings_source
+@click.argument("module", metavar="MODULE", required=False)
 @click.option("--account", metavar="NAME", help="The account to ask, if there are several.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per field.")
 @click.pass_obj
 def fields(
-    printer: Printer, settings_file: str, module: str, account: str | None, as_json: bool
+    printer: Printer,
+    settings_file: str | None,
+    data_center: str | None,
+    module: str | None,
+    account: str | None,
+    as_json: bool,
 ) -> int:
     """List the fields, and return the exit status."""
     from bulkfetch.cli.asking import ask
@@ -44,15 +50,19 @@ def fields(
     from bulkfetch.exports.comparators import kind_of
 
     printer.json = as_json
-    found = ask(printer, settings_file, account, lambda control: _fields(control, module))
+    file, names = file_and_rest(settings_file, [module] if module else [], data_center)
+    if len(names) != 1:
+        raise click.UsageError("name one MODULE")
+    name = names[0]
+    found = ask(printer, file, data_center, account, lambda control: _fields(control, name))
     if not found:
-        printer.warn(f"Zoho tells no fields of {module}; an export of it goes unchecked")
+        printer.warn(f"Zoho tells no fields of {name}; an export of it goes unchecked")
     for field in sorted(found, key=lambda field: field.api_name):
         kind = kind_of(field.data_type, field.formula_type)
-        refused = is_refused(module, field)
+        refused = is_refused(name, field)
         record = {
             "type": "field",
-            "module": module,
+            "module": name,
             "name": field.api_name,
             "label": field.field_label,
             "data_type": field.data_type,

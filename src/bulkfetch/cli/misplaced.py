@@ -19,6 +19,7 @@ from bulkfetch.models import is_job_id
 
 SETTINGS = "jobs.toml"
 _LIST_SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".ids", ".lst", ".list", ".dat"})
+_OR_NONE = "; without one, add --data-center"
 # How much of a file is read to tell what it is.
 _LOOK_BYTES = 64 * 1024
 # The most ids in a suggested command; dots stand for more.
@@ -27,13 +28,15 @@ _SHOWN_IDS = 3
 
 @contextmanager
 def settings_first(
-    settings_file: str, ids: Sequence[str] = (), lists: Sequence[str] = ()
+    settings_file: str | None, ids: Sequence[str] = (), lists: Sequence[str] = ()
 ) -> Iterator[None]:
     """Load settings in the block: a list or an id in place of the file gets a hint."""
     try:
         yield
     except ConfigError as error:
-        if (hint := settings_hint(_command_path(), settings_file, ids, lists)) is None:
+        path = _command_path()
+        hint = None if settings_file is None else settings_hint(path, settings_file, ids, lists)
+        if hint is None:
             raise
         raise ConfigError(error.message, hint=hint) from None
 
@@ -65,19 +68,23 @@ def settings_hint(
         lists = [given, *lists]
     column = ["--ids-column", what] if what.isdigit() else []
     say = "the settings file come first" if plural else "The settings file comes first"
-    return f"{say}: {_spelled(command, settings, ids, lists, column)}"
+    spelled = f"{say}: {_spelled(command, settings, ids, lists, column)}"
+    return spelled if plural or what == "folder" else spelled + _OR_NONE
 
 
-def require_ids(settings_file: str, ids: Sequence[str]) -> None:
-    """Raise ConfigError if a list or a settings file is among the ids."""
+def require_ids(settings: str, ids: Sequence[str]) -> None:
+    """Raise ConfigError if a list or a settings file is among the ids.
+
+    `settings` is the file, or the option in its place.
+    """
     for word in ids:
         if is_job_id(word):
             continue
-        if (hint := argument_hint(_command_path(), settings_file, word)) is not None:
+        if (hint := argument_hint(_command_path(), settings, word)) is not None:
             raise ConfigError(f"not a job id: {word[:60]}", hint=hint)
 
 
-def argument_hint(command: str, settings_file: str, word: str) -> str | None:
+def argument_hint(command: str, settings: str, word: str) -> str | None:
     """Return the command that was meant, with a word among the ids that is not an id.
 
     None if it looks neither like a list nor like settings.
@@ -88,7 +95,7 @@ def argument_hint(command: str, settings_file: str, word: str) -> str | None:
     if what in (None, "id", "folder"):
         return None
     column = ["--ids-column", what] if what is not None and what.isdigit() else []
-    return f"A list goes to --ids: {_spelled(command, settings_file, [], [word], column)}"
+    return f"A list goes to --ids: {_spelled(command, settings, [], [word], column)}"
 
 
 def command_hint(word: str, commands: Sequence[str]) -> str | None:
@@ -107,7 +114,13 @@ def missing_hint(context: click.Context | None) -> str:
     """Return the beginning of a command that got no settings file."""
     command = context.command_path if context else "bulkfetch run"
     lists = context.params.get("lists") if context else None
-    return f"The settings file comes first: {_spelled(command, None, [], lists or [], [])}"
+    spelled = _spelled(command, None, [], lists or [], [])
+    return f"The settings file comes first: {spelled}{_OR_NONE}"
+
+
+def may_be_settings(path: Path) -> bool:
+    """Return whether a word on the command line can be meant for the settings file."""
+    return path.suffix.lower() == ".toml" or (path.exists() and _what_is(path) is None)
 
 
 def _what_is(path: Path) -> str | None:

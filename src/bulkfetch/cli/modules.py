@@ -6,6 +6,7 @@ import click
 
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.settings_source import require_source, settings_source
 
 _ABOUT = """\b
 Examples:
@@ -25,17 +26,24 @@ EPILOG = exit_codes.epilog(
 
 
 @click.command(help=_ABOUT, short_help="List the modules that can be exported.", epilog=EPILOG)
-@click.argument("settings_file", metavar="JOBS.toml")
+@settings_source
 @click.option("--account", metavar="NAME", help="The account to ask, if there are several.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per module.")
 @click.pass_obj
-def modules(printer: Printer, settings_file: str, account: str | None, as_json: bool) -> int:
+def modules(
+    printer: Printer,
+    settings_file: str | None,
+    data_center: str | None,
+    account: str | None,
+    as_json: bool,
+) -> int:
     """List the modules, and return the exit status."""
     from bulkfetch.cli.asking import ask
     from bulkfetch.exports.check import can_export
 
+    require_source(settings_file, data_center)
     printer.json = as_json
-    found = ask(printer, settings_file, account, lambda control: control.modules())
+    found = ask(printer, settings_file, data_center, account, lambda control: control.modules())
     for module in sorted(found, key=lambda module: module.api_name):
         record = {
             "type": "module",

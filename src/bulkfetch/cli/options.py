@@ -6,7 +6,6 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from functools import wraps
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
@@ -15,8 +14,9 @@ import click
 
 from bulkfetch.cli.async_reader import AsyncReader
 from bulkfetch.cli.job_limit import JobLimit
-from bulkfetch.cli.misplaced import require_ids, settings_first
+from bulkfetch.cli.misplaced import require_ids
 from bulkfetch.cli.recall import recalled
+from bulkfetch.cli.settings_source import file_and_rest, load, settings_source
 from bulkfetch.errors import ConfigError, RunError
 from bulkfetch.models import Job
 
@@ -54,7 +54,8 @@ class ListOptions(NamedTuple):
     of the output folder. `limit` bounds how many of all these are taken up.
     """
 
-    settings_file: str
+    settings_file: str | None
+    data_center: str | None
     ids: tuple[str, ...]
     lists: tuple[str, ...]
     ids_column: str | None
@@ -65,6 +66,11 @@ class ListOptions(NamedTuple):
     limit: JobLimit | None = None
 
     @property
+    def source(self) -> str:
+        """What stands in a command for its settings: their file, or the option without one."""
+        return self.settings_file or f"--data-center={self.data_center}"
+
+    @property
     def recalls(self) -> bool:
         """Whether some of the jobs come from the journal."""
         return bool(self.again) or self.failed
@@ -73,7 +79,7 @@ class ListOptions(NamedTuple):
 def list_options(command: F) -> F:
     """Add the arguments of `ListOptions` to a command, which receives them as `options`."""
 
-    @click.argument("settings_file", metavar="JOBS.toml")
+    @settings_source
     @click.argument("ids", nargs=-1, metavar="[ID]...")
     @click.option(
         "--ids",
@@ -91,7 +97,8 @@ def list_options(command: F) -> F:
     @click.option("--out", metavar="DIR", help="The output folder, instead of `out` in JOBS.toml.")
     @wraps(command)
     def with_options(
-        settings_file: str,
+        settings_file: str | None,
+        data_center: str | None,
         ids: tuple[str, ...],
         lists: tuple[str, ...],
         ids_column: str | None,
@@ -105,7 +112,8 @@ def list_options(command: F) -> F:
             raise click.BadParameter("the name of the list is empty", param_hint="'--ids'")
         if lists.count("-") > 1:
             raise click.BadParameter("stdin ('-') can be read only once", param_hint="'--ids'")
-        options = ListOptions(settings_file, ids, lists, ids_column, account, out)
+        file, ids = file_and_rest(settings_file, ids, data_center)
+        options = ListOptions(file, data_center, ids, lists, ids_column, account, out)
         return command(options=options, **others)
 
     # Its parameters differ from the command's on purpose.
@@ -121,21 +129,18 @@ def settings_of(
     limit_rate: int | None = None,
 ) -> Settings:
     """Load the settings. Raises ConfigError."""
-    from bulkfetch.config import load_settings
-
-    with settings_first(options.settings_file, options.ids, options.lists):
-        settings = load_settings(
-            options.settings_file,
-            out=options.out,
-            keep_zip=keep_zip or None,
-            wait=wait,
-            overwrite=overwrite or None,
-            max_bytes_per_s=limit_rate,
-        )
-    if options.account is None:
-        return settings
-    settings.account(options.account)  # raises ConfigError if there is no such account
-    return replace(settings, fallback_account=options.account)
+    return load(
+        options.settings_file,
+        options.data_center,
+        ids=options.ids,
+        lists=options.lists,
+        account=options.account,
+        out=options.out,
+        keep_zip=keep_zip or None,
+        wait=wait,
+        overwrite=overwrite or None,
+        max_bytes_per_s=limit_rate,
+    )
 
 
 @contextmanager
@@ -150,7 +155,7 @@ def open_list(
     from bulkfetch.config import open_jobs
     from bulkfetch.config.list_lines import waits
 
-    require_ids(options.settings_file, options.ids)
+    require_ids(options.source, options.ids)
     if options.recalls and not options.ids and not options.lists:
         with recalled(options, settings) as found, _limited(found, options, settings) as jobs:
             first = next(jobs, None)
@@ -160,11 +165,11 @@ def open_list(
     if not options.ids and not lists and settings.ids_file is not None:
         lists = (str(settings.ids_file),)
     if not options.ids and not lists and not settings.jobs:
+        file = options.settings_file
+        in_file = f", or ids_file or [[jobs]] in {file}" if file else ""
         exports = " Its [[exports]] are for `bulkfetch export`." if settings.exports else ""
         raise ConfigError(
-            "no job ids given",
-            hint="Give ids as arguments, --ids FILE, or ids_file or [[jobs]] in "
-            f"{options.settings_file}.{exports}",
+            "no job ids given", hint=f"Give ids as arguments, --ids FILE{in_file}.{exports}"
         )
 
     at_terminal = "-" in lists and os.isatty(0)

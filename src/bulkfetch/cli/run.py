@@ -39,6 +39,7 @@ Examples:
   bulkfetch run jobs.toml 554023000000568002 554023000000568003
   bulkfetch run jobs.toml --ids ids.txt --ids more.txt --out exports
   gunzip -c ids.csv.gz | bulkfetch run jobs.toml --ids - --ids-column "Job ID"
+  bulkfetch run --ids ids.txt --data-center eu --out exports
   bulkfetch run jobs.toml --json -q > results.jsonl
   bulkfetch run jobs.toml --wait 30m
   bulkfetch run jobs.toml --failed
@@ -49,6 +50,9 @@ stays done: after any interruption, run the same command again to continue. Jobs
 temporarily are then retried after all new ids. Jobs that failed permanently (an unknown id, no
 permission, a hostile archive) are requested again only with --failed or --again, which take ids,
 names and accounts from earlier runs.
+
+Without JOBS.toml, --data-center says where the org is; credentials come from the environment, as
+with a file, and all else is as by default. With both, the option wins over the file's servers.
 
 With --wait each job's state is asked for first, at 1 API credit a time, and its result is requested
 once it is ready. No slot is spent on results that are not ready, could not be prepared or do not

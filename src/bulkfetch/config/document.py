@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -25,11 +25,15 @@ _MAX_TOML_BYTES = 64 * 1024**2  # some 700,000 [[jobs]]; longer lists belong int
 
 @dataclass(frozen=True)
 class Document(Generic[T]):
-    """The tables of a file, and the line of each key; `source` None: there is no file."""
+    """The tables of a file, and the line of each key; `source` None: there is no file.
+
+    `options` are the keys that an option has won over, with the option.
+    """
 
     tables: T
     source: Path | None
     lines: Mapping[str, int]
+    options: dict[str, str] = field(default_factory=dict)
 
     @property
     def file(self) -> str:
@@ -38,8 +42,8 @@ class Document(Generic[T]):
 
     @cached_property
     def origins(self) -> dict[str, str]:
-        """Where each key stands, as `jobs.toml:12`."""
-        return {key: f"{self.source}:{line}" for key, line in self.lines.items()}
+        """Where each key stands, as `jobs.toml:12`, or which option has set it."""
+        return {key: f"{self.source}:{line}" for key, line in self.lines.items()} | self.options
 
     def tell(self, found: Misfit) -> ConfigError:
         """Return the complaint about the file."""

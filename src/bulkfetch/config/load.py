@@ -6,15 +6,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from bulkfetch.config.accounts import read_accounts
 from bulkfetch.config.bucket import place_of
 from bulkfetch.config.document import Document, T, read_document
 from bulkfetch.config.entries import check_jobs, checked_exports
+from bulkfetch.config.fields import DataCenter
 from bulkfetch.config.misfit import Misfit
 from bulkfetch.config.parquet import ParquetSettings
 from bulkfetch.config.settings import AccountTable, Settings, Tables
-from bulkfetch.config.toml_lines import Key
+from bulkfetch.config.toml_lines import Key, key_text
 from bulkfetch.errors import ConfigError
 from bulkfetch.secret import Secret
 from bulkfetch.state_dir import state_dir
@@ -24,6 +26,8 @@ def load_settings(
     path: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
     *,
+    data_center: DataCenter | None = None,
+    account: str | None = None,
     out: str | os.PathLike[str] | None = None,
     keep_zip: bool | None = None,
     wait: float | None = None,
@@ -35,6 +39,9 @@ def load_settings(
     Args:
         path: the settings file; None for the environment and defaults alone.
         env: the environment; None for the process's own. Proxies and ZOHO_* come from here.
+        data_center: wins over the servers that the file names for an account; needs none.
+        account: the account that `data_center` and ids without an account are for; None: the only
+            one, for ids also the one named default.
         out, keep_zip, wait, overwrite, max_bytes_per_s: win over the file where they are not None.
             `out` is relative to the working directory, paths in the file to the file's folder.
 
@@ -46,15 +53,21 @@ def load_settings(
         raise ConfigError("out must not be empty", hint='The working directory is ".".')
     document = read_document(None if path is None else Path(path), Tables)
     tables = document.tables
-    found = read_accounts(document, _account_tables(document), env)
+    given = _account_tables(document)
+    moved = _Moved(document, given)
+    if data_center is not None:
+        moved = _move(document, given, account, data_center)
+    found = read_accounts(moved.document, moved.tables, env)
     accounts = found.accounts
-    origins = document.origins | found.origins
-    names = [account.name for account in accounts]
+    origins = moved.document.origins | found.origins
+    names = [each.name for each in accounts]
     places = {each.name: each.publish_to or tables.publish_to for each in accounts}
     urls = {name: url and place_of(url, name).url for name, url in places.items()}
     check_jobs(tables.jobs, names, document.where, urls)
     exports = checked_exports(tables.exports, names, document.where)
-    if tables.sandbox is not None and not any(a.data_center == "sandbox" for a in accounts):
+    if tables.sandbox is not None and not any(
+        table.data_center == "sandbox" for _, table in given.values()
+    ):
         raise document.tell(
             Misfit(
                 'is for an account with data_center = "sandbox", and there is none',
@@ -68,7 +81,7 @@ def load_settings(
     if max_bytes_per_s is not None:
         origins["limits.max_bytes_per_s"] = "--limit-rate"
         limits = replace(limits, max_bytes_per_s=max_bytes_per_s)
-    return Settings(
+    settings = Settings(
         out=document.under(tables.out, ("out",)) if out is None else Path(out),
         accounts=accounts,
         limits=limits,
@@ -87,12 +100,53 @@ def load_settings(
         wait=tables.wait if wait is None else wait,
         jobs=tables.jobs,
         exports=exports,
+        fallback_account=account,
         sandbox=tuple((tables.sandbox or {}).items()),
         state_dir=state_dir(env),
         source=document.source,
         origins=tuple(origins.items()),
-        warnings=found.warnings,
+        warnings=(*moved.warnings, *found.warnings),
     )
+    if account is not None:
+        settings.account(account)  # raises ConfigError if there is no such account
+    return settings
+
+
+class _Moved(NamedTuple):
+    """The accounts of a file, one of them at another data centre than the file says."""
+
+    document: Document[Tables]
+    tables: Mapping[Key, tuple[str, AccountTable]]
+    warnings: tuple[str, ...] = ()
+
+
+def _move(
+    document: Document[Tables],
+    tables: Mapping[Key, tuple[str, AccountTable]],
+    account: str | None,
+    data_center: DataCenter,
+) -> _Moved:
+    """Have an account of the file, None for the only one, at the servers of a data centre."""
+    names = [name for name, _ in tables.values()]
+    if account is None and len(names) > 1:
+        raise ConfigError(
+            "data_center is for one account, and there are several",
+            hint=f"Choose one with --account, or set it in their tables: {', '.join(names)}.",
+        )
+    moved, options, warnings = dict(tables), {}, []
+    for key, (name, table) in tables.items():
+        if name != (account or names[0]):
+            continue
+        servers = ("data_center", "api_domain", "accounts_url")
+        lost = [each for each in servers if getattr(table, each) not in (None, data_center)]
+        said = [f"{each} ({document.origins[f'{key_text(key)}.{each}']})" for each in lost]
+        if lost:
+            wins = f"account {name}: --data-center {data_center} wins over"
+            warnings.append(f"{wins} {', '.join(said)}")
+        own = replace(table, data_center=data_center, api_domain=None, accounts_url=None)
+        moved[key] = name, own
+        options[f"{key_text(key)}.data_center"] = "--data-center"
+    return _Moved(replace(document, options=options), moved, tuple(warnings))
 
 
 def database_password(env: Mapping[str, str]) -> Secret | None:
