@@ -94,6 +94,7 @@ def test_the_wheel_has_a_file_to_start_from(built: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         text = archive.read("bulkfetch/jobs.example.toml")
         assert "bulkfetch/py.typed" in archive.namelist()
+        assert "bulkfetch/cli/init.template.toml" in archive.namelist()
     assert text == (ROOT / "jobs.example.toml").read_bytes()
     [command] = re.findall(r"python -c '(.*)'\n", README)
     installed = built / "installed"

@@ -34,7 +34,7 @@ the limit of ten downloads per minute allows.
 
 # Each is in the module of its name, in the order of the help: the most used first.
 _COMMANDS = (
-    *("export", "run", "plan", "status", "verify", "check"),
+    *("export", "run", "plan", "status", "verify", "check", "init"),
     *("forget", "clean", "modules", "fields", "report", "schema", "sandbox"),
     *("completion", "man"),
 )

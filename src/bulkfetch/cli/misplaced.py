@@ -58,7 +58,7 @@ def settings_hint(
     ids = [word for word in ids if is_job_id(word)]
     what = _what_is(Path(given))
     if what is None:
-        return _other_settings(command, given)
+        return _other_settings(given)
     if what == "id":
         ids = [given, *ids]
     elif what == "folder":
@@ -167,8 +167,8 @@ def _column_of(text: str) -> str | None:
     return None
 
 
-def _other_settings(command: str, given: str) -> str | None:
-    """Return a hint at an existing settings file with a name similar to the given one."""
+def _other_settings(given: str) -> str | None:
+    """Return a hint at a settings file with a similar name, or at what writes one."""
     path = Path(given)
     if path.exists():
         return None
@@ -179,7 +179,10 @@ def _other_settings(command: str, given: str) -> str | None:
     except OSError:
         return None
     like = nearest(path.name, names)
-    return None if like is None else f'did you mean "{path.parent / like}"?'
+    if like is not None:
+        return f'did you mean "{path.parent / like}"?'
+    is_settings = path.suffix.lower() == ".toml"
+    return f"To write one: {shlex.join(['bulkfetch', 'init', given])}" if is_settings else None
 
 
 def _spelled(
