@@ -2,20 +2,82 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
+import pytest
+from tests.support.destinations import AWS_ENV
+from tests.support.moto_server import MotoServer
+from tests.support.programs import IDS, Program
+
 from bulkfetch.config import load_settings
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to-publish-to-a-bucket.md"
+TEXT = (Path(__file__).parents[2] / "docs" / "how-to-publish-to-a-bucket.md").read_text("utf-8")
+RECORDS = 20
+
+
+def blocks(language: str) -> list[str]:
+    """Return the page's blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 
 
 def test_every_block_of_settings_is_read(tmp_path: Path) -> None:
     """Each loads, with what is commented out too."""
-    blocks = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 1
-    for block in blocks:
-        (tmp_path / "jobs.toml").write_text(re.sub(r"^# ", "", block, flags=re.MULTILINE))
-        settings = load_settings(tmp_path / "jobs.toml", {})
-        assert settings.publish_to == "s3://lake/zoho/crm"
-        assert settings.destination.endpoint == "https://s3.example.com"
+    (block,) = blocks("toml")
+    (tmp_path / "jobs.toml").write_text(re.sub(r"^# ", "", block, flags=re.MULTILINE))
+    settings = load_settings(tmp_path / "jobs.toml", {})
+    assert settings.publish_to == "s3://lake/zoho/crm"
+    assert settings.destination.endpoint == "https://s3.example.com"
+
+
+@pytest.fixture
+def in_the_bucket(tmp_path: Path, moto: MotoServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bucket as the page says, with one result in each format; its readers' environment."""
+    program = Program(tmp_path, dict(AWS_ENV))
+    program.settings(
+        'formats = ["csv", "csv.gz", "parquet"]\npublish_to = "s3://lake/zoho/crm"\n'
+        f'[destination]\nendpoint = "{moto.url}"\nregion = "eu-central-1"\n'
+    )
+    with (tmp_path / "jobs.toml").open("a") as file:
+        file.write(f'\n[[jobs]]\nid = "{IDS[0]}"\nname = "Leads"\n')
+    ended = program.run("run", "jobs.toml")
+    program.close()
+    assert ended.status == 0, ended.err
+    reader = {"AWS_REGION": "eu-central-1", "AWS_ENDPOINT_URL": moto.url, "AWS_ALLOW_HTTP": "true"}
+    for name, value in (AWS_ENV | reader).items():
+        monkeypatch.setenv(name, value)
+
+
+def values(block: str) -> list[object]:
+    """Run the lines of a block, and return the values of those that have one."""
+    known: dict[str, object] = {}
+    found = []
+    for line in filter(None, block.splitlines()):
+        if isinstance(ast.parse(line).body[0], ast.Expr):
+            found.append(eval(line, known))
+        else:
+            exec(line, known)
+    return [value for value in found if value is not None]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_the_bucket")
+def test_polars_reads_the_bucket() -> None:
+    """The page's lines count the records of each format."""
+    pytest.importorskip("polars", reason="polars is not installed here")
+    (lines,) = (block for block in blocks("python") if "polars" in block)
+    assert values(lines) == [RECORDS] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_the_bucket")
+def test_duckdb_reads_the_bucket() -> None:
+    """The page's lines count the records of each format."""
+    duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed here")
+    pytest.importorskip("fsspec", reason="fsspec is not installed here")
+    (lines,) = (block for block in blocks("python") if "duckdb" in block)
+    try:
+        assert values(lines) == [[(RECORDS,)]] * 3
+    finally:
+        duckdb.unregister_filesystem("s3")
