@@ -190,6 +190,8 @@ def test_six_hundred_columns(tmp_path: Path) -> None:
         (b'A,B\n1,5" ' + SECRET.encode() + b"\n2,3\n", "told apart"),
         (b"", "no header"),
         (b"\n1\n", "no header"),
+        (SECRET.encode() * 10_000, "name in its header is too long"),
+        (b"," * 10_000, "more than 10000 columns"),
     ],
     ids=[
         "fewer cells",
@@ -201,6 +203,8 @@ def test_six_hundred_columns(tmp_path: Path) -> None:
         "a quote within a cell",
         "nothing",
         "an empty header",
+        "a name without an end",
+        "columns without an end",
     ],
 )
 def test_what_is_no_table_is_refused(data: bytes, said: str, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ BLOCK_BYTES: Final = 1 << 20
 # A record of more is taken for a quote that is never closed. The largest text of Zoho's has 32,000
 # characters and a record 600 of them at most.
 RECORD_BYTES: Final = 64 << 20
+# A module of Zoho's has some 600 fields; what has very many more is no table of anybody's.
+MOST_COLUMNS: Final = 10_000
 
 
 class CsvBlocks:
@@ -51,9 +53,14 @@ class CsvBlocks:
             text = head.decode()
         except UnicodeDecodeError:
             raise NotConvertible("its header is not UTF-8") from None
-        names = next(csv.reader(io.StringIO(text, newline="")), None)
+        try:
+            names = next(csv.reader(io.StringIO(text, newline="")), None)
+        except csv.Error:  # the only one that is possible: its text goes on for 128 KiB
+            raise NotConvertible("a name in its header is too long") from None
         if not names:
             raise NotConvertible("it has no header")
+        if len(names) > MOST_COLUMNS:
+            raise NotConvertible(f"it has more than {MOST_COLUMNS} columns")
         return names
 
     def _fill(self, size: int) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
@@ -104,11 +105,13 @@ def distinct(names: Sequence[str]) -> list[str]:
     taken: set[str] = set()
     made = []
     given = {name.casefold() for name in names}
+    numbers: dict[str, int] = {}  # the last one of a name, so that many of one name cost little
     for name in names:
-        new, number = name, 1
+        new, number = name, numbers.get(name.casefold(), 1)
         while new.casefold() in taken or (number > 1 and new.casefold() in given):
             number += 1
             new = f"{name}_{number}"
+        numbers[name.casefold()] = number
         taken.add(new.casefold())
         made.append(new)
     return made
@@ -126,10 +129,14 @@ def _fitting(
     with closing(file.batches()) as batches:
         blocks = CsvBlocks(batches)
         columns = distinct(blocks.names)
+        times = Counter(blocks.names)
         # A name that stands twice is of no field.
-        names = [name for name in blocks.names if blocks.names.count(name) == 1 and name in types]
-        fitting = {name: types[name] for name in names}
-        at = {name: columns[blocks.names.index(name)] for name in names}
+        at = {
+            name: column
+            for name, column in zip(blocks.names, columns, strict=True)
+            if times[name] == 1 and name in types
+        }
+        fitting = {name: types[name] for name in at}
         for block in blocks:
             if not fitting:
                 break
@@ -137,7 +144,7 @@ def _fitting(
             for name in list(fitting):
                 if values(table[at[name]], fitting[name]) is None:
                     del fitting[name]
-    return fitting, tuple(name for name in names if name not in fitting)
+    return fitting, tuple(name for name in at if name not in fitting)
 
 
 def _schema(
