@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -25,7 +25,6 @@ from bulkfetch.disk import disk_error
 from bulkfetch.events import Emit, Event, harmless, ignore, logged
 from bulkfetch.journal import OutputLock
 from bulkfetch.models import Failure, Job, Outcome, Report
-from bulkfetch.pipeline.calls import Calls
 from bulkfetch.pipeline.handle import Run
 from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
 from bulkfetch.pipeline.listing import check_list
@@ -36,6 +35,7 @@ from bulkfetch.pipeline.run import Jobs
 from bulkfetch.pipeline.source import WaitLimit
 from bulkfetch.readiness import require_usable
 from bulkfetch.services import CommonWindows, Services
+from bulkfetch.single import SingleResults
 from bulkfetch.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from bulkfetch.control.responses import JobStatus
     from bulkfetch.exporter.handle import ExportRun
     from bulkfetch.zoho.token_provider import TokenProvider
+
+T = TypeVar("T")
 
 # Silent until the program says otherwise; without it Python writes warnings to stderr.
 logging.getLogger("bulkfetch").addHandler(logging.NullHandler())
@@ -105,12 +107,13 @@ class Client:
         # The newest run's, and the tasks that do it and what is left of earlier ones. They are
         # children of no task group, whose scope would tie the client to the task that entered it.
         self._engine: Readable | None = None
-        self._working: set[asyncio.Task[None]] = set()
-        self._calls: Calls | None = None  # of `get`, in the newest run that is theirs
-        self._stopped = False
+        self._working: set[asyncio.Task[Any]] = set()
         self._services = Services(tokens=tokens, connector=connector, clock=clock, windows=windows)
         self._wiring = Wiring(
             settings, self._layout, self._emit, self._tell, self._stack, self._services
+        )
+        self._single = SingleResults(
+            settings, self._wiring, self._previous, self._start, self._work
         )
 
     async def __aenter__(self) -> Self:
@@ -126,11 +129,12 @@ class Client:
         self._lock = await OutputLock.take_in_loop(self._out / STATE_DIR)
         self._stack.callback(self._lock.release)
         self._loop = asyncio.get_running_loop()
-        self._stopped = False
+        self._single.begin()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._lock = None
+        self._single.stop()
         if self._engine is not None:
             self._engine.cancel()
         # To the end even if cancelled, and the resources after the tasks that use them.
@@ -141,7 +145,7 @@ class Client:
                     await asyncio.wait(self._working)
                 except asyncio.CancelledError as cancelled:
                     cut_short = cancelled
-            self._engine = self._calls = self._wiring.accounts = None
+            self._engine = self._wiring.accounts = None
             await self._stack.aclose()
         if cut_short is not None:
             raise cut_short
@@ -183,7 +187,7 @@ class Client:
         """
         check_list(jobs)
         previous = self._make_way()
-        wait_s = self._settings.wait if wait is None else float("inf") if wait is True else wait
+        wait_s = self._wait_s(wait)
         limit = WaitLimit.of(wait_s) if wait_s else None
         engine = self._wiring.run_of(
             jobs,
@@ -194,6 +198,11 @@ class Client:
         )
         self._start(engine, engine.work())
         return Run(engine)
+
+    def _wait_s(self, wait: bool | float | None) -> float:
+        """Return for how many seconds to wait for results, 0 for not at all, inf for no limit."""
+        wait_s = self._settings.wait if wait is None else wait
+        return float("inf") if wait_s is True else float(wait_s or 0.0)
 
     def export(
         self, *exports: Export | str, full: bool = False, wait: float | None = None
@@ -231,7 +240,12 @@ class Client:
         return ExportRun(exporter)
 
     def _make_way(self) -> Readable | None:
-        """Return what has to end before something else can begin. Raises RuntimeError."""
+        """Return what has to end before a list can begin. Raises RuntimeError."""
+        if self._single.are_waiting:
+            raise RuntimeError("the client is fetching another list: calls of `get` wait")
+        return self._previous()
+
+    def _previous(self) -> Readable | None:
         self._require_open()
         previous = self._engine
         if previous is not None and (not previous.held or previous.deserted):
@@ -248,7 +262,7 @@ class Client:
         # Also where it was cancelled before it could begin.
         self._work(work).add_done_callback(lambda _: engine.leave())
 
-    def _work(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _work(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         working = asyncio.create_task(work, name="bulkfetch run")
         self._working.add(working)
         working.add_done_callback(self._worked)
@@ -260,7 +274,7 @@ class Client:
         if not self._is_in_its_loop():
             raise RuntimeError("the client belongs to the event loop in which it was entered")
 
-    def _worked(self, working: asyncio.Task[None]) -> None:
+    def _worked(self, working: asyncio.Task[Any]) -> None:
         self._working.discard(working)
         if not working.cancelled():
             working.exception()  # told where the run is iterated
@@ -283,7 +297,12 @@ class Client:
             self._engine.break_off(error)
 
     async def get(
-        self, job: str | Job, *, account: str | None = None, name: str | None = None
+        self,
+        job: str | Job,
+        *,
+        account: str | None = None,
+        name: str | None = None,
+        wait: bool | float | None = None,
     ) -> Outcome:
         """Fetch one result, and return what became of it; for a service, which has no list.
 
@@ -292,13 +311,14 @@ class Client:
         its outcome is `skipped`; callers that ask for one job at the same time share its request. A
         job that failed is an outcome too, and is tried again by the next call unless it failed for
         good. `account` None: the one that ids without an account belong to; `name` None: the id, or
-        what [[jobs]] says. A result that is still being prepared is not waited for: await
-        `wait` before.
+        what [[jobs]] says. `wait`: as for `fetch`; callers that wait for one job ask for its state
+        together, and one that Zoho could not prepare is a failed outcome that leaves no row.
 
         The outcome is pending where `stop` or the end of the client came first. Raises AccountError
-        where nothing can be fetched for the account, which hinders no other; and RunError. The next
-        call tries again, for an account once what it has under way is over. RuntimeError as
-        `fetch`, which in turn takes no list while a call waits.
+        where nothing can be fetched for the account, which hinders no other, or NotReadyInTime, one
+        of these; and RunError. The next call tries again, for an account that has ended once what
+        it has under way is over. RuntimeError as `fetch`, which in turn takes no list while a call
+        waits.
         If cancelled: the job goes on, other calls are not touched.
         """
         self._require_open()
@@ -308,14 +328,7 @@ class Client:
         if refused is not None:  # not worth a row: anybody may send anything to a service
             failure = Failure.of(refused.error)
             return Outcome(refused.job.id, refused.job.account, "failed", error=failure)
-        if self._stopped:
-            return Outcome(asked.id, asked.account, "pending")
-        if self._calls is None or not self._calls.takes_more:
-            previous = self._make_way()
-            self._calls = calls = Calls(partial(self._wiring.fed_run, previous))
-            self._start(calls.engine, calls.engine.work())
-            self._work(calls.answer())
-        return await self._calls.get(asked)
+        return await self._single.get(asked, self._wait_s(wait))
 
     def stop(self) -> None:
         """Start no more requests, finish what is under way within some seconds.
@@ -324,7 +337,7 @@ class Client:
         pending, until the client is entered again. For the end of a service, before the client is
         left.
         """
-        self._stopped = True
+        self._single.stop()
         if self._engine is not None:
             self._engine.stop()
 
@@ -337,10 +350,9 @@ class Client:
         AccountError. If cancelled: nothing is left behind.
         """
         self._require_open()
-        control = await self._wiring.control(account or self._settings.default_account or "")
-        from bulkfetch.waiting import until_ended
-
-        return await until_ended(control.status, job_id)
+        return await self._single.until_ended(
+            account or self._settings.default_account or "", job_id
+        )
 
 
 def fetch(

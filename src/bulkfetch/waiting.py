@@ -306,27 +306,3 @@ class ReadySource:
             text = f"no job's state: {error.message}; asking again in {duration(delay_s)}"
             data: dict[str, float | str] = {"code": error.code, "delay_s": delay_s}
             self._emit(Event("service_down", text, self._account, data=data))
-
-
-async def until_ended(ask: Ask, job_id: str) -> JobStatus:
-    """Ask until the service has prepared a result or could not, and return its last status.
-
-    Raises JobError for an id that is unknown or may not be asked for, and AccountError.
-    If cancelled: nothing is left behind.
-    """
-    now = anyio.current_time()
-    timer = PollTimer(now, now, FIRST_S)
-    while True:
-        asked_s = 0.0
-        try:
-            status = await ask(job_id)
-        except JobError as error:
-            if not error.retryable:
-                raise
-            asked_s = error.retry_after_s if isinstance(error, ControlPaused) else 0.0
-        else:
-            if status.state in ("COMPLETED", "FAILURE"):
-                return status
-        now = anyio.current_time()
-        timer = timer.asked(now, random.random())
-        await anyio.sleep_until(max(timer.next_at, now + asked_s))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.flow_clock import run_flow
 from tests.support.flows import (
+    FAST,
     account_specs,
     ids,
     loop_windows,
+    service,
     settings_for,
     small,
     token_of,
@@ -22,23 +22,10 @@ from tests.support.flows import (
 from bulkfetch import AccountError, Client, Job, RunError
 from bulkfetch.errors import DiskFull
 from bulkfetch.journal import JournalReader
-from bulkfetch.sandbox import Sandbox, SandboxOptions
+from bulkfetch.sandbox import Sandbox
 
 JOBS = ids(25)
 ONE, TWO, THREE, FOUR, *_ = JOBS
-FAST = {"requests": 1000, "period_s": 1.0, "margin_s": 0.0}
-
-
-@asynccontextmanager
-async def service(
-    out: Path, options: SandboxOptions | None = None, **settings: Any
-) -> AsyncIterator[tuple[Sandbox, Client]]:
-    """Give a sandbox, and a client that is open."""
-    with loop_windows():
-        async with Sandbox(options or small(requests=1000)) as sandbox:
-            settings = {"window": FAST, **settings}
-            async with Client(settings_for(sandbox.url, out, **settings)) as client:
-                yield sandbox, client
 
 
 async def under_way(sandbox: Sandbox, count: int = 1) -> None:

@@ -12,7 +12,15 @@ import aiohttp
 import anyio
 import pytest
 from tests.support.flow_clock import flow_loop, run_flow
-from tests.support.flows import account_specs, ids, loop_windows, settings_for, small, token_of
+from tests.support.flows import (
+    FAST,
+    account_specs,
+    ids,
+    loop_windows,
+    settings_for,
+    small,
+    token_of,
+)
 
 from bulkfetch import (
     Client,
@@ -27,7 +35,6 @@ from bulkfetch.sandbox import Sandbox
 
 JOBS = ids(25)
 ONE, TWO, *_ = JOBS
-FAST = {"requests": 1000, "period_s": 1.0, "margin_s": 0.0}
 SECRET = "1000.not-to-be-told"
 
 

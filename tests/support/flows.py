@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping, Set
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Set
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from bulkfetch.sandbox import AccountSpec, Arrival, JobSpec, Sandbox, SandboxOpt
 from bulkfetch.secret import Secret
 
 PREFIX = "5540230000005"
+# A window that nobody has to wait for.
+FAST = {"requests": 1000, "period_s": 1.0, "margin_s": 0.0}
 
 
 def ids(count: int, first: int = 1) -> list[str]:
@@ -209,3 +211,15 @@ def staged(out: Path) -> list[str]:
 def csv_job(**changes: Any) -> JobSpec:
     """Give a small job of the sandbox."""
     return JobSpec(**{"records": 20, "columns": 4, **changes})
+
+
+@asynccontextmanager
+async def service(
+    out: Path, options: SandboxOptions | None = None, **settings: Any
+) -> AsyncIterator[tuple[Sandbox, Client]]:
+    """Give a sandbox, and a client that is open."""
+    with loop_windows():
+        async with Sandbox(options or small(requests=1000)) as sandbox:
+            settings = {"window": FAST, **settings}
+            async with Client(settings_for(sandbox.url, out, **settings)) as client:
+                yield sandbox, client

@@ -30,7 +30,8 @@ from bulkfetch.exports.polling import PLENTY
 from bulkfetch.journal import Entry, Journal
 from bulkfetch.models import Failure, Job, Outcome
 from bulkfetch.pipeline.source import WaitLimit
-from bulkfetch.waiting import CALLS_AT_ONCE, WATCHED_JOBS, ReadySource, until_ended
+from bulkfetch.prepared import until_ended
+from bulkfetch.waiting import CALLS_AT_ONCE, WATCHED_JOBS, ReadySource
 
 FOREVER = float("inf")
 
