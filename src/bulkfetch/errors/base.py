@@ -46,6 +46,11 @@ def is_permanent(code: str) -> bool:
     return error_class(code).permanent
 
 
+def permanent_codes() -> list[str]:
+    """Return the codes of which `is_permanent` is true."""
+    return sorted(code for code, kind in _classes.items() if kind.permanent)
+
+
 class NamesPath:
     """Mixin of errors whose message may name a file or folder: `path`, None if it names none."""
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bulkfetch.models import Failure, Outcome, PublishedFile, Status
+
+if TYPE_CHECKING:
+    import asyncpg
 
 PENDING, DONE, FAILED = 0, 1, 2
 # Kinds of items: what a submission asks for.
@@ -40,7 +43,7 @@ def failure_of(held: str | None) -> Failure | None:
     return None if held is None else Failure(**json.loads(held))
 
 
-def outcome_of(row: Mapping[str, Any]) -> Outcome:
+def outcome_of(row: Mapping[str, Any] | asyncpg.Record) -> Outcome:
     """Return the outcome of a row with account, id, state, outcome and superseded_by.
 
     Of an item its kind is in it too, and `refused`. A pending one has no files to tell of, and its

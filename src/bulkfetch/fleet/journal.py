@@ -7,29 +7,20 @@ it.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import random
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import asyncpg
-import asyncpg.pool
 
-from bulkfetch.clock import boottime
 from bulkfetch.fleet.codec import DONE, STATES, failure_of, written
-from bulkfetch.fleet.database import STATEMENT_S, may_pass, refused, require_tables
+from bulkfetch.fleet.connections import Connections
+from bulkfetch.fleet.database import STATEMENT_S
 from bulkfetch.models import Failure, Job, Outcome
-from bulkfetch.ratelimit.patience import Patience
-from bulkfetch.ratelimit.postgres.schema import FAILED, NOW, reason
+from bulkfetch.ratelimit.postgres.schema import NOW
 from bulkfetch.secret import Secret
 
-T = TypeVar("T")
-
-_CONNECTIONS = 2
-_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
 _FORGET_ROWS = 5_000
 
 _BEGIN_TURN = """
@@ -175,14 +166,8 @@ class FleetJournal:
     done; all of it bears to be done again.
     """
 
-    def __init__(
-        self, url: str, pool: asyncpg.Pool[Any], clock: Callable[[], float] = boottime
-    ) -> None:
-        """Use `open`."""
-        self._url = url
-        self._pool = pool
-        self._patience = Patience(clock)
-        self._why = ""
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
 
     @classmethod
     async def open(cls, url: str, password: Secret | None) -> FleetJournal:
@@ -190,43 +175,21 @@ class FleetJournal:
 
         If cancelled: nothing is left open.
         """
-        pool = asyncpg.create_pool(
-            url,
-            password=None if password is None else password.reveal(),
-            min_size=1,
-            max_size=_CONNECTIONS,
-            timeout=STATEMENT_S,
-            command_timeout=STATEMENT_S,
-            server_settings={"application_name": "bulkfetch"},
-        )
-        try:
-            await pool
-            async with pool.acquire() as connection:
-                await require_tables(connection)  # type: ignore[arg-type]  # a proxy of one
-        except BaseException as error:
-            pool.terminate()
-            if isinstance(error, FAILED):
-                raise refused(url, error) from None
-            raise
-        return cls(url, pool)
+        return cls(await Connections.open(url, password))
 
     @property
     def away_s(self) -> float:
         """Return for how long the database could not be used, 0 while it can."""
-        return self._patience.held_s
+        return self._connections.away_s
 
     @property
     def away_because(self) -> str:
         """Return why the database could not be used when it was last asked, "" if it could."""
-        return self._why if self.away_s else ""
+        return self._connections.away_because
 
     async def aclose(self) -> None:
         """Close the connections; nobody may be waiting. If cancelled: they are dropped."""
-        try:
-            with suppress(*FAILED):
-                await asyncio.wait_for(self._pool.close(), timeout=1)
-        finally:
-            self._pool.terminate()
+        await self._connections.aclose()
 
     # --- turns ------------------------------------------------------------------------------------
 
@@ -238,11 +201,11 @@ class FleetJournal:
             await connection.execute(_SUPERSEDE, account, generation)
             return generation
 
-        return await self._write(begin)
+        return await self._connections.write(begin)
 
     async def pending(self, account: str, after: int, limit: int) -> list[tuple[int, Job]]:
         """Return jobs to do with their keys, in the order of these, from behind `after`."""
-        rows = await self._read(
+        rows = await self._connections.read(
             lambda connection: connection.fetch(_PENDING, account, after, limit)
         )
         return [
@@ -261,7 +224,7 @@ class FleetJournal:
             [STATES[each.status] for each in ended.values()],
             [written(each) for each in ended.values()],
         )
-        ours = await self._write(
+        ours = await self._connections.write(
             lambda connection: connection.fetchval(_RECORD, account, generation, *columns)
         )
         return bool(ours)
@@ -271,7 +234,7 @@ class FleetJournal:
 
         It does where jobs are pending, unless it is held or a newer turn has begun.
         """
-        goes_on = await self._write(
+        goes_on = await self._connections.write(
             lambda connection: connection.fetchval(_END_TURN, account, generation)
         )
         return not goes_on
@@ -282,18 +245,20 @@ class FleetJournal:
         Does nothing where a newer turn has begun.
         """
         cause = json.dumps(asdict(failure))
-        await self._write(lambda connection: connection.execute(_HOLD, account, generation, cause))
+        await self._connections.write(
+            lambda connection: connection.execute(_HOLD, account, generation, cause)
+        )
 
     # --- all accounts -----------------------------------------------------------------------------
 
     async def accounts_with_pending(self) -> list[str]:
         """Return the accounts that have jobs to do and are not held."""
-        rows = await self._read(lambda connection: connection.fetch(_WITH_PENDING))
+        rows = await self._connections.read(lambda connection: connection.fetch(_WITH_PENDING))
         return [row["account"] for row in rows]
 
     async def accounts(self, account: str | None = None) -> list[FleetAccount]:
         """Return how all accounts stand, or one. Counts every row."""
-        rows = await self._read(
+        rows = await self._connections.read(
             lambda connection: connection.fetch(_ACCOUNTS, account, timeout=10 * STATEMENT_S)
         )
         return [FleetAccount.of(row) for row in rows]
@@ -305,40 +270,13 @@ class FleetJournal:
         """
         forgotten = 0
         while True:
-            count: int = await self._write(
+            count: int = await self._connections.write(
                 lambda connection: connection.fetchval(_FORGET_JOBS, days)
             )
             forgotten += count
             if count < _FORGET_ROWS:
                 break
-        await self._write(lambda connection: connection.execute(_FORGET_SUBMISSIONS, days))
+        await self._connections.write(
+            lambda connection: connection.execute(_FORGET_SUBMISSIONS, days)
+        )
         return forgotten
-
-    # --- the connection ---------------------------------------------------------------------------
-
-    async def _write(self, work: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
-        async def within(connection: asyncpg.Connection[Any]) -> T:
-            async with connection.transaction():
-                # Kept before it is told, whatever the database says of its commits.
-                await connection.execute("SET LOCAL synchronous_commit = on")
-                return await work(connection)
-
-        return await self._read(within)
-
-    async def _read(self, work: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
-        """Do what bears to be done again, as often as it takes while the database is away."""
-        pause_s = _SHORTEST_PAUSE_S
-        while True:
-            try:
-                async with self._pool.acquire(timeout=STATEMENT_S) as connection:
-                    result = await work(connection)  # type: ignore[arg-type]  # a proxy of one
-            except FAILED as error:
-                if not may_pass(error):
-                    raise
-                self._why = reason(error)
-                self._patience.due_s()
-            else:
-                self._patience.succeeded()
-                return result
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

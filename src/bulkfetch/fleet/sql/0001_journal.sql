@@ -49,6 +49,7 @@ CREATE TABLE bulkfetch.fleet_job (
     PRIMARY KEY (account, id)
 ) WITH (fillfactor = 90);
 CREATE INDEX fleet_job_pending ON bulkfetch.fleet_job (account, key) WHERE state = 0;
+CREATE INDEX fleet_job_failed ON bulkfetch.fleet_job (account, key) WHERE state = 2;
 CREATE UNIQUE INDEX fleet_job_claim ON bulkfetch.fleet_job (account, claim) WHERE owns;
 CREATE INDEX fleet_job_ended ON bulkfetch.fleet_job (ended_in, key) WHERE state <> 0;
 CREATE INDEX fleet_job_old ON bulkfetch.fleet_job (ended_at) WHERE state <> 0;
@@ -74,8 +75,5 @@ CREATE TABLE bulkfetch.fleet_item (
     PRIMARY KEY (submission, position)
 );
 CREATE INDEX fleet_item_job ON bulkfetch.fleet_item (account, id) WHERE kind <> 3;
-
--- Of an account's newest turn: nobody else may send.
-ALTER TABLE bulkfetch.account_window ADD COLUMN IF NOT EXISTS generation bigint NOT NULL DEFAULT 0;
 
 INSERT INTO bulkfetch.fleet_version (version) VALUES (1);

@@ -1,0 +1,193 @@
+"""Looking at a submission: what became of its jobs, as it comes; and at jobs that failed.
+
+Each outcome is written in a transaction whose number stands beside it, and numbers are given in
+order. So what is new since a look is what has a number from the oldest transaction on that was
+under way then: nothing is missed however late a transaction ends, and what is read twice is told
+once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import NamedTuple
+
+import asyncpg
+
+from bulkfetch.errors import ConfigError
+from bulkfetch.fleet.codec import PENDING, REFUSED, failure_of, outcome_of
+from bulkfetch.fleet.connections import Connections
+from bulkfetch.models import Failure, Outcome
+
+_PAGE = 2_000
+# How soon to look again: at once where there was news, then more and more seldom.
+_SOONEST_S, _LATEST_S = 0.2, 2.0
+
+_OLDEST = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
+_SUBMISSION = "SELECT items FROM bulkfetch.fleet_submission WHERE id = $1"
+# The newer job that has got this one's name and is published under it, where there is one.
+_NEWER = """
+    (SELECT newer.id FROM bulkfetch.fleet_job AS newer
+     WHERE NOT job.owns AND newer.account = job.account AND newer.claim = job.claim
+        AND newer.owns AND newer.state = 1) AS superseded_by
+"""
+_ITEMS = f"""
+    SELECT item.position, item.account, item.id, item.kind, item.refused, job.state, job.outcome,
+        {_NEWER}
+    FROM bulkfetch.fleet_item AS item LEFT JOIN bulkfetch.fleet_job AS job
+        ON item.kind <> {REFUSED} AND job.account = item.account AND job.id = item.id
+    WHERE item.submission = $1 AND item.position > $2
+    ORDER BY item.position LIMIT {_PAGE}
+"""
+_ENDED = f"""
+    SELECT item.position, item.account, item.id, item.kind, item.refused, job.state, job.outcome,
+        job.ended_in::text AS ended_in, job.key, {_NEWER}
+    FROM bulkfetch.fleet_job AS job JOIN bulkfetch.fleet_item AS item
+        ON item.kind <> {REFUSED} AND item.account = job.account AND item.id = job.id
+    WHERE item.submission = $1 AND job.state <> {PENDING}
+        AND (job.ended_in, job.key) > ($2::text::xid8, $3)
+    ORDER BY job.ended_in, job.key LIMIT {_PAGE}
+"""
+_HELD = """
+    SELECT account, held FROM bulkfetch.fleet_account
+    WHERE held IS NOT NULL AND account = ANY($1) ORDER BY account
+"""
+_FAILED = f"""
+    SELECT job.key, job.account, job.id, job.state, job.outcome, NULL AS superseded_by
+    FROM bulkfetch.fleet_job AS job
+    WHERE job.state = 2 AND (job.account, job.key) > ($1, $2)
+        AND ($3::text IS NULL OR job.account = $3)
+    ORDER BY job.account, job.key LIMIT {_PAGE}
+"""
+
+
+class HeldAccount(NamedTuple):
+    """An account for which nothing is asked until it is submitted anew, and why."""
+
+    account: str
+    failure: Failure
+
+
+class Watch:
+    """One submission as it is worked off. `held` is why what is left will not be, once it is known.
+
+    `left` counts the jobs that have not ended.
+    """
+
+    def __init__(self, connections: Connections, submission: int) -> None:
+        """Use `begin` first."""
+        self._connections = connections
+        self._submission = submission
+        self._told = bytearray()  # a bit an item, by its position
+        self._pending: Counter[str] = Counter()
+        self.held: list[HeldAccount] = []
+
+    @property
+    def left(self) -> int:
+        """How many jobs have not ended, as far as was looked."""
+        return self._pending.total()
+
+    async def outcomes(self) -> AsyncGenerator[Outcome, None]:
+        """Yield what became of each job, as it comes; end when nothing more can come.
+
+        That is when all have ended, or what is left is of accounts that are held. Raises
+        ConfigError where there is no such submission. If cancelled: nothing is lost, and another
+        look begins anew.
+        """
+        await self._require()
+        oldest = await self._oldest()
+        async for row in self._items():
+            if row["kind"] == REFUSED or row["state"] not in (None, PENDING):
+                self._tell(row)
+                yield outcome_of(row)
+            elif row["state"] is not None:  # None: forgotten since
+                self._pending[row["account"]] += 1
+        pause_s = _SOONEST_S
+        held: list[HeldAccount] = []
+        while self.left:
+            since, oldest, found = oldest, await self._oldest(), False
+            async for row in self._ended_since(since):
+                if self._tell(row):
+                    found = True
+                    self._pending[row["account"]] -= 1
+                    yield outcome_of(row)
+            self._pending = +self._pending
+            if found:
+                pause_s, held = _SOONEST_S, []
+            elif held:  # looked once more since
+                self.held = held
+                return
+            else:
+                held = await self._all_held()
+            if self.left and not held:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LATEST_S)
+
+    async def _require(self) -> None:
+        number = self._submission
+        known = await self._connections.read(
+            lambda connection: connection.fetchval(_SUBMISSION, number)
+        )
+        if known is None:
+            raise ConfigError(
+                f"the fleet knows no submission {number}",
+                hint="`bulkfetch fleet submit` prints the number; what has ended is known for "
+                "submissions_keep_days.",
+            )
+
+    async def _oldest(self) -> str:
+        oldest: str = await self._connections.read(lambda connection: connection.fetchval(_OLDEST))
+        return oldest
+
+    async def _items(self) -> AsyncIterator[asyncpg.Record]:
+        after = -1
+        while rows := await self._page(_ITEMS, self._submission, after):
+            for row in rows:
+                yield row
+            after = rows[-1]["position"]
+
+    async def _ended_since(self, oldest: str) -> AsyncIterator[asyncpg.Record]:
+        place: tuple[str, int] = oldest, 0
+        while rows := await self._page(_ENDED, self._submission, *place):
+            for row in rows:
+                yield row
+            place = rows[-1]["ended_in"], rows[-1]["key"]
+
+    async def _all_held(self) -> list[HeldAccount]:
+        """Return why nothing more will come, nothing where it may."""
+        rows = await self._page(_HELD, list(self._pending))
+        if len(rows) < len(self._pending):
+            return []
+        return [HeldAccount(row["account"], _failure(row)) for row in rows]
+
+    async def _page(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        return await _page(self._connections, statement, *values)
+
+    def _tell(self, row: asyncpg.Record) -> bool:
+        """Note that an item is told; return whether it was not yet."""
+        place, bit = divmod(row["position"], 8)
+        if place >= len(self._told):
+            self._told.extend(bytes(max(place + 1 - len(self._told), len(self._told))))
+        new = not self._told[place] & 1 << bit
+        self._told[place] |= 1 << bit
+        return new
+
+
+async def failed_jobs(connections: Connections, account: str | None) -> AsyncIterator[Outcome]:
+    """Yield the jobs that failed, of one account or of all, in the order of their submission."""
+    place: tuple[str, int] = account or "", 0
+    while rows := await _page(connections, _FAILED, *place, account):
+        for row in rows:
+            yield outcome_of(row)
+        place = rows[-1]["account"], rows[-1]["key"]
+
+
+async def _page(connections: Connections, statement: str, *values: object) -> list[asyncpg.Record]:
+    return await connections.read(lambda connection: connection.fetch(statement, *values))
+
+
+def _failure(row: asyncpg.Record) -> Failure:
+    failure = failure_of(row["held"])
+    assert failure is not None, "only rows of held accounts were asked for"
+    return failure
