@@ -5,7 +5,8 @@ one account, for some minutes. An existing engine, PgQueuer, hands out turns and
 workers that have died. It is not trusted with more: what is to be done and what was done is in the
 journal, who may send is in the window's row.
 
-The rooms: `database` the tables, which `sql/` makes step by step; `journal` what workers read there
-and write, `codec` outcomes as they stand there; `engine` hands out turns, the only one that knows
-PgQueuer. Nothing of it is imported by a run that is none of a fleet's.
+The rooms: `database` the tables, which `sql/` makes step by step, `connections` the way to them;
+`journal` what workers read there and write, `codec` outcomes as they stand there; `submission` how
+lists come in, by the rules of `admission`; `watch` what became of them; `engine` hands out turns, the
+only one that knows PgQueuer. Nothing of it is imported by a run that is none of a fleet's.
 """
