@@ -7,6 +7,6 @@ journal, who may send is in the window's row.
 
 The rooms: `database` the tables, which `sql/` makes step by step, `connections` the way to them;
 `journal` what workers read there and write, `codec` outcomes as they stand there; `submission` how
-lists come in, by the rules of `admission`; `watch` what became of them; `engine` hands out turns, the
-only one that knows PgQueuer. Nothing of it is imported by a run that is none of a fleet's.
+lists come in, by the rules of `admission`; `watch` what became of them; `engine` hands out turns,
+the only one that knows PgQueuer. Nothing of it is imported by a run that is none of a fleet's.
 """

@@ -105,7 +105,8 @@ ITEMS = f"""
     INSERT INTO bulkfetch.fleet_item (submission, position, account, id, kind, refused)
     SELECT $1::bigint, position, account, id, kind, refused FROM fleet_list
     UNION ALL
-    SELECT $1::bigint, position, account, id, {REFUSED}, refused FROM fleet_stage WHERE refused IS NOT NULL
+    SELECT $1::bigint, position, account, id, {REFUSED}, refused
+    FROM fleet_stage WHERE refused IS NOT NULL
 """
 COUNT = f"""
     UPDATE bulkfetch.fleet_submission SET items = counted.items
