@@ -12,6 +12,7 @@ from collections.abc import Callable
 import click
 import pytest
 from tests.support.programs import Ended, Program
+from tests.support.terminals import Terminal
 
 from bulkfetch.cli.app import program as root
 from bulkfetch.cli.man import page
@@ -75,6 +76,59 @@ def test_files_and_folders_are_left_to_the_shell(installed: Program) -> None:
         ended = installed.run()
         assert (ended.status, ended.err) == (0, "")
         assert ended.out == f"{kind},{words[-1]}\n"
+
+
+@pytest.mark.slow
+def test_fish_completes_commands_options_and_files(installed: Program) -> None:
+    """A fish that has read the script offers commands with what they do, options, values, files."""
+    if shutil.which("fish") is None:
+        pytest.skip("fish is not installed here")
+    (installed.folder / "jobs.toml").write_text("")
+    asked = ["bulkfetch sta", "bulkfetch status --f", "bulkfetch completion z", "bulkfetch run jo"]
+    offers = "; ".join(f"complete -C '{line}'" for line in asked)
+    ended = subprocess.run(
+        ["fish", "--no-config", "-c", f"bulkfetch completion fish | source; {offers}"],
+        cwd=installed.folder,
+        env=installed.environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    offered = [line.split("\t") for line in ended.stdout.splitlines() if line]
+    assert offered == [
+        ["status", "Show what is done in an output folder."],
+        ["--failed", "List every job that failed."],
+        ["zsh"],
+        ["jobs.toml"],
+    ]
+
+
+@pytest.mark.slow
+def test_zsh_completes_commands_options_and_files(installed: Program) -> None:
+    """At a zsh's prompt the Tab key completes what has been typed, by the script that it read."""
+    if shutil.which("zsh") is None:
+        pytest.skip("zsh is not installed here")
+    (installed.folder / "jobs.toml").write_text("")
+    (installed.folder / "_bulkfetch").write_text(
+        "autoload -Uz compinit; compinit -D -u; unsetopt beep zle_bracketed_paste\n"
+        'eval "$(bulkfetch completion zsh)"\necho re""ady\n'
+    )
+    installed.command, installed.env["TERM"] = ("zsh",), "dumb"
+    terminal = Terminal(installed, "-f", "-i")
+    try:
+        terminal.type("source ./_bulkfetch\n")
+        terminal.read_until("ready")
+        for typed, shown in (
+            ("bulkfetch stat\t", "bulkfetch status "),
+            ("--fail\t", "--failed "),
+            ("\x15bulkfetch run jo\t", "bulkfetch run jobs.toml "),
+            ("\x15bulkfetch completion f\t", "bulkfetch completion fish "),
+        ):
+            terminal.type(typed)
+            terminal.read_until(shown)
+    finally:
+        terminal.close()
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ class Program:
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    command: tuple[str, ...] = (sys.executable, "-m", "bulkfetch")
 
     def settings(self, text: str = "", *, account: str = "", sandbox: str = "") -> str:
         """Write jobs.toml for the built-in sandbox with a fast window, and give its name."""
@@ -50,7 +51,7 @@ class Program:
         """Start it; streams are pipes unless told otherwise."""
         pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         process = subprocess.Popen[bytes](
-            [sys.executable, "-m", "bulkfetch", *arguments],
+            [*self.command, *arguments],
             cwd=self.folder,
             env=self.environment(),
             **(pipes | streams),

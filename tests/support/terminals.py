@@ -8,6 +8,7 @@ import pty
 import struct
 import subprocess
 import termios
+from collections.abc import Callable
 from typing import Any
 
 from tests.support.programs import Program
@@ -18,9 +19,11 @@ COLUMNS = 120
 class Terminal:
     """A pseudo-terminal with a program in it, which has it as stdin, stdout and stderr."""
 
-    def __init__(self, program: Program, *arguments: str, **streams: Any) -> None:
+    def __init__(
+        self, program: Program, *arguments: str, columns: int = COLUMNS, **streams: Any
+    ) -> None:
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         own = dict.fromkeys(("stdin", "stdout", "stderr"), slave)
         # A session of its own with the terminal as its controlling one: as from a login shell.
         self.process: subprocess.Popen[bytes] = program.start(
@@ -32,11 +35,15 @@ class Terminal:
         os.close(slave)
         self.text = ""
 
+    def read_while(self, unready: Callable[[str], bool]) -> None:
+        """Read as long as what has been shown is unready. Raises EOFError when it stays so."""
+        while unready(self.text):
+            if not self._read():
+                raise EOFError(f"it ended before it was ready: {self.text!r}")
+
     def read_until(self, words: str) -> None:
         """Read until these words have been shown. Raises EOFError when they never are."""
-        while words not in self.text:
-            if not self._read():
-                raise EOFError(f"{words!r} was not shown: {self.text!r}")
+        self.read_while(lambda text: words not in text)
 
     def read_all(self) -> int:
         """Read to the end, and give the exit status."""
