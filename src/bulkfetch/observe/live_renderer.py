@@ -26,6 +26,8 @@ _LEAST_LINES = 12
 _OTHER_LINES = 8
 # In narrower terminals there is a percentage only, and not how many bytes of how many.
 _AMOUNT_FROM_COLUMNS = 100
+# In wider ones the table stays so wide: the eye would lose the line between a name and its figures.
+_TABLE_COLUMNS = 120
 
 
 class LiveRenderer:
@@ -80,7 +82,8 @@ def _drawing(now: RunSummary, rows: list[TransferRow], columns: int, lines: int)
 
 
 def _table(rows: list[TransferRow], columns: int) -> Table:
-    table = Table.grid(padding=(0, 1), expand=True)
+    table = Table.grid(padding=(0, 1))
+    table.width = min(columns, _TABLE_COLUMNS)
     table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     table.add_column(justify="right", width=4)
     if columns >= _AMOUNT_FROM_COLUMNS:
