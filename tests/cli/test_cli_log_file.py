@@ -27,6 +27,22 @@ def test_a_log_has_times_and_levels(program: Program, call: Call) -> None:
     assert (program.folder / "run.log").read_text().splitlines()[: len(lines)] == lines
 
 
+def test_each_line_can_have_its_time_and_level(program: Program, call: Call) -> None:
+    """With --timestamps lines on stderr are those of a log; without, errors begin as ever."""
+    settings = program.settings()
+    told = call("run", settings, IDS[0], GONE, "-v", "--timestamps")
+    assert (told.status, told.out) == (1, f"exports/{IDS[0]}.csv\n")
+    levels = set()
+    for line in told.err.splitlines():
+        time, level, _ = line.split(" ", 2)
+        assert datetime.fromisoformat(time).tzinfo is not None
+        levels.add(level)
+    assert levels == {"note:", "error:", "hint:"}
+    plain = call("run", settings, "--failed").err.splitlines()
+    assert plain[0].startswith(f"error: job {GONE}: ")
+    assert plain[1].startswith("hint: ")
+
+
 def test_a_log_as_json(program: Program, call: Call) -> None:
     """Each line is one object; foreign text in it is escaped, and a hint stays with its error."""
     (program.folder / "ids.txt").write_text(f"{IDS[0]}\n12x\x1b[2J\n")

@@ -29,6 +29,9 @@ def output_options(*, json_help: str, verbose_help: str) -> Callable[[F], F]:
             "-q", "--quiet", is_flag=True, help="Write only warnings and errors to stderr."
         )
         @click.option("--no-progress", is_flag=True, help="Do not show progress on stderr.")
+        @click.option(
+            "--timestamps", is_flag=True, help="Begin each line on stderr with its time and level."
+        )
         @click.option("-v", "--verbose", count=True, help=verbose_help)
         @click.option(
             "--events",
@@ -55,6 +58,7 @@ def output_options(*, json_help: str, verbose_help: str) -> Callable[[F], F]:
             as_json: bool,
             quiet: bool,
             no_progress: bool,
+            timestamps: bool,
             verbose: int,
             events: str | None,
             metrics: str | None,
@@ -69,6 +73,7 @@ def output_options(*, json_help: str, verbose_help: str) -> Callable[[F], F]:
                 quiet=quiet,
                 verbose=verbose,
                 no_progress=no_progress,
+                timestamps=timestamps,
                 log=None if log_file is None else _log(log_file, log_format),
             )
             with recording_of(

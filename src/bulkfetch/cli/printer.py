@@ -61,14 +61,16 @@ class StdoutFailed(BulkfetchError):
 class Printer:
     """Writes everything that the program says.
 
-    `json`, `verbosity`, `shows_progress` and `hooks` are set by the command. `summary` is the last
-    record of a run, None before there is one; `cause` is the last error told that ended it.
+    `json`, `verbosity`, `shows_progress`, `timestamps` and `hooks` are set by the command.
+    `summary` is the last record of a run, None before there is one; `cause` is the last error told
+    that ended it.
     """
 
     def __init__(self) -> None:
         self.json = False
         self.verbosity = NORMAL
         self.shows_progress = True
+        self.timestamps = False
         self.hooks = Hooks()
         self.summary: Mapping[str, Any] | None = None
         self.cause: Failure | None = None
@@ -88,6 +90,7 @@ class Printer:
         quiet: bool,
         verbose: int,
         no_progress: bool,
+        timestamps: bool = False,
         log: LogFile | None = None,
     ) -> None:
         """Take the options of a command that runs. Raises click.UsageError."""
@@ -96,6 +99,7 @@ class Printer:
         self.json = json
         self.verbosity = QUIET if quiet else verbose
         self.shows_progress = not no_progress
+        self.timestamps = timestamps
         self._log = log
         if log is not None and log.problem:
             self.warn(log.problem)
@@ -216,7 +220,10 @@ class Printer:
             self._say("warning", problem)
 
     def _say(self, level: str, text: str) -> None:
-        line = escape(text) if level == "note" else f"{level}: {escape(text)}"
+        if self.timestamps:
+            line = f"{stamp()} {level}: {escape(text)}"
+        else:
+            line = escape(text) if level == "note" else f"{level}: {escape(text)}"
         if self._display is not None:
             self._display.line(line)
         else:
