@@ -22,6 +22,7 @@ from typing import Literal, assert_type
 
 import bulkfetch
 from bulkfetch import Event, EventKind, Outcome, Progress, Run
+from in_memory import Memory
 
 
 
@@ -40,6 +41,7 @@ class LoopClock:
 
 PROVIDER: bulkfetch.TokenProvider = Tokens()
 CLOCK: bulkfetch.Clock = LoopClock()
+DESTINATION: bulkfetch.Destination = Memory()
 SEEN: dict[EventKind, int] = {"done": 0, "window_closed": 0}
 
 

@@ -27,6 +27,7 @@ if _typing.TYPE_CHECKING:
         WindowSettings,
         load_settings,
     )
+    from bulkfetch.destination import Destination, Draft, PublishGroup
     from bulkfetch.errors import (
         AccountError,
         BulkfetchError,
@@ -76,6 +77,7 @@ _ROOMS = {
         "WindowSettings",
         "load_settings",
     ),
+    "destination": ("Destination", "Draft", "PublishGroup"),
     "errors": (
         "AccountError",
         "BulkfetchError",
@@ -121,7 +123,9 @@ __all__ = [
     "ControlSettings",
     "Counts",
     "Credentials",
+    "Destination",
     "DiskFull",
+    "Draft",
     "Event",
     "EventKind",
     "Export",
@@ -140,6 +144,7 @@ __all__ = [
     "Outcome",
     "OutputLocked",
     "Progress",
+    "PublishGroup",
     "PublishedFile",
     "RateLimited",
     "Report",

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from bulkfetch.config import Export
     from bulkfetch.control.responses import JobStatus
+    from bulkfetch.destination import Destination
     from bulkfetch.exporter.handle import ExportRun
     from bulkfetch.zoho.token_provider import TokenProvider
 
@@ -78,6 +79,7 @@ class Client:
         tokens: TokenProvider | None = None,
         connector: aiohttp.BaseConnector | None = None,
         clock: Clock | None = None,
+        destination: Destination | None = None,
         windows: CommonWindows | None = None,
     ) -> None:
         """Take settings as they are; `on_event` is called in the loop, and must not block.
@@ -92,8 +94,9 @@ class Client:
         access tokens, in place of credentials. Through `connector`, that of an aiohttp session for
         instance, all requests go; redirects, cookies, proxies and time limits are the client's all
         the same. `clock` is what is read beside the loop's time; such a client shares no window and
-        no token with other processes. `windows` are shared with other clients, in place of what
-        `[window] shared` says.
+        no token with other processes. `destination` is where results are published, but those of
+        exports; it is called in worker threads. `windows` are shared with other clients, in place
+        of what `[window] shared` says.
 
         Raises ConfigError where two accounts have the same credentials.
         """
@@ -108,7 +111,13 @@ class Client:
         # children of no task group, whose scope would tie the client to the task that entered it.
         self._engine: Readable | None = None
         self._working: set[asyncio.Task[Any]] = set()
-        self._services = Services(tokens=tokens, connector=connector, clock=clock, windows=windows)
+        self._services = Services(
+            tokens=tokens,
+            connector=connector,
+            clock=clock,
+            destination=destination,
+            windows=windows,
+        )
         self._wiring = Wiring(
             settings, self._layout, self._emit, self._tell, self._stack, self._services
         )

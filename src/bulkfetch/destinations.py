@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bulkfetch.config import Settings
-from bulkfetch.config.bucket import BucketPlace, DestinationSettings, bucket_place
+from bulkfetch.config.bucket import SCHEMES, BucketPlace, DestinationSettings, bucket_place
+from bulkfetch.errors import ConfigError
 from bulkfetch.extras import require_extra
 from bulkfetch.models import Job
 from bulkfetch.pipeline.layout import OutputLayout
@@ -28,11 +29,16 @@ def require_destinations(settings: Settings) -> None:
         )
 
 
-def claimed_names(settings: Settings, job: Job) -> tuple[str, ...]:
-    """Return what a job may be published under: a path below `out`, or a URL."""
+def claimed_names(given: Destination | None, settings: Settings, job: Job) -> tuple[str, ...]:
+    """Return what a job may be published under: a path below `out`, or a URL.
+
+    `given` is a destination that was handed in, None where there is none.
+    """
     names = [job.place]
     if settings.keep_zip:
         names.append(job.in_folder(f"{job.id}.zip"))
+    if given is not None and not job.folder:
+        return tuple(map(given.reported, names))
     place = bucket_of(settings, job)
     return tuple(names if place is None else (f"{place.url}/{name}" for name in names))
 
@@ -48,11 +54,17 @@ def bucket_of(settings: Settings, job: Job) -> BucketPlace | None:
 class Destinations:
     """The destination of each job of a run."""
 
-    def __init__(self, settings: Settings, layout: OutputLayout) -> None:
-        """Do nothing yet but make values; obstore is not imported."""
+    def __init__(
+        self, settings: Settings, layout: OutputLayout, given: Destination | None = None
+    ) -> None:
+        """Do nothing yet but make values; obstore is not imported.
+
+        `given` takes everything but the parts of exports.
+        """
         from bulkfetch.destination import FolderDestination  # late: a run with nothing to do
 
         self._settings = settings
+        self._given = given
         self._folder = FolderDestination(
             layout.out, layout.staging, layout.above, settings.limits.free_bytes
         )
@@ -69,6 +81,8 @@ class Destinations:
 
     def of(self, job: Job) -> Destination:
         """Return where a job's files are published; `open` was called."""
+        if self._given is not None and not job.folder:
+            return self._given
         place = bucket_of(self._settings, job)
         return self._folder if place is None else self._buckets[place.url]
 
@@ -92,6 +106,11 @@ class PublishedObjects:
         scheme, _, rest = url.partition("://")
         root = f"{scheme}://{rest.partition('/')[0]}"
         if root not in self._buckets:
+            if scheme not in SCHEMES:
+                raise ConfigError(
+                    f"{root} is a place that only the program knows that published there",
+                    hint="Look there with that program.",
+                )
             require_extra("s3", f"{root} can be looked at only with")
             self._buckets[root] = open_bucket(bucket_place(root), self._settings)
         return self._buckets[root]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
@@ -14,8 +15,14 @@ from bulkfetch.errors import ConfigError
 if TYPE_CHECKING:
     import aiohttp
 
+    from bulkfetch.destination import Destination
     from bulkfetch.ratelimit.postgres.store import WindowStore
     from bulkfetch.zoho.token_provider import TokenProvider
+
+
+_DESTINATION = ("reported", "is_free", "stands", "group")
+# Of a place that is asked for: as the journal knows objects from files.
+_URL = re.compile(r"[a-z0-9]+://.*a/b\.csv", re.ASCII)
 
 
 class CommonWindows(NamedTuple):
@@ -38,20 +45,44 @@ class Services:
     tokens: TokenProvider | None = None
     connector: aiohttp.BaseConnector | None = None
     clock: Clock | None = None
+    destination: Destination | None = None
     windows: CommonWindows | None = None
 
     def require_usable(self, settings: Settings) -> None:
         """Raise ConfigError where it does not go with the settings, or is of no use any more."""
-        if self.connector is None:
-            return
-        if self.connector.closed:
-            raise ConfigError(
-                "the connector that was handed in is closed",
-                hint="Close it after the client was left.",
-            )
-        named = [account for account in settings.accounts if account.ca_file is not None]
-        if named:
-            raise ConfigError(
-                f"account {named[0].name}: ca_file has no say over a connector that is handed in",
-                hint="Give the connector an ssl context that trusts it, and take ca_file out.",
-            )
+        if self.destination is not None:
+            _require_destination(self.destination, settings)
+        if self.connector is not None:
+            _require_connector(self.connector, settings)
+
+
+def _require_connector(connector: aiohttp.BaseConnector, settings: Settings) -> None:
+    if connector.closed:
+        raise ConfigError(
+            "the connector that was handed in is closed",
+            hint="Close it after the client was left.",
+        )
+    named = [account for account in settings.accounts if account.ca_file is not None]
+    if named:
+        raise ConfigError(
+            f"account {named[0].name}: ca_file has no say over a connector that is handed in",
+            hint="Give the connector an ssl context that trusts it, and take ca_file out.",
+        )
+
+
+def _require_destination(destination: Destination, settings: Settings) -> None:
+    named = [url for each in settings.accounts if (url := each.publish_to or settings.publish_to)]
+    if named:
+        raise ConfigError(
+            f'publish_to = "{named[0]}" beside a destination that is handed in',
+            hint="Files are published at one place: take one of the two out.",
+        )
+    lacking = [name for name in _DESTINATION if not callable(getattr(destination, name, None))]
+    if lacking:
+        raise ConfigError(f"the destination that is handed in has no {lacking[0]}()")
+    shown: object = destination.reported("a/b.csv")
+    if not isinstance(shown, str) or not _URL.fullmatch(shown):
+        raise ConfigError(
+            "the destination that is handed in must report a place as a URL that ends with it",
+            hint='For instance "vault://exports/" + place: a path would be taken for one in `out`.',
+        )

@@ -95,7 +95,7 @@ class Wiring:
             open_workers=open_workers,
             as_job=lambda job_id: job_of(self._settings, job_id),
             accounts=self._settings.account_names,
-            names=partial(claimed_names, self._settings),
+            names=partial(claimed_names, self._services.destination, self._settings),
             emit=self._emit,
             **options,
         )
@@ -165,7 +165,12 @@ class Wiring:
         from bulkfetch.pipeline.accounts import AccountWorkers
         from bulkfetch.pipeline.publish import PublishOptions
 
-        destinations = Destinations(self._settings, self._layout)
+        given = self._services.destination
+        if given is not None:
+            from bulkfetch.destination.given import GivenDestination
+
+            given = GivenDestination(given)
+        destinations = Destinations(self._settings, self._layout, given)
         if forms is None:  # parts of exports are published in the folder
             await anyio.to_thread.run_sync(destinations.open)  # before a request is spent
         limits, open_source = self._settings.limits, None

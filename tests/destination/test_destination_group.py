@@ -11,14 +11,21 @@ from tests.support.destinations import (
     SeenDestination,
     bucket_destination,
     folder_destination,
+    memory_destination,
     moto_destination,
 )
 
 from bulkfetch.archive import Draft
 from bulkfetch.errors import PublishConflict
 
+MADE = {
+    "folder": folder_destination,
+    "bucket": bucket_destination,
+    "in memory, as documented": memory_destination,
+}
 
-@pytest.fixture(params=["folder", "bucket", pytest.param("moto", marks=pytest.mark.slow)])
+
+@pytest.fixture(params=[*MADE, pytest.param("moto", marks=pytest.mark.slow)])
 def seen(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SeenDestination]:
@@ -28,8 +35,7 @@ def seen(
     if request.param == "moto":
         yield moto_destination(request.getfixturevalue("moto"))
     else:
-        made = folder_destination if request.param == "folder" else bucket_destination
-        with made(tmp_path) as destination:
+        with MADE[request.param](tmp_path) as destination:
             yield destination
 
 

@@ -1,4 +1,4 @@
-"""What a program hands in: where tokens come from, the connector, the clock."""
+"""What a program hands in: where tokens come from, the connector, the clock, the destination."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Any
 import aiohttp
 import anyio
 import pytest
+from tests.support.destinations import documented_memory
 from tests.support.flow_clock import flow_loop, run_flow
 from tests.support.flows import (
     FAST,
     account_specs,
     ids,
     loop_windows,
+    service,
     settings_for,
     small,
     token_of,
@@ -31,10 +33,13 @@ from bulkfetch import (
     Outcome,
     TokenUnavailable,
 )
+from bulkfetch.config.bucket import DestinationSettings
+from bulkfetch.destinations import PublishedObjects
+from bulkfetch.errors import DestinationFailed
 from bulkfetch.sandbox import Sandbox
 
 JOBS = ids(25)
-ONE, TWO, *_ = JOBS
+ONE, TWO, THREE, *_ = JOBS
 SECRET = "1000.not-to-be-told"
 
 
@@ -203,5 +208,99 @@ def test_a_clock_from_outside(tmp_path: Path) -> None:
                 assert (await client.get(ids(1, 90)[0])).status == "done"
             assert sandbox.worst_in() == 10
         assert not state.exists()
+
+    run_flow(main())
+
+
+# --- the destination ------------------------------------------------------------------------------
+
+
+def test_a_destination_from_outside(tmp_path: Path) -> None:
+    """Results are published there and nowhere else; the journal knows them, a rival is refused."""
+    memory = documented_memory()
+
+    async def main() -> None:
+        more: dict[str, Any] = {"keep_zip": True, "formats": ("csv", "csv.gz")}
+        async with service(tmp_path, destination=memory, **more) as (sandbox, client):
+            one = await client.get(ONE, name="Leads")
+            assert [file.path for file in one.files] == [
+                "memory://Leads.csv",
+                "memory://Leads.csv.gz",
+            ]
+            assert memory.files["Leads.csv"] == sandbox.file_of(ONE)
+            assert set(memory.files) == {"Leads.csv", "Leads.csv.gz", f"{ONE}.zip"}
+            assert (await client.get(ONE)).skipped
+            memory.files["Deals.csv"] = b"somebody else's"
+            rival = await client.get(TWO, name="Deals")
+            assert rival.error is not None
+            assert rival.error.code == "PUBLISH_CONFLICT"
+            # What an earlier result left there may be replaced by a newer one.
+            newer = await client.get(THREE, name="Leads")
+            assert newer.status == "done"
+            assert memory.files["Leads.csv"] == sandbox.file_of(THREE)
+            assert (await client.get(ONE)).superseded_by == THREE
+        assert not [path for path in tmp_path.iterdir() if path.name != ".bulkfetch"]
+        assert memory.files["Deals.csv"] == b"somebody else's"
+        with pytest.raises(ConfigError, match="only the program knows"):
+            PublishedObjects(DestinationSettings()).size(one.files[0].path)
+
+    run_flow(main())
+
+
+def test_a_destination_that_fails(tmp_path: Path) -> None:
+    """The run ends with its cause, no half file is there, and the archive waits for the next."""
+    memory = documented_memory()
+    broken = True
+
+    class Broken(type(memory)):  # type: ignore[misc]
+        def group(self, key: str, place: str) -> Any:
+            if broken:
+                raise ConnectionError(SECRET)
+            return super().group(key, place)
+
+    async def main() -> None:
+        nonlocal broken
+        destination = Broken()
+        async with service(tmp_path, destination=destination) as (sandbox, client):
+            with pytest.raises(DestinationFailed, match="failed with ConnectionError") as caught:
+                await client.get(ONE)
+            assert SECRET not in str(caught.value)
+            assert isinstance(caught.value.__cause__, ConnectionError)
+            assert not destination.files
+            broken = False
+            assert (await client.get(ONE)).status == "done"
+            assert destination.files
+            assert len(sandbox.results()) == 1
+
+    run_flow(main())
+
+
+class Pathlike:
+    """A destination that reports paths."""
+
+    def reported(self, place: str) -> str:
+        return f"/srv/{place}"
+
+    is_free = stands = group = reported
+
+
+@pytest.mark.parametrize(
+    ("destination", "settings", "words"),
+    [
+        (object(), {}, "has no reported"),
+        (Pathlike(), {}, "as a URL"),
+        (documented_memory(), {"publish_to": "s3://bucket/prefix"}, "beside a destination"),
+    ],
+)
+def test_a_destination_is_looked_at_first(
+    tmp_path: Path, destination: Any, settings: dict[str, Any], words: str
+) -> None:
+    """What cannot be one, or is one of two, is refused when the client is entered."""
+
+    async def main() -> None:
+        told = settings_for("http://127.0.0.1:1", tmp_path / "out", **settings)
+        with pytest.raises(ConfigError, match=words):
+            await Client(told, destination=destination).__aenter__()
+        assert not (tmp_path / "out").exists()
 
     run_flow(main())

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from tests.support.fences import ROOT, fences
 from tests.support.moto_server import MotoServer
 from tests.support.s3_server import BUCKET, s3_server
 
 from bulkfetch.destination import Destination, FolderDestination
 from bulkfetch.destination.bucket import BucketDestination, BucketOptions
+from bulkfetch.destination.given import GivenDestination
 
 # None of which is anybody's.
 AWS_ENV = {
@@ -50,6 +53,27 @@ def folder_destination(folder: Path) -> Iterator[SeenDestination]:
         files,
         put,
         lambda: len([*staging.iterdir()]),
+    )
+
+
+def documented_memory() -> Any:
+    """Make the destination in memory that the documents show."""
+    page = ROOT / "docs" / "how-to-embed-in-a-service.md"
+    (shown,) = (fence.text for fence in fences(page) if fence.words == "in_memory.py")
+    names: dict[str, Any] = {"__name__": "in_memory"}
+    exec(shown, names)
+    return names["Memory"]()
+
+
+@contextmanager
+def memory_destination(_: Path) -> Iterator[SeenDestination]:
+    """Give that destination, as a client that is given it meets it."""
+    memory = documented_memory()
+    yield SeenDestination(
+        GivenDestination(memory),
+        lambda: dict(memory.files),
+        memory.files.__setitem__,
+        lambda: 0,
     )
 
 

@@ -14,7 +14,7 @@ from unittest.mock import patch
 from tests.support.forms import holds
 
 import bulkfetch.access
-from bulkfetch import Client, Event, Outcome, Report, Settings
+from bulkfetch import Client, Destination, Event, Outcome, Report, Settings
 from bulkfetch.archive import SUFFIXES
 from bulkfetch.config import AccountSettings, ControlSettings, Credentials, Limits, WindowSettings
 from bulkfetch.control.budget import ControlBudget
@@ -215,11 +215,16 @@ def csv_job(**changes: Any) -> JobSpec:
 
 @asynccontextmanager
 async def service(
-    out: Path, options: SandboxOptions | None = None, **settings: Any
+    out: Path,
+    options: SandboxOptions | None = None,
+    *,
+    destination: Destination | None = None,
+    **settings: Any,
 ) -> AsyncIterator[tuple[Sandbox, Client]]:
     """Give a sandbox, and a client that is open."""
     with loop_windows():
         async with Sandbox(options or small(requests=1000)) as sandbox:
             settings = {"window": FAST, **settings}
-            async with Client(settings_for(sandbox.url, out, **settings)) as client:
+            told = settings_for(sandbox.url, out, **settings)
+            async with Client(told, destination=destination) as client:
                 yield sandbox, client

@@ -4,7 +4,8 @@ The files of one job make a group: they are written as drafts, which nobody sees
 names together. Blocking: for worker threads.
 """
 
+from bulkfetch.archive import Draft
 from bulkfetch.destination.folder import FolderDestination
 from bulkfetch.destination.group import Destination, MayReplace, PublishGroup
 
-__all__ = ["Destination", "FolderDestination", "MayReplace", "PublishGroup"]
+__all__ = ["Destination", "Draft", "FolderDestination", "MayReplace", "PublishGroup"]

@@ -67,7 +67,9 @@ class Calls:
         if isinstance(found, Outcome):
             return found
         # Each caller raises one of his own: a traceback grows with every raise.
-        raise copy.copy(found) if isinstance(found, BulkfetchError) else found
+        if isinstance(found, BulkfetchError):
+            raise copy.copy(found) from found.__cause__
+        raise found
 
     async def answer(self) -> None:
         """Give each call what its job came to, until the run has ended.

@@ -45,9 +45,9 @@ class Readable(ABC):
             return await self._outcomes.next()
         except anyio.EndOfStream:
             if self._crash is not None and not self.abandoned:
-                raise self._crash from None
+                raise self._crash from self._crash.__cause__
             if self._aborted is not None and not self.abandoned:
-                raise self._aborted from None
+                raise self._aborted from self._aborted.__cause__
             raise StopAsyncIteration from None
         finally:
             self._waiting -= 1
