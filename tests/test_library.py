@@ -404,3 +404,41 @@ def test_a_server_of_the_users_own(tmp_path: Path) -> None:
         assert report.done == 3
         assert [arrival.kind for arrival in server.log] == ["result"] * 3
     assert "1000.mine" not in repr(settings)
+
+
+ENTERING = """
+import asyncio, sys, threading
+from bulkfetch import Client, Settings
+
+imported = []
+loops = threading.current_thread()
+
+
+def note(event, args):
+    if event == "import" and threading.current_thread() is loops:
+        imported.append(args[0])
+
+
+async def main():
+    client = Client(Settings(out=sys.argv[1]))
+    sys.addaudithook(note)
+    async with client:
+        pass
+
+
+asyncio.run(main())
+print(sorted({name.partition(".")[0] for name in imported}))
+"""
+
+
+@pytest.mark.slow
+def test_entering_imports_nothing_of_weight_in_the_loop_s_thread(tmp_path: Path) -> None:
+    """What takes milliseconds to import is imported in a thread: a service's loop goes on."""
+    ran = subprocess.run(
+        [sys.executable, "-c", ENTERING, str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert ast.literal_eval(ran.stdout) in ([], ["concurrent"])
