@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,19 @@ def test_what_a_fleet_cannot_do_without_is_missed(tmp_path: Path, heading: str) 
     text = FLEET[FLEET.index("[accounts.") :] if heading == "[fleet]" else FLEET.split("[acc")[0]
     with pytest.raises(ConfigError, match="is missing"):
         load(tmp_path, text)
+
+
+def test_the_example_loads_with_what_it_explains(tmp_path: Path) -> None:
+    """As it stands, and with its settings that are commented out."""
+    text = (Path(__file__).parents[2] / "fleet.example.toml").read_text()
+    fleet = load(tmp_path, text)
+    assert fleet.settings.account_names == {"acme", "globex"}
+    assert fleet.fleet.staging == Path("/var/lib/bulkfetch")
+    settings = re.compile(r"# (\[|[a-z0-9_]+ = )")
+    lines = [line[2:] if settings.match(line) else line for line in text.splitlines()]
+    (tmp_path / "etc").mkdir()
+    secrets = tmp_path / "etc" / "acme.env"
+    secrets.touch(mode=0o600)
+    whole = load(tmp_path, "\n".join(lines).replace("/etc/bulkfetch/acme.env", str(secrets)))
+    assert whole.fleet == fleet.fleet
+    assert whole.settings.account("globex").window.requests == 7

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import Any
 
 import click
 
 from bulkfetch.cli import completion, exit_codes
 from bulkfetch.cli.hooks import run_hook
-from bulkfetch.cli.misplaced import command_hint, missing_hint
+from bulkfetch.cli.lazy_group import LazyCommands
+from bulkfetch.cli.misplaced import missing_hint
 from bulkfetch.cli.printer import Printer, StdoutGone
 from bulkfetch.cli.signals import raise_on_signals
 from bulkfetch.errors import BulkfetchError, ConfigError
@@ -35,47 +35,16 @@ the limit of ten downloads per minute allows.
 # Each is in the module of its name, in the order of the help: the most used first.
 _COMMANDS = (
     *("export", "run", "plan", "status", "verify", "check", "init"),
-    *("forget", "clean", "modules", "fields", "report", "schema", "sandbox"),
+    *("forget", "clean", "modules", "fields", "fleet", "report", "schema", "sandbox"),
     *("completion", "man"),
 )
 # Those that end with a summary where --json is given.
-_SUMMED_UP = ("export", "run")
-
-
-class _Hinted(click.UsageError):
-    """A usage error with a hint at what was probably meant."""
-
-    def __init__(self, message: str, ctx: click.Context, hint: str) -> None:
-        super().__init__(message, ctx)
-        self.hint = hint
-
-
-class _Commands(click.Group):
-    """Imports only the command that is run: the others would take a tenth of a short run."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            if args and (hint := command_hint(args[0], _COMMANDS)) is not None:
-                raise _Hinted(error.message, ctx, hint) from None
-            raise
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        command = getattr(import_module(f"bulkfetch.cli.{cmd_name}"), cmd_name)
-        assert isinstance(command, click.Command)
-        return completion.with_paths(command) if completion.is_asked() else command
+_SUMMED_UP = (("export",), ("run",), ("fleet", "wait"))
 
 
 @click.group(
-    cls=_Commands,
+    cls=LazyCommands,
+    names=_COMMANDS,
     invoke_without_command=True,
     help=_ABOUT,
     epilog=exit_codes.EPILOG,
@@ -115,7 +84,8 @@ def _words(arguments: Sequence[str] | None) -> list[str]:
 def _owes_summary(arguments: Sequence[str] | None) -> bool:
     """Return whether stdout is to end with a summary: also of what could not even be parsed."""
     words = _words(arguments)
-    return "--json" in words and words[0] in _SUMMED_UP and not {"-h", "--help"} & set(words)
+    summed_up = any(tuple(words[: len(each)]) == each for each in _SUMMED_UP)
+    return "--json" in words and summed_up and not {"-h", "--help"} & set(words)
 
 
 def _sum_up(printer: Printer, status: int) -> None:

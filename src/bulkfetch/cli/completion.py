@@ -14,7 +14,7 @@ PROGRAM = "bulkfetch"
 VARIABLE = "_BULKFETCH_COMPLETE"
 
 _SHELLS = ("bash", "zsh", "fish")
-_FILES = frozenset({"JOBS.toml", "[JOBS.toml]", "FILE|-", "FILE"})
+_FILES = frozenset({"JOBS.toml", "FLEET.toml", "[JOBS.toml]", "FILE|-", "FILE"})
 _FOLDERS = frozenset({"OUT", "DIR"})
 
 _ABOUT = """\b

@@ -51,17 +51,7 @@ def page(program: click.Group, version: str) -> Iterator[str]:
     yield ".SH OPTIONS"
     yield from _options(program, root)
     yield ".SH COMMANDS"
-    for name in program.list_commands(root):
-        command = program.get_command(root, name)
-        assert command is not None, "it is listed"
-        context = click.Context(
-            command, parent=root, info_name=name, help_option_names=root.help_option_names
-        )
-        usage = " ".join(command.collect_usage_pieces(context))
-        yield from (f'.SS "bulkfetch {_escaped(f"{name} {usage}")}"', ".PP")
-        yield from _text(command.help or "")
-        yield from _options(command, context)
-        yield from _text(command.epilog or "")
+    yield from _commands(program, root)
     yield ".SH EXIT STATUS"
     yield "Of run and export; the other commands have theirs above."
     yield from _text(program.epilog or "")
@@ -71,6 +61,23 @@ def page(program: click.Group, version: str) -> Iterator[str]:
         ("~/.local/state/bulkfetch", "what all runs share; BULKFETCH_STATE_DIR names another one"),
     ):
         yield from (".TP", rf"\fI{_escaped(path)}\fR", _escaped(what))
+
+
+def _commands(group: click.Group, parent: click.Context) -> Iterator[str]:
+    """Yield a section for each command of a group, and for those of a group among them."""
+    for name in group.list_commands(parent):
+        command = group.get_command(parent, name)
+        assert command is not None, "it is listed"
+        context = click.Context(
+            command, parent=parent, info_name=name, help_option_names=parent.help_option_names
+        )
+        usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+        yield from (f'.SS "{_escaped(usage)}"', ".PP")
+        yield from _text(command.help or "")
+        yield from _options(command, context)
+        yield from _text(command.epilog or "")
+        if isinstance(command, click.Group):
+            yield from _commands(command, context)
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:

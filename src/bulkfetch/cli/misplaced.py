@@ -98,11 +98,14 @@ def argument_hint(command: str, settings: str, word: str) -> str | None:
     return f"A list goes to --ids: {_spelled(command, settings, [], [word], column)}"
 
 
-def command_hint(word: str, commands: Sequence[str]) -> str | None:
-    """Return what was meant by a word in place of the command, None if that is unclear."""
-    if word.endswith(".toml") and Path(word).is_file():
+def command_hint(word: str, commands: Sequence[str], *, at_top: bool = True) -> str | None:
+    """Return what was meant by a word in place of the command, None if that is unclear.
+
+    `at_top` False: the commands are those of a group, and lists are nothing to it.
+    """
+    if at_top and word.endswith(".toml") and Path(word).is_file():
         return f"The command comes first: {shlex.join(['bulkfetch', 'run', word])}"
-    if _what_is(Path(word)) not in (None, "folder"):
+    if at_top and _what_is(Path(word)) not in (None, "folder"):
         return f"The command and {settings_hint('bulkfetch run', word, plural=True)}"
     from bulkfetch.config.misfit import nearest
 

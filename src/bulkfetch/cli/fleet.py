@@ -1,0 +1,41 @@
+"""`bulkfetch fleet`: many accounts, worked off by workers on several hosts."""
+
+from __future__ import annotations
+
+import click
+
+from bulkfetch.cli import exit_codes
+from bulkfetch.cli.lazy_group import LazyCommands
+from bulkfetch.cli.printer import Printer
+
+_ABOUT = """\b
+Examples:
+  bulkfetch fleet --help
+
+Fetch for hundreds or thousands of accounts, by workers on as many hosts as are wanted that share a
+PostgreSQL: it holds what is to be fetched, what became of it, and each account's limit. Results go
+to a bucket. A worker that dies loses nothing; the others go on with its accounts.
+"""
+
+_EPILOG = exit_codes.epilog(s0="as each command says", s2="usage error")
+
+# The order in which they are needed.
+_COMMANDS = ("init", "submit", "wait", "status")
+
+
+@click.group(
+    cls=LazyCommands,
+    names=_COMMANDS,
+    prefix="fleet_",
+    invoke_without_command=True,
+    help=_ABOUT,
+    short_help="Fetch for many accounts, on several hosts.",
+    epilog=_EPILOG,
+)
+@click.pass_context
+def fleet(context: click.Context) -> int:
+    """Run a command; without one, write the help to stderr."""
+    if context.invoked_subcommand is None:
+        printer: Printer = context.obj
+        printer.raw(context.get_help())
+    return exit_codes.USAGE

@@ -1,0 +1,44 @@
+"""What the commands of a fleet have in common: its settings, and a way to its database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from bulkfetch.cli.printer import Printer
+
+if TYPE_CHECKING:
+    from bulkfetch.config.fleet import FleetSettings
+    from bulkfetch.fleet.connections import Connections
+
+T = TypeVar("T")
+
+
+def fleet_of(printer: Printer, path: str) -> FleetSettings:
+    """Load FLEET.toml, and tell its warnings. Raises ConfigError, also where the extra is missing.
+
+    The settings of accounts are checked too: all commands refuse a file that a worker would refuse.
+    """
+    from bulkfetch.config.fleet import load_fleet
+    from bulkfetch.extras import require_extra
+
+    require_extra("fleet", "a fleet needs")
+    fleet = load_fleet(path)
+    for warning in fleet.settings.warnings:
+        printer.warn(warning)
+    return fleet
+
+
+def with_database(fleet: FleetSettings, work: Callable[[Connections], Awaitable[T]]) -> T:
+    """Return what `work` does with the fleet's database. Raises ConfigError, and what it raises."""
+    from bulkfetch.fleet.connections import Connections
+
+    async def main() -> T:
+        connections = await Connections.open(fleet.fleet.database, fleet.password)
+        try:
+            return await work(connections)
+        finally:
+            await connections.aclose()
+
+    return asyncio.run(main())

@@ -1,0 +1,183 @@
+"""`bulkfetch fleet status`: how a fleet's accounts stand."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bulkfetch.cli import exit_codes
+from bulkfetch.cli.fleet_settings import fleet_of, with_database
+from bulkfetch.cli.printer import Printer
+from bulkfetch.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bulkfetch.fleet.connections import Connections
+    from bulkfetch.fleet.journal import FleetAccount
+
+_ABOUT = """\b
+Examples:
+  bulkfetch fleet status fleet.toml
+  bulkfetch fleet status fleet.toml --account acme --failed
+  bulkfetch fleet status fleet.toml --watch
+
+Show what is done, what failed and what is still to be fetched of each account, which worker has its
+turn, and which accounts are held and why. What ended longer than submissions_keep_days ago is not
+known any more. With --watch the sum of all is written every few seconds, until nothing is to be
+fetched but for accounts that are held. Changes nothing.
+"""
+
+_EPILOG = exit_codes.epilog(
+    s0="the state was shown",
+    s2="bad settings, no database, or no such account",
+    s130="interrupted, or stdout was closed",
+)
+
+_LOOK_S = 5.0
+
+
+@click.command(help=_ABOUT, short_help="Show how a fleet's accounts stand.", epilog=_EPILOG)
+@click.argument("fleet_file", metavar="FLEET.toml")
+@click.option("--account", metavar="NAME", help="Only of this account.")
+@click.option("--failed", is_flag=True, help="List every job that failed, and why.")
+@click.option("--watch", is_flag=True, help="The sum of all, again and again.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@click.pass_obj
+def status(
+    printer: Printer,
+    fleet_file: str,
+    account: str | None,
+    failed: bool,
+    watch: bool,
+    as_json: bool,
+) -> int:
+    """Show the state of a fleet, and return the exit status."""
+    if failed and watch:
+        raise click.UsageError("--failed and --watch cannot be used together")
+    printer.json = as_json
+    fleet = fleet_of(printer, fleet_file)
+    known = fleet.settings.account_names
+
+    async def tell(connections: Connections) -> None:
+        if watch:
+            await _watch(printer, connections, account)
+            return
+        accounts = await _accounts(connections, account)
+        if failed:
+            await _tell_failed(printer, connections, account)
+            return
+        for each in accounts:
+            printer.result(_line(each), _record(each))
+            if each.held is not None:
+                printer.error(f"account {each.account}: {_held(each)}", each.held.hint)
+        if account is None:
+            printer.result(_sum_line(accounts), _sum(accounts))
+        strangers = [each.account for each in accounts if each.account not in known]
+        if strangers:
+            printer.warn(
+                f"{fleet_file} does not know {_some(strangers)}: its workers leave "
+                f"{'it' if len(strangers) == 1 else 'them'} alone"
+            )
+
+    with_database(fleet, tell)
+    return exit_codes.DONE
+
+
+async def _accounts(connections: Connections, account: str | None) -> list[FleetAccount]:
+    from bulkfetch.fleet.journal import FleetJournal
+
+    accounts = await FleetJournal(connections).accounts(account)
+    if account is not None and not accounts:
+        raise ConfigError(
+            f"the fleet knows nothing of account {account[:60]!a}",
+            hint="`bulkfetch fleet status` without --account lists those that it knows.",
+        )
+    return accounts
+
+
+async def _tell_failed(printer: Printer, connections: Connections, account: str | None) -> None:
+    from bulkfetch.fleet.watch import failed_jobs
+    from bulkfetch.observe.messages import failure_lines
+    from bulkfetch.observe.records import job_record
+
+    async for outcome in failed_jobs(connections, account):
+        sentence, hint = failure_lines(outcome)
+        await printer.send(f"{sentence}; {hint}" if hint else sentence, job_record(outcome))
+
+
+async def _watch(printer: Printer, connections: Connections, account: str | None) -> None:
+    while True:
+        accounts = await _accounts(connections, account)
+        now = datetime.fromtimestamp(time.time()).astimezone()
+        await printer.send(f"{now:%H:%M:%S}  {_sum_line(accounts)}", _sum(accounts))
+        if not any(each.pending and each.held is None for each in accounts):
+            return
+        await asyncio.sleep(_LOOK_S)
+
+
+def _line(each: FleetAccount) -> str:
+    text = f"account {each.account}: {each.done} done, {each.failed} failed, {each.pending} pending"
+    if each.held is not None:
+        return f"{text}; held"
+    if each.crashes and each.worker is not None and each.turn_began_at is not None:
+        text += f"; turn of {each.worker} since {_moment(each.turn_began_at)}"
+    if each.crashes > 1:
+        text += f", {each.crashes - 1} before it ended by a crash"
+    return text
+
+
+def _record(each: FleetAccount) -> dict[str, Any]:
+    began = each.turn_began_at
+    return {
+        "type": "account",
+        **each._asdict(),
+        "turn_began_at": None if began is None else _moment(began),
+        "held": each.held and asdict(each.held),
+    }
+
+
+def _held(each: FleetAccount) -> str:
+    assert each.held is not None
+    return f"{each.held.code}: {each.held.message}"
+
+
+def _sum(accounts: Sequence[FleetAccount]) -> dict[str, Any]:
+    turns = [each for each in accounts if each.crashes]
+    return {
+        "type": "fleet",
+        "accounts": len(accounts),
+        "done": sum(each.done for each in accounts),
+        "failed": sum(each.failed for each in accounts),
+        "pending": sum(each.pending for each in accounts),
+        "turns": len(turns),
+        "workers": len({each.worker for each in turns}),
+        "held": sum(each.held is not None for each in accounts),
+    }
+
+
+def _sum_line(accounts: Sequence[FleetAccount]) -> str:
+    found = _sum(accounts)
+    text = f"{_number(found['accounts'], 'account')}: " + (
+        "{done} done, {failed} failed, {pending} pending".format(**found)
+    )
+    if found["turns"]:
+        text += f"; {_number(found['turns'], 'turn')} by {_number(found['workers'], 'worker')}"
+    return f"{text}; {found['held']} held" if found["held"] else text
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count} {word}" + ("" if count == 1 else "s")
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:5])
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,269 @@
+"""The commands of a fleet, against a real database; its workers are played by the journal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support.fleets import PASSING, done, failed
+from tests.support.postgres import PASSWORD, ROLE, PostgresServer
+from tests.support.programs import Ended, Program
+
+from bulkfetch.fleet.journal import FleetJournal
+from bulkfetch.models import Failure, Outcome
+
+pytestmark = pytest.mark.slow
+
+Call = Callable[..., Ended]
+
+
+def settings(folder: Path, url: str) -> str:
+    """Write FLEET.toml with two accounts, and give its name."""
+    (folder / "fleet.toml").write_text(
+        f'[fleet]\ndatabase = "{url}"\nstore = "s3://lake/{{account}}"\nstaging = "staging"\n'
+        '[accounts.acme]\ndata_center = "eu"\n[accounts.beta]\ndata_center = "us"\n'
+    )
+    return "fleet.toml"
+
+
+def work_off(url: str, *outcomes: Outcome, hold: Failure | None = None) -> None:
+    """Have a turn of acme end with these outcomes."""
+
+    async def main() -> None:
+        journal = await FleetJournal.open(url, None)
+        generation = await journal.begin_turn("acme", "host-1")
+        await journal.record("acme", generation, outcomes)
+        if hold is not None:
+            await journal.hold("acme", generation, hold)
+        await journal.end_turn("acme", generation)
+        await journal.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_list_is_submitted_worked_off_and_told(
+    call: Call, program: Program, postgres: PostgresServer, database: str
+) -> None:
+    """From the tables to the end: by number, as text and as JSON, with the statuses of `run`."""
+    url = postgres.url(database)
+    fleet = settings(program.folder, url)
+    (program.folder / "ids.txt").write_text("1\n2\n3\nnone\n2\n")
+    assert "error: the database has no tables" in call("fleet", "status", fleet).err
+    made = call("fleet", "init", fleet)
+    assert (made.status, made.out) == (0, "")
+    assert "made the tables in " in made.err
+    assert "of version 1 already" in call("fleet", "init", fleet).err
+
+    ended = call("fleet", "submit", fleet, "--account", "acme", "--ids", "ids.txt")
+    assert (ended.status, ended.out) == (0, "1\n"), ended.err
+    assert "submission 1: 3 jobs to be fetched for 1 account" in ended.err
+    assert "warning: 1 job of the list cannot be fetched" in ended.err
+    work_off(url, done("1"), done("2"), failed("3"))
+    waited = call("fleet", "wait", fleet, "1")
+    assert waited.status == 1
+    assert waited.out == "s3://lake/acme/1.csv\ns3://lake/acme/2.csv\n"
+    assert "error: job 3 of account acme: TOKEN_REFUSED (HTTP 400) after 2 req" in waited.err
+    assert "ids.txt:4: 'none' is not a job id" in waited.err
+    assert "2 done, 2 failed; 162 B of files from 32 B of ZIPs, 4 requests" in waited.err
+
+    (program.folder / "more.csv").write_text("Job ID,account\n1,acme\n3,acme\n9,beta\n")
+    column = ("--ids", "more.csv", "--ids-column", "Job ID")
+    [record] = call("fleet", "submit", fleet, *column, "--json").records
+    assert record == {
+        "type": "submission",
+        "submission": 2,
+        "asked": 2,
+        "done_before": 1,
+        "failed_before": 0,
+        "refused": 0,
+        "accounts": 2,
+    }
+    work_off(url, done("3"), hold=PASSING)
+    shown = call("fleet", "status", fleet)
+    assert shown.status == 0
+    assert shown.out == (
+        "account acme: 3 done, 0 failed, 0 pending; held\n"
+        "account beta: 0 done, 0 failed, 1 pending\n"
+        "2 accounts: 3 done, 0 failed, 1 pending; 1 held\n"
+    )
+    assert "error: account acme: TOKEN_REFUSED: The server refused.\nhint: Look" in shown.err
+    acme, beta, whole = call("fleet", "status", fleet, "--json").records
+    assert acme["held"]["code"] == "TOKEN_REFUSED"
+    assert (acme["worker"], beta["worker"], beta["pending"]) == ("host-1", None, 1)
+    assert (whole["type"], whole["done"], whole["held"]) == ("fleet", 3, 1)
+    assert call("fleet", "status", fleet, "--account", "gamma").status == 2
+
+
+def test_what_ends_a_wait_early(
+    call: Call, program: Program, postgres: PostgresServer, database: str
+) -> None:
+    """Accounts that are held: 3, with the cause; a signal: 130, and nothing is lost."""
+    url = postgres.url(database)
+    fleet = settings(program.folder, url)
+    (program.folder / "ids.txt").write_text("1\n2\n")
+    assert call("fleet", "init", fleet).status == 0
+    submit = ("fleet", "submit", fleet, "--account", "acme", "--ids", "ids.txt")
+    assert call(*submit).out == "1\n"
+    joined = program.run("fleet", "submit", fleet, "--account", "acme", "--ids", "-", stdin="2\n")
+    assert (joined.status, joined.out) == (0, "2\n"), joined.err
+    waiting = program.start("fleet", "wait", fleet, "1", "--json")
+    work_off(url, done("1"))
+    assert waiting.stdout is not None
+    first = json.loads(waiting.stdout.readline())
+    assert (first["id"], first["status"]) == ("1", "done")
+    waiting.send_signal(signal.SIGTERM)
+    out, err = waiting.communicate(timeout=60)
+    assert waiting.returncode == 130, err
+    summary = json.loads(out)
+    assert (summary["done"], summary["pending"], summary["interrupted"]) == (1, 1, True)
+    assert b"the fleet goes on; to wait again: " in err
+
+    work_off(url, hold=PASSING)
+    held = call("fleet", "wait", fleet, "1", "--json")
+    assert held.status == 3
+    assert [record["type"] for record in held.records] == ["job", "summary"]
+    assert held.records[-1]["error"]["code"] == "TOKEN_REFUSED"
+    assert "error: account acme: TOKEN_REFUSED: The server refused." in held.err
+    assert "submit the same list again once this is mended" in held.err
+    watched = call("fleet", "status", fleet, "--watch")
+    assert "1 account: 1 done, 0 failed, 1 pending; 1 held" in watched.out
+    assert call(*submit).status == 0
+    work_off(url, failed("2"))
+    listed = call("fleet", "status", fleet, "--failed", "--account", "acme")
+    assert listed.out.startswith("job 2 of account acme: TOKEN_REFUSED (HTTP 400) after 2 requests")
+    [record] = call("fleet", "status", fleet, "--failed", "--json").records
+    assert (record["type"], record["id"]) == ("job", "2")
+    unknown = call("fleet", "wait", fleet, "99", "--json")
+    assert unknown.status == 2
+    assert unknown.records[-1]["error"]["code"] == "CONFIG"
+
+
+def test_the_owner_of_the_database_can_make_the_tables_by_hand(
+    call: Call,
+    program: Program,
+    postgres: PostgresServer,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With what --sql prints; the role of the workers needs no more than the rights in it."""
+    monkeypatch.setenv("BULKFETCH_DATABASE_PASSWORD", PASSWORD)
+    (program.folder / "ids.txt").write_text("1\n2\n")
+    fleet = settings(program.folder, postgres.url(database, ROLE))
+    refused = call("fleet", "init", fleet)
+    assert refused.status == 2
+    assert "error: the fleet's tables cannot be made: permission denied" in refused.err
+    assert "--sql" in refused.err
+    printed = call("fleet", "init", fleet, "--sql")
+    assert printed.status == 0
+    postgres.sql(printed.out, database)
+    for grant in (
+        "USAGE ON SCHEMA bulkfetch",
+        "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA bulkfetch",
+        "USAGE ON ALL SEQUENCES IN SCHEMA bulkfetch",
+    ):
+        assert f"--   GRANT {grant} TO role" in printed.out
+        postgres.sql(f"GRANT {grant} TO {ROLE}", database)
+    ended = call("fleet", "submit", fleet, "--account", "acme", "--ids", "ids.txt")
+    assert (ended.status, ended.out) == (0, "1\n"), ended.err
+    assert call("fleet", "status", fleet).out.endswith("2 pending\n")
+    monkeypatch.setenv("BULKFETCH_DATABASE_PASSWORD", "wr0ng")
+    wrong = call("fleet", "wait", fleet, "1")
+    assert wrong.status == 2
+    assert "password authentication failed" in wrong.err
+    assert "hint: The password comes from BULKFETCH_DATABASE_PASSWORD" in wrong.err
+    for secret in (PASSWORD, "wr0ng"):
+        assert secret not in ended.err + wrong.err + refused.err
+
+
+def test_no_table_holds_a_secret(
+    call: Call,
+    program: Program,
+    postgres: PostgresServer,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A dump of the whole database has neither a credential nor the database's password."""
+    url = postgres.url(database)
+    fleet = settings(program.folder, url)
+    secrets = {
+        "ZOHO_CLIENT_ID": "1000.id-of-the-client",
+        "ZOHO_CLIENT_SECRET": "secret-of-the-client",
+        "ZOHO_REFRESH_TOKEN": "1000.refresh-token",
+        "BULKFETCH_DATABASE_PASSWORD": "password-of-the-database",
+    }
+    text = (program.folder / fleet).read_text()
+    (program.folder / fleet).write_text(text.replace('"eu"', '"eu"\nenv_prefix = "ACME_"'))
+    for name, value in secrets.items():
+        monkeypatch.setenv(f"ACME_{name}" if "ZOHO" in name else name, value)
+    (program.folder / "ids.txt").write_text("1\n2\nx\n")
+    assert call("fleet", "init", fleet).status == 0
+    submitted = call("fleet", "submit", fleet, "--account", "acme", "--ids", "ids.txt")
+    assert submitted.status == 0, submitted.err
+    work_off(url, done("1"), hold=PASSING)
+    tables = postgres.sql(
+        "SELECT string_agg(format('SELECT to_jsonb(t)::text FROM %I.%I t', schemaname, tablename),"
+        " ' UNION ALL ') FROM pg_tables WHERE schemaname = 'bulkfetch'",
+        database,
+    )
+    dump = postgres.sql(tables, database)
+    assert "TOKEN_REFUSED" in dump
+    assert "s3://lake/acme/1.csv" in dump
+    for secret in secrets.values():
+        assert secret not in dump
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["fleet", "sumbit", "fleet.toml"], 'did you mean "submit"?'),
+        (["fleet", "submit", "fleet.toml"], "Missing option '--ids'"),
+        (["fleet", "wait", "fleet.toml", "x"], "'x' is not a valid integer"),
+        (["fleet", "status", "none.toml"], "none.toml: No such file"),
+        (["fleet", "submit", "fleet.toml", "--ids", "ids.txt"], "ids.txt: which account?"),
+        (["fleet", "submit", "fleet.toml", "--account", "x", "--ids", "-"], "unknown account"),
+        (["fleet", "submit", "fleet.toml", "--account", "acme", "--ids", "no"], "no: No such file"),
+        (["fleet", "status", "fleet.toml", "--failed", "--watch"], "cannot be used together"),
+        (["fleet", "status", "fleet.toml"], "fleet's database postgresql://u@/x cannot be used"),
+    ],
+)
+def test_a_slip_is_told_before_anything_is_done(
+    call: Call, program: Program, words: list[str], told: str
+) -> None:
+    """Exit status 2 and an error; nothing on stdout."""
+    settings(program.folder, "postgresql://u@/x?host=%2Fnone")
+    (program.folder / "ids.txt").write_text("1\n")
+    ended = call(*words)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith("error: ")
+    assert told in ended.err
+
+
+def test_a_plain_run_knows_nothing_of_fleets(program: Program) -> None:
+    """Neither the engine nor what uses it is imported by a run."""
+    code = (
+        "import sys; from bulkfetch.cli import main; status = main(sys.argv[1:]);"
+        "found = [m for m in sys.modules if 'pgqueuer' in m or 'fleet' in m];"
+        "sys.exit(f'imported: {found}' if found else status)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "run", program.settings(), "1"],
+        cwd=program.folder,
+        env=program.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_without_a_command_the_help_is_shown(call: Call) -> None:
+    """As without one at the top: on stderr, with status 2."""
+    ended = call("fleet")
+    assert (ended.status, ended.out) == (2, "")
+    assert "submit" in ended.err
