@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest, write_to_textfile
 from prometheus_client.parser import text_string_to_metric_families
+from tests.support.fences import ROOT
 from tests.support.programs import IDS, Ended, Program
 
+from bulkfetch.cli import metrics_file, runner
 from bulkfetch.cli.metrics_file import MetricsFile
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Event
+from bulkfetch.ratelimit import WindowState
+
+WINDOW = (
+    "slots",
+    "free_slots",
+    "in_flight_requests",
+    "waiting_requests",
+    "closed_seconds",
+    "held_seconds",
+)
 
 
 def samples(path: Path) -> dict[tuple[str, ...], float]:
@@ -75,3 +89,45 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     file.close()
     assert len(told) == 1
     assert "cannot be written" in told[0]
+
+
+def test_the_window_while_the_run_goes_on(
+    program: Program, call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its gauges are there with the account until the end, and those of the document are all."""
+    texts: list[str] = []
+
+    def write(path: str, registry: CollectorRegistry) -> None:
+        texts.append(generate_latest(registry).decode())
+        write_to_textfile(path, registry)
+
+    monkeypatch.setattr(metrics_file, "write_to_textfile", write)
+    monkeypatch.setattr(metrics_file, "WRITTEN_EVERY_S", 0.01)
+    monkeypatch.setattr(runner, "_LOOK_S", 0.02)
+    name = program.settings(sandbox="latency_s = [0.1, 0.1]")
+    call("run", name, *IDS[:4], "--metrics", "m.prom")
+    told = [
+        {family.name: family for family in text_string_to_metric_families(text)} for text in texts
+    ]
+    stood = [each for each in told if each["bulkfetch_window_slots"].samples]
+    page = (ROOT / "docs" / "how-to-follow-a-run.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `(bulkfetch_window_\w+)` \|", page, re.MULTILINE))
+    assert documented == {name for name in told[0] if name.startswith("bulkfetch_window_")} - {
+        "bulkfetch_window_closed"
+    }
+    assert stood
+    for family in (stood[0][name] for name in documented):
+        assert family.type == "gauge"
+        assert [sample.labels for sample in family.samples] == [{"account": "default"}]
+    assert not any(told[-1][name].samples for name in documented)
+
+
+def test_a_window_as_it_stands(tmp_path: Path) -> None:
+    """The gauges give what the limiter says of each account."""
+    file = MetricsFile(str(tmp_path / "m.prom"), pytest.fail)
+    closed = WindowState(0, 3, 7, None, 41.5, 9, 10, held_s=2.0)
+    file.metrics.look({"eu": closed, "us": WindowState(10, 0, 0, 0.0, 0.0, 10, 10)})
+    file.close()
+    read = samples(tmp_path / "m.prom")
+    assert [read[f"bulkfetch_window_{name}", "eu"] for name in WINDOW] == [9, 0, 3, 7, 41.5, 2]
+    assert [read[f"bulkfetch_window_{name}", "us"] for name in WINDOW] == [10, 10, 0, 0, 0, 0]

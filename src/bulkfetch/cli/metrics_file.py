@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, write_to_textfile
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Event
+from bulkfetch.ratelimit import WindowState
 
 WRITTEN_EVERY_S = 5.0
 # How long the end of a run waits for a disk that hangs.
@@ -36,6 +37,29 @@ _COUNTERS: dict[str, tuple[str, str | None]] = {
 }
 
 
+# Of an account's window while the run goes on, by name: what is shown of it.
+_GAUGES: dict[str, tuple[str, Callable[[WindowState], float]]] = {
+    "bulkfetch_window_slots": ("Slots of the window that are used.", lambda it: it.capacity),
+    "bulkfetch_window_free_slots": ("Slots that could be taken now.", lambda it: it.free),
+    "bulkfetch_window_in_flight_requests": (
+        "Requests that hold a slot and have no answer yet.",
+        lambda it: it.in_flight,
+    ),
+    "bulkfetch_window_waiting_requests": (
+        "Requests of this run that wait for a slot.",
+        lambda it: it.waiting,
+    ),
+    "bulkfetch_window_closed_seconds": (
+        "Seconds for which a 429 keeps the window closed.",
+        lambda it: it.closed_s,
+    ),
+    "bulkfetch_window_held_seconds": (
+        "Seconds for which the window has been kept from everybody.",
+        lambda it: it.held_s,
+    ),
+}
+
+
 class RunMetrics(Collector):
     """Counts events; safe for one thread that counts and one that collects."""
 
@@ -44,6 +68,7 @@ class RunMetrics(Collector):
         self._counts: dict[str, dict[tuple[str, ...], float]] = {
             name: defaultdict(float) for name in _COUNTERS
         }
+        self._windows: Mapping[str, WindowState] = {}
         self._started_s = time.time()
         self._exit_status: int | None = None
 
@@ -77,22 +102,33 @@ class RunMetrics(Collector):
                 case "export_published":
                     self._counts["bulkfetch_exports_published"][account,] += 1
 
+    def look(self, windows: Mapping[str, WindowState]) -> None:
+        """Note how the windows of the accounts stand."""
+        with self._lock:
+            self._windows = windows
+
     def ended(self, exit_status: int) -> None:
-        """Note how the run ended."""
+        """Note how the run ended; how its windows stood is nothing to go by any more."""
         with self._lock:
             self._exit_status = exit_status
+            self._windows = {}
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now."""
         with self._lock:
             counts = {name: dict(values) for name, values in self._counts.items()}
-            exit_status = self._exit_status
+            exit_status, windows = self._exit_status, self._windows
         for name, (about, label) in _COUNTERS.items():
             labels = ["account"] if label is None else ["account", label]
             family = CounterMetricFamily(name, about, labels=labels)
             for key, value in counts[name].items():
                 family.add_metric(list(key), value)
             yield family
+        for name, (about, figure) in _GAUGES.items():
+            gauge = GaugeMetricFamily(name, about, labels=["account"])
+            for account, state in windows.items():
+                gauge.add_metric([account], figure(state))
+            yield gauge
         about = "When the run began, in seconds since 1970."
         yield GaugeMetricFamily("bulkfetch_run_start_time_seconds", about, self._started_s)
         about = "Whether the run goes on."

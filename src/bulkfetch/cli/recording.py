@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bulkfetch.cli.metrics_file import MetricsFile
     from bulkfetch.events import Event
     from bulkfetch.models import Report
+    from bulkfetch.pipeline.progress import Progress
 
 
 class Recorder:
@@ -50,6 +51,11 @@ class Recorder:
             self._events.put(event)
         if self._metrics is not None:
             self._metrics.metrics.count(event)
+
+    def progress(self, progress: Progress) -> None:
+        """Record where the run stands."""
+        if self._metrics is not None:
+            self._metrics.metrics.look(progress.windows)
 
     def reported(self, report: Report | None) -> None:
         """Note what the run has come to; None: it never started."""

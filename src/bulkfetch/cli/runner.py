@@ -204,6 +204,7 @@ class Runner:
     def _show(self, run: Handle) -> None:
         if (progress := run.progress()) is not None:
             self._display.show(progress)
+            self._printer.recorder.progress(progress)
 
     def _wait_no_longer_than(self, patience_s: float) -> None:
         """Give up when nothing has happened for so long."""
