@@ -6,7 +6,9 @@ workers that have died. It is not trusted with more: what is to be done and what
 journal, who may send is in the window's row.
 
 The rooms: `database` the tables, which `sql/` makes step by step, `connections` the way to them;
-`journal` what workers read there and write, `codec` outcomes as they stand there; `submission` how
-lists come in, by the rules of `admission`; `watch` what became of them; `engine` hands out turns,
-the only one that knows PgQueuer. Nothing of it is imported by a run that is none of a fleet's.
+`journal` what workers read there and write, `codec` outcomes as they stand there, `recorder`
+outcomes on their way there; `submission` how lists come in, by the rules of `admission`; `watch`
+what became of them; `engine` hands out turns over a `connection` of its own, the only one that
+knows PgQueuer; `turn` is what is done for an account, `worker` a process that does turns. Nothing
+of it is imported by a run that is none of a fleet's.
 """

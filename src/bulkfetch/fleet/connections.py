@@ -12,7 +12,13 @@ import asyncpg
 import asyncpg.pool
 
 from bulkfetch.clock import boottime
-from bulkfetch.fleet.database import STATEMENT_S, may_pass, refused, require_tables
+from bulkfetch.fleet.database import (
+    STATEMENT_S,
+    may_pass,
+    may_start,
+    refused,
+    require_tables,
+)
 from bulkfetch.ratelimit.patience import Patience
 from bulkfetch.ratelimit.postgres.schema import FAILED, reason
 from bulkfetch.secret import Secret
@@ -34,30 +40,22 @@ class Connections:
         self._why = ""
 
     @classmethod
-    async def open(cls, url: str, password: Secret | None) -> Connections:
-        """Connect. Raises ConfigError: no database, wrong password, no tables, of another version.
+    async def open(
+        cls, url: str, password: Secret | None, *, patience_s: float = 0.0
+    ) -> Connections:
+        """Connect, within `patience_s` also to a server that is away or just starts.
 
-        If cancelled: nothing is left open.
+        Raises ConfigError: no database, wrong password, no tables, of another version. If
+        cancelled: nothing is left open.
         """
-        pool = asyncpg.create_pool(
-            url,
-            password=None if password is None else password.reveal(),
-            min_size=1,
-            max_size=_CONNECTIONS,
-            timeout=STATEMENT_S,
-            command_timeout=STATEMENT_S,
-            server_settings={"application_name": "bulkfetch"},
-        )
-        try:
-            await pool
-            async with pool.acquire() as connection:
-                await require_tables(connection)  # type: ignore[arg-type]  # a proxy of one
-        except BaseException as error:
-            pool.terminate()
-            if isinstance(error, FAILED):
-                raise refused(url, error) from None
-            raise
-        return cls(pool)
+        until = boottime() + patience_s
+        while True:
+            try:
+                return cls(await _open_pool(url, password))
+            except FAILED as error:
+                if not may_start(error) or boottime() >= until:
+                    raise refused(url, error) from None
+            await asyncio.sleep(random.uniform(0.1, 0.5))
 
     @property
     def away_s(self) -> float:
@@ -108,3 +106,23 @@ class Connections:
                 await asyncio.wait_for(self._pool.close(), timeout=1)
         finally:
             self._pool.terminate()
+
+
+async def _open_pool(url: str, password: Secret | None) -> asyncpg.Pool[Any]:
+    pool = asyncpg.create_pool(
+        url,
+        password=None if password is None else password.reveal(),
+        min_size=1,
+        max_size=_CONNECTIONS,
+        timeout=STATEMENT_S,
+        command_timeout=STATEMENT_S,
+        server_settings={"application_name": "bulkfetch"},
+    )
+    try:
+        await pool
+        async with pool.acquire() as connection:
+            await require_tables(connection)  # type: ignore[arg-type]  # a proxy of one
+    except BaseException:
+        pool.terminate()
+        raise
+    return pool

@@ -21,6 +21,8 @@ from bulkfetch.secret import Secret
 STATEMENT_S = 10.0
 # What no waiting mends: values, constraints, statements and rights.
 _LASTING = frozenset({"22", "23", "42"})
+# Of a connection: it broke, there are too many, the server stops or starts.
+_PASSING = frozenset({"08", "53", "57"})
 _INIT_HINT = (
     "Run `bulkfetch fleet init FLEET.toml`; --sql prints what the database's owner may run."
 )
@@ -38,6 +40,13 @@ def may_pass(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "")[:2] not in _LASTING
     return isinstance(error, FAILED) and not isinstance(error, ValueError)
+
+
+def may_start(error: BaseException) -> bool:
+    """Return whether a connection may be had some seconds later, as while a server starts."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "")[:2] in _PASSING
+    return isinstance(error, OSError | TimeoutError)
 
 
 def refused(url: str, error: BaseException) -> ConfigError:

@@ -46,19 +46,20 @@ _PENDING = """
 """
 _RECORD = f"""
     WITH said AS MATERIALIZED (
-        SELECT * FROM unnest($3::text[], $4::smallint[], $5::jsonb[]) AS said (id, state, outcome)
-    ), turn AS MATERIALIZED (
-        SELECT generation = $2 AS ours FROM bulkfetch.fleet_account WHERE account = $1
+        SELECT said.*, newest.generation = said.generation AS ours
+        FROM unnest($1::text[], $2::bigint[], $3::text[], $4::smallint[], $5::jsonb[])
+            AS said (account, generation, id, state, outcome)
+        JOIN bulkfetch.fleet_account AS newest USING (account)
     ), ended AS (
         UPDATE bulkfetch.fleet_job AS job SET
             state = said.state, outcome = said.outcome, again = false,
             ended_at = clock_timestamp(), ended_in = pg_current_xact_id()
-        FROM said, turn
-        WHERE job.account = $1 AND job.id = said.id
+        FROM said
+        WHERE job.account = said.account AND job.id = said.id
             AND (job.state = 0 OR (job.state <> {DONE} AND said.state = {DONE}))
-            AND (turn.ours OR said.state = {DONE})
+            AND (said.ours OR said.state = {DONE})
     )
-    SELECT ours FROM turn
+    SELECT DISTINCT account FROM said WHERE NOT ours
 """
 _IS_PENDING = """
     EXISTS (SELECT 1 FROM bulkfetch.fleet_job AS job
@@ -170,12 +171,11 @@ class FleetJournal:
         self._connections = connections
 
     @classmethod
-    async def open(cls, url: str, password: Secret | None) -> FleetJournal:
-        """Connect. Raises ConfigError: no database, wrong password, no tables, of another version.
-
-        If cancelled: nothing is left open.
-        """
-        return cls(await Connections.open(url, password))
+    async def open(
+        cls, url: str, password: Secret | None, *, patience_s: float = 0.0
+    ) -> FleetJournal:
+        """Connect, as `Connections.open` says."""
+        return cls(await Connections.open(url, password, patience_s=patience_s))
 
     @property
     def away_s(self) -> float:
@@ -213,21 +213,30 @@ class FleetJournal:
         ]
 
     async def record(self, account: str, generation: int, outcomes: Sequence[Outcome]) -> bool:
-        """Write what became of an account's jobs; return whether the turn is still the newest.
+        """Write what came of a turn as `record_all`; return whether it is still the newest."""
+        return account not in await self.record_all([(generation, each) for each in outcomes])
 
-        What is pending is passed over, and so is what failed in an older turn. A done job stays
-        done.
+    async def record_all(self, said: Sequence[tuple[int, Outcome]]) -> set[str]:
+        """Write outcomes, each with the generation of the turn in which it came.
+
+        Return the accounts that have a newer turn. What is pending is passed over, and so is what
+        failed in an older turn. A done job stays done.
         """
-        ended = {each.job_id: each for each in outcomes if each.status != "pending"}
+        ended: dict[tuple[str, str], tuple[int, Outcome]] = {}
+        for generation, each in said:
+            key = each.account, each.job_id
+            before = ended.get(key)
+            if each.status != "pending" and (before is None or before[1].status != "done"):
+                ended[key] = generation, each
         columns = (
-            list(ended),
-            [STATES[each.status] for each in ended.values()],
-            [written(each) for each in ended.values()],
+            [account for account, _ in ended],
+            [generation for generation, _ in ended.values()],
+            [job_id for _, job_id in ended],
+            [STATES[each.status] for _, each in ended.values()],
+            [written(each) for _, each in ended.values()],
         )
-        ours = await self._connections.write(
-            lambda connection: connection.fetchval(_RECORD, account, generation, *columns)
-        )
-        return bool(ours)
+        rows = await self._connections.write(lambda connection: connection.fetch(_RECORD, *columns))
+        return {row["account"] for row in rows}
 
     async def end_turn(self, account: str, generation: int) -> bool:
         """Note a turn's orderly end; return whether the account needs no further turn now.

@@ -76,10 +76,13 @@ class _Wanted(NamedTuple):
 class WindowDatabase:
     """A WindowStore; bound to the running loop, to be closed."""
 
-    def __init__(self, url: str, password: Secret | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, url: str, password: Secret | None, clock: Callable[[], float], gather_s: float = 0.0
+    ) -> None:
         self._url = url
         self._password = password
         self._now = clock
+        self._gather_s = gather_s
         self._connection: asyncpg.Connection[Any] | None = None
         self._guard = ClockGuard()
         self._patience = Patience(clock)
@@ -97,13 +100,15 @@ class WindowDatabase:
         *,
         clock: Callable[[], float] = boottime,
         patience_s: float = OPEN_S,
+        gather_s: float = 0.0,
     ) -> WindowDatabase:
         """Connect, and make the tables where they are missing and may be made.
 
+        Changes wait `gather_s` seconds for others, to be one transaction with them.
         Raises ConfigError where the database does not answer within `patience_s`, refuses the
         user, or has no tables or those of a newer version. If cancelled: nothing is left open.
         """
-        database = cls(url, password, clock)
+        database = cls(url, password, clock, gather_s)
         until = clock() + patience_s
         try:
             while True:
@@ -153,6 +158,8 @@ class WindowDatabase:
         pause_s = _SHORTEST_PAUSE_S
         while True:
             await self._due.wait()
+            if self._gather_s:
+                await asyncio.sleep(self._gather_s)
             wanted = [one for one in self._queue if not one.done.done()]
             self._queue.clear()
             self._due.clear()

@@ -1,0 +1,85 @@
+"""`bulkfetch fleet work`: one worker of a fleet, until it is told to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bulkfetch.cli import exit_codes
+from bulkfetch.cli.printer import Printer
+
+if TYPE_CHECKING:
+    from bulkfetch.config.fleet import FleetSettings
+    from bulkfetch.fleet.worker import Notice
+
+_ABOUT = """\b
+Examples:
+  bulkfetch fleet work fleet.toml
+  bulkfetch fleet work fleet.toml --name eu-west-1a
+
+Fetch what was submitted to the fleet, with as many other workers as are wanted, on any hosts, each
+with a staging folder of its own. On the first Ctrl-C (or SIGTERM, SIGHUP) it takes up nothing new,
+finishes what is under way within eight seconds, and leaves the rest to the others; the second stops
+immediately. Of a worker that dies nothing is lost: the others go on with its accounts after
+heartbeat_s, and what it had whole on its disk is published when it is started again.
+"""
+
+_EPILOG = exit_codes.epilog(
+    s0="stopped",
+    s2="bad settings, no database, or tables of another version: nothing was fetched",
+    s3="another worker uses the staging folder, or it cannot be written",
+    s130="stopped by a second signal",
+)
+
+
+@click.command(help=_ABOUT, short_help="Fetch, as one of the workers.", epilog=_EPILOG)
+@click.argument("settings_file", metavar="FLEET.toml", type=click.Path(path_type=Path))
+@click.option("--name", metavar="NAME", help="What status calls it. Default: the host's name.")
+@click.pass_obj
+def work(printer: Printer, settings_file: Path, name: str | None) -> int:
+    """Work until a signal comes."""
+    import asyncio
+    import socket
+
+    from bulkfetch.config.fleet import load_fleet
+    from bulkfetch.extras import require_extra
+
+    require_extra("fleet", "a fleet needs")
+    fleet = load_fleet(settings_file)
+    for warning in fleet.settings.warnings:
+        printer.warn(warning)
+    asyncio.run(_work(printer, fleet, name or socket.gethostname()))
+    return exit_codes.DONE
+
+
+async def _work(printer: Printer, fleet: FleetSettings, name: str) -> None:
+    import asyncio
+
+    from bulkfetch.cli.signals import stop_on_signals
+    from bulkfetch.fleet.worker import Worker
+
+    def tell(notice: Notice) -> None:
+        about = notice.text if notice.of is None else f"{notice.of}: {notice.text}"
+        if notice.error is None:
+            printer.warn(about)
+        else:
+            printer.error(f"{about}: {notice.error.message}", notice.error.hint)
+
+    def stop(signal: str) -> None:
+        printer.note(f"{signal}: finishing what is under way, eight seconds at most")
+        worker.stop()
+
+    def drop() -> None:
+        working.cancel()
+
+    worker = Worker(fleet, name, tell)
+    working = asyncio.ensure_future(worker.run())
+    with stop_on_signals(asyncio.get_running_loop(), stop, drop):
+        printer.note(f"{name} works for {len(fleet.settings.accounts)} accounts")
+        try:
+            await working
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+    printer.note("stopped")

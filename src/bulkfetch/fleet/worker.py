@@ -1,0 +1,187 @@
+"""One worker of a fleet: a process that serves turns until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from typing import NamedTuple
+
+from bulkfetch.config.fleet import FleetSettings
+from bulkfetch.errors import BulkfetchError, ConfigError, RunError
+from bulkfetch.fleet.engine import Claim, TurnEngine
+from bulkfetch.fleet.journal import FleetJournal
+from bulkfetch.fleet.recorder import OutcomeRecorder
+from bulkfetch.fleet.turn import Turn, TurnEnd, salvage
+from bulkfetch.journal import OutputLock
+from bulkfetch.pipeline.layout import STATE_DIR
+from bulkfetch.ratelimit import WindowEvent
+from bulkfetch.ratelimit.postgres.database import OPEN_S, WindowDatabase
+from bulkfetch.readiness import require_usable
+from bulkfetch.text import jobs as counted
+
+# What is asked of the windows within this part of the shortest period is one transaction: a tenth
+# of a second of Zoho's minute. Outcomes may wait for twice as long.
+_GATHERED = 1 / 600
+# After a stop: turns have eight seconds to drain, and the rest to get back into the queue.
+STOP_S = 9.5
+# How soon a turn is tried again that this host could not go on with, as for lack of room.
+AGAIN_S = 60.0
+# Accounts whose staging is looked through at a time, when a worker starts.
+_SALVAGE_AT_ONCE = 8
+
+
+# That a connection is lost is told by `Notice`; asyncpg's own warning has a traceback.
+logging.getLogger("asyncpg").addHandler(logging.NullHandler())
+
+
+class Notice(NamedTuple):
+    """What a worker tells: `of` the account, None for the worker itself; `error` that is why."""
+
+    text: str
+    of: str | None = None
+    error: BulkfetchError | None = None
+
+
+class Worker:
+    """Serves turns of the accounts of `fleet`; `name` is what the fleet calls it.
+
+    Bound to the running loop. `tell` gets what people should know.
+    """
+
+    def __init__(self, fleet: FleetSettings, name: str, tell: Callable[[Notice], None]) -> None:
+        """Start nothing yet."""
+        self._fleet = fleet
+        self._name = name
+        self._tell = tell
+        self._known = fleet.settings.account_names
+        self._turns: set[Turn] = set()
+        self._unknown: set[str] = set()
+        self._stopping = asyncio.Event()
+        self._journal: FleetJournal
+        self._recorder: OutcomeRecorder
+        self._windows: WindowDatabase
+
+    async def run(self) -> None:
+        """Serve until `stop`; then end within ten seconds, with the turns back in the queue.
+
+        Raises ConfigError, and OutputLocked where another worker uses the staging folder. If
+        cancelled: others take the turns over when this one is missed.
+        """
+        fleet, password = self._fleet.fleet, self._fleet.password
+        require_usable(self._fleet.settings)
+        async with AsyncExitStack() as stack:
+            lock = await OutputLock.take_in_loop(fleet.staging / STATE_DIR)
+            stack.callback(lock.release)
+            self._journal = await FleetJournal.open(fleet.database, password, patience_s=OPEN_S)
+            stack.push_async_callback(self._journal.aclose)
+            periods_s = [each.window.period_s for each in self._fleet.settings.accounts]
+            gather_s = min(periods_s) * _GATHERED
+            self._windows = await WindowDatabase.open(fleet.database, password, gather_s=gather_s)
+            stack.push_async_callback(self._windows.aclose)
+            stack.callback(self._windows.listen(self._heard))
+            self._recorder = OutcomeRecorder(self._journal, 2 * gather_s)
+            stack.push_async_callback(self._recorder.aclose)
+            await self._salvage_all()
+            engine = TurnEngine(
+                fleet.database,
+                password,
+                self._serve,
+                self._sweep,
+                at_once=fleet.accounts_at_once,
+                heartbeat_s=fleet.heartbeat_s,
+            )
+            stack.push_async_callback(engine.aclose)
+            await self._serve_all(engine)
+
+    def stop(self) -> None:
+        """Take no more turns, and end those under way; more calls do no harm."""
+        self._stopping.set()
+
+    async def _serve_all(self, engine: TurnEngine) -> None:
+        serving = asyncio.create_task(engine.run())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            engine.stop()
+            for turn in list(self._turns):
+                turn.stop()
+            await asyncio.wait((serving,), timeout=STOP_S)
+        finally:
+            for task in (serving, stopping):
+                task.cancel()
+            await asyncio.wait((serving, stopping))
+        if not serving.cancelled():
+            serving.result()
+
+    async def _serve(self, claim: Claim) -> None:
+        """Take a turn to its end, and out of the queue."""
+        account = claim.account
+        if account not in self._known:
+            if account not in self._unknown:
+                self._unknown.add(account)
+                self._tell(Notice("the settings here do not know it; it is left alone", account))
+            await claim.leave()  # the sweep gives it to whoever knows it
+            return
+        generation = await self._journal.begin_turn(account, self._name)
+        turn = Turn(
+            self._fleet.of_account(account, self._fleet.fleet.staging),
+            self._journal,
+            self._recorder,
+            self._windows,
+            generation,
+            self._fleet.fleet.turn_s,
+        )
+        self._turns.add(turn)
+        try:
+            if self._stopping.is_set():
+                turn.stop()
+            end = await turn.run()
+        finally:
+            self._turns.discard(turn)
+        await self._end(claim, generation, end)
+
+    async def _end(self, claim: Claim, generation: int, end: TurnEnd) -> None:
+        if end.error is not None:
+            self._tell(Notice("its turn cannot go on here", claim.account, end.error))
+        if end.held is not None:
+            await self._journal.hold(claim.account, generation, end.held)
+            text = f"held until it is submitted again: {end.held.message}"
+            self._tell(Notice(text, claim.account))
+        if end.superseded:
+            self._tell(Notice("another worker has taken it over", claim.account))
+        if await claim.leave() and not await self._journal.end_turn(claim.account, generation):
+            await claim.ask_again(0.0 if end.error is None else AGAIN_S)
+
+    async def _sweep(self) -> Iterable[str]:
+        """Return the accounts that should have a turn; and have the journal forget what is old."""
+        await self._journal.forget(self._fleet.fleet.submissions_keep_days)
+        return await self._journal.accounts_with_pending()
+
+    async def _salvage_all(self) -> None:
+        """Bring to its end what a worker that has died on this host had whole."""
+        accounts = [name for name in os.listdir(self._fleet.fleet.staging) if name in self._known]
+        free = asyncio.Semaphore(_SALVAGE_AT_ONCE)
+        async with asyncio.TaskGroup() as tasks:
+            for account in accounts:
+                tasks.create_task(self._salvage(account, free))
+
+    async def _salvage(self, account: str, free: asyncio.Semaphore) -> None:
+        async with free:
+            try:
+                salvaged = await salvage(
+                    self._fleet.of_account(account, self._fleet.fleet.staging),
+                    self._journal,
+                    self._recorder,
+                    self._windows,
+                )
+            except (RunError, ConfigError) as error:
+                self._tell(Notice("what is here of it cannot be published", account, error))
+                return
+        if salvaged:
+            self._tell(Notice(f"{counted(salvaged)} of a worker before are done", account))
+
+    def _heard(self, event: WindowEvent) -> None:
+        self._tell(Notice(event.message))

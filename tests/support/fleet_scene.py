@@ -1,0 +1,265 @@
+"""A fleet for murder: a PostgreSQL, a sandbox with many accounts, a bucket, and workers to kill.
+
+The sandbox's own log is the truth about requests, the bucket the truth about files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from tests.support.destinations import AWS_ENV
+from tests.support.fleet_worker import WITHOUT_GENERATIONS
+from tests.support.kill_scene import Service, service
+from tests.support.postgres import PostgresServer
+from tests.support.programs import Program
+from tests.support.s3_server import BUCKET, S3Server, s3_server
+
+from bulkfetch.fleet import database, engine
+from bulkfetch.sandbox import AccountSpec, SandboxOptions, worst_in
+
+REQUESTS, MARGIN_S = 10, 0.1
+# The time to the head of an answer; a slot of a killed worker comes back after it and ten seconds.
+CONNECT_S, HEADERS_S = 0.5, 1.0
+
+
+@dataclass(frozen=True)
+class FleetFigures:
+    """What a fleet came to. `worst` is the most arrivals of an account in any rolling period."""
+
+    jobs: int
+    done: int
+    requests: int
+    worst: int
+    refused: int
+    elapsed_s: float
+
+    @property
+    def repeats(self) -> int:
+        """Requests beyond one a job."""
+        return self.requests - self.jobs
+
+    def __str__(self) -> str:
+        return (
+            f"{self.done} of {self.jobs} done, worst {self.worst}, {self.refused} refused, "
+            f"{self.repeats} repeats, {self.elapsed_s:.1f} s"
+        )
+
+
+@dataclass
+class FleetScene:
+    """Workers on hosts of their own, each with a staging folder and settings of its own."""
+
+    folder: Path
+    postgres: PostgresServer
+    database: str
+    service: Service
+    bucket: S3Server
+    accounts: list[str]
+    period_s: float
+    keys: Mapping[str, Any]
+    asked: dict[str, list[str]] = field(default_factory=dict)
+    hosts: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    starts: Counter[int] = field(default_factory=Counter)
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def url(self) -> str:
+        """The database's address."""
+        return self.postgres.url(self.database)
+
+    def settings(self, host: int) -> str:
+        """Write a host's FLEET.toml, and give its name."""
+        keys = "".join(f"{key} = {value}\n" for key, value in self.keys.items())
+        accounts = "".join(
+            f"[accounts.{name}]\n"
+            f'api_domain = "{self.service.url}"\nenv_prefix = "{name.upper()}_"\n'
+            f"window = {{ requests = {REQUESTS}, period_s = {self.period_s}, "
+            f"margin_s = {MARGIN_S} }}\n"
+            for name in self.accounts
+        )
+        name = f"host{host}.toml"
+        (self.folder / name).write_text(
+            f'[fleet]\ndatabase = "{self.url}"\nstore = "s3://{BUCKET}/{{account}}"\n'
+            f'staging = "{self.folder}/host{host}"\n{keys}'
+            f"[limits]\nconnect_s = {CONNECT_S}\nheaders_s = {HEADERS_S}\n"
+            f'[destination]\nendpoint = "{self.bucket.url}"\nregion = "eu-central-1"\n{accounts}'
+        )
+        return name
+
+    def start(self, host: int, *, generations: bool = True) -> subprocess.Popen[bytes]:
+        """Start the worker of a host; what it tells is in host{N}.log.
+
+        Without `generations` it does not look whether its turns are the newest.
+        """
+        (self.folder / f"host{host}").mkdir(exist_ok=True)
+        self.starts[host] += 1
+        tokens = {f"{name.upper()}_ZOHO_ACCESS_TOKEN": f"token-{name}" for name in self.accounts}
+        program = Program(self.folder, {**AWS_ENV, **tokens})
+        with open(self.folder / f"host{host}.log", "ab") as log:
+            self.hosts[host] = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "tests.support.fleet_worker"),
+                    *(self.settings(host), "--name", f"host{host}"),
+                    *([] if generations else [WITHOUT_GENERATIONS]),
+                ],
+                cwd=self.folder,
+                env={
+                    **program.environment(),
+                    "PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parents[2]}/src",
+                    # Hosts share nothing.
+                    "BULKFETCH_STATE_DIR": str(self.folder / f"state{host}"),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        return self.hosts[host]
+
+    def kill(self, host: int) -> None:
+        """SIGKILL the worker of a host."""
+        self.hosts[host].kill()
+        self.hosts[host].wait()
+
+    def term(self, host: int) -> float:
+        """SIGTERM the worker of a host, once it works; return the seconds until it had ended."""
+        while self.log(host).count("works for") < self.starts[host]:
+            assert self.hosts[host].poll() is None, self.log(host)
+            time.sleep(0.02)
+        began = time.monotonic()
+        self.hosts[host].send_signal(signal.SIGTERM)
+        assert self.hosts[host].wait(30) == 0, self.log(host)
+        return time.monotonic() - began
+
+    def log(self, host: int) -> str:
+        """What the worker of a host has told."""
+        return (self.folder / f"host{host}.log").read_text()
+
+    def submit(self, jobs: Mapping[str, Iterable[str]]) -> None:
+        """Put ids of accounts into the journal, and have turns given."""
+        rows = [(account, job_id) for account, ids in jobs.items() for job_id in ids]
+        for account, job_id in rows:
+            self.asked.setdefault(account, []).append(job_id)
+
+        async def write() -> None:
+            connection: asyncpg.Connection[Any] = await asyncpg.connect(self.url)
+            async with connection.transaction():
+                await connection.executemany(
+                    "INSERT INTO bulkfetch.fleet_job (account, id, claim) VALUES ($1, $2, $2)",
+                    rows,
+                )
+                await engine.ask_for_turns(connection, jobs)
+            await engine.ask_for_turns(connection, jobs)
+            await connection.close()
+
+        asyncio.run(write())
+
+    def sql(self, statement: str) -> str:
+        """Do a statement in the fleet's database, and return what it prints."""
+        return self.postgres.sql(statement, self.database)
+
+    def done(self) -> int:
+        """Count the jobs that the journal knows to be done."""
+        return int(self.sql("SELECT count(*) FROM bulkfetch.fleet_job WHERE state = 1"))
+
+    def wait(self, within_s: float, until: int | None = None) -> None:
+        """Wait until so many jobs are done, None: all."""
+        wanted = sum(map(len, self.asked.values())) if until is None else until
+        over = time.monotonic() + within_s
+        while (done := self.done()) < wanted:
+            logs = "".join(f"\n--- {host}\n{self.log(host)}" for host in self.hosts)
+            gone = [host for host, process in self.hosts.items() if process.poll() is not None]
+            in_time = time.monotonic() < over and len(gone) < len(self.hosts)
+            assert in_time, f"{done} of {wanted} are done{logs}"
+            time.sleep(0.1)
+
+    def figures(self) -> FleetFigures:
+        """Sum up, as the sandbox, the bucket and the journal have it."""
+        arrivals = self.service.arrivals()
+        return FleetFigures(
+            jobs=sum(map(len, self.asked.values())),
+            done=self.done(),
+            requests=len(arrivals),
+            worst=worst_in(arrivals, self.period_s),
+            refused=sum(each.status == 429 for each in arrivals),
+            elapsed_s=time.monotonic() - self.began,
+        )
+
+    def check(self) -> FleetFigures:
+        """Check that nothing is lost and no window was overrun; return the figures."""
+        figures = self.figures()
+        for account, ids in self.asked.items():
+            for job_id in ids:
+                body = self.bucket.objects.get(f"{account}/{job_id}.csv")
+                assert body is not None, f"{account} {job_id} is not in the bucket"
+                found = hashlib.sha256(body).hexdigest()
+                assert found == self.service.truth(job_id).file_sha256, f"{account} {job_id}"
+        assert figures.done == figures.jobs, figures
+        assert figures.worst <= REQUESTS, figures
+        assert figures.refused == 0, figures
+        return figures
+
+    def requests_of(self, account: str) -> Counter[str]:
+        """Count the requests of each job of an account."""
+        name = f"the-{account}"
+        return Counter(str(each.job_id) for each in self.service.arrivals() if each.account == name)
+
+    def close(self) -> None:
+        """End all workers."""
+        for process in self.hosts.values():
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def fleet_scene(
+    folder: Path,
+    postgres: PostgresServer,
+    database_name: str,
+    *,
+    accounts: int,
+    period_s: float = 3.0,
+    latency_s: tuple[float, float] = (0.0, 0.1),
+    **keys: Any,
+) -> Iterator[FleetScene]:
+    """Give a fleet without workers; `keys` are further ones of [fleet]."""
+    names = [f"a{number:03}" for number in range(accounts)]
+    options = SandboxOptions(
+        requests=REQUESTS,
+        period_s=period_s,
+        lockout_s=period_s,
+        records=20,
+        columns=3,
+        latency_s=latency_s,
+        accounts={f"the-{name}": AccountSpec(access_tokens=(f"token-{name}",)) for name in names},
+    )
+
+    async def install() -> None:
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(postgres.url(database_name))
+        await database.install(connection)
+        await engine.install(connection)
+        await connection.close()
+
+    with ExitStack() as stack:
+        asyncio.run(install())
+        served = stack.enter_context(service(folder, options))
+        bucket = stack.enter_context(s3_server())
+        scene = FleetScene(folder, postgres, database_name, served, bucket, names, period_s, keys)
+        stack.callback(scene.close)
+        yield scene
+
+
+def ids_of(account: int, count: int, first: int = 0) -> list[str]:
+    """Return ids of an account's own."""
+    return [f"55402{account:05}{number:09}" for number in range(first, first + count)]
