@@ -55,7 +55,9 @@ def test_a_turn_has_the_settings_of_its_account_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "message", "hint"),
     [
-        ("s3://exports/{account}/", "/srv/exports", "fleet.store must begin with s3://", "gs://"),
+        ("s3://exports/{account}/", "exports", "fleet.store must begin with s3://", "/srv"),
+        ("s3://exports/{account}/", "/srv/exports", "fleet.store must end with /{account}", "/srv"),
+        ("s3://exports/{account}/", "/srv/../{account}", "fleet.store must be a path", "/srv"),
         ("store = ", "stor = ", "unknown key fleet.stor (line 3)", '"store"'),
         ("store = ", "# ", "fleet.store is missing (line 1)", ""),
         ("bulkfetch@", "bulkfetch:s3cret@", "fleet.database must not hold a p", "PGPASSFILE"),
@@ -78,6 +80,14 @@ def test_a_slip_is_told_with_its_place(
     assert error.message.startswith(f"{tmp_path / 'fleet.toml'}: {message}")
     assert hint in error.hint
     assert "s3cret" not in f"{error.message} {error.hint}"
+
+
+def test_a_store_may_be_a_folder_that_all_hosts_share(tmp_path: Path) -> None:
+    """Each account has its own folder in it."""
+    fleet = load(tmp_path, FLEET.replace("s3://exports", "/srv/exports", 1))
+    assert fleet.folder_of("acme") == Path("/srv/exports/acme")
+    assert fleet.of_account("acme", tmp_path).place_of("acme") is None
+    assert fleet.folder_of("beta") is None
 
 
 @pytest.mark.parametrize("heading", ["[fleet]", "[accounts."])

@@ -14,7 +14,8 @@ Examples:
 
 Fetch for hundreds or thousands of accounts, by workers on as many hosts as are wanted that share a
 PostgreSQL: it holds what is to be fetched, what became of it, and each account's limit. Results go
-to a bucket. A worker that dies loses nothing; the others go on with its accounts.
+to a bucket, or a folder that all share. A worker that dies loses nothing; the others go on with its
+accounts.
 """
 
 _EPILOG = exit_codes.epilog(s0="as each command says", s2="usage error")

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from bulkfetch.config import fields
 from bulkfetch.config.accounts import read_accounts
 from bulkfetch.config.bounds import SharedWindow
-from bulkfetch.config.bucket import PublishTo, place_of
+from bulkfetch.config.bucket import SCHEMES, place_of
 from bulkfetch.config.document import Document, read_document
 from bulkfetch.config.load import database_password, parquet_of
 from bulkfetch.config.misfit import Misfit
@@ -21,6 +21,26 @@ from bulkfetch.config.settings import AccountSettings, AccountTable, CommonTable
 from bulkfetch.config.tables import Table, setting
 from bulkfetch.secret import Secret
 from bulkfetch.state_dir import state_dir
+
+_ACCOUNT = "{account}"
+_FOLDER = 'Such as "/srv/exports/{account}".'
+
+
+def _store(text: str) -> str:
+    if text.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
+        place_of(text, "account")
+        return text
+    if not text.startswith("/"):
+        raise Misfit(
+            "must begin with s3://, gs:// or az://, or be an absolute path",
+            hint='Such as "s3://exports/{account}", or "/srv/exports/{account}".',
+        )
+    folder = text.rstrip("/")
+    if not folder.endswith(f"/{_ACCOUNT}") or folder.count(_ACCOUNT) > 1:
+        raise Misfit(f"must end with /{_ACCOUNT}", hint=_FOLDER)
+    if not text.isprintable() or any(part in (".", "..") for part in text.split("/")):
+        raise Misfit("must be a path without `.` and `..`", hint=_FOLDER)
+    return text
 
 
 class FleetTable(Table):
@@ -31,8 +51,13 @@ class FleetTable(Table):
         Field(description="The PostgreSQL of the journal, the queue and all windows; no password."),
     ]
     store: Annotated[
-        PublishTo,
-        Field(description="The bucket for the files: s3://, gs:// or az://, with {account}."),
+        fields.Text,
+        AfterValidator(_store),
+        Field(
+            description="The bucket for the files: s3://, gs:// or az://, with {account}; "
+            "or a folder that all hosts share: /srv/exports/{account}.",
+            json_schema_extra={"pattern": r"^((s3|gs|az)://|/(.*/)?\{account\}/*$)"},
+        ),
     ]
     staging: fields.SomePath = setting(
         Path("/var/lib/bulkfetch"), "A folder on each host for what is not published yet."
@@ -71,19 +96,27 @@ class FleetSettings:
     def of_account(self, name: str, staging: Path) -> Settings:
         """Return the settings of one account's turn, whose output folder is below `staging`.
 
-        It publishes in the fleet's store. An object of the journal's name there is the fleet's own:
-        it may be what a turn has published that died before it could say so. Raises ConfigError
-        where there is no such account.
+        It publishes in the fleet's store, in the folder that `folder_of` gives if any. What is of
+        the journal's name there is the fleet's own: it may be what a turn has published that died
+        before it could say so. Raises ConfigError where there is no such account.
         """
         account = self.settings.account(name)
         return replace(
             self.settings,
             accounts=(account,),
             out=staging / name,
-            publish_to=_store_of(self.fleet, account),
+            publish_to=None if self.folder_of(name) else _store_of(self.fleet, account),
             window=SharedWindow(shared=self.fleet.database),
             overwrite=True,
         )
+
+    def folder_of(self, name: str) -> Path | None:
+        """Return the folder, shared by all hosts, of an account's files; None: they have a bucket.
+
+        Raises ConfigError where there is no such account.
+        """
+        store = _store_of(self.fleet, self.settings.account(name))
+        return Path(store.replace(_ACCOUNT, name)) if store.startswith("/") else None
 
 
 def load_fleet(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> FleetSettings:
@@ -137,7 +170,10 @@ def _require_own_places(
     """Raise ConfigError where files of two accounts would get into each other's way."""
     owners: dict[str, str] = {}
     for account in accounts:
-        place = place_of(_store_of(document.tables.fleet, account), account.name).url
+        store = _store_of(document.tables.fleet, account)
+        if store.startswith("/"):  # where each has its own
+            continue
+        place = place_of(store, account.name).url
         other = owners.setdefault(place, account.name)
         if other != account.name:
             raise document.tell(

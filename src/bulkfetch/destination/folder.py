@@ -11,12 +11,14 @@ from typing import NamedTuple, Self
 from bulkfetch.archive import FileDraft
 from bulkfetch.destination.group import MayReplace
 from bulkfetch.disk import (
+    disk_errors,
     fsync_dir,
     fsync_file,
     make_folders,
     rename_into_place,
     require_free,
 )
+from bulkfetch.errors import NotWritable
 
 
 class FolderDestination:
@@ -63,6 +65,26 @@ class FolderDestination:
             if folder not in self._folders or not os.path.isdir(folder):
                 make_folders(Path(folder), self._out)
                 self._folders.add(folder)
+
+
+def open_shared(out: Path, drafts: str, reserve_bytes: int) -> FolderDestination:
+    """Return a folder in which other hosts publish too, for one run; reported as file:// URLs.
+
+    It is made in the folder that it is in, which must be there: it may be one that is mounted.
+    Drafts are in it, in the hidden folder `drafts`, which is this run's own; what a dead run left
+    there is removed. Raises NotWritable, DiskFull.
+    """
+    if not out.parent.is_dir():
+        raise NotWritable(
+            f"there is no folder {out.parent}",
+            hint="Make it, or mount it: all hosts must share it.",
+        )
+    staging = out / drafts
+    make_folders(staging, out.parent)
+    with disk_errors(staging):
+        for left in os.scandir(staging):
+            os.unlink(left.path)
+    return FolderDestination(out, staging, f"file://{out}/", reserve_bytes)
 
 
 class FolderGroup:

@@ -8,17 +8,22 @@ fleet's journal, and is written there before the turn ends.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import os
 import shutil
+import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 import anyio.to_thread
 
 from bulkfetch.client import Client
 from bulkfetch.config import AccountSettings, Settings
+from bulkfetch.destination import Destination
+from bulkfetch.destination.folder import open_shared
 from bulkfetch.disk import remove
 from bulkfetch.errors import BulkfetchError, ConfigError, RunError, Superseded
 from bulkfetch.events import Emit, ignore
@@ -27,7 +32,7 @@ from bulkfetch.fleet.recorder import OutcomeRecorder
 from bulkfetch.journal import JournalReader
 from bulkfetch.models import Failure, Job
 from bulkfetch.pipeline.handle import Run
-from bulkfetch.pipeline.layout import OutputLayout
+from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
 from bulkfetch.ratelimit.postgres.store import WindowStore
 from bulkfetch.services import CommonWindows
 
@@ -56,7 +61,8 @@ class TurnEnd(NamedTuple):
 class Turn:
     """The turn of the one account of `settings`; bound to the running loop.
 
-    `generation` is what the journal has given it. After `turn_s` seconds, and after `stop`, nothing
+    `folder` is where all hosts publish its files, None where the settings say it. `generation` is
+    what the journal has given it. After `turn_s` seconds, and after `stop`, nothing
     more is begun; what is under way is finished within seconds.
     """
 
@@ -69,8 +75,11 @@ class Turn:
         generation: int,
         turn_s: float,
         on_event: Emit = ignore,
+        *,
+        folder: Path | None = None,
     ) -> None:
         self._settings = settings
+        self._folder = folder
         [account] = settings.accounts
         self._account = account.name
         self._journal = journal
@@ -116,7 +125,12 @@ class Turn:
     async def _fetch(self, jobs: AsyncIterator[Job]) -> Failure | None:
         """Fetch a list, and have its outcomes recorded; return why the account has ended."""
         loop = asyncio.get_running_loop()
-        async with Client(self._settings, on_event=self._on_event, windows=self._windows) as client:
+        async with Client(
+            self._settings,
+            on_event=self._on_event,
+            windows=self._windows,
+            destination=await anyio.to_thread.run_sync(self._destination),
+        ) as client:
             self._run = run = client.fetch(jobs)
             over = loop.call_later(self._turn_s, self.stop)
             try:
@@ -135,6 +149,14 @@ class Turn:
                 self._run = None
             return run.report.aborted
 
+    def _destination(self) -> Destination | None:
+        if self._folder is None:
+            return None
+        # No other host has the name, nor another staging folder of this one.
+        host = hashlib.sha256(os.fsencode(f"{socket.gethostname()}:{self._settings.out}"))
+        drafts = f"{STATE_DIR}-{host.hexdigest()[:16]}"
+        return open_shared(self._folder, drafts, self._settings.limits.free_bytes)
+
     async def _pages(self) -> AsyncIterator[Job]:
         """Yield what is pending, some of it at a time, until nothing is."""
         after = 0
@@ -149,13 +171,18 @@ class Turn:
 
 
 async def salvage(
-    settings: Settings, journal: FleetJournal, recorder: OutcomeRecorder, windows: WindowStore
+    settings: Settings,
+    journal: FleetJournal,
+    recorder: OutcomeRecorder,
+    windows: WindowStore,
+    *,
+    folder: Path | None = None,
 ) -> int:
     """Publish and record what this host has of an account's pending jobs; return how many.
 
     That is a ZIP that is whole in staging, or a result of which a worker that has died could not
     say any more that it was published. Nothing is asked for, whoever has the account now. ZIPs that
-    nobody waits for any more are removed. Raises RunError, ConfigError.
+    nobody waits for any more are removed. `folder` as of a turn. Raises RunError, ConfigError.
     """
     [account] = settings.accounts
     layout = OutputLayout(settings.out.absolute(), os.fspath(settings.out))
@@ -171,7 +198,7 @@ async def salvage(
     await anyio.to_thread.run_sync(_remove, layout, staged - {job.id for job in wanted}, account)
     if not wanted:
         return 0
-    turn = Turn(settings, journal, recorder, windows, _NO_TURN, math.inf)
+    turn = Turn(settings, journal, recorder, windows, _NO_TURN, math.inf, folder=folder)
     await turn.salvage(wanted)
     return turn.done
 

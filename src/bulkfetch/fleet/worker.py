@@ -133,6 +133,7 @@ class Worker:
             self._windows,
             generation,
             self._fleet.fleet.turn_s,
+            folder=self._fleet.folder_of(account),
         )
         self._turns.add(turn)
         try:
@@ -176,6 +177,7 @@ class Worker:
                     self._journal,
                     self._recorder,
                     self._windows,
+                    folder=self._fleet.folder_of(account),
                 )
             except (RunError, ConfigError) as error:
                 self._tell(Notice("what is here of it cannot be published", account, error))
