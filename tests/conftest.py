@@ -1,9 +1,15 @@
 """What holds for all tests."""
 
-from tests.support.moto_server import moto, moto_process
+from hypothesis import HealthCheck, settings
 from tests.support.postgres import database, postgres
 from tests.support.signals import heed_in_children
 
-__all__ = ["database", "moto", "moto_process", "postgres"]
+__all__ = ["database", "postgres"]
 
 heed_in_children()
+
+# No test asserts how fast the machine is; beside other tests it may be slow.
+settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50
+)
+settings.load_profile("suite")

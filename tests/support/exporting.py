@@ -16,8 +16,8 @@ from tests.support.flow_clock import run_flow
 from tests.support.flows import loop_windows, settings_for
 
 from bulkfetch import BulkfetchError, Client, Event, Outcome
+from bulkfetch.clock import MACHINE_CLOCK
 from bulkfetch.config import Export
-from bulkfetch.exporter.exporter import Exporter
 from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.models import Report
 from bulkfetch.sandbox import Arrival, Sandbox, SandboxOptions
@@ -97,9 +97,7 @@ def exporting(main: Callable[[Sandbox], Awaitable[T]], options: SandboxOptions |
     async def whole() -> T:
         loop = asyncio.get_running_loop()
         ahead_s = EPOCH.timestamp() - loop.time()
-        defaults = Exporter.__init__.__kwdefaults__
-        assert defaults is not None
-        with loop_windows(), patch.dict(defaults, wall=lambda: loop.time() + ahead_s):
+        with loop_windows(), patch.object(MACHINE_CLOCK, "time", lambda: loop.time() + ahead_s):
             return await served()
 
     async def served() -> T:
