@@ -26,6 +26,7 @@ if _typing.TYPE_CHECKING:
         Settings,
         WindowSettings,
         load_settings,
+        open_jobs,
     )
     from bulkfetch.destination import Destination, Draft, PublishGroup
     from bulkfetch.errors import (
@@ -76,6 +77,7 @@ _ROOMS = {
         "Settings",
         "WindowSettings",
         "load_settings",
+        "open_jobs",
     ),
     "destination": ("Destination", "Draft", "PublishGroup"),
     "errors": (
@@ -162,6 +164,7 @@ __all__ = [
     "WindowState",
     "fetch",
     "load_settings",
+    "open_jobs",
 ]
 
 if not _typing.TYPE_CHECKING:  # a type checker would take any name for one that is there

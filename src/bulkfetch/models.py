@@ -192,3 +192,15 @@ class Report:
     def ok(self) -> bool:
         """Whether every job of the list is done."""
         return not (self.failed or self.pending or self.aborted) and self.list_read
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status of `bulkfetch run` for this: 0, 1, 3, or 130 where it was interrupted.
+
+        A stop requested when nothing was left to do makes no difference.
+        """
+        if self.aborted is not None:
+            return 3
+        if self.pending or not self.list_read:
+            return 130 if self.interrupted else 3
+        return 1 if self.failed else 0

@@ -7,6 +7,7 @@ import re
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.support.programs import IDS, Program
 
 from bulkfetch.cli import main
 from bulkfetch.cli.plan import account_plan
-from bulkfetch.journal import schema
+from bulkfetch.journal import JournalReader, schema
 
 GONE = "554023000000990404"
 SECRET = "1000.hushhushhush"
@@ -74,6 +75,27 @@ def test_after_a_run(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
     assert (plan["to_fetch"], plan["done"], plan["expiring"]) == (1, 1, 0)
     assert plan["failed_before"] == 1
     assert tree(here.folder) == before
+
+
+def test_a_plan_asks_the_journal_for_few_ids_and_reads_it_for_many(
+    here: Program, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some ids are looked up in a journal of any length, more are found in one pass: the same."""
+    settings = here.settings()
+    assert main(["run", settings, IDS[0], GONE, "-q"]) == 1
+    asked = ("plan", settings, IDS[0], IDS[1], GONE, "--json")
+    with monkeypatch.context() as patched:
+        patched.setattr(JournalReader, "outcomes", None)  # not read through
+        capfd.readouterr()
+        few = looked(capfd, *asked)
+    monkeypatch.setattr(import_module("bulkfetch.cli.plan"), "_LOOKED_UP", 2)
+    monkeypatch.setattr(JournalReader, "find", None)
+    many = looked(capfd, *asked)
+    plans = [json.loads(out.splitlines()[-1]) for _, out, _ in (few, many)]
+    for plan in plans:
+        del plan["last_start"]
+    assert plans[0] == plans[1]
+    assert (plans[0]["to_fetch"], plans[0]["done"], plans[0]["failed_before"]) == (1, 1, 1)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.models import Report
@@ -30,17 +31,9 @@ EPILOG = epilog(
 
 
 def exit_status(report: Report, exports: Sequence[ExportReport] | None = None) -> int:
-    """Return the exit status for a report; of `exports` those count that have ended, not pages.
-
-    A stop requested when nothing was left to do makes no difference.
-    """
+    """Return the exit status for a report; of `exports` those count that have ended, not pages."""
     if exports is None:
-        pending, failed = report.pending > 0, report.failed > 0
-    else:
-        pending = any(each.status == "pending" for each in exports)
-        failed = any(each.status == "failed" for each in exports)
-    if report.aborted is not None:
-        return ABORTED
-    if pending or not report.list_read:
-        return INTERRUPTED if report.interrupted else ABORTED
-    return FAILED if failed else DONE
+        return report.exit_status
+    statuses = [each.status for each in exports]
+    counted = replace(report, pending=statuses.count("pending"), failed=statuses.count("failed"))
+    return counted.exit_status

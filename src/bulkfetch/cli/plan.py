@@ -24,10 +24,13 @@ from bulkfetch.text import duration, jobs
 
 if TYPE_CHECKING:
     from bulkfetch.config import Settings
+    from bulkfetch.journal import JournalReader
     from bulkfetch.models import Outcome
 
 # Batches that are listed one by one in the text form: the first ones, and the last.
 _SHOWN_BATCHES = 6
+# Of so many ids each is looked up in the journal; of more, one pass over all of it takes less.
+_LOOKED_UP = 1000
 # Expiring jobs that are named in the text form.
 _SHOWN_LATE = 5
 
@@ -183,7 +186,7 @@ def _states(settings: Settings, wanted: Mapping[str, Collection[str]]) -> States
             reader = stack.enter_context(JournalReader.open(settings.out / STATE_DIR))
         except ConfigError:
             return states  # no run has written there yet
-        for outcome in reader.outcomes():
+        for outcome in _outcomes(reader, wanted):
             if outcome.job_id in wanted.get(outcome.account, ()):
                 if outcome.status == "done":
                     states[outcome.account, outcome.job_id] = "done"
@@ -198,6 +201,15 @@ def _states(settings: Settings, wanted: Mapping[str, Collection[str]]) -> States
                 elif outcome.error is not None:
                     states[outcome.account, outcome.job_id] = "again"
     return states
+
+
+def _outcomes(reader: JournalReader, wanted: Mapping[str, Collection[str]]) -> Iterator[Outcome]:
+    """Yield the outcomes of wanted jobs, perhaps among others."""
+    if sum(map(len, wanted.values())) > _LOOKED_UP:
+        yield from reader.outcomes()
+        return
+    for job in {job for ids in wanted.values() for job in ids}:
+        yield from (known.outcome for known in reader.find(job))
 
 
 def _has_its_zip(outcome: Outcome) -> bool:
