@@ -62,6 +62,20 @@ def test_ids_need_no_file_either_and_tokens_are_renewed(
     assert again.records[-1]["skipped"] == 2
 
 
+def test_a_plan_tells_of_slots_that_are_in_use(
+    program: Program, call: Call, service: SandboxThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a run its requests still fill slots of the account's window, which delay the next."""
+    monkeypatch.setenv("ZOHO_ACCESS_TOKEN", "1000.access")
+    call("run", IDS[0], IDS[1], "--data-center", "eu")
+    planned = call("plan", IDS[2], "--data-center", "eu")
+    assert "\n  2 of 10 slots are in use, the last one for 1 min" in planned.out
+    record = call("plan", IDS[2], "--data-center", "eu", "--json").records[1]
+    assert (record["type"], record["account"], record["slots"]) == ("window", "default", 10)
+    assert len(record["free_in_s"]) == 2
+    assert "in use" not in call("plan", IDS[0], "--data-center", "eu").out  # nothing to fetch
+
+
 def test_what_looks_does_without_a_file_too(program: Program, call: Call) -> None:
     """`plan`, `check`, `modules` and `fields` take --data-center in place of a file."""
     ended = call("plan", IDS[0], "--data-center", "eu")

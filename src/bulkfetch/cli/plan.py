@@ -48,8 +48,9 @@ Examples:
 
 Show how many results a run would fetch, when each download would start, and which results would
 have expired by then (--json lists all of them). Changes nothing, and makes no request but with
---estimate. The plan assumes results completed just now and an unused window: Zoho keeps a result
-for one day, in which one account can start {in_a_day():,}.
+--estimate. The plan assumes an unused window, and says which slots are in use on this machine; and
+results completed just now: Zoho keeps a result for one day, in which one account can start
+{in_a_day():,}.
 
 Exports are listed too. With --estimate, which costs some three API credits for each, they are
 checked against their modules, and Zoho is asked how many records there are: pages, credits and
@@ -159,6 +160,7 @@ def _plan_list(printer: Printer, options: ListOptions, settings: Settings) -> No
     plans = [_plan_of(settings, name, ids, states) for name, ids in sorted(wanted.items())]
     for account in plans:
         _tell(printer, account, now)
+        _tell_window(printer, settings, account)
     late = []
     for account in plans:
         ids = _to_fetch(wanted[account.account], account, states)
@@ -269,6 +271,36 @@ def _tell(printer: Printer, account: AccountPlan, now: float) -> None:
             "last": last,
             "start_s": at_s,
             "start": _iso(now + at_s),
+        }
+        printer.result(text, record)
+
+
+def _tell_window(printer: Printer, settings: Settings, plan: AccountPlan) -> None:
+    """Report the slots of the machine's window that are in use, where there is something to fetch.
+
+    Of windows elsewhere, the sandbox's and those that hosts share, nothing is known here.
+    """
+    account = settings.account(plan.account)
+    elsewhere = account.is_sandbox or settings.window.shared is not None
+    if not plan.to_fetch or elsewhere or settings.state_dir is None:
+        return
+    from bulkfetch.config.account_key import account_key
+    from bulkfetch.ratelimit import RateLimit
+    from bulkfetch.ratelimit.glance import slots_free_in
+    from bulkfetch.zoho.regions import servers
+
+    window = account.window
+    key = account_key(account, servers(account).api_domain)
+    limit = RateLimit(window.requests, window.period_s, window.margin_s)
+    free_in_s = slots_free_in(settings.state_dir, key, limit)
+    if free_in_s:
+        text = f"  {len(free_in_s)} of {window.requests} slots are in use, the last one for "
+        text += f"{duration(free_in_s[-1])}: what needs them starts up to that later"
+        record = {
+            "type": "window",
+            "account": plan.account,
+            "slots": window.requests,
+            "free_in_s": [round(each, 3) for each in free_in_s],
         }
         printer.result(text, record)
 
