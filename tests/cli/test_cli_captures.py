@@ -22,8 +22,8 @@ def test_the_captures_have_the_widths_that_they_are_said_to_have() -> None:
     narrow, wide, _ = on_page()
     for width, capture in zip(WIDTHS, (narrow, wide), strict=True):
         assert max(map(len, capture.splitlines())) <= width
-    assert "MB of 6.0 MB" in wide
-    assert "MB of 6.0 MB" not in narrow
+    assert "MB of 20.0 MB" in wide
+    assert "MB of 20.0 MB" not in narrow
 
 
 def test_the_screen_of_the_tests_is_a_terminals() -> None:

@@ -9,7 +9,7 @@ from tests.support.programs import IDS, Ended, Program
 
 from bulkfetch.cli import main
 
-COMMANDS = ["run", "plan", "status", "check", "schema", "sandbox"]
+COMMANDS = ["run", "plan", "status", "check", "init", "schema", "sandbox"]
 HEAVY = ["aiohttp", "rich", "pydantic", "aiofiles", "asyncio", "anyio", "sqlite3"]
 
 _WITHOUT = """

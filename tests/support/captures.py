@@ -34,7 +34,7 @@ data_center = "sandbox"
 records = 2000
 bandwidth_bytes_per_s = 400_000
 [sandbox.jobs.{_SLOW}]
-payload_bytes = 6_000_000
+payload_bytes = 20_000_000
 [sandbox.faults]
 {_STOPPED} = ["stall_in_body"]
 {_SILENT} = ["stall_before_head"]
@@ -76,8 +76,12 @@ def session(columns: int) -> Session:
 
 
 def _is_ready(text: str) -> bool:
-    """Whether the two that have stopped say so, and the frame is drawn to its end."""
-    return text.count(_STILL) == 2 and "in flight" in text.splitlines()[-1]
+    """Whether the two that have stopped say so, all else is done, and the frame is whole."""
+    return (
+        text.count(_STILL) == 2
+        and "3 of 7 jobs done" in text
+        and "in flight" in text.splitlines()[-1]
+    )
 
 
 def sessions() -> dict[int, Session]:
