@@ -113,14 +113,27 @@ def test_the_option_wins_over_the_file(program: Program, call: Call) -> None:
         "api_domain (jobs.toml:3)" in ended.out
     )
     assert "wins over" not in call("check", "jobs.toml").out
-    # The file's own sandbox is then not used, and no mistake.
+    # What the file says already is not told as lost.
+    assert "data_center (jobs" not in call("check", "jobs.toml", "--data-center", "us").out
+
+
+def test_what_the_sandbox_makes_up_is_kept_apart(program: Program, call: Call) -> None:
+    """Neither is a file's org replaced by the sandbox, nor its sandbox by an org; both are 2.
+
+    Without a file the sandbox has an output folder of its own.
+    """
+    (program.folder / "jobs.toml").write_text("[account]\n")
+    ended = call("run", "jobs.toml", IDS[0], "--data-center", "sandbox")
+    assert (ended.status, ended.out) == (2, "")
+    assert "jobs.toml is for an org\nhint: Real results and made up ones do not mix" in ended.err
     (program.folder / "jobs.toml").write_text(FILE)
-    assert (
-        "account.data_center: eu  (--data-center)"
-        in call("check", "jobs.toml", "--data-center", "eu").out
-    )
-    # Nor is what the file says already told as lost.
-    assert "wins over" not in call("check", "jobs.toml", "--data-center", "sandbox").out
+    ended = call("run", "jobs.toml", IDS[0], "--data-center", "eu")
+    assert (ended.status, ended.out) == (2, "")
+    assert "jobs.toml is for the sandbox\n" in ended.err
+    assert call("check", "jobs.toml", "--data-center", "sandbox").status == 0
+    assert not (program.folder / "exports").exists()
+    shown = call("check", "--data-center", "sandbox").out
+    assert "out: exports-sandbox, " in shown
 
 
 def test_of_several_accounts_one_is_chosen() -> None:

@@ -65,9 +65,7 @@ def load_settings(
     urls = {name: url and place_of(url, name).url for name, url in places.items()}
     check_jobs(tables.jobs, names, document.where, urls)
     exports = checked_exports(tables.exports, names, document.where)
-    if tables.sandbox is not None and not any(
-        table.data_center == "sandbox" for _, table in given.values()
-    ):
+    if tables.sandbox is not None and not any(a.data_center == "sandbox" for a in accounts):
         raise document.tell(
             Misfit(
                 'is for an account with data_center = "sandbox", and there is none',
@@ -77,6 +75,9 @@ def load_settings(
         )
     if out is not None:
         origins["out"] = "--out"
+    elif document.source is None and data_center == "sandbox":
+        # What is made up is not to be taken for what an org holds, now or by a later run.
+        out, origins["out"] = f"{tables.out}-sandbox", "--data-center"
     limits = tables.limits
     if max_bytes_per_s is not None:
         origins["limits.max_bytes_per_s"] = "--limit-rate"
@@ -137,12 +138,18 @@ def _move(
     for key, (name, table) in tables.items():
         if name != (account or names[0]):
             continue
+        made_up = table.data_center == "sandbox"
+        if document.source is not None and made_up != (data_center == "sandbox"):
+            raise ConfigError(
+                f"data_center: {document.file} is for {'the sandbox' if made_up else 'an org'}",
+                hint="Real results and made up ones do not mix: use another file, or none.",
+            )
         servers = ("data_center", "api_domain", "accounts_url")
         lost = [each for each in servers if getattr(table, each) not in (None, data_center)]
-        said = [f"{each} ({document.origins[f'{key_text(key)}.{each}']})" for each in lost]
+        where = [document.origins.get(f"{key_text(key)}.{each}", document.file) for each in lost]
         if lost:
-            wins = f"account {name}: --data-center {data_center} wins over"
-            warnings.append(f"{wins} {', '.join(said)}")
+            said = ", ".join(f"{each} ({at})" for each, at in zip(lost, where, strict=True))
+            warnings.append(f"account {name}: --data-center {data_center} wins over {said}")
         own = replace(table, data_center=data_center, api_domain=None, accounts_url=None)
         moved[key] = name, own
         options[f"{key_text(key)}.data_center"] = "--data-center"
