@@ -1,4 +1,4 @@
-"""The parts of the reference that are made from the code: two directives, and help as it reads."""
+"""The parts of the reference that are made from the code: directives, and help as it reads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from settings_text import settings_text
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from bulkfetch.config.schema import json_schema
+from bulkfetch.config.schema import fleet_schema, json_schema
 
 
 class _Generated(SphinxDirective, ABC):
@@ -34,6 +34,13 @@ class SettingsDirective(_Generated):
 
     def text(self) -> list[str]:
         return settings_text(json_schema())
+
+
+class FleetSettingsDirective(_Generated):
+    """`fleet-settings-reference`: every table and key of FLEET.toml."""
+
+    def text(self) -> list[str]:
+        return settings_text(fleet_schema())
 
 
 class ErrorsDirective(_Generated):
@@ -66,6 +73,7 @@ def examples_as_code(app: Sphinx, context: Any, lines: list[str]) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Add the directives and the hooks."""
     app.add_directive("settings-reference", SettingsDirective)
+    app.add_directive("fleet-settings-reference", FleetSettingsDirective)
     app.add_directive("errors-reference", ErrorsDirective)
     app.connect("sphinx-click-process-description", examples_as_code)
     app.connect("sphinx-click-process-epilog", examples_as_code)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from bulkfetch.cli import main
 from bulkfetch.config.fleet import FleetSettings, load_fleet
+from bulkfetch.config.schema import fleet_schema
 from bulkfetch.errors import ConfigError
 from bulkfetch.secret import Secret
 
@@ -112,3 +116,22 @@ def test_the_example_loads_with_what_it_explains(tmp_path: Path) -> None:
     whole = load(tmp_path, "\n".join(lines).replace("/etc/bulkfetch/acme.env", str(secrets)))
     assert whole.fleet == fleet.fleet
     assert whole.settings.account("globex").window.requests == 7
+
+
+def test_the_schema_judges_as_the_loader_does() -> None:
+    """What is right is so for both; unknown keys are refused everywhere, every key is described."""
+    schema = fleet_schema()
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    assert validator.is_valid(tomllib.loads(FLEET))
+    for before, after in (
+        ("store = ", "stor = "),
+        ("s3://", "/srv/"),
+        ("[fleet]\n", "[fleet]\nturn_s = 0\n"),
+        ("[fleet]\n", 'out = "x"\n[fleet]\n'),
+        ("accounts.acme", "account"),
+    ):
+        assert not validator.is_valid(tomllib.loads(FLEET.replace(before, after, 1)))
+    keys = schema["$defs"]["FleetTable"]["properties"]
+    assert all(key["description"] for key in keys.values())
+    assert main(["schema", "--fleet"]) == 0

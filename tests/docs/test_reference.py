@@ -9,7 +9,7 @@ from pathlib import Path
 from docs.extension.errors_text import errors_text
 from docs.extension.settings_text import settings_text
 
-from bulkfetch.config.schema import json_schema
+from bulkfetch.config.schema import fleet_schema, json_schema
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.models import Failure, Outcome, Report
@@ -38,6 +38,15 @@ def test_the_settings_have_every_table_and_key_of_the_example() -> None:
     assert {"At top level", "[account.window]", "[[jobs]]", "[[exports]]"} <= set(headings)
     assert {"[accounts.NAME]", "[sandbox]", "[limits]"} <= set(headings)
     assert len(headings) == len(set(headings))
+
+
+def test_the_settings_of_a_fleet_have_every_key_of_their_example() -> None:
+    """Whatever fleet.example.toml sets or mentions has a row."""
+    text = "\n".join(settings_text(fleet_schema()))
+    example = (ROOT / "fleet.example.toml").read_text(encoding="utf-8")
+    keys = set(re.findall(r"^(?:# )?(\w+) += ", example, re.MULTILINE))
+    assert keys >= {"database", "store", "turn_s", "env_prefix", "requests"}
+    assert keys <= set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
 
 
 def test_the_defaults_of_the_settings_are_toml() -> None:

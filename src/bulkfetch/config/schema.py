@@ -1,4 +1,4 @@
-"""The JSON Schema of jobs.toml, with which editors complete and check it."""
+"""The JSON Schemas of jobs.toml and FLEET.toml, with which editors complete and check them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from bulkfetch.config.fleet import FleetTables
 from bulkfetch.config.settings import Tables
+from bulkfetch.config.tables import Table
 from bulkfetch.sandbox import SandboxOptions
 
 
@@ -17,13 +19,18 @@ def json_schema() -> dict[str, Any]:
 
     It says what single keys must be; what must fit together, only `load_settings` can tell.
     """
-    made = TypeAdapter(_File).json_schema(schema_generator=_Generator)
-    return {
-        "$schema": _Generator.schema_dialect,
-        **made,
-        "title": "jobs.toml of bulkfetch",
-        "not": {"required": ["account", "accounts"]},
-    }
+    schema = _schema_of(_File, "jobs.toml of bulkfetch")
+    return {**schema, "not": {"required": ["account", "accounts"]}}
+
+
+def fleet_schema() -> dict[str, Any]:
+    """Return the JSON Schema of FLEET.toml; what must fit together, only `load_fleet` can tell."""
+    return _schema_of(FleetTables, "FLEET.toml of bulkfetch")
+
+
+def _schema_of(tables: type[Table], title: str) -> dict[str, Any]:
+    made = TypeAdapter(tables).json_schema(schema_generator=_Generator)
+    return {"$schema": _Generator.schema_dialect, **made, "title": title}
 
 
 class _File(Tables):
