@@ -144,6 +144,28 @@ def test_what_ends_a_wait_early(
     assert unknown.records[-1]["error"]["code"] == "CONFIG"
 
 
+def test_a_worker_ends_when_it_is_told_to(
+    call: Call, program: Program, postgres: PostgresServer, database: str
+) -> None:
+    """With 0; and a second one on its staging folder is refused meanwhile."""
+    fleet = settings(program.folder, postgres.url(database))
+    assert call("fleet", "init", fleet).status == 0
+    work = ("fleet", "work", fleet, "--name", "two", "--staging", "two")
+    working = program.start(*work)
+    assert working.stderr is not None
+    assert working.stderr.readline() == b"two works for 2 accounts\n"
+    while not (program.folder / "two" / ".bulkfetch").exists():
+        assert working.poll() is None
+    second = program.run(*work)
+    assert second.status == 3
+    assert "error: LOCKED" in second.err
+    working.send_signal(signal.SIGTERM)
+    _, err = working.communicate(timeout=60)
+    assert working.returncode == 0, err
+    assert err.endswith(b"stopped\n")
+    assert not (program.folder / "staging").exists()
+
+
 def test_the_owner_of_the_database_can_make_the_tables_by_hand(
     call: Call,
     program: Program,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bulkfetch.cli import exit_codes
+from bulkfetch.cli.fleet_settings import fleet_of
 from bulkfetch.cli.printer import Printer
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 _ABOUT = """\b
 Examples:
   bulkfetch fleet work fleet.toml
-  bulkfetch fleet work fleet.toml --name eu-west-1a
+  bulkfetch fleet work fleet.toml --name two --staging /var/lib/bulkfetch-two
 
 Fetch what was submitted to the fleet, with as many other workers as are wanted, on any hosts, each
 with a staging folder of its own. On the first Ctrl-C (or SIGTERM, SIGHUP) it takes up nothing new,
@@ -35,21 +37,18 @@ _EPILOG = exit_codes.epilog(
 
 
 @click.command(help=_ABOUT, short_help="Fetch, as one of the workers.", epilog=_EPILOG)
-@click.argument("settings_file", metavar="FLEET.toml", type=click.Path(path_type=Path))
+@click.argument("fleet_file", metavar="FLEET.toml")
 @click.option("--name", metavar="NAME", help="What status calls it. Default: the host's name.")
+@click.option("--staging", metavar="DIR", help="Its folder, instead of `staging` in FLEET.toml.")
 @click.pass_obj
-def work(printer: Printer, settings_file: Path, name: str | None) -> int:
+def work(printer: Printer, fleet_file: str, name: str | None, staging: str | None) -> int:
     """Work until a signal comes."""
     import asyncio
     import socket
 
-    from bulkfetch.config.fleet import load_fleet
-    from bulkfetch.extras import require_extra
-
-    require_extra("fleet", "a fleet needs")
-    fleet = load_fleet(settings_file)
-    for warning in fleet.settings.warnings:
-        printer.warn(warning)
+    fleet = fleet_of(printer, fleet_file)
+    if staging is not None:
+        fleet = replace(fleet, fleet=replace(fleet.fleet, staging=Path(staging)))
     asyncio.run(_work(printer, fleet, name or socket.gethostname()))
     return exit_codes.DONE
 
