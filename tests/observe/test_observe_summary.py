@@ -6,6 +6,7 @@ from bulkfetch.journal import Counts
 from bulkfetch.observe.live_renderer import LiveRenderer
 from bulkfetch.observe.plain_renderer import PlainRenderer
 from bulkfetch.observe.summary import Meter, summarize
+from bulkfetch.pipeline.progress import Transfer
 
 PERIODS = {"default": 61.0}
 
@@ -60,6 +61,21 @@ def test_nothing_left() -> None:
     line = summarize(now, 0, PERIODS).line
     assert "left" not in line
     assert "finishing" not in line
+
+
+def test_what_is_still_to_come_counts_to_the_last_file() -> None:
+    """When all have started, the bytes that are missing say how long, not how long others took."""
+    transfers = (
+        Transfer("default", "1", "1", 2_000_000, 20_000_000),
+        Transfer("default", "2", "2", 500, None),
+        Transfer("default", "3", "3", 9, 9, unpacking=True),
+    )
+    last = {"counts": Counts(done=22, pending=3), "in_flight": 2, "finishing": 1}
+    run = progress(**last, transfers=transfers, job_s=5.0, since_start_s=30.0)
+    assert summarize(run, 400_000, PERIODS).line.endswith("about 45 s left")
+    assert summarize(run, 0, PERIODS).line.endswith("finishing")
+    longer = run._replace(job_s=120.0)
+    assert summarize(longer, 400_000, PERIODS).line.endswith("about 1 min 30 s left")
 
 
 def test_stopping() -> None:

@@ -5,7 +5,11 @@ The n-th request of an account starts ⌊(n−1)/requests⌋ periods after the f
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from bulkfetch.pipeline.progress import Transfer
 
 # Zoho keeps a result for one day after its job was completed.
 KEPT_S = 86_400.0
@@ -46,6 +50,15 @@ def end_left_s(
     if to_start <= 0:
         return max(job_s - since_start_s, 0.0)
     return None if start_left_s is None else start_left_s + job_s
+
+
+def bytes_left(transfers: Iterable[Transfer]) -> int:
+    """Return how many bytes of transfers under way are still to come, as far as that is known."""
+    return sum(
+        max(each.total_bytes - each.received_bytes, 0)
+        for each in transfers
+        if each.total_bytes is not None
+    )
 
 
 def time_left_s(to_start: int, ended: int, elapsed_s: float, paces: list[Pace]) -> float | None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from bulkfetch.observe.eta import Pace, end_left_s, time_left_s
+from bulkfetch.observe.eta import Pace, bytes_left, end_left_s, time_left_s
 from bulkfetch.text import duration, jobs, size
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def summarize(progress: Progress, rate: float, periods_s: Mapping[str, float]) -
         details.append("stopping")
     else:
         details += window_words(progress.windows)
-        details += _left(progress, ended, periods_s)
+        details += _left(progress, ended, periods_s, rate)
     return RunSummary(ended, to_do, words, tuple(details))
 
 
@@ -105,7 +105,7 @@ def window_words(windows: Mapping[str, WindowState]) -> list[str]:
     return [words, f"{len(shut)} window{'s' * (len(shut) > 1)} closed"] if shut else [words]
 
 
-def _left(progress: Progress, ended: int, periods_s: Mapping[str, float]) -> list[str]:
+def _left(progress: Progress, ended: int, periods_s: Mapping[str, float], rate: float) -> list[str]:
     if not progress.list_read or not progress.counts.pending or progress.preparing:
         return []
     if any(state.held_s for state in progress.windows.values()):
@@ -120,6 +120,8 @@ def _left(progress: Progress, ended: int, periods_s: Mapping[str, float]) -> lis
     left_s = end_left_s(to_start, start_left_s, progress.job_s, progress.since_start_s)
     if left_s is None:
         return []
+    if to_start <= 0 and rate > 0:  # however long the others took: so much is still to come
+        left_s = max(left_s, bytes_left(progress.transfers) / rate)
     if not left_s:
         # All have started longer ago than jobs take: the rest is unknown.
         return ["finishing"] if to_start <= 0 else []
