@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 import aiohttp
@@ -35,8 +36,10 @@ from bulkfetch import (
 )
 from bulkfetch.config.bucket import DestinationSettings
 from bulkfetch.destinations import PublishedObjects
-from bulkfetch.errors import DestinationFailed
+from bulkfetch.errors import DestinationFailed, TokenProviderFailed
 from bulkfetch.sandbox import Sandbox
+from bulkfetch.secret import Secret
+from bulkfetch.zoho.token_provider import ask_provider
 
 JOBS = ids(25)
 ONE, TWO, THREE, *_ = JOBS
@@ -137,6 +140,26 @@ def test_a_provider_without_a_token_ends_its_account(
     assert (found["a"].status, error.code) == ("pending", code)
     assert words in error.message
     assert SECRET not in str(error)
+
+
+@pytest.mark.parametrize("answer", [ValueError(SECRET), f"{SECRET}\n", SECRET.encode()])
+def test_no_frame_of_its_failure_holds_a_token(answer: Any) -> None:
+    """Tools that report errors show the variables of every frame, and the errors before."""
+
+    async def main() -> None:
+        await ask_provider(Tokens(lambda *_: answer), "a", Secret(SECRET))
+
+    with pytest.raises(TokenProviderFailed) as caught:
+        run_flow(main())
+    error: BaseException | None = caught.value
+    assert error is not None
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    ours = [frame for frame in frames if "bulkfetch/" in frame.f_code.co_filename]
+    shown = [repr(frame.f_locals) for frame in ours if "tests" not in frame.f_code.co_filename]
+    assert shown
+    assert SECRET not in str(shown)
 
 
 def test_a_provider_needs_no_credentials(tmp_path: Path) -> None:

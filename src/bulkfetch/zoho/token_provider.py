@@ -52,6 +52,7 @@ async def ask_provider(
         if is_sendable(token):
             return Secret(token)
         failed = "gave something that is not a token"
+    token = None  # tools that report errors show the variables of every frame
     raise TokenProviderFailed(f"the token provider {failed}")
 
 
