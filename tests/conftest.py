@@ -1,10 +1,11 @@
 """What holds for all tests."""
 
 from hypothesis import HealthCheck, settings
+from tests.support.moto_server import moto, moto_process
 from tests.support.postgres import database, postgres
 from tests.support.signals import heed_in_children
 
-__all__ = ["database", "postgres"]
+__all__ = ["database", "moto", "moto_process", "postgres"]
 
 heed_in_children()
 
