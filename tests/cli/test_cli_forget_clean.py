@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -17,12 +18,21 @@ GONE = "554023000000990404"
 DAY_S = 86_400.0
 
 
-@pytest.fixture
-def fetched(program: Program) -> Program:
-    """Two jobs done, under a name each, and one that failed for good."""
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `fetched`, to be copied for each test."""
+    program = Program(tmp_path_factory.mktemp("once"))
     program.settings(f'[[jobs]]\nid = "{A}"\nname = "Leads"\n[[jobs]]\nid = "{B}"\n')
     assert program.run("run", "jobs.toml").status == 0
     assert program.run("run", "jobs.toml", GONE).status == 1
+    program.close()
+    return program.folder
+
+
+@pytest.fixture
+def fetched(program: Program, once: Path) -> Program:
+    """Two jobs done, under a name each, and one that failed for good."""
+    shutil.copytree(once, program.folder, dirs_exist_ok=True)
     return program
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.programs import IDS, Program
+from tests.support.programs import IDS, Ended, Program
 
 
 @pytest.mark.slow
@@ -23,7 +23,7 @@ from tests.support.programs import IDS, Program
     ids=["pipe", "folder", "null", "zero"],
 )
 def test_what_is_no_file_is_told_at_once(
-    program: Program, name: str, put: Callable[[Path], object]
+    program: Program, call: Callable[..., Ended], name: str, put: Callable[[Path], object]
 ) -> None:
     """Nobody waits for a pipe's other end, nor reads a device: exit 3, and the thing is named."""
     state = program.folder / "exports" / ".bulkfetch"
@@ -34,7 +34,7 @@ def test_what_is_no_file_is_told_at_once(
     if name == "journal.db":
         commands += [("verify", "exports"), ("plan", settings, IDS[0])]
     for command in commands:
-        ended = program.run(*command)
+        ended = call(*command)
         assert ended.status == 3, (command, ended)
         assert f"exports/.bulkfetch/{name}" in ended.out + ended.err
     assert not any((program.folder / "exports").glob("*.csv"))

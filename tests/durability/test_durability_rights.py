@@ -31,11 +31,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield server
 
 
-@pytest.fixture
-def scene(tmp_path: Path, server: Service) -> Scene:
-    """A list of which two are done, in `out` beside jobs.toml."""
-    first = Scene(tmp_path / "a", server, IDS[:2], tmp_path / "state", window=FREE)
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory, server: Service) -> Path:
+    """The folders of `scene`, to be copied for each test."""
+    folder = tmp_path_factory.mktemp("begun")
+    first = Scene(folder / "a", server, IDS[:2], folder / "state", window=FREE)
     first.check_finished(first.run())
+    return folder
+
+
+@pytest.fixture
+def scene(tmp_path: Path, server: Service, begun: Path) -> Scene:
+    """A list of which two are done, in `out` beside jobs.toml."""
+    shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
     return Scene(tmp_path / "a", server, IDS[:4], tmp_path / "state", window=FREE)
 
 
