@@ -239,6 +239,7 @@ class Client:
             open_journal=self._wiring.journal,
             open_control=self._wiring.control,
             open_check=self._wiring.check,
+            open_destination=self._wiring.export_destinations().open,
             open_run=self._wiring.downloads,
             emit=self._emit,
             full=full,

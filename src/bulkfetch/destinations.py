@@ -1,4 +1,4 @@
-"""Where each job's files are published, by the settings."""
+"""Where the files of jobs and exports are published, by the settings."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from bulkfetch.config import Settings
 from bulkfetch.config.bucket import SCHEMES, BucketPlace, DestinationSettings, bucket_place
 from bulkfetch.errors import ConfigError
 from bulkfetch.extras import require_extra
+from bulkfetch.filenames import UNFINISHED_EXPORTS
 from bulkfetch.models import Job
 from bulkfetch.pipeline.layout import OutputLayout
 
 if TYPE_CHECKING:
     from bulkfetch.archive.inflate import Buffer
-    from bulkfetch.destination import Destination
+    from bulkfetch.destination import Destination, ExportDestination
     from bulkfetch.destination.bucket import BucketDestination
 
 
 def require_destinations(settings: Settings) -> None:
     """Raise ConfigError where a bucket is named, and what buckets need is not installed."""
-    named = [url for each in settings.accounts if (url := each.publish_to or settings.publish_to)]
-    if named:
+    for place in settings.places:
         require_extra(
             "s3",
-            f'publish_to = "{named[0]}" needs',
+            f'publish_to = "{place.url}" needs',
             otherwise="; or publish in the folder `out`",
         )
 
@@ -68,31 +68,51 @@ class Destinations:
         self._folder = FolderDestination(
             layout.out, layout.staging, layout.above, settings.limits.free_bytes
         )
-        self._buckets: dict[str, BucketDestination] = {}
+        self._buckets = _Buckets(settings.destination)
 
     def open(self) -> None:
         """Look at each bucket that there is. Blocking. Raises RunError."""
         for account in self._settings.accounts:
             place = self._settings.place_of(account.name)
-            if place is not None and place.url not in self._buckets:
-                bucket = open_bucket(place, self._settings.destination)
-                bucket.require_usable()
-                self._buckets[place.url] = bucket
+            if place is not None:
+                self._buckets.usable(place.url)
 
     def of(self, job: Job) -> Destination:
         """Return where a job's files are published; `open` was called."""
         if self._given is not None and not job.folder:
             return self._given
         place = bucket_of(self._settings, job)
-        return self._folder if place is None else self._buckets[place.url]
+        return self._folder if place is None else self._buckets.at(place.url)
+
+
+class ExportDestinations:
+    """The destinations of the exports of a command."""
+
+    def __init__(self, settings: Settings, layout: OutputLayout) -> None:
+        """Do nothing yet but make values; obstore is not imported."""
+        from bulkfetch.destination import FolderDestination  # late: a run with nothing to do
+
+        self._folder = FolderDestination(
+            layout.out, layout.out / UNFINISHED_EXPORTS, layout.above, settings.limits.free_bytes
+        )
+        self._buckets = _Buckets(settings.destination)
+
+    def open(self, url: str | None) -> ExportDestination:
+        """Return a place in a bucket, which was looked at, or the output folder for None.
+
+        Blocking. Raises RunError; ConfigError where what buckets need is not installed.
+        """
+        return self._folder if url is None else self._buckets.usable(url)
 
 
 class PublishedObjects:
-    """Objects that were published, by their URLs, in whichever buckets they are. Blocking."""
+    """Objects that were published, by their URLs, in whichever buckets they are. Blocking.
+
+    Raises ConfigError where what buckets need is not installed.
+    """
 
     def __init__(self, settings: DestinationSettings) -> None:
-        self._settings = settings
-        self._buckets: dict[str, BucketDestination] = {}
+        self._buckets = _Buckets(settings)
 
     def size(self, url: str) -> int | None:
         """Return an object's size in bytes, None where there is none. Raises RunError."""
@@ -105,20 +125,44 @@ class PublishedObjects:
     def _of(self, url: str) -> BucketDestination:
         scheme, _, rest = url.partition("://")
         root = f"{scheme}://{rest.partition('/')[0]}"
-        if root not in self._buckets:
-            if scheme not in SCHEMES:
-                raise ConfigError(
-                    f"{root} is a place that only the program knows that published there",
-                    hint="Look there with that program.",
-                )
-            require_extra("s3", f"{root} can be looked at only with")
-            self._buckets[root] = open_bucket(bucket_place(root), self._settings)
-        return self._buckets[root]
+        if scheme not in SCHEMES:
+            raise ConfigError(
+                f"{root} is a place that only the program knows that published there",
+                hint="Look there with that program.",
+            )
+        return self._buckets.at(root)
+
+
+class _Buckets:
+    """Places in buckets by their URLs, each opened once, when it is first asked for. Blocking."""
+
+    def __init__(self, settings: DestinationSettings) -> None:
+        self._settings = settings
+        self._opened: dict[str, BucketDestination] = {}
+
+    def at(self, url: str) -> BucketDestination:
+        """Return a place as a destination. Raises RunError, ConfigError."""
+        if url not in self._opened:
+            self._opened[url] = open_bucket(bucket_place(url), self._settings)
+        return self._opened[url]
+
+    def usable(self, url: str) -> BucketDestination:
+        """Return a place that can be listed, as far as was seen when it was opened.
+
+        Raises RunError, ConfigError.
+        """
+        is_new = url not in self._opened
+        bucket = self.at(url)
+        if is_new:
+            bucket.require_usable()
+        return bucket
 
 
 def open_bucket(place: BucketPlace, settings: DestinationSettings) -> BucketDestination:
-    """Return a place in a bucket as a destination. Raises RunError."""
-    from bulkfetch.destination.bucket import BucketDestination, BucketOptions
+    """Return a place in a bucket as a destination. Raises RunError, ConfigError."""
+    require_extra("s3", f"{place.url} can be looked at only with")
+    from bulkfetch.destination.bucket import BucketDestination
+    from bulkfetch.destination.store import BucketOptions
 
     return BucketDestination(
         BucketOptions(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 
 from bulkfetch.config import Settings, job_of
-from bulkfetch.destinations import Destinations, claimed_names
+from bulkfetch.destinations import Destinations, ExportDestinations, claimed_names
 from bulkfetch.events import Emit, Event
 from bulkfetch.forms import forms_of, forms_of_part
 from bulkfetch.journal import Journal, RunPace
@@ -124,6 +124,10 @@ class Wiring:
         from bulkfetch.exports.metadata import MetadataReader
 
         return partial(MetadataReader(control).check, settings=self._settings)
+
+    def export_destinations(self) -> ExportDestinations:
+        """Return where exports are published, to be opened."""
+        return ExportDestinations(self._settings, self._layout)
 
     async def _source(
         self,

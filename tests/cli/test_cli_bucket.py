@@ -146,15 +146,19 @@ def test_obstore_is_not_imported_without_a_bucket(program: Program) -> None:
     assert "obstore" not in ended.err
 
 
-def test_without_obstore_it_is_a_usage_error(program: Program) -> None:
-    """Exit status 2 with the command that installs it; nothing is made."""
+@pytest.mark.parametrize("command", ["run", "export"])
+def test_without_obstore_it_is_a_usage_error(program: Program, command: str) -> None:
+    """Exit status 2 with the command that installs it, also for an export's bucket; nothing is
+    made."""
+    if command == "export":
+        program.settings(sandbox='[[exports]]\nmodule = "Leads"\npublish_to = "gs://lake"\n')
     (program.folder / "hide").mkdir()
     (program.folder / "hide" / "sitecustomize.py").write_text(
         "import importlib.util as u\nfound = u.find_spec\n"
         "u.find_spec = lambda name, *a: None if name == 'obstore' else found(name, *a)\n"
     )
     program.env["PYTHONPATH"] = str(program.folder / "hide")
-    ended = program.run("run", "jobs.toml", IDS[0])
+    ended = program.run(command, "jobs.toml", *([IDS[0]] if command == "run" else []))
     assert ended.status == 2
     assert "pip install 'obstore" in ended.err
     assert not (program.folder / "exports").exists()
@@ -167,3 +171,43 @@ def test_what_is_forgotten_stays_in_the_bucket(program: Program, server: S3Serve
     assert (ended.status, ended.out) == (0, "1 job forgotten, 0 files removed\n")
     assert "left there" in ended.err
     assert set(server.objects) == {f"zoho/{IDS[0]}.csv"}
+
+
+def test_an_export_in_a_bucket_is_looked_at_as_in_a_folder(
+    program: Program, server: S3Server
+) -> None:
+    """`export` and `status` name URLs, `verify` finds what is gone or has other bytes, and
+    `check --online` looks at the bucket of an export."""
+    settings = program.folder / "jobs.toml"
+    own = 'publish_to = "s3://no-such-lake/own"\n'
+    quick = "per_page = 20\nprepare_s = 0\n"
+    exports = f'[[exports]]\nmodule = "Leads"\n[[exports]]\nmodule = "Contacts"\n{own}'
+    settings.write_text(f"{settings.read_text()}{quick}{exports}")
+    checked = program.run("check", "jobs.toml", "--online")
+    assert checked.status == 3
+    assert "publish_to s3://no-such-lake/own" in checked.out
+    assert "Contacts (publish_to s3://no-such-lake/own)" in checked.out
+    settings.write_text(settings.read_text().replace(own, "split = 2\n"))
+    ended = program.run("export", "jobs.toml")
+    assert ended.status == 0, ended.err
+    paths = ended.out.splitlines()
+    assert {path.rpartition("/")[0].rpartition("/")[0] for path in paths} == {
+        "s3://lake/zoho/Leads",
+        "s3://lake/zoho/Contacts",
+    }
+    told = program.run("status", "exports", "--json").records
+    folders = {each["folder"] for each in told if each["type"] == "export"}
+    assert folders == {path.rpartition("/")[0] for path in paths}
+    verify = ("verify", "exports", "--settings", "jobs.toml", "--json")
+    assert program.run(*verify, "--download").records[-1] == {
+        "type": "summary",
+        "files": 3,
+        "bad": 0,
+    }
+    one, other = (path.removeprefix("s3://lake/") for path in paths[-2:])
+    del server.objects[one]
+    server.objects[other] = b"X" + server.objects[other][1:]
+    ended = program.run(*verify, "--download")
+    problems = {each["path"]: each["problem"] for each in ended.records[:-1]}
+    assert ended.status == 1
+    assert problems == dict.fromkeys(paths) | {paths[-2]: "MISSING", paths[-1]: "SHA256"}

@@ -11,7 +11,8 @@ from tests.support.destinations import AWS_ENV
 from tests.support.moto_server import MotoServer
 from tests.support.programs import IDS, Program
 
-from bulkfetch.config import load_settings
+from bulkfetch.config import Settings, load_settings
+from bulkfetch.exporter.wanted import wanted_exports
 
 TEXT = (Path(__file__).parents[2] / "docs" / "how-to-publish-to-a-bucket.md").read_text("utf-8")
 RECORDS = 20
@@ -23,12 +24,25 @@ def blocks(language: str) -> list[str]:
 
 
 def test_every_block_of_settings_is_read(tmp_path: Path) -> None:
-    """Each loads, with what is commented out too."""
-    (block,) = blocks("toml")
-    (tmp_path / "jobs.toml").write_text(re.sub(r"^# ", "", block, flags=re.MULTILINE))
-    settings = load_settings(tmp_path / "jobs.toml", {})
-    assert settings.publish_to == "s3://lake/zoho/crm"
-    assert settings.destination.endpoint == "https://s3.example.com"
+    """Each loads, with what is commented out too, and says what the page says that it does."""
+    one, several = (loaded(tmp_path, block) for block in blocks("toml"))
+    assert one.publish_to == "s3://lake/zoho/crm"
+    assert one.destination.endpoint == "https://s3.example.com"
+    assert {place.url for place in several.places} == {
+        "s3://lake/zoho/emea",
+        "s3://lake-us/zoho",
+        "gs://finance/crm",
+    }
+    assert [each.bucket for each in wanted_exports(several, [])] == [
+        "s3://lake/zoho/emea",
+        "gs://finance/crm",
+    ]
+
+
+def loaded(folder: Path, block: str) -> Settings:
+    """Load a block of settings."""
+    (folder / "jobs.toml").write_text(re.sub(r"^# ", "", block, flags=re.MULTILINE))
+    return load_settings(folder / "jobs.toml", {})
 
 
 @pytest.fixture

@@ -75,6 +75,12 @@ SLIPS = [
     ("publish_to = 's3://lake/{name}'\n", "publish_to has characters in its prefix", 1, ""),
     ("[accounts.a]\npublish_to = 'lake'\n", "accounts.a.publish_to must begin with", 2, "s3"),
     (
+        "[[exports]]\nmodule = 'Leads'\npublish_to = 's3://lake/../x'\n",
+        "exports[1].publish_to must have a prefix without",
+        3,
+        "",
+    ),
+    (
         "[destination]\naccess_key = 's3cret'\n",
         "unknown key destination.access_key",
         2,

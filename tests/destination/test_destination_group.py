@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tests.support.destinations import (
 from bulkfetch.archive import Draft
 from bulkfetch.errors import PublishConflict
 
-MADE = {
+MADE: Mapping[str, Callable[[Path], AbstractContextManager[SeenDestination]]] = {
     "folder": folder_destination,
     "bucket": bucket_destination,
     "in memory, as documented": memory_destination,

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.support.kill_exports import OPTIONS, PAGES, Bench, ExportScene, benches, cut_export
 from tests.support.kill_steps import deaths
+from tests.support.s3_server import s3_server
 
 from bulkfetch.sandbox import SandboxThread
 
@@ -30,7 +31,7 @@ def bench() -> Iterator[Bench]:
 def test_an_export_killed_after_any_step_is_finished_by_the_next_call(bench: Bench) -> None:
     """SIGKILL after each step: the same bytes in the end, and no page created again but the one
     whose create call may have left; then its 50 credits are told as wasted."""
-    whole = ExportScene(bench.folder / "whole", bench.server.url)
+    whole = bench.scene("whole")
     steps = whole.run(bench.zygote).steps
     digests = whole.published()
     for number in deaths(steps):
@@ -78,7 +79,7 @@ def test_a_kill_between_a_create_call_and_its_record_costs_one_more_create(
 
 def test_any_step_that_fails_ends_the_export_with_words(bench: Bench) -> None:
     """ENOSPC or EIO at each step: exit 3 with code and hint, or no harm; then finished at once."""
-    whole = ExportScene(bench.folder / "as a whole", bench.server.url)
+    whole = bench.scene("as a whole")
     steps = whole.run(bench.zygote).steps
     digests = whole.published()
     for number, step in enumerate(steps, 1):
@@ -94,3 +95,35 @@ def test_any_step_that_fails_ends_the_export_with_words(bench: Bench) -> None:
         assert "Traceback" not in err, cut.step
         assert cut.creates <= PAGES + 1, cut.step
         assert cut.digests == digests or cut.left.generation == "COMMITTED", cut.step
+
+
+def test_an_export_to_a_bucket_killed_after_any_step_is_finished_by_the_next_call(
+    bench: Bench,
+) -> None:
+    """SIGKILL after each step from the first look for a name on: nothing half is named or
+    described, nothing is asked of Zoho again, and the next call publishes the same bytes."""
+    with s3_server() as server:
+        there = replace(bench, bucket=server)
+        whole = there.scene("in a bucket")
+        steps = whole.run(there.zygote).steps
+        digests = whole.published()
+        looks = [number for number, step in enumerate(steps, 1) if step.startswith("bucket list")]
+        cuts = [
+            number
+            for number, step in enumerate(steps, 1)
+            # After a look, all is as before it; of the disk's steps others have more.
+            if number >= looks[1] and step.startswith(("bucket put", "commit", "rmdir", "unlink"))
+        ]
+        assert sum(steps[number - 1].startswith("bucket put") for number in cuts) == PAGES + 4
+        for number in cuts:
+            cut = cut_export(there, number)
+            if cut is None:
+                continue
+            assert cut.first.ended.status == -9, cut.step
+            if cut.left.generation == "COMMITTED":  # the next one begins anew
+                assert (cut.creates, cut.results) == (PAGES + 1, PAGES + 1), cut.step
+                continue
+            assert (cut.creates, cut.results) == (PAGES, PAGES), cut.step
+            assert cut.digests == digests, cut.step
+            names = [key for key in server.objects if key.startswith(f"die{number}/Leads/2")]
+            assert len({name.split("/")[2] for name in names}) == 1, (cut.step, names)

@@ -10,11 +10,12 @@ from typing import Any
 
 from tests.support.fences import ROOT, fences
 from tests.support.moto_server import MotoServer
-from tests.support.s3_server import BUCKET, s3_server
+from tests.support.s3_server import BUCKET, S3Server, s3_server
 
 from bulkfetch.destination import Destination, FolderDestination
-from bulkfetch.destination.bucket import BucketDestination, BucketOptions
+from bulkfetch.destination.bucket import BucketDestination
 from bulkfetch.destination.given import GivenDestination
+from bulkfetch.destination.store import BucketOptions
 
 # None of which is anybody's.
 AWS_ENV = {
@@ -32,17 +33,23 @@ class SeenDestination:
     files: Callable[[], Mapping[str, bytes]]
     put: Callable[[str, bytes], object]
     drafts: Callable[[], int]
+    server: S3Server | None = None  # of a bucket
 
 
 @contextmanager
-def folder_destination(folder: Path) -> Iterator[SeenDestination]:
-    """Give a folder as a destination."""
-    out, staging = folder / "out", folder / "out" / ".bulkfetch" / "staging"
-    staging.mkdir(parents=True)
+def folder_destination(folder: Path, drafts: str = "staging") -> Iterator[SeenDestination]:
+    """Give a folder as a destination, whose drafts are in a folder of its state."""
+    out, staging = folder / "out", folder / "out" / ".bulkfetch" / drafts
+    staging.mkdir(parents=True, exist_ok=True)
 
     def files() -> dict[str, bytes]:
-        found = (path for path in out.rglob("*") if path.is_file() and staging not in path.parents)
-        return {path.relative_to(out).as_posix(): path.read_bytes() for path in found}
+        found = (path for path in out.rglob("*") if path.is_file())
+        names = {path.relative_to(out).as_posix(): path for path in found}
+        return {
+            name: path.read_bytes()
+            for name, path in names.items()
+            if not name.startswith(".bulkfetch/")
+        }
 
     def put(place: str, content: bytes) -> None:
         (out / place).parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +59,7 @@ def folder_destination(folder: Path) -> Iterator[SeenDestination]:
         FolderDestination(out, staging, "exports/", 0),
         files,
         put,
-        lambda: len([*staging.iterdir()]),
+        lambda: len([*staging.rglob("*.out"), *staging.rglob("*.keep")]),
     )
 
 
@@ -96,7 +103,9 @@ def bucket_destination(_: Path) -> Iterator[SeenDestination]:
         def put(place: str, content: bytes) -> None:
             server.objects[above + place] = content
 
-        yield SeenDestination(BucketDestination(options), files, put, lambda: len(server.uploads))
+        yield SeenDestination(
+            BucketDestination(options), files, put, lambda: len(server.uploads), server
+        )
 
 
 def moto_destination(moto: MotoServer) -> SeenDestination:

@@ -17,11 +17,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.support.destinations import AWS_ENV
 from tests.support.kill_cuts import quick_folder
 from tests.support.kill_scene import TOKEN, Service, service
 from tests.support.kill_steps import Cut
 from tests.support.kill_zygote import Traced, Zygote
 from tests.support.programs import Program
+from tests.support.s3_server import BUCKET, S3Server
 
 from bulkfetch.exports import polling
 from bulkfetch.sandbox import SandboxOptions, read_log
@@ -49,21 +51,43 @@ class Left:
 
 @dataclass
 class ExportScene:
-    """The program with one output folder and one export."""
+    """The program with one output folder and one export, which may be published in a bucket."""
 
     folder: Path
     url: str
+    bucket: S3Server | None = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         url = self.url
         (self.folder / "jobs.toml").write_text(
-            f'out = "out"\n[account]\napi_domain = "{url}"\naccounts_url = "{url}"\n'
+            f'out = "out"\n{self._publish_to()}'
+            f'[account]\napi_domain = "{url}"\naccounts_url = "{url}"\n'
             f"[account.window]\n{_WIDE}[account.control]\n{_CONTROL}[limits]\nthreads = 1\n{EXPORT}"
         )
         state = str(self.folder / "state")
         env = {"ZOHO_ACCESS_TOKEN": TOKEN, "BULKFETCH_STATE_DIR": state}
+        env |= {} if self.bucket is None else AWS_ENV
         self.program = Program(self.folder, env)
+
+    def _publish_to(self) -> str:
+        if self.bucket is None:
+            return ""
+        return (
+            f'publish_to = "s3://{BUCKET}/{self.folder.name}"\n[destination]\n'
+            f'endpoint = "{self.bucket.url}"\nregion = "eu-central-1"\n'
+        )
+
+    def files(self) -> dict[str, bytes]:
+        """Return all that is published, by place."""
+        if self.bucket is None:
+            found = (path for path in self.out.rglob("*") if path.is_file())
+            here = {path.relative_to(self.out).as_posix(): path for path in found}
+            state = ".bulkfetch/"
+            return {n: path.read_bytes() for n, path in here.items() if not n.startswith(state)}
+        above = f"{self.folder.name}/"
+        found_there = self.bucket.objects.items()
+        return {k.removeprefix(above): body for k, body in found_there if k.startswith(above)}
 
     @property
     def out(self) -> Path:
@@ -96,18 +120,28 @@ class ExportScene:
                 pages = db.execute("SELECT state FROM page WHERE generation = ?", found[:1])
                 return Left(found[1], tuple(state for (state,) in pages))
 
+    def check_visible(self) -> None:
+        """Check that what readers begin with names only what is there, whatever was cut."""
+        files = self.files()
+        if "Leads/latest.json" in files:
+            assert f"Leads/{json.loads(files['Leads/latest.json'])['manifest']}" in files
+        for name in files:
+            folder, _, file = name.rpartition("/")
+            if file == "manifest.json":
+                for part in json.loads(files[name])["parts"]:
+                    assert len(files[f"{folder}/{part['file']}"]) == part["bytes"]
+
     def published(self) -> dict[str, str]:
         """Return the digests of the newest export's parts, by name; all of it checked."""
-        latest = json.loads((self.out / "Leads" / "latest.json").read_text())
-        folder = self.out / "Leads" / latest["folder"]
-        told: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+        files = self.files()
+        folder = f"Leads/{json.loads(files['Leads/latest.json'])['folder']}/"
+        here = {n.removeprefix(folder): file for n, file in files.items() if n.startswith(folder)}
+        told: dict[str, Any] = json.loads(here["manifest.json"])
         digests = {
-            part["file"]: hashlib.sha256((folder / part["file"]).read_bytes()).hexdigest()
-            for part in told["parts"]
+            part["file"]: hashlib.sha256(here[part["file"]]).hexdigest() for part in told["parts"]
         }
         assert digests == {part["file"]: part["sha256"] for part in told["parts"]}
-        present = {path.name for path in folder.iterdir()}
-        assert present == {*digests, "manifest.json", "schema.json"} | (
+        assert here.keys() == {*digests, "manifest.json", "schema.json"} | (
             {told["deleted"]["file"]} if told["deleted"] else set()
         )
         return digests
@@ -135,6 +169,11 @@ class Bench:
     folder: Path
     server: Service
     zygote: Zygote
+    bucket: S3Server | None = None
+
+    def scene(self, name: str) -> ExportScene:
+        """Return a scene in a folder of this name."""
+        return ExportScene(self.folder / name, self.server.url, self.bucket)
 
 
 def calls(server: Service) -> Counter[str]:
@@ -144,11 +183,12 @@ def calls(server: Service) -> Counter[str]:
 
 def cut_export(bench: Bench, number: int, cut: Cut = "die") -> CutExport | None:
     """Cut an export at step `number`, and go on with it; None where it ended before that step."""
-    scene = ExportScene(bench.folder / f"{cut}{number}", bench.server.url)
+    scene = bench.scene(f"{cut}{number}")
     before = calls(bench.server)
     first = scene.run(bench.zygote, at=number, cut=cut)
     if len(first.steps) < number:
         return None
+    scene.check_visible()
     left = scene.left()
     second = scene.run(bench.zygote)
     came = calls(bench.server) - before
@@ -178,7 +218,7 @@ def benches() -> Iterator[Bench]:
 
 def _main() -> None:
     with benches() as bench:
-        whole = ExportScene(bench.folder / "whole", bench.server.url).run(bench.zygote)
+        whole = bench.scene("whole").run(bench.zygote)
         print(len(whole.steps), "steps; exit", whole.ended.status, whole.ended.err)
         for number, _ in enumerate(whole.steps, 1):
             cut = cut_export(bench, number)

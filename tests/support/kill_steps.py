@@ -1,5 +1,7 @@
 """The steps of a run: everything that changes a file below a folder, counted as it happens.
 
+Each call to a bucket is a step too, also one that only looks.
+
 `install` wraps the calls through which the program reaches the disk; SQLite's own writes are one
 step for each commit. The list of steps is what a run did, not what somebody thinks that it does.
 To make a folder that is there, or to remove a file that is not, is no step.
@@ -98,6 +100,8 @@ def install(steps: Steps) -> None:
     _wrap_open(steps)
     _wrap_files(steps)
     _wrap_sqlite(steps)
+    if "AWS_ACCESS_KEY_ID" in os.environ:  # else nothing is published in a bucket
+        _wrap_bucket(steps)
 
 
 def _path_of(descriptor: int) -> str:
@@ -208,3 +212,39 @@ def _wrap_sqlite(steps: Steps) -> None:
         return made
 
     sqlite3.connect = wrapped  # type: ignore[assignment]
+
+
+def _wrap_bucket(steps: Steps) -> None:
+    import obstore
+
+    def wrap(name: str) -> None:
+        real = getattr(obstore, name)
+
+        def wrapped(store: Any, place: str | None, *rest: Any, **options: Any) -> Any:
+            def call() -> Any:
+                return real(store, place, *rest, **options)
+
+            return steps.do(f"bucket {name}", place or "", call)
+
+        setattr(obstore, name, wrapped)
+
+    class Writer:
+        def __init__(self, place: str, writer: Any) -> None:
+            self._place = place
+            self._writer = writer
+            self.write = writer.write
+
+        def close(self) -> None:
+            steps.do("bucket put", self._place, self._writer.close)
+
+        def __exit__(self, *error: Any) -> None:
+            self._writer.__exit__(*error)
+
+    for name in ("list", "head", "get"):
+        wrap(name)
+    real_writer = obstore.open_writer
+
+    def open_writer(store: Any, place: str, **options: Any) -> Any:
+        return Writer(place, real_writer(store, place, **options))
+
+    obstore.open_writer = open_writer  # type: ignore[assignment]

@@ -189,7 +189,10 @@ def _exports(settings: Settings) -> Finding:
     count = len(settings.exports)
     if not count:
         return Finding("exports", "none in [[exports]]")
-    names = ", ".join(export.name for export in settings.exports)
+    names = ", ".join(
+        export.name + (f" (publish_to {export.publish_to})" if export.publish_to else "")
+        for export in settings.exports
+    )
     origin = _lines(settings, "exports", count)
     return Finding("exports", f"{count} in [[exports]]: {names}", origin)
 

@@ -51,9 +51,8 @@ async def _database(url: str, password: Secret | None) -> Finding:
 def _buckets(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
     from bulkfetch.destinations import open_bucket
 
-    places = {settings.place_of(account.name): None for account in settings.accounts}
-    for place in places:
-        if place is not None and ("publish_to", None) not in wrong:
+    for place in settings.places:
+        if ("publish_to", None) not in wrong:
             name = f"publish_to {place.url}"
             try:
                 open_bucket(place, settings.destination).require_usable()

@@ -115,13 +115,15 @@ def _parts(
     reader: JournalReader, places: OutputLayout
 ) -> Iterator[tuple[Mapping[str, object], PublishedFile]]:
     """Give the parts of each export that was published last."""
+    from bulkfetch.exports.published import reported_file
+
     for export, generation, pages in reader.published_exports():
         assert generation is not None, "of an export that was committed"
-        folder = places.out / export.name / str(generation.folder)
+        folder = str(generation.folder)
         for page in pages:
             about = {"id": page.job_id, "account": generation.account, "export": export.name}
             for file in page.files:
-                path = places.report(folder / file.name)
+                path = reported_file(places.above, export.name, folder, file.name)
                 yield about, PublishedFile(path, file.bytes, file.sha256)
 
 

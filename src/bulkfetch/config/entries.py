@@ -67,6 +67,7 @@ def checked_exports(
             deleted=table.deleted,
             split=table.split,
             file_type=table.file_type,
+            publish_to=table.publish_to,
             overlap_s=table.overlap,
             full_every_s=table.full_every,
         )

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from bulkfetch.config import fields as kinds
+from bulkfetch.config.bucket import PublishTo
 from bulkfetch.config.criteria import (
     COMPARATORS,
     MAX_CRITERIA,
@@ -141,6 +142,9 @@ class ExportKeys(Table):
         1, "So many chains side by side, by ranges of Created_Time."
     )
     file_type: Literal["csv", "ics"] = setting("csv", "ics is for Events only.")
+    publish_to: PublishTo | None = setting(
+        None, "A bucket for this export; default: as its account has it, or the top level."
+    )
 
     def __post_init__(self) -> None:
         if not self.name and (reason := unsafe_stem(self.module)) is not None:

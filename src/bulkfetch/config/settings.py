@@ -313,6 +313,23 @@ class Settings(Shared):
         url = self.account(account).publish_to or self.publish_to
         return None if url is None else place_of(url, account)
 
+    def place_of_export(self, export: Export, account: str) -> BucketPlace | None:
+        """Return where in a bucket an export of an account is published; None: in the folder."""
+        if export.publish_to is None:
+            return self.place_of(account)
+        return place_of(export.publish_to, account)
+
+    @property
+    def places(self) -> tuple[BucketPlace, ...]:
+        """Everywhere in buckets where something is published, each place once."""
+        found = [self.place_of(account.name) for account in self.accounts]
+        found += [
+            self.place_of_export(export, export.account or self.default_account or "")
+            for export in self.exports
+            if export.publish_to is not None
+        ]
+        return tuple(dict.fromkeys(place for place in found if place is not None))
+
     def module_of(self, job: Job) -> str | None:
         """Return of which module a job is, None where that is not said."""
         for entry in self.shared_entries.get(job.id) or (self.entries.get(job.id),):

@@ -6,6 +6,18 @@ names together. Blocking: for worker threads.
 
 from bulkfetch.archive import Draft
 from bulkfetch.destination.folder import FolderDestination
-from bulkfetch.destination.group import Destination, MayReplace, PublishGroup
+from bulkfetch.destination.group import (
+    Destination,
+    ExportDestination,
+    MayReplace,
+    PublishGroup,
+)
 
-__all__ = ["Destination", "Draft", "FolderDestination", "MayReplace", "PublishGroup"]
+__all__ = [
+    "Destination",
+    "Draft",
+    "ExportDestination",
+    "FolderDestination",
+    "MayReplace",
+    "PublishGroup",
+]

@@ -2,65 +2,33 @@
 
 What is small is kept in memory and put at once when it is published. What is larger goes up in
 parts while it is unpacked, and its completion is the publication: until then nobody sees it. There
-is no rename, and none is needed.
+is no rename, and none is needed: of files that belong together, one comes last.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from isal.isal_zlib import crc32
 
 from bulkfetch.archive.inflate import Buffer
 from bulkfetch.destination.group import MayReplace
-from bulkfetch.errors import (
-    DestinationFailed,
-    DestinationRefused,
-    PublishConflict,
-    RunError,
-)
-from bulkfetch.text import escape
+from bulkfetch.destination.store import BucketOptions, BucketStores, bucket_errors
+from bulkfetch.disk import disk_errors
+from bulkfetch.errors import PublishConflict, RunError
 
 if TYPE_CHECKING:
     from obstore import WritableFile
-    from obstore.store import ObjectStore
 
 # An upload has 10,000 parts at most; the size that is announced is a guess.
 _MOST_PARTS = 8_000
 _COPY_BYTES = 1 << 20
-# Of one request, with its retries: a server that is away for longer ends the run.
-_RETRY_S = 30
-# Of one part on its way; a line that carries less than a part in it is too slow for its size.
-_REQUEST_S = 300
-_CONNECT_S = 10
-_MOST_CHARACTERS = 300
-_REFUSED = re.compile(r"status code: 40[13]\b", re.ASCII)
-
-
-class BucketOptions(NamedTuple):
-    """Which bucket, and how it is written to. `region` and `endpoint` None: as the SDKs find them.
-
-    `part_bytes` are sent at a time, `uploads` parts of one file at once.
-    """
-
-    scheme: str
-    bucket: str
-    prefix: str
-    region: str | None = None
-    endpoint: str | None = None
-    part_bytes: int = 8 << 20
-    uploads: int = 2
-
-    @property
-    def url(self) -> str:
-        """The place below which everything is, without a slash at its end."""
-        return f"{self.scheme}://{self.bucket}" + (f"/{self.prefix}" if self.prefix else "")
+_GONE = "the upload or its bucket is gone"
 
 
 class BucketDestination:
@@ -69,23 +37,16 @@ class BucketDestination:
     def __init__(self, options: BucketOptions) -> None:
         self._options = options
         self._above = f"{options.url}/"
-        with _errors(options.url):
-            self._store = _open(options)
+        self._stores = BucketStores(options)
 
     def require_usable(self) -> None:
         """Raise DestinationFailed or DestinationRefused where the bucket cannot be listed.
 
         It is one request, and changes nothing.
         """
-        import obstore
-
         url = self._options.url
-        try:
-            with _errors(url):
-                for _ in obstore.list(self._store, chunk_size=1):
-                    break
-        except FileNotFoundError:
-            raise DestinationFailed(f"{url}: there is no such bucket") from None
+        with bucket_errors(url, absent="there is no such bucket"):
+            self._holds_below(None)
 
     def reported(self, place: str) -> str:
         """Return the URL of a place."""
@@ -99,13 +60,28 @@ class BucketDestination:
         """Return whether there is an object at a URL. Raises RunError."""
         return self.size(reported) is not None
 
+    def holds(self, place: str) -> bool:
+        """Return whether there is an object below a place. Raises RunError."""
+        with bucket_errors(self.reported(place), absent=_GONE):
+            return self._holds_below(place)
+
+    def content(self, place: str) -> bytes | None:
+        """Return what the object at a place holds, None where there is none. Raises RunError."""
+        try:
+            return b"".join(bytes(piece) for piece in self.read(self.reported(place)))
+        except FileNotFoundError:
+            return None
+
+    def require_folder(self, place: str) -> None:
+        """Return: keys have no folders, so that nothing can be in the way of one."""
+
     def size(self, reported: str) -> int | None:
         """Return how many bytes the object at a URL has, None where there is none."""
         import obstore
 
         try:
-            with _errors(reported):
-                return int(obstore.head(self._store, self._place(reported))["size"])
+            with bucket_errors(reported):
+                return int(obstore.head(self._stores.looks, self._place(reported))["size"])
         except FileNotFoundError:
             return None
 
@@ -113,8 +89,8 @@ class BucketDestination:
         """Yield an object's content in pieces. Raises FileNotFoundError, RunError."""
         import obstore
 
-        with _errors(reported):
-            yield from obstore.get(self._store, self._place(reported)).stream(_COPY_BYTES)
+        with bucket_errors(reported):
+            yield from obstore.get(self._stores.reads, self._place(reported)).stream(_COPY_BYTES)
 
     def group(self, key: str, place: str) -> BucketGroup:
         """Return a new group, to be published at a place, to which suffixes are added."""
@@ -122,7 +98,59 @@ class BucketDestination:
 
     def new_draft(self, place: str) -> BucketDraft:
         """Return a draft of what is going to be at a place."""
-        return BucketDraft(self._store, place, self.reported(place), self._options)
+        return BucketDraft(self._stores, place, self.reported(place), self._options)
+
+    def complete(self, draft: BucketDraft) -> None:
+        """Publish a draft. Raises RunError where there is no object of its bytes afterwards."""
+        try:
+            draft.complete()
+        except RunError:
+            # The answer to the completion may have been lost, and its repeat be refused.
+            if not self.stands_as(draft):
+                raise
+
+    def stands_as(self, draft: BucketDraft) -> bool:
+        """Return whether the object that is there has the size and the CRC of a draft."""
+        return self._has(draft.url, draft.bytes, lambda: draft.crc32)
+
+    def publish_folder(
+        self, folder: Path, place: str, last: str, check: Callable[[], object]
+    ) -> None:
+        """Put each file of a folder, which stays. Raises PublishConflict, RunError."""
+        with disk_errors(folder):
+            names = os.listdir(folder) if folder.exists() else []
+        for name in sorted(names, key=lambda name: (name == last, name)):
+            self._publish_copy(os.path.join(folder, name), f"{place}/{name}", check)
+
+    def _publish_copy(self, source: str, place: str, check: Callable[[], object]) -> None:
+        check()
+        url = self.reported(place)
+        if self.stands(url):
+            if self._has(url, _size_of(source), lambda: _crc32_of(_pieces_of(source, check))):
+                return  # a run put it there, and was cut off before it had come further
+            raise PublishConflict.of_export(url, "appeared while the export was made")
+        draft = self.new_draft(place)
+        try:
+            draft.copy(source, check)
+            self.complete(draft)
+        finally:
+            draft.drop()
+
+    def _has(self, url: str, size: int, crc32_of: Callable[[], int]) -> bool:
+        """Return whether the object at a URL has this size and this CRC."""
+        if self.size(url) != size:
+            return False
+        try:
+            return _crc32_of(self.read(url)) == crc32_of()
+        except FileNotFoundError:  # just removed by somebody
+            return False
+
+    def _holds_below(self, place: str | None) -> bool:
+        """Return whether there is an object below a place, None for all that there is."""
+        import obstore
+
+        found = obstore.list(self._stores.looks, place, chunk_size=1)
+        return any(len(chunk) > 0 for chunk in found)
 
     def _place(self, reported: str) -> str:
         return reported.removeprefix(self._above)
@@ -131,12 +159,12 @@ class BucketDestination:
 class BucketDraft:
     """A draft of one object."""
 
-    def __init__(self, store: ObjectStore, place: str, url: str, options: BucketOptions) -> None:
+    def __init__(self, stores: BucketStores, place: str, url: str, options: BucketOptions) -> None:
         """Use `BucketDestination.new_draft`."""
         self.url = url
         self.bytes = 0
         self.crc32 = 0
-        self._store = store
+        self._stores = stores
         self._place = place
         self._options = options
         self._writer: WritableFile | None = None
@@ -148,9 +176,9 @@ class BucketDraft:
         """Begin; nothing is sent yet. Raises RunError."""
         import obstore
 
-        with _errors(self.url):
+        with bucket_errors(self.url, absent=_GONE):
             self._writer = obstore.open_writer(
-                self._store,
+                self._stores.writes,
                 self._place,
                 buffer_size=max(self._options.part_bytes, size // _MOST_PARTS),
                 max_concurrency=self._options.uploads,
@@ -159,17 +187,23 @@ class BucketDraft:
     def write(self, pieces: Sequence[Buffer]) -> None:
         """Append these bytes; waits where too many are on their way. Raises RunError."""
         assert self._writer is not None, "it was begun"
-        with _errors(self.url):
+        with bucket_errors(self.url, absent=_GONE):
             for piece in pieces:
                 self._writer.write(piece)
                 self.crc32 = crc32(piece, self.crc32)
                 self.bytes += len(piece)
 
+    def copy(self, source: str | os.PathLike[str], check: Callable[[], object]) -> None:
+        """Be a copy of a local file; `check` may raise to cut it off. Raises RunError."""
+        self.begin(_size_of(source))
+        for piece in _pieces_of(source, check):
+            self.write([piece])
+
     def complete(self) -> None:
         """Send what is left, whereupon the object is there. Raises RunError."""
         assert self._writer is not None, "it was begun"
         writer, self._writer = self._writer, None
-        with _errors(self.url):
+        with bucket_errors(self.url, absent=_GONE):
             writer.close()
 
     def drop(self) -> None:
@@ -202,38 +236,20 @@ class BucketGroup:
         draft = self._destination.new_draft(place)
         self._objects.insert(self._copies, _GroupObject(draft, may_replace))
         self._copies += 1
-        with open(source, "rb") as file:
-            draft.begin(os.fstat(file.fileno()).st_size)
-            while piece := file.read(_COPY_BYTES):
-                draft.write([piece])
+        draft.copy(source, check=lambda: None)
 
     def publish(self) -> None:
         """Complete all of them; durable on return. Raises PublishConflict, RunError."""
         for each in self._objects:
             self._require_free(each)
         for each in self._objects:
-            try:
-                each.draft.complete()
-            except (RunError, FileNotFoundError) as error:
-                # The answer to the completion may have been lost, and its repeat be refused.
-                if not self._stands(each.draft):
-                    if isinstance(error, RunError):
-                        raise
-                    raise DestinationFailed(
-                        f"{each.draft.url}: the upload or its bucket is gone"
-                    ) from None
+            self._destination.complete(each.draft)
 
     def _require_free(self, each: _GroupObject) -> None:
         size = self._destination.size(each.draft.url)
-        if size is None or each.may_replace(size) or self._stands(each.draft):
+        if size is None or each.may_replace(size) or self._destination.stands_as(each.draft):
             return
         raise PublishConflict.of_foreign(each.draft.url)
-
-    def _stands(self, draft: BucketDraft) -> bool:
-        """Return whether the object that is there has the size and the CRC of a draft."""
-        if self._destination.size(draft.url) != draft.bytes:
-            return False
-        return _crc32_of(self._destination.read(draft.url)) == draft.crc32
 
     def __enter__(self) -> Self:
         return self
@@ -254,60 +270,22 @@ class _GroupObject(NamedTuple):
     may_replace: MayReplace
 
 
+def _size_of(source: str | os.PathLike[str]) -> int:
+    """Return a local file's size. Raises NotWritable."""
+    with disk_errors(source):
+        return os.path.getsize(source)
+
+
+def _pieces_of(source: str | os.PathLike[str], check: Callable[[], object]) -> Iterator[bytes]:
+    """Yield a local file's content; `check` before each piece. Raises NotWritable."""
+    with disk_errors(source), open(source, "rb") as file:
+        while piece := file.read(_COPY_BYTES):
+            check()
+            yield piece
+
+
 def _crc32_of(pieces: Iterable[Buffer]) -> int:
     value = 0
     for piece in pieces:
         value = crc32(piece, value)
     return value
-
-
-def _open(options: BucketOptions) -> ObjectStore:
-    from obstore.store import AzureStore, GCSStore, S3Store
-
-    more: dict[str, Any] = {
-        "prefix": options.prefix or None,
-        "client_options": {
-            # Secrets are signed with, and what is published may be personal: never in the clear.
-            "allow_http": (options.endpoint or "").startswith("http://"),
-            "connect_timeout": timedelta(seconds=_CONNECT_S),
-            "timeout": timedelta(seconds=_REQUEST_S),
-        },
-        "retry_config": {"retry_timeout": timedelta(seconds=_RETRY_S)},
-    }
-    own = {"region": options.region, "endpoint": options.endpoint}
-    own = {key: value for key, value in own.items() if value is not None}
-    # obstore types its keywords one by one, and not as a dict's.
-    match options.scheme:
-        case "s3":
-            return S3Store(options.bucket, **own, **more)  # type: ignore[arg-type]
-        case "gs":
-            return GCSStore(options.bucket, **more)
-        case _:
-            own.pop("region", None)
-            return AzureStore(options.bucket, **own, **more)  # type: ignore[arg-type]
-
-
-@contextmanager
-def _errors(url: str) -> Iterator[None]:
-    """Convert errors of obstore, of whose words only the first line is told, without the server's.
-
-    FileNotFoundError passes, for there is no object, no upload or no bucket.
-    """
-    from obstore import exceptions
-
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        raise DestinationRefused(f"{url}: {_words(error)}") from None
-    except (exceptions.BaseError, ValueError, OSError) as error:
-        words = _words(error)
-        # Some calls have no kind of error of their own for it.
-        kind = DestinationRefused if _REFUSED.search(words) else DestinationFailed
-        raise kind(f"{url}: {words}") from None
-
-
-def _words(error: Exception) -> str:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return escape(first.partition("<")[0].strip(" :"), _MOST_CHARACTERS)

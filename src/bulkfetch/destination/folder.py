@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -18,7 +20,8 @@ from bulkfetch.disk import (
     rename_into_place,
     require_free,
 )
-from bulkfetch.errors import NotWritable
+from bulkfetch.errors import NotWritable, PublishConflict
+from bulkfetch.filenames import same_file
 
 
 class FolderDestination:
@@ -46,6 +49,51 @@ class FolderDestination:
     def stands(self, reported: str) -> bool:
         """Return whether something stands at a place, given as reported."""
         return os.path.lexists(self.path(reported.removeprefix(self._above)))
+
+    def holds(self, place: str) -> bool:
+        """Return whether something stands at a place."""
+        with disk_errors(self.path(place)):
+            return _mode(self.path(place)) is not None
+
+    def content(self, place: str) -> bytes | None:
+        """Return what a file at a place holds. Raises NotWritable."""
+        path = self.path(place)
+        with disk_errors(path):
+            mode = _mode(path)
+            if mode is None or not stat.S_ISREG(mode):
+                return None if mode is None else b""
+            return Path(path).read_bytes()
+
+    def require_folder(self, place: str) -> None:
+        """Raise PublishConflict where something else has a place's name; NotWritable."""
+        parent, name = os.path.split(self.path(place))
+        with disk_errors(parent):
+            others = os.listdir(parent) if os.path.isdir(parent) else []
+            found = _mode(self.path(place))
+        for other in others:
+            if other != name and same_file(other) == same_file(name):
+                shown = self.reported(place)[: -len(name)] + other
+                what = f"is the same as {name} on some systems"
+                raise PublishConflict.of_export(shown, what)
+        if found is not None and not stat.S_ISDIR(found):
+            what = "is a link" if stat.S_ISLNK(found) else "is not a folder"
+            raise PublishConflict.of_export(self.reported(place), what)
+
+    def publish_folder(
+        self, folder: Path, place: str, last: str, check: Callable[[], object]
+    ) -> None:
+        """Give a folder its place by a rename. Raises PublishConflict, DiskFull, NotWritable."""
+        final = self.path(place)
+        self.make_folder(os.path.dirname(final))
+        with disk_errors(final):
+            if _mode(os.fspath(folder)) is not None:
+                if _mode(final) is not None:
+                    shown = self.reported(place)
+                    raise PublishConflict.of_export(shown, "appeared while the export was made")
+                os.rename(folder, final)
+        # A cut may have come between a step and its sync, so that each is synced on every way.
+        fsync_dir(os.path.dirname(final))
+        fsync_dir(folder.parent)
 
     def group(self, key: str, place: str) -> FolderGroup:
         """Return a new group, to be published at a place, to which suffixes are added."""
@@ -160,3 +208,10 @@ class _GroupFile(NamedTuple):
         except FileNotFoundError:
             return False
         return self.may_replace(size)
+
+
+def _mode(path: str) -> int | None:
+    try:
+        return os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -63,5 +64,33 @@ class Destination(Protocol):
     def group(self, key: str, place: str) -> PublishGroup:
         """Return a new group, to be published at a place, to which suffixes are added.
 
-        `key` is a file name's stem that no other group under way has.
+        `key` is a file name's stem, of an export's file a path, that no other group under way has.
+        """
+
+
+class ExportDestination(Destination, Protocol):
+    """Where exports are published too: folders of files."""
+
+    def holds(self, place: str) -> bool:
+        """Return whether something stands at a place or below it. Raises RunError."""
+
+    def content(self, place: str) -> bytes | None:
+        """Return what a small file at a place holds, None where nothing stands there.
+
+        Nothing where it is no regular file. Raises RunError.
+        """
+
+    def require_folder(self, place: str) -> None:
+        """Raise PublishConflict where there can be no folder at a place; RunError."""
+
+    def publish_folder(
+        self, folder: Path, place: str, last: str, check: Callable[[], object]
+    ) -> None:
+        """Publish a synced local folder of files at a place; durable on return.
+
+        Its file `last` comes with the others or after them: who finds that one finds all. `folder`
+        is on the same file system as the output folder, and may be gone afterwards. A call that was
+        cut off is gone on with by the same call; where it is gone by then, all is published.
+        `check` is called between the steps, and may raise to cut it off.
+        Raises PublishConflict where something else stands there, RunError.
         """

@@ -211,6 +211,14 @@ class PublishConflict(NamesPath, JobError):
             "(overwrite = true in jobs.toml). The result is kept and not requested again.",
         )
 
+    @classmethod
+    def of_export(cls, shown: str, what: str) -> PublishConflict:
+        """Return the error for something of the user where an export is to be published."""
+        return cls(
+            f"{shown} {what}",
+            hint="Move it away, or give the export another name. What was fetched is kept.",
+        )
+
 
 class NotConvertible(JobError):
     """The result cannot be published in a format that was asked for, whole and exact."""

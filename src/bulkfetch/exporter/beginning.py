@@ -11,6 +11,7 @@ from bulkfetch.config import Export
 from bulkfetch.exporter.work import ExportWork, hidden_folder
 from bulkfetch.exports import chain
 from bulkfetch.exports.changes import Committed, SyncStep, blind_spots, next_step
+from bulkfetch.exports.published import bucket_above
 from bulkfetch.exports.query import Range, create_body, query_hash
 from bulkfetch.journal import Change, GenerationRow, StoredExport
 
@@ -127,6 +128,17 @@ def giving_up(known: StoredExport | None) -> Change:
 def step_of(generation: GenerationRow) -> SyncStep:
     """Return what a generation asks for."""
     return SyncStep.of_text(generation.step)
+
+
+def bucket_for(work: ExportWork, stored: StoredExport | None) -> str | None:
+    """Return the URL below which an export is to be published, None for the output folder.
+
+    What is being published goes on where it was begun, whatever the settings say by now.
+    """
+    generation = None if stored is None else stored.generation
+    if generation is None or generation.state != "PUBLISHING" or generation.folder is None:
+        return work.bucket
+    return bucket_above(generation.folder, work.name)
 
 
 def folders_to_keep(stored: StoredExport | None) -> list[str]:

@@ -1,13 +1,15 @@
-"""An export that is complete is described, published in one rename, and its cursor committed."""
+"""An export that is complete is described, published as one, and its cursor committed."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 
 from bulkfetch.errors import AccountError, JobError
@@ -20,7 +22,14 @@ from bulkfetch.exports.columns import columns_of, drift, notices
 from bulkfetch.exports.deleted import write_deleted
 from bulkfetch.exports.header import read_header
 from bulkfetch.exports.manifest import DELETED, DeletedFile, ExportPart, Manifest, PartFile
-from bulkfetch.exports.publication import choose_target, complete, publish, require_parts
+from bulkfetch.exports.publication import (
+    choose_target,
+    complete,
+    discard,
+    publish,
+    require_parts,
+)
+from bulkfetch.exports.published import folder_in, reported_file, target_of
 from bulkfetch.exports.server_time import earliest, server_time, stamp
 from bulkfetch.journal import PageRow
 from bulkfetch.models import Failure, Format, Outcome, PublishedFile, Status
@@ -47,12 +56,16 @@ async def finish(
         await _describe(work, now)
     generation = work.generation
     assert generation.folder is not None, "known before it is PUBLISHING"
-    await anyio.to_thread.run_sync(publish, work.folders, work.hidden, generation.folder)
+    target = target_of(generation.folder)
+    check = anyio.from_thread.check_cancelled
+    step = partial(publish, work.folders, work.hidden, work.destination, target, check)
+    await anyio.to_thread.run_sync(step)
     await work.write_rows(
         replace(generation, state="COMMITTED"),
         export=replace(work.row, committed=generation.leaves, turn="done"),
         forgotten=work.jobs(),
     )
+    await anyio.to_thread.run_sync(discard, work.folders, work.hidden)
     return report_of(work, layout, "done")
 
 
@@ -82,6 +95,9 @@ async def _describe(work: ExportWork, now: datetime) -> None:
         work.tell("note", notice)
     warnings = (*generation.warnings, *said)
     finished = now.astimezone(UTC).isoformat(timespec="seconds")
+    wanted = f"{stamp(server_time(cursor_to) or now)}-{step.mode}"
+    target = await anyio.to_thread.run_sync(choose_target, work.destination, work.name, wanted)
+    published_in = folder_in(work.bucket, work.name, target)
     manifest = Manifest(
         export=work.name,
         account=work.account,
@@ -103,9 +119,8 @@ async def _describe(work: ExportWork, now: datetime) -> None:
         credits_wasted=generation.wasted,
         deleted=deleted,
         warnings=warnings,
+        url=None if work.bucket is None else published_in,
     )
-    wanted = f"{stamp(server_time(cursor_to) or now)}-{step.mode}"
-    target = await anyio.to_thread.run_sync(choose_target, folders, wanted)
     await anyio.to_thread.run_sync(complete, folders, work.hidden, manifest)
     leaves = committed_by(
         step,
@@ -114,14 +129,14 @@ async def _describe(work: ExportWork, now: datetime) -> None:
         cursor_to=cursor_to,
         query_hash=generation.query_hash,
         columns=columns,
-        folder=target,
+        folder=published_in,
         finished=finished,
     )
     await work.write_rows(
         replace(
             work.generation,
             state="PUBLISHING",
-            folder=target,
+            folder=published_in,
             leaves=leaves.to_text(),
             spent=work.spent,
             warnings=warnings,
@@ -188,8 +203,9 @@ def report_of(
     pages = ordered(work)
     parts = tuple(part_outcome(work, layout, page) for page in pages if page.state == "COUNTED")
     counts = [part.records for part in parts]
-    folder = None if generation.folder is None else work.folders.published(generation.folder)
-    done = status == "done" and folder is not None
+    manifest = None
+    if status == "done" and generation.folder is not None:
+        manifest = reported_file(layout.above, work.name, generation.folder, files.MANIFEST)
     return ExportReport(
         name=work.name,
         account=work.account,
@@ -197,7 +213,7 @@ def report_of(
         mode=step.mode,
         parts=parts,
         records=None if None in counts else sum(count or 0 for count in counts),
-        manifest=layout.report(folder / files.MANIFEST) if done and folder else None,
+        manifest=manifest,
         cursor_from=step.cursor_from,
         cursor_to=earliest(page.created_time for page in pages if page.number == 1),
         credits_spent=work.spent,
@@ -225,9 +241,6 @@ def part_outcome(work: ExportWork, layout: OutputLayout, page: PageRow) -> Outco
         return replace(about, status="failed", error=page.error)
     if generation.state != "COMMITTED" or generation.folder is None:
         return about
-    folder = work.folders.published(generation.folder)
-    files = tuple(
-        PublishedFile(layout.report(folder / file.name), file.bytes, file.sha256)
-        for file in page.files
-    )
-    return replace(about, status="done", files=files)
+    at = partial(reported_file, layout.above, work.name, generation.folder)
+    published = (PublishedFile(at(file.name), file.bytes, file.sha256) for file in page.files)
+    return replace(about, status="done", files=tuple(published))

@@ -18,6 +18,7 @@ from bulkfetch.events import Emit, Event
 from bulkfetch.exporter.accounts import AccountState
 from bulkfetch.exporter.beginning import (
     begin_again,
+    bucket_for,
     done_earlier,
     first_step,
     folders_to_keep,
@@ -39,6 +40,7 @@ from bulkfetch.pipeline.layout import OutputLayout
 
 if TYPE_CHECKING:
     from bulkfetch.control.client import ControlClient
+    from bulkfetch.destination import ExportDestination
     from bulkfetch.exports.metadata import Metadata
 
 # Checks an export against the metadata of its account, once each is asked.
@@ -57,6 +59,7 @@ class Starter:
         *,
         open_control: Callable[[str], Awaitable[ControlClient]],
         open_check: Callable[[ControlClient], Check],
+        open_destination: Callable[[str | None], ExportDestination],
         emit: Emit,
         now: Callable[[], datetime],
         full: bool,
@@ -67,6 +70,7 @@ class Starter:
         self._ready = ready
         self._open_control = open_control
         self._open_check = open_check
+        self._open_destination = open_destination
         self._emit = emit
         self._now = now
         self._full = full
@@ -105,7 +109,10 @@ class Starter:
         """Open an export's account, and check it if it begins anew. Raises ConfigError."""
         account = self._accounts[work.account]
         try:
-            await anyio.to_thread.run_sync(require_home, work.folders)
+            bucket = bucket_for(work, known)
+            destination = await anyio.to_thread.run_sync(self._open_destination, bucket)
+            work.publish_in(bucket, destination)
+            await anyio.to_thread.run_sync(require_home, destination, work.name)
             if account.ended is not None:
                 return
             work.use(await self._open_control(work.account))
@@ -120,7 +127,7 @@ class Starter:
         except AccountError as error:
             account.end(error)
         except PublishConflict as error:
-            work.end(_not_begun(work, "failed", self._layout.as_given(error)))
+            work.end(_not_begun(work, "failed", error))
         except JobError as error:  # the metadata cannot be had now
             work.end(_not_begun(work, "pending", error))
 

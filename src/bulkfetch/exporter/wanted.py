@@ -15,7 +15,8 @@ class WantedExport(NamedTuple):
     """An export that a command is to do: its account by name, and that one's version of the API.
 
     Its parts are published under all of the `suffixes`; `typed` says whether the columns of Parquet
-    files have the types of the module's fields.
+    files have the types of the module's fields. `bucket` is the URL of the place in a bucket that
+    it is published below, None for the output folder.
     """
 
     export: Export
@@ -23,6 +24,7 @@ class WantedExport(NamedTuple):
     version: str
     suffixes: tuple[str, ...] = (".csv",)
     typed: bool = False
+    bucket: str | None = None
 
 
 def wanted_exports(settings: Settings, given: Sequence[Export | str]) -> list[WantedExport]:
@@ -57,10 +59,12 @@ def _wanted(settings: Settings, export: Export) -> WantedExport:
             f"export {export.name} names none of several accounts", hint=f"Available: {names}."
         )
     formats = settings.formats_of(account)
+    place = settings.place_of_export(export, account)
     return WantedExport(
         export,
         account,
         settings.account(account).version,
         suffixes_of(".ics" if export.file_type == "ics" else ".csv", formats),
         typed="parquet" in formats and settings.parquet.types == "fields",
+        bucket=None if place is None else place.url,
     )

@@ -24,6 +24,7 @@ from bulkfetch.models import ColumnType, Failure, Job, Outcome
 if TYPE_CHECKING:
     from bulkfetch.control.client import ControlClient
     from bulkfetch.control.responses import ModuleField
+    from bulkfetch.destination import ExportDestination
 
 Place = tuple[int, int]  # a page's chain and number
 
@@ -50,6 +51,7 @@ class ExportWork:
     """One export. `report` is None as long as something may become of it in this command.
 
     Parts are published under all of the `suffixes`; `typed` says whether columns have types.
+    `bucket` is the URL of the place that it is published below, None for the output folder.
     `spent` credits over all runs are what the journal had, what `control` has counted since, what
     is `booked` for a create call under way, and one for each result that was requested. `fields`
     are those of the module, None if unknown; `finishing` says that it is being published;
@@ -66,6 +68,7 @@ class ExportWork:
         self.version = wanted.version
         self.suffixes = wanted.suffixes
         self.typed = wanted.typed
+        self.bucket = wanted.bucket
         self.folders = ExportFolders(out, wanted.export.name)
         self.row = ExportRow(0, wanted.export.name, wanted.account)
         self.pages: dict[Place, PageRow] = {}
@@ -75,6 +78,7 @@ class ExportWork:
         self.patience = 5
         self.fields: Sequence[ModuleField] | None = None
         self._control: ControlClient | None = None
+        self._destination: ExportDestination | None = None
         self._generation: GenerationRow | None = None
         self._around = around
         self._is_replaced = False
@@ -105,6 +109,16 @@ class ExportWork:
     def use(self, control: ControlClient) -> None:
         """Make control calls with this client, which has made none."""
         self._control = control
+
+    @property
+    def destination(self) -> ExportDestination:
+        """Where it is published."""
+        assert self._destination is not None, "opened before anything is done"
+        return self._destination
+
+    def publish_in(self, bucket: str | None, destination: ExportDestination) -> None:
+        """Publish it there, whatever was wanted."""
+        self.bucket, self._destination = bucket, destination
 
     @property
     def generation(self) -> GenerationRow:

@@ -32,7 +32,7 @@ class Committed:
 
     `cursor_to` is None if the service sent no time that could be used. `last_full_at` is the cursor
     of the last full export. `deletions_listed` says whether all deletions since that one were
-    listed. `folder` is the published one's name, `finished` when it was committed.
+    listed. `folder` is the published one's name or URL, `finished` when it was committed.
     """
 
     account: str

@@ -47,8 +47,11 @@ class ExportPart:
     created_time: str | None
     chain: int = 1
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the part as the manifest has it: the first of its files, and then all of them."""
+    def as_json(self, url: str | None) -> dict[str, Any]:
+        """Return the part as the manifest has it: the first of its files, and then all of them.
+
+        `url` is that of its folder, where it is in a bucket.
+        """
         first = self.files[0]
         return {
             "file": first.file,
@@ -61,7 +64,8 @@ class ExportPart:
             "zip_bytes": self.zip_bytes,
             "created_time": self.created_time,
             "chain": self.chain,
-            "files": [file._asdict() for file in self.files],
+            "files": [{**file._asdict(), **_located(url, file.file)} for file in self.files],
+            **_located(url, first.file),
         }
 
 
@@ -79,7 +83,7 @@ class Manifest:
     `queries` are those of each chain's first page as they were sent. `cursor_from` and `cursor_to`
     are the service's times as it sent them; `started` and `finished` are this machine's, in UTC.
     `why` says why the export was full, or since when it lists changes. Credits are the sum over all
-    runs.
+    runs. `url` is that of its folder, None where it is in no bucket.
     """
 
     export: str
@@ -102,6 +106,7 @@ class Manifest:
     credits_wasted: int
     deleted: DeletedFile | None = None
     warnings: Sequence[str] = ()
+    url: str | None = None
 
     @property
     def records(self) -> int | None:
@@ -129,14 +134,24 @@ class Manifest:
             "started": self.started,
             "finished": self.finished,
             "api_version": self.api_version,
-            "parts": [part.as_json() for part in self.parts],
+            "parts": [part.as_json(self.url) for part in self.parts],
             "records": self.records,
             "columns": [column.as_json() for column in self.columns],
             "drift": self.drift.as_json(),
-            "deleted": None if self.deleted is None else self.deleted._asdict(),
+            "deleted": self._deleted(),
             "credits": {"spent": self.credits_spent, "wasted": self.credits_wasted},
             "warnings": list(self.warnings),
         }
+
+    def _deleted(self) -> dict[str, Any] | None:
+        if self.deleted is None:
+            return None
+        return {**self.deleted._asdict(), **_located(self.url, self.deleted.file)}
+
+
+def _located(url: str | None, file: str) -> dict[str, str]:
+    """Return the key that says where a file of a folder in a bucket is; none for other folders."""
+    return {} if url is None else {"url": f"{url}/{file}"}
 
 
 def schema(module: str, columns: Sequence[ExportColumn]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """From a hidden folder of parts to a published export. Blocking: to be called in a worker thread.
 
 The order of steps is the promise (a power cut between any two leaves a state from which `publish`
-goes on): parts and their descriptions synced → the journal knows the target → the folder renamed,
-synced → latest.json replaced, synced → the journal says that it is committed.
+goes on): parts and their descriptions synced → the journal knows the target → the folder published,
+manifest.json last where that is not one step → latest.json replaced → the journal says that it is
+committed → what is left of the hidden folder removed.
 """
 
 from __future__ import annotations
@@ -12,26 +13,28 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from bulkfetch.archive import SUFFIXES
-from bulkfetch.disk import disk_errors, fsync_dir, make_folders, rename_into_place, write_file
+from bulkfetch.disk import disk_errors, fsync_dir, make_folders, remove, write_file
 from bulkfetch.errors import ExportLost, InvalidName, PublishConflict
 from bulkfetch.exports import manifest as files
-from bulkfetch.filenames import UNFINISHED_EXPORTS, same_file, unsafe_stem
+from bulkfetch.exports.published import place_of
+from bulkfetch.filenames import UNFINISHED_EXPORTS, unsafe_stem
 
-Standing = Literal["staged", "renamed", "announced", "taken", "lost"]
+if TYPE_CHECKING:
+    from bulkfetch.destination import ExportDestination
 
 _PART = re.compile(rf"part-[0-9]+({'|'.join(map(re.escape, SUFFIXES))})", re.ASCII)
+_LATEST_STEM, _LATEST_SUFFIX = os.path.splitext(files.LATEST)
 
 
 class ExportFolders:
-    """The folders of one export below an output folder.
+    """Where one export's generations are until they are published, below an output folder.
 
-    `home` is where it is published, `hidden` where its generations are until then, on the same file
-    system. Raises InvalidName.
+    Raises InvalidName.
     """
 
     def __init__(self, out: Path, name: str) -> None:
@@ -39,17 +42,11 @@ class ExportFolders:
             raise InvalidName(f"the export's name {reason}")
         self.out = out
         self.name = name
-        self.home = out / name
         self.hidden = out / UNFINISHED_EXPORTS / name
-        self.latest = self.home / files.LATEST
 
     def staged(self, generation: str) -> Path:
         """The hidden folder of a generation's parts."""
         return self.hidden / generation
-
-    def published(self, target: str) -> Path:
-        """The published folder of that name."""
-        return self.home / target
 
     def part_folder(self, generation: str) -> str:
         """Return the hidden folder of a generation as a POSIX path below the output folder."""
@@ -61,21 +58,17 @@ def part_stem(number: int) -> str:
     return f"part-{number:05}"
 
 
-def require_home(folders: ExportFolders) -> None:
-    """Raise PublishConflict if something of the user stands where the export is to be published.
+def require_home(destination: ExportDestination, name: str) -> None:
+    """Raise PublishConflict if something of the user stands where an export is to be published.
 
-    To be called before credits are spent. Raises NotWritable if the folder cannot be looked at.
+    To be called before credits are spent. Raises RunError if it cannot be looked at.
     """
-    with disk_errors(folders.out):
-        others = os.listdir(folders.out) if folders.out.is_dir() else []
-    for other in others:
-        if other != folders.name and same_file(other) == same_file(folders.name):
-            raise _conflict(folders.out / other, f"is the same as {folders.name} on some systems")
-    found = _mode(folders.home)
-    if found is not None and not stat.S_ISDIR(found):
-        raise _conflict(folders.home, "is a link" if stat.S_ISLNK(found) else "is not a folder")
-    if _mode(folders.latest) is not None and not _is_ours(folders.latest, folders.name):
-        raise _conflict(folders.latest, "was not published by bulkfetch")
+    destination.require_folder(name)
+    latest = _place_of_latest(name)
+    content = destination.content(latest)
+    if content is not None and not _is_ours(content, name):
+        shown = destination.reported(latest)
+        raise PublishConflict.of_export(shown, "was not published by bulkfetch")
 
 
 def prepare(folders: ExportFolders, generation: str = "") -> None:
@@ -117,66 +110,64 @@ def complete(folders: ExportFolders, generation: str, manifest: files.Manifest) 
     fsync_dir(folder)
 
 
-def choose_target(folders: ExportFolders, wanted: str) -> str:
-    """Return a name for the published folder that nothing has: the wanted one, or with a number."""
+def choose_target(destination: ExportDestination, name: str, wanted: str) -> str:
+    """Return a name for the published folder that nothing has: the wanted one, or with a number.
+
+    Raises RunError.
+    """
     target, number = wanted, 1
-    while _mode(folders.published(target)) is not None:
+    while destination.holds(place_of(name, target)):
         number += 1
         target = f"{wanted}-{number}"
     return target
 
 
-def standing(folders: ExportFolders, generation: str, target: str) -> Standing:
-    """Return how far the publication of a complete generation under `target` has come.
+def publish(
+    folders: ExportFolders,
+    generation: str,
+    destination: ExportDestination,
+    target: str,
+    check: Callable[[], object] = lambda: None,
+) -> None:
+    """Publish a complete generation, from wherever an earlier call was cut off.
 
-    `staged`: not renamed. `renamed`: only latest.json is missing. `announced`: all is done.
-    `taken`: not renamed, and something else has the name by now. `lost`: the folder is gone.
-    Raises NotWritable if the folders cannot be looked at.
+    The journal knows destination and target by now. `check` is called between the steps, and may
+    raise to cut it off. Raises PublishConflict if something of the user is in the way: the
+    generation stays hidden; ExportLost, RunError.
     """
-    with disk_errors(folders.home):
-        staged = _mode(folders.staged(generation)) is not None
-        occupied = _mode(folders.published(target)) is not None
-    if staged:
-        return "taken" if occupied else "staged"
-    if not _is_ours(folders.published(target) / files.MANIFEST, folders.name):
-        return "lost"
-    announced = _read(folders.latest).get("folder") == target
-    return "announced" if announced else "renamed"
-
-
-def publish(folders: ExportFolders, generation: str, target: str) -> Path:
-    """Publish a complete generation, from wherever an earlier call was cut off; return its folder.
-
-    The journal knows the target by now. Raises PublishConflict if something of the user is in the
-    way: the generation stays hidden; ExportLost, DiskFull, NotWritable.
-    """
-    found = standing(folders, generation, target)
-    final = folders.published(target)
-    if found == "taken":
-        raise _conflict(final, "appeared while the export was made")
-    if found == "lost":
-        raise _lost(folders.staged(generation))
-    require_home(folders)
+    name, staged = folders.name, folders.staged(generation)
+    manifest = place_of(name, target, files.MANIFEST)
+    with disk_errors(staged):
+        is_staged = os.path.lexists(staged)
+    if not is_staged and not _is_ours(destination.content(manifest) or b"", name):
+        raise _lost(staged)
+    require_home(destination, name)
     prepare(folders)
-    if found == "staged":
-        _rename(folders, folders.staged(generation), final)
-    # A cut may have come between a step and its sync, so that each is synced on every way.
-    fsync_dir(folders.home)
-    fsync_dir(folders.hidden)
-    if found != "announced":
-        _announce(folders, target)
-    fsync_dir(folders.home)
-    return final
+    destination.publish_folder(staged, place_of(name, target), files.MANIFEST, check)
+    described = _json(destination.content(manifest) or b"")
+    _announce(destination, name, files.encoded(files.latest(described, target)))
+
+
+def discard(folders: ExportFolders, generation: str) -> None:
+    """Remove what is left of the hidden folder of a generation that is committed.
+
+    Raises NotWritable.
+    """
+    staged = folders.staged(generation)
+    with disk_errors(staged):
+        if os.path.lexists(staged):
+            shutil.rmtree(staged)
 
 
 def remove_abandoned(folders: ExportFolders, keep: Collection[str]) -> list[str]:
     """Remove the hidden folders of generations that are not to be kept; return their names.
 
-    Links are not followed. Raises NotWritable.
+    So is a draft that a dead run has left. Links are not followed. Raises NotWritable.
     """
     with disk_errors(folders.hidden):
         if not folders.hidden.is_dir():
             return []
+        remove(folders.hidden / f"{files.LATEST}.out")
         gone = [
             entry.name
             for entry in os.scandir(folders.hidden)
@@ -187,18 +178,18 @@ def remove_abandoned(folders: ExportFolders, keep: Collection[str]) -> list[str]
     return sorted(gone)
 
 
-def _rename(folders: ExportFolders, staged: Path, final: Path) -> None:
-    make_folders(folders.home, folders.out)
-    with disk_errors(final):
-        os.rename(staged, final)
+def _announce(destination: ExportDestination, name: str, latest: bytes) -> None:
+    """Replace latest.json; what stands there is ours, at which `require_home` has looked."""
+    place = f"{name}/{_LATEST_STEM}"
+    with destination.group(place, place) as group:
+        draft = group.draft(_LATEST_SUFFIX, lambda _: True)
+        draft.begin(len(latest))
+        draft.write([latest])
+        group.publish()
 
 
-def _announce(folders: ExportFolders, target: str) -> None:
-    manifest = _read(folders.published(target) / files.MANIFEST)
-    draft = folders.hidden / files.LATEST
-    write_file(draft, files.encoded(files.latest(manifest, target)))
-    # What stands there is ours: `require_home` looked.
-    rename_into_place(draft, folders.latest, replace=True)
+def _place_of_latest(name: str) -> str:
+    return f"{name}/{files.LATEST}"
 
 
 def _require_file(path: Path, size: int | None) -> None:
@@ -211,35 +202,18 @@ def _require_file(path: Path, size: int | None) -> None:
         raise _lost(path, "was changed")
 
 
-def _is_ours(path: Path, name: str) -> bool:
-    """Return whether a file is a regular one that describes the export of this name."""
-    found = _mode(path)
-    return found is not None and stat.S_ISREG(found) and _read(path).get("export") == name
+def _is_ours(content: bytes, name: str) -> bool:
+    """Return whether a file's content describes the export of this name."""
+    return _json(content).get("export") == name
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return a JSON file's content, nothing if there is none or it is not an object."""
+def _json(content: bytes) -> dict[str, Any]:
+    """Return the object that a JSON file holds, nothing if it holds none."""
     try:
-        content = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        found = json.loads(content)
+    except ValueError:
         return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _mode(path: Path) -> int | None:
-    try:
-        return os.lstat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _conflict(path: Path, what: str) -> PublishConflict:
-    error = PublishConflict(
-        f"{path} {what}",
-        hint="Move it away, or give the export another name. What was fetched is kept.",
-    )
-    error.path = os.fspath(path)
-    return error
+    return found if isinstance(found, dict) else {}
 
 
 def _lost(path: Path, what: str = "is gone") -> ExportLost:

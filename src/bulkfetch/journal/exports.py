@@ -62,7 +62,8 @@ class GenerationRow:
 
     `step` is what it asks for, as text of who decided; `queries` are the bodies that create the
     first page of each chain. `started` is this machine's time in UTC. From PUBLISHING on, `folder`
-    is the name of the published folder, and `leaves` what its name's row gets once it is committed.
+    is the name of the published folder, or its URL in a bucket, and `leaves` what its name's row
+    gets once it is committed.
     `spent` and `wasted` are credits, over all runs.
     """
 
