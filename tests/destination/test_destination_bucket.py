@@ -9,6 +9,7 @@ from aiohttp import web
 from tests.support.destinations import AWS_ENV, bucket_options
 from tests.support.s3_server import S3Server, error, s3_server
 
+from bulkfetch.destination import store
 from bulkfetch.destination.bucket import BucketDestination, BucketGroup
 from bulkfetch.errors import DestinationFailed, DestinationRefused, RunError
 
@@ -169,3 +170,50 @@ def test_looking_at_a_bucket_is_one_request(server: S3Server, bucket: BucketDest
     """Whether it can be used is asked with one list, which changes nothing."""
     bucket.require_usable()
     assert [kind for kind, _ in server.calls] == ["LIST"]
+
+
+@pytest.fixture
+def hasty(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> BucketDestination:
+    """A bucket at that server whose time-outs are a fraction of a second."""
+    monkeypatch.setattr(store, "_BYTES_PER_S", 1 << 40)
+    return BucketDestination(bucket_options(server.url, look_s=0.2, write_s=0.2, retry_s=0.1))
+
+
+@pytest.mark.parametrize(
+    ("call", "how"),
+    [(call, "hang") for call in ("LIST", "HEAD", "PUT", "CREATE", "PART", "COMPLETE")]
+    + [("LIST", "trickle"), ("CREATE", "trickle")],
+)
+def test_an_answer_that_never_ends_is_not_waited_for(
+    server: S3Server, hasty: BucketDestination, call: str, how: str
+) -> None:
+    """Whether nothing comes or a byte now and then: it is told, and nothing half is there."""
+    server.faults[call] = lambda _: how
+    content = b"small" if call in ("HEAD", "PUT") else LARGE
+    act = hasty.require_usable if call == "LIST" else lambda: publish(hasty, content)
+    with pytest.raises(DestinationFailed) as caught:
+        act()
+    assert "\n" not in caught.value.message
+    assert server.objects == {}
+
+
+def test_a_completion_whose_answer_does_not_end_is_known_by_the_object(
+    server: S3Server, hasty: BucketDestination
+) -> None:
+    """It is there by then, whatever is left of the answer."""
+    server.faults["COMPLETE"] = lambda _: "trickle"
+    publish(hasty, LARGE)
+    assert server.objects == {"zoho/crm/Leads.csv": LARGE}
+
+
+def test_content_may_take_its_time_but_not_pause(
+    server: S3Server, hasty: BucketDestination
+) -> None:
+    """A slow download goes on for as long as something comes, and fails where nothing does."""
+    server.objects["zoho/crm/Leads.csv"] = b"a,b\n1,2\n"
+    server.faults["GET"] = lambda _: "trickle"
+    server.pause_s = 0.04
+    assert hasty.content("Leads.csv") == b"a,b\n1,2\n"
+    server.pause_s = 5.0
+    with pytest.raises(DestinationFailed):
+        hasty.content("Leads.csv")

@@ -30,13 +30,15 @@ class S3Front(ABC):
     """What was asked of a server; `faults` are asked before each call of a kind.
 
     A fault answers in place of the server; the text "reset" breaks the connection, "lose" does what
-    is asked and breaks the connection then; None lets the call pass.
+    is asked and breaks the connection then, "hang" never answers, "trickle" does what is asked and
+    answers byte by byte, `pause_s` apart; None lets the call pass.
     """
 
     url: str = ""
     calls: list[tuple[Call, str]] = field(default_factory=list)
     faults: dict[Call, Fault] = field(default_factory=dict)
     broken: threading.Event = field(default_factory=threading.Event)  # set with a connection
+    pause_s: float = 0.05
 
     def count(self, call: Call) -> int:
         """Return how often a call was made."""
@@ -51,14 +53,28 @@ class S3Front(ABC):
         found = self.faults[kind](request) if kind in self.faults else None
         if isinstance(found, web.StreamResponse):
             return found
+        if found == "hang":
+            await asyncio.Event().wait()  # until the client leaves
         if found != "reset":
             answer = await self.answer(kind, request, body)
+            if found == "trickle":
+                return await self._trickle(request, answer)
             if found is None:
                 return answer
         self.broken.set()
         assert request.transport is not None
         request.transport.abort()
         raise ConnectionResetError
+
+    async def _trickle(self, request: web.Request, answer: web.Response) -> web.StreamResponse:
+        content = answer.body if isinstance(answer.body, bytes) else b""
+        slow = web.StreamResponse(status=answer.status, headers=answer.headers)
+        slow.content_length = len(content)
+        await slow.prepare(request)
+        for at in range(len(content)):
+            await slow.write(content[at : at + 1])
+            await asyncio.sleep(self.pause_s)
+        return slow
 
     @abstractmethod
     async def answer(self, kind: Call, request: web.Request, body: bytes) -> web.Response:
@@ -183,7 +199,7 @@ def serving(server: S3Front) -> Iterator[None]:
     app = web.Application(client_max_size=1 << 30)
     app.router.add_route("*", "/{bucket}", _whole_bucket(server))
     app.router.add_route("*", "/{bucket}/{key:.*}", server.handle)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
 
     async def start() -> None:
         await runner.setup()
