@@ -25,11 +25,11 @@ JOBS = ids(3)
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """A bucket's server, whose clients wait for a fraction of a second."""
+    """A bucket's server, whose clients wait for a second or two."""
     for name, value in AWS_ENV.items():
         monkeypatch.setenv(name, value)
     made = store.BucketOptions.__new__
-    defaults = store.BucketOptions._field_defaults | {"look_s": 0.2, "write_s": 0.2, "retry_s": 0.1}
+    defaults = store.BucketOptions._field_defaults | {"look_s": 1.5, "write_s": 1.5, "retry_s": 0.1}
     monkeypatch.setattr(made, "__defaults__", tuple(defaults.values()))
     monkeypatch.setattr(store, "_BYTES_PER_S", 1 << 40)
     with s3_server() as bucket:
