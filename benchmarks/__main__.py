@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks import machine, measure, memory, nginx, report, revisions, scenarios
 from benchmarks.model import Case, Contest
 from benchmarks.revisions import Revision
+from benchmarks.servers import Servers
 from benchmarks.stage import DATA, HERE, Options, Stage
 
 # What the largest contest writes, the page cache of its rivals included.
@@ -59,6 +60,7 @@ def main() -> int:
         stage = Stage(
             options,
             lambda bodies: stack.enter_context(nginx.Nginx(DATA / "nginx", bodies.folder)),
+            lambda results: stack.enter_context(Servers(results)),
         )
         try:
             contests = list(_pick(asked.scenario, stage))

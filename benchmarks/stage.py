@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks import build, corpus, nginx
+from benchmarks import build, corpus, nginx, tables
 from benchmarks.corpus import Corpus
 from benchmarks.model import Case
+from benchmarks.servers import Servers
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE / ".data"
@@ -44,11 +45,17 @@ class Options:
 
 
 class Stage:
-    """Gives cases their commands. The server and the data come into being when first asked for."""
+    """Gives cases their commands. The servers and the data come into being when first asked for."""
 
-    def __init__(self, options: Options, server: Callable[[Corpus], nginx.Nginx]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        server: Callable[[Corpus], nginx.Nginx],
+        servers: Callable[[Mapping[str, Path]], Servers],
+    ) -> None:
         self.options = options
         self._start = server
+        self._start_bucket = servers
 
     @functools.cached_property
     def corpus(self) -> Corpus:
@@ -64,6 +71,17 @@ class Stage:
     def server(self) -> nginx.Nginx:
         """nginx, running. To be asked for only where `server_missing` is None."""
         return self._start(self.corpus)
+
+    @functools.cached_property
+    def tables(self) -> Mapping[str, tables.Table]:
+        """The tables of this size of run, by the ids of the jobs whose results they are."""
+        made = tables.prepare(DATA, quick=self.options.quick, tell=print)
+        return {f"5540230000005680{number:02}": table for number, table in enumerate(made, 1)}
+
+    @functools.cached_property
+    def servers(self) -> Servers:
+        """What serves the tables, and a bucket; running."""
+        return self._start_bucket({job_id: table.zip for job_id, table in self.tables.items()})
 
     @property
     def server_missing(self) -> str | None:
@@ -112,6 +130,12 @@ class Stage:
         return self.ours(
             name, driver, base, ca_file, *arguments, series=series, x=x, env=self._trust()
         )
+
+    def to_bucket(self, name: str, form: str, job_id: str) -> Case:
+        """Make the case of a run that publishes a table in a bucket, in a format."""
+        if not _has(sys.executable, "obstore"):
+            return Case(name, lambda _: [], missing="pip install obstore", ours=True)
+        return self.ours(name, "bucket", self.servers.base, self.servers.bucket, form, job_id)
 
     # --- peers -----------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ NAMES = (
     "stream",
     "extract",
     "formats",
+    "bucket",
     "endtoend",
     "small",
     "journal",

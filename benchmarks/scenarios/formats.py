@@ -10,8 +10,8 @@ import os
 from collections.abc import Callable, Sequence
 
 from benchmarks.model import Contest, Medians, Target, figure, ratio
-from benchmarks.stage import DATA, Stage
-from benchmarks.tables import Table, prepare
+from benchmarks.stage import Stage
+from benchmarks.tables import Table
 
 OURS = "bulkfetch, from the ZIP"
 DUCKDB, POLARS, PYARROW = (
@@ -23,8 +23,7 @@ DUCKDB, POLARS, PYARROW = (
 
 def contests(stage: Stage) -> Sequence[Contest]:
     """A contest for each width."""
-    tables = prepare(DATA, quick=stage.options.quick, tell=print)
-    return [_contest(stage, table) for table in tables]
+    return [_contest(stage, table) for table in stage.tables.values()]
 
 
 def _contest(stage: Stage, table: Table) -> Contest:
