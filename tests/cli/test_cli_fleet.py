@@ -11,16 +11,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.fences import ROOT, fences
 from tests.support.fleets import PASSING, done, failed
 from tests.support.postgres import PASSWORD, ROLE, PostgresServer
 from tests.support.programs import Ended, Program
 
+from bulkfetch.cli.fleet_work import work
+from bulkfetch.config.fleet import load_fleet
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.models import Failure, Outcome
 
 pytestmark = pytest.mark.slow
 
 Call = Callable[..., Ended]
+HOW_TO = ROOT / "docs" / "how-to-run-a-fleet.md"
 
 
 def settings(folder: Path, url: str) -> str:
@@ -238,6 +242,24 @@ def test_no_table_holds_a_secret(
     assert "s3://lake/acme/1.csv" in dump
     for secret in secrets.values():
         assert secret not in dump
+
+
+def test_the_how_to_has_a_file_that_loads_and_a_unit_that_starts_it(tmp_path: Path) -> None:
+    """FLEET.toml as it stands there, and what systemd is to run: a command with options of ours."""
+    [text] = (each.text for each in fences(HOW_TO) if each.language == "toml")
+    (tmp_path / "fleet.toml").write_text(text)
+    fleet = load_fleet(tmp_path / "fleet.toml", {"ACME_ZOHO_ACCESS_TOKEN": "t"})
+    assert fleet.settings.account_names == {"acme", "globex"}
+    assert fleet.settings.account("acme").credentials.access_token is not None
+    [unit] = (each.text for each in fences(HOW_TO) if each.language == "ini")
+    keys = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line)
+    assert (keys["DynamicUser"], keys["Restart"], keys["TimeoutStopSec"]) == ("yes", "always", "30")
+    program, *words = keys["ExecStart"].replace("%S/bulkfetch-%i", "/var/lib/x").split()
+    assert program.endswith("/bulkfetch")
+    assert words[:3] == ["fleet", "work", "/etc/bulkfetch/fleet.toml"]
+    assert {word for word in words if word.startswith("--")} <= {
+        option for parameter in work.params for option in parameter.opts
+    }
 
 
 @pytest.mark.parametrize(

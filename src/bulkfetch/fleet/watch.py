@@ -25,29 +25,45 @@ _PAGE = 2_000
 _SOONEST_S, _LATEST_S = 0.2, 2.0
 
 _OLDEST = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
-_SUBMISSION = "SELECT items FROM bulkfetch.fleet_submission WHERE id = $1"
+_SUBMISSION = """
+    SELECT coalesce(max(item.position), -1) FROM bulkfetch.fleet_submission AS submission
+    LEFT JOIN bulkfetch.fleet_item AS item ON item.submission = submission.id
+    WHERE submission.id = $1 GROUP BY submission.id
+"""
 # The newer job that has got this one's name and is published under it, where there is one.
 _NEWER = """
     (SELECT newer.id FROM bulkfetch.fleet_job AS newer
      WHERE NOT job.owns AND newer.account = job.account AND newer.claim = job.claim
         AND newer.owns AND newer.state = 1) AS superseded_by
 """
+# A page is cut from one table, and its rows are looked up in the other one by one: whatever the
+# planner thinks of tables that have just grown by a million rows, a page costs a page.
 _ITEMS = f"""
     SELECT item.position, item.account, item.id, item.kind, item.refused, job.state, job.outcome,
         {_NEWER}
-    FROM bulkfetch.fleet_item AS item LEFT JOIN bulkfetch.fleet_job AS job
-        ON item.kind <> {REFUSED} AND job.account = item.account AND job.id = item.id
-    WHERE item.submission = $1 AND item.position > $2
-    ORDER BY item.position LIMIT {_PAGE}
+    FROM bulkfetch.fleet_item AS item LEFT JOIN LATERAL (
+        SELECT * FROM bulkfetch.fleet_job AS job
+        WHERE item.kind <> {REFUSED} AND job.account = item.account AND job.id = item.id LIMIT 1
+    ) AS job ON true
+    WHERE item.submission = $1 AND item.position > $2 AND item.position <= $2 + {_PAGE}
+    ORDER BY item.position
 """
+# Of what has ended in the whole fleet; `position` is NULL where the submission does not have it.
 _ENDED = f"""
-    SELECT item.position, item.account, item.id, item.kind, item.refused, job.state, job.outcome,
-        job.ended_in::text AS ended_in, job.key, {_NEWER}
-    FROM bulkfetch.fleet_job AS job JOIN bulkfetch.fleet_item AS item
-        ON item.kind <> {REFUSED} AND item.account = job.account AND item.id = job.id
-    WHERE item.submission = $1 AND job.state <> {PENDING}
-        AND (job.ended_in, job.key) > ($2::text::xid8, $3)
-    ORDER BY job.ended_in, job.key LIMIT {_PAGE}
+    WITH job AS MATERIALIZED (
+        SELECT * FROM bulkfetch.fleet_job
+        WHERE state <> {PENDING} AND (ended_in, key) > ($2::text::xid8, $3)
+        ORDER BY ended_in, key LIMIT {_PAGE}
+    )
+    SELECT job.ended_in::text AS ended_in, job.key, item.position, item.kind, item.refused,
+        job.account, job.id, job.state,
+        CASE WHEN item.position IS NOT NULL THEN job.outcome END AS outcome, {_NEWER}
+    FROM job LEFT JOIN LATERAL (
+        SELECT * FROM bulkfetch.fleet_item AS item
+        WHERE item.submission = $1 AND item.kind <> {REFUSED}
+            AND item.account = job.account AND item.id = job.id LIMIT 1
+    ) AS item ON true
+    ORDER BY job.ended_in, job.key
 """
 _HELD = """
     SELECT account, held FROM bulkfetch.fleet_account
@@ -95,9 +111,9 @@ class Watch:
         ConfigError where there is no such submission. If cancelled: nothing is lost, and another
         look begins anew.
         """
-        await self._require()
+        last = await self._last_position()
         oldest = await self._oldest()
-        async for row in self._items():
+        async for row in self._items(last):
             if row["kind"] == REFUSED or row["state"] not in (None, PENDING):
                 self._tell(row)
                 yield outcome_of(row)
@@ -124,34 +140,34 @@ class Watch:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LATEST_S)
 
-    async def _require(self) -> None:
+    async def _last_position(self) -> int:
         number = self._submission
-        known = await self._connections.read(
+        last: int | None = await self._connections.read(
             lambda connection: connection.fetchval(_SUBMISSION, number)
         )
-        if known is None:
+        if last is None:
             raise ConfigError(
                 f"the fleet knows no submission {number}",
                 hint="`bulkfetch fleet submit` prints the number; what has ended is known for "
                 "submissions_keep_days.",
             )
+        return last
 
     async def _oldest(self) -> str:
         oldest: str = await self._connections.read(lambda connection: connection.fetchval(_OLDEST))
         return oldest
 
-    async def _items(self) -> AsyncIterator[asyncpg.Record]:
-        after = -1
-        while rows := await self._page(_ITEMS, self._submission, after):
-            for row in rows:
+    async def _items(self, last: int) -> AsyncIterator[asyncpg.Record]:
+        for after in range(-1, last, _PAGE):
+            for row in await self._page(_ITEMS, self._submission, after):
                 yield row
-            after = rows[-1]["position"]
 
     async def _ended_since(self, oldest: str) -> AsyncIterator[asyncpg.Record]:
         place: tuple[str, int] = oldest, 0
         while rows := await self._page(_ENDED, self._submission, *place):
             for row in rows:
-                yield row
+                if row["position"] is not None:
+                    yield row
             place = rows[-1]["ended_in"], rows[-1]["key"]
 
     async def _all_held(self) -> list[HeldAccount]:
