@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from benchmarks.cells import Compared, compare
 from benchmarks.model import Case, Contest, Sample, Target, ratio
 
 from benchmarks import chart, figures, guard, measure, memory, report
@@ -169,3 +170,18 @@ def test_what_is_held_is_single_pages() -> None:
         assert kb["VmRSS"] * 1024 < size // 8
         holder.communicate()
     assert holder.returncode == os.EX_OK
+
+
+def test_cells_are_compared_one_by_one(tmp_path: Path) -> None:
+    """Equal ones are counted, and each that is another, in a row that is missing too."""
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed here")
+    pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed here")
+    table, parquet = tmp_path / "table.csv", tmp_path / "table.parquet"
+    table.write_bytes(b'A,B\n1,"say ""x""\nhi"\n,2\n')
+    cells = {"A": ["1", None], "B": ['say "x"\nhi', "2"]}
+    pq.write_table(pa.table(cells), parquet)
+    assert compare(table, parquet) == Compared(rows=2, cells=6, others=0)
+    pq.write_table(pa.table(cells | {"A": ["1", "0"]}), parquet)
+    assert compare(table, parquet) == Compared(rows=2, cells=6, others=1)
+    pq.write_table(pa.table(cells).slice(0, 1), parquet)
+    assert compare(table, parquet) == Compared(rows=2, cells=6, others=2)
