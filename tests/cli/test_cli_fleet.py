@@ -126,6 +126,7 @@ def test_what_ends_a_wait_early(
     assert waiting.returncode == 130, err
     summary = json.loads(out)
     assert (summary["done"], summary["pending"], summary["interrupted"]) == (1, 1, True)
+    assert summary["list_read"]
     assert b"the fleet goes on; to wait again: " in err
 
     work_off(url, hold=PASSING)
@@ -146,6 +147,27 @@ def test_what_ends_a_wait_early(
     unknown = call("fleet", "wait", fleet, "99", "--json")
     assert unknown.status == 2
     assert unknown.records[-1]["error"]["code"] == "CONFIG"
+
+
+def test_a_database_that_is_lost_while_a_list_comes_in(
+    call: Call, program: Program, postgres: PostgresServer, database: str
+) -> None:
+    """3, and nothing of the list is there: it can be submitted again."""
+    fleet = settings(program.folder, postgres.url(database))
+    assert call("fleet", "init", fleet).status == 0
+    submitting = program.start("fleet", "submit", fleet, "--account", "acme", "--ids", "-")
+    assert submitting.stdin is not None
+    submitting.stdin.write(b"1\n2\n")
+    submitting.stdin.flush()
+    copying = f"FROM pg_stat_activity WHERE datname = '{database}' AND query LIKE 'COPY%'"
+    while postgres.sql(f"SELECT count(*) {copying}") == "0":
+        assert submitting.poll() is None
+    postgres.sql(f"SELECT pg_terminate_backend(pid) {copying}")
+    out, err = submitting.communicate(b"3\n", timeout=60)
+    assert (submitting.returncode, out) == (3, b""), err
+    assert b"error: DATABASE_LOST: " in err
+    assert b"hint: Submit the same list again" in err
+    assert postgres.sql("SELECT count(*) FROM bulkfetch.fleet_submission", database) == "0"
 
 
 def test_a_worker_ends_when_it_is_told_to(

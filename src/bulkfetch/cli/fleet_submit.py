@@ -36,7 +36,7 @@ fetched again without --again; an account that is held is tried anew.
 _EPILOG = exit_codes.epilog(
     s0="submitted, or the list is empty",
     s2="bad settings, no database, or no such list: nothing was submitted",
-    s3="the list could not be read to its end: nothing was submitted",
+    s3="the list could not be read, or the database was lost meanwhile: submit it again",
     s130="interrupted, or stdout was closed",
 )
 
@@ -99,9 +99,10 @@ def submit(
 async def _submit(
     fleet: FleetSettings, jobs: Iterator[Job] | AsyncReader, source: str, again: bool
 ) -> Submitted:
-    from bulkfetch.fleet.database import open_connection, refused
+    from bulkfetch.errors import DatabaseLost
+    from bulkfetch.fleet.database import may_pass, open_connection, refused
     from bulkfetch.fleet.submission import submit as submit_list
-    from bulkfetch.ratelimit.postgres.schema import FAILED
+    from bulkfetch.ratelimit.postgres.schema import FAILED, host_of, reason
 
     url = fleet.fleet.database
     connection = await open_connection(url, fleet.password)
@@ -109,7 +110,10 @@ async def _submit(
         names = fleet.settings.account_names
         return await submit_list(connection, jobs, names, source, again=again)
     except FAILED as error:
-        raise refused(url, error) from None
+        if not may_pass(error):
+            raise refused(url, error) from None
+        what = f"the fleet's database {host_of(url)} was lost while the list was submitted"
+        raise DatabaseLost(f"{what}: {reason(error)}") from None
     finally:
         connection.terminate()
 

@@ -89,6 +89,7 @@ class _Waiting:
         self._sums = dict.fromkeys(("requests", "zip_bytes", "file_bytes"), 0)
         self._failures: list[Outcome] = []
         self._left = 0
+        self._is_read = False
 
     async def through(self, fleet: FleetSettings, submission: int) -> None:
         """Tell what becomes of a submission to its end, or until a signal. Raises ConfigError."""
@@ -108,7 +109,7 @@ class _Waiting:
         except asyncio.CancelledError:
             self.interrupted = True
         finally:
-            self.held, self._left = watch.held, watch.left
+            self.held, self._left, self._is_read = watch.held, watch.left, watch.is_read
             await connections.aclose()
 
     def report(self) -> Report:
@@ -122,7 +123,7 @@ class _Waiting:
             aborted=aborted,
             interrupted=self.interrupted,
             failures=tuple(self._failures),
-            list_read=not self.interrupted,
+            list_read=self._is_read,
         )
 
     async def _tell_all(self, outcomes: AsyncGenerator[Outcome, None]) -> None:

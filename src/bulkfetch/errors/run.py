@@ -65,3 +65,10 @@ class DestinationRefused(RunError):
         "permit to list, read, write and abort uploads. Complete results are kept and not "
         "requested again."
     )
+
+
+class DatabaseLost(RunError):
+    """The connection to the fleet's database was lost while a list was submitted."""
+
+    code = "DATABASE_LOST"
+    default_hint = "Submit the same list again: what is there already is not doubled."

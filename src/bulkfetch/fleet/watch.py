@@ -88,7 +88,7 @@ class HeldAccount(NamedTuple):
 class Watch:
     """One submission as it is worked off. `held` is why what is left will not be, once it is known.
 
-    `left` counts the jobs that have not ended.
+    `is_read` once every job of it was looked at.
     """
 
     def __init__(self, connections: Connections, submission: int) -> None:
@@ -98,6 +98,7 @@ class Watch:
         self._told = bytearray()  # a bit an item, by its position
         self._pending: Counter[str] = Counter()
         self.held: list[HeldAccount] = []
+        self.is_read = False
 
     @property
     def left(self) -> int:
@@ -119,6 +120,7 @@ class Watch:
                 yield outcome_of(row)
             elif row["state"] is not None:  # None: forgotten since
                 self._pending[row["account"]] += 1
+        self.is_read = True
         pause_s = _SOONEST_S
         held: list[HeldAccount] = []
         while self.left:
