@@ -21,7 +21,7 @@ accounts.
 _EPILOG = exit_codes.epilog(s0="as each command says", s2="usage error")
 
 # The order in which they are needed.
-_COMMANDS = ("init", "submit", "work", "wait", "status")
+_COMMANDS = ("init", "submit", "work", "wait", "status", "try")
 
 
 @click.group(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -23,7 +24,8 @@ class _Hinted(click.UsageError):
 class LazyCommands(click.Group):
     """Imports only the command that is run: the others would take a tenth of a short run.
 
-    Each of `names` is in the module of its name, behind `prefix`.
+    Each of `names` is in the module of its name, behind `prefix`; one that is a keyword of Python
+    has an underscore behind it there.
     """
 
     def __init__(self, *args: Any, names: Sequence[str] = (), prefix: str = "", **rest: Any):
@@ -48,6 +50,7 @@ class LazyCommands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._names:
             return None
-        command = getattr(import_module(f"bulkfetch.cli.{self._prefix}{cmd_name}"), cmd_name)
+        attribute = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command = getattr(import_module(f"bulkfetch.cli.{self._prefix}{cmd_name}"), attribute)
         assert isinstance(command, click.Command)
         return completion.with_paths(command) if completion.is_asked() else command

@@ -46,6 +46,19 @@ def raise_on_signals() -> Iterator[None]:
 
 
 @contextmanager
+def ignored_signals() -> Iterator[None]:
+    """Ignore the signals inside the block, where what an earlier one has ended is cleared away."""
+    before = _heeded()
+    for number in before:
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number in before:
+            signal.signal(number, before[number])
+
+
+@contextmanager
 def stop_on_signals(
     loop: asyncio.AbstractEventLoop, first: Callable[[str], None], second: Callable[[], None]
 ) -> Iterator[None]:

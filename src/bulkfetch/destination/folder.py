@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -22,6 +24,10 @@ from bulkfetch.disk import (
 )
 from bulkfetch.errors import NotWritable, PublishConflict
 from bulkfetch.filenames import same_file
+
+# How the folders begin that hold drafts in a shared folder, and when nobody works on one any more.
+DRAFTS = ".bulkfetch-"
+_ABANDONED_S = 86_400.0
 
 
 class FolderDestination:
@@ -119,8 +125,9 @@ def open_shared(out: Path, drafts: str, reserve_bytes: int) -> FolderDestination
     """Return a folder in which other hosts publish too, for one run; reported as file:// URLs.
 
     It is made in the folder that it is in, which must be there: it may be one that is mounted.
-    Drafts are in it, in the hidden folder `drafts`, which is this run's own; what a dead run left
-    there is removed. Raises NotWritable, DiskFull.
+    Drafts are in it, in the hidden folder `drafts`, whose name begins with `DRAFTS` and is this
+    run's own. What a dead run has left there is removed, of others after a day. Raises NotWritable,
+    DiskFull.
     """
     if not out.parent.is_dir():
         raise NotWritable(
@@ -132,7 +139,19 @@ def open_shared(out: Path, drafts: str, reserve_bytes: int) -> FolderDestination
     with disk_errors(staging):
         for left in os.scandir(staging):
             os.unlink(left.path)
+        _remove_abandoned(out, staging)
     return FolderDestination(out, staging, f"file://{out}/", reserve_bytes)
+
+
+def _remove_abandoned(out: Path, own: Path) -> None:
+    """Remove what hosts that never came back have left of their drafts."""
+    for folder in out.glob(f"{DRAFTS}*"):
+        if folder == own:
+            continue
+        for draft in folder.iterdir():
+            with suppress(FileNotFoundError):  # its owner is at work, or somebody else cleans
+                if draft.lstat().st_mtime < time.time() - _ABANDONED_S:
+                    draft.unlink()
 
 
 class FolderGroup:

@@ -100,12 +100,11 @@ class EmbeddedPostgres:
                 cwd=self.folder,
                 start_new_session=True,
             )
-        over = time.monotonic() + _READY_S
-        while not self._is_ready(self._server.pid):
-            if self._server.poll() is not None or time.monotonic() > over:
-                self.stop("immediate")
-                raise self._failed("log")
-            time.sleep(_LOOK_S)
+        try:
+            self._wait_until_ready(self._server)
+        except BaseException:
+            self.stop("immediate")
+            raise
 
     def stop(self, mode: str = "fast") -> None:
         """Stop the server; "immediate" as a crash does. More calls do no harm."""
@@ -124,6 +123,13 @@ class EmbeddedPostgres:
             check=True,
         )
         return done.stdout.strip()
+
+    def _wait_until_ready(self, server: subprocess.Popen[bytes]) -> None:
+        over = time.monotonic() + _READY_S
+        while not self._is_ready(server.pid):
+            if server.poll() is not None or time.monotonic() > over:
+                raise self._failed("log")
+            time.sleep(_LOOK_S)
 
     def _is_ready(self, pid: int) -> bool:
         """Return whether the server has written that it is: in the eighth line of its file."""

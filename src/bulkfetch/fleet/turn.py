@@ -23,7 +23,7 @@ import anyio.to_thread
 from bulkfetch.client import Client
 from bulkfetch.config import AccountSettings, Settings
 from bulkfetch.destination import Destination
-from bulkfetch.destination.folder import open_shared
+from bulkfetch.destination.folder import DRAFTS, open_shared
 from bulkfetch.disk import remove
 from bulkfetch.errors import BulkfetchError, ConfigError, RunError, Superseded
 from bulkfetch.events import Emit, ignore
@@ -32,7 +32,7 @@ from bulkfetch.fleet.recorder import OutcomeRecorder
 from bulkfetch.journal import JournalReader
 from bulkfetch.models import Failure, Job
 from bulkfetch.pipeline.handle import Run
-from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
+from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.ratelimit.postgres.store import WindowStore
 from bulkfetch.services import CommonWindows
 
@@ -154,7 +154,7 @@ class Turn:
             return None
         # No other host has the name, nor another staging folder of this one.
         host = hashlib.sha256(os.fsencode(f"{socket.gethostname()}:{self._settings.out}"))
-        drafts = f"{STATE_DIR}-{host.hexdigest()[:16]}"
+        drafts = f"{DRAFTS}{host.hexdigest()[:16]}"
         return open_shared(self._folder, drafts, self._settings.limits.free_bytes)
 
     async def _pages(self) -> AsyncIterator[Job]:
