@@ -53,7 +53,7 @@ def try_(printer: Printer, accounts: int, seconds: int, as_json: bool) -> int:
 
     printer.json = as_json
     require_extra("fleet", "a fleet needs")
-    require_extra("fleet-try", "its trial needs")
+    require_extra("fleet-try", "a trial of a fleet needs")
     from bulkfetch.fleet.trial import plan_of
 
     dice = random.Random()

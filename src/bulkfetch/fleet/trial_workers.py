@@ -32,7 +32,6 @@ class TrialWorkers:
         self._folder = folder
         self._database_url = database_url
         self._alive: dict[str, subprocess.Popen[bytes]] = {}
-        self._settings = ""
         self._env: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -62,22 +61,20 @@ class TrialWorkers:
 
     def start(self, service_url: str, accounts: Collection[str], period_s: float) -> None:
         """Start a worker that asks a service for these accounts."""
-        self._settings = _settings(self._database_url, self.store, service_url, accounts, period_s)
+        (self._folder / "fleet.toml").write_text(
+            _settings(self._database_url, self.store, service_url, accounts, period_s)
+        )
         self._env = _environment(accounts, self._folder)
         self.start_another()
 
     def start_another(self) -> str:
         """Start one more of these, with nothing in its staging; return its name."""
         name = f"worker-{len(self._alive) + self.killed + 1}"
-        staging = self._folder / name
-        staging.mkdir()
-        settings = self._folder / f"{name}.toml"
-        settings.write_text(self._settings.replace("STAGING", os.fspath(staging)))
         with open(self._log(name), "ab") as log:
             self._alive[name] = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "bulkfetch", "fleet", "work"),
-                    *(settings, "--name", name),
+                    *("fleet.toml", "--name", name, "--staging", name),
                 ],
                 cwd=self._folder,
                 env=self._env,
@@ -110,7 +107,7 @@ class TrialWorkers:
 def _settings(
     database_url: str, store: Path, service_url: str, accounts: Collection[str], period_s: float
 ) -> str:
-    """Return FLEET.toml; STAGING stands for the folder of a worker."""
+    """Return FLEET.toml."""
     window = f"{{ requests = {REQUESTS}, period_s = {period_s}, margin_s = {_MARGIN_S} }}"
     tables = "".join(
         f'[accounts.{name}]\napi_domain = "{service_url}"\nenv_prefix = "{name.upper()}_"\n'
@@ -121,7 +118,7 @@ def _settings(
     at_once = max(2, -(-len(accounts) // 2))
     return (
         f'[fleet]\ndatabase = "{database_url}"\nstore = "{store}/{{account}}"\n'
-        f'staging = "STAGING"\naccounts_at_once = {at_once}\nheartbeat_s = {_HEARTBEAT_S}\n'
+        f"accounts_at_once = {at_once}\nheartbeat_s = {_HEARTBEAT_S}\n"
         f"[limits]\nconnect_s = {_CONNECT_S}\nheaders_s = {_HEADERS_S}\n{tables}"
     )
 

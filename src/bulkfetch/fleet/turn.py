@@ -153,7 +153,8 @@ class Turn:
         if self._folder is None:
             return None
         # No other host has the name, nor another staging folder of this one.
-        host = hashlib.sha256(os.fsencode(f"{socket.gethostname()}:{self._settings.out}"))
+        own = f"{socket.gethostname()}:{self._settings.out.absolute()}"
+        host = hashlib.sha256(os.fsencode(own))
         drafts = f"{DRAFTS}{host.hexdigest()[:16]}"
         return open_shared(self._folder, drafts, self._settings.limits.free_bytes)
 
