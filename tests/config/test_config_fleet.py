@@ -124,9 +124,11 @@ def test_the_schema_judges_as_the_loader_does() -> None:
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
     assert validator.is_valid(tomllib.loads(FLEET))
+    assert validator.is_valid(tomllib.loads(FLEET.replace("s3://", "/srv/", 1)))
     for before, after in (
         ("store = ", "stor = "),
-        ("s3://", "/srv/"),
+        ("s3://", "srv/"),
+        ("s3://exports/{account}/", "/srv/exports"),
         ("[fleet]\n", "[fleet]\nturn_s = 0\n"),
         ("[fleet]\n", 'out = "x"\n[fleet]\n'),
         ("accounts.acme", "account"),

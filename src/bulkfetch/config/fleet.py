@@ -56,7 +56,9 @@ class FleetTable(Table):
         Field(
             description="The bucket for the files: s3://, gs:// or az://, with {account}; "
             "or a folder that all hosts share: /srv/exports/{account}.",
-            json_schema_extra={"pattern": r"^((s3|gs|az)://|/(.*/)?\{account\}/*$)"},
+            json_schema_extra={
+                "pattern": r"^((s3|gs|az)://[a-z0-9][a-z0-9._-]+[a-z0-9](/.*)?|/(.*/)?\{account\}/*)$"
+            },
         ),
     ]
     staging: fields.SomePath = setting(
