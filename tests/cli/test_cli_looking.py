@@ -246,7 +246,11 @@ def test_plan_asks_in_the_order_of_a_run(here: Program, capfd: pytest.CaptureFix
 @pytest.mark.parametrize("begins", ["J1/0", "J182/0"])
 @pytest.mark.parametrize("in_hours", [1, 2, 3])
 def test_plan_over_a_change_of_the_clocks(
-    here: Program, monkeypatch: pytest.MonkeyPatch, begins: str, in_hours: int
+    here: Program,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    begins: str,
+    in_hours: int,
 ) -> None:
     """Each local time is what the clock will show then, whichever change lies between."""
     change = datetime.now(UTC).replace(minute=0) + timedelta(hours=in_hours)
@@ -254,25 +258,26 @@ def test_plan_over_a_change_of_the_clocks(
     leap = calendar.isleap(change.year) and day > 59
     change_at = f"J{day - leap}/{change.hour + (begins == 'J1/0')}"
     rule = (begins, change_at) if begins == "J1/0" else (change_at, begins)
-    here.env["TZ"] = f"STD0DST-1,{rule[0]},{rule[1]}"
     (here.folder / "jobs.toml").write_text('[account]\ndata_center = "eu"\n')
     (here.folder / "ids.txt").write_text("".join(f"{number}\n" for number in range(3000)))
-    ended = here.run("plan", "jobs.toml", "--ids", "ids.txt", "--json")
-    text = here.run("plan", "jobs.toml", "--ids", "ids.txt")
-    assert (ended.status, text.status) == (0, 0)
-    monkeypatch.setenv("TZ", here.env["TZ"])
+    monkeypatch.setenv("TZ", f"STD0DST-1,{rule[0]},{rule[1]}")
     time.tzset()
     try:
-        starts = [datetime.fromisoformat(r["start"]) for r in ended.records if "start" in r]
+        status, out, _ = looked(capfd, "plan", "jobs.toml", "--ids", "ids.txt", "--json")
+        assert status == 0
+        records = [json.loads(line) for line in out.splitlines()]
+        status, text, _ = looked(capfd, "plan", "jobs.toml", "--ids", "ids.txt")
+        assert status == 0
+        starts = [datetime.fromisoformat(r["start"]) for r in records if "start" in r]
         assert len({start.utcoffset() for start in starts}) == 2, "the change lies within the plan"
         for start in starts:
             assert (
                 start.isoformat()
                 == datetime.fromtimestamp(start.timestamp()).astimezone().isoformat()
             )
-        last = next(r for r in ended.records if r["type"] == "plan")["last_start"]
+        last = next(r for r in records if r["type"] == "plan")["last_start"]
         # Both were asked for within seconds of each other.
-        shown = re.search(r"at (?:\S+ )?(\d\d):(\d\d):\d\d; ", text.out)
+        shown = re.search(r"at (?:\S+ )?(\d\d):(\d\d):\d\d; ", text)
         assert shown is not None
         said = int(shown[1]) * 60 + int(shown[2])
         meant = datetime.fromisoformat(last)
