@@ -74,12 +74,12 @@ REFUSE = f"""
     WHERE found.position = list.position AND found.id <> list.id AND list.kind = {ASKED}
 """
 MARK = f"UPDATE fleet_list SET kind = {REFUSED} WHERE refused IS NOT NULL AND kind <> {REFUSED}"
-# Also those of jobs that will have another name: names may change hands within a list.
+# Before anybody takes a name: within one list names may be swapped.
 GIVE_UP = f"""
     UPDATE bulkfetch.fleet_job AS job SET owns = false
     FROM fleet_list AS list
     WHERE list.kind = {ASKED} AND list.known IS DISTINCT FROM {PENDING} AND job.owns
-        AND job.account = list.account AND (job.claim = list.claim OR job.id = list.id)
+        AND job.account = list.account AND job.claim = list.claim
         AND job.state <> {PENDING}
 """
 AGAIN = f"""
