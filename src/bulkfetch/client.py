@@ -327,9 +327,9 @@ class Client:
 
         The outcome is pending where `stop` or the end of the client came first. Raises AccountError
         where nothing can be fetched for the account, which hinders no other, or NotReadyInTime, one
-        of these; ConfigError where its settings cannot be used any more; and RunError. The next
-        call tries again, for an account that has ended once what it has under way is over.
-        RuntimeError as `fetch`, which in turn takes no list while a call waits.
+        of these; and RunError. The next call tries again, for an account that has ended once what
+        it has under way is over. RuntimeError as `fetch`, which in turn takes no list while a call
+        waits.
         If cancelled: the job goes on, other calls are not touched.
         """
         self._require_open()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trustme
 from tests.support.flow_clock import run_flow
 from tests.support.flows import (
     FAST,
@@ -21,7 +19,7 @@ from tests.support.flows import (
     token_of,
 )
 
-from bulkfetch import AccountError, Client, ConfigError, Job, RunError
+from bulkfetch import AccountError, Client, Job, RunError
 from bulkfetch.errors import DiskFull
 from bulkfetch.journal import JournalReader
 from bulkfetch.sandbox import Sandbox
@@ -218,39 +216,6 @@ def test_calls_while_an_account_ends(tmp_path: Path) -> None:
             assert (await slow).status == "done"
             await asyncio.sleep(0.01)
             assert (await client.get(THREE, account="a")).status == "done"
-
-    run_flow(main())
-
-
-def test_settings_of_one_account_that_cannot_be_used_any_more(tmp_path: Path) -> None:
-    """Its calls raise why, until they can be; the others' calls go on."""
-    ca_file = tmp_path / "ca.pem"
-    trustme.CA().cert_pem.write_to_path(ca_file)
-    options = small(
-        requests=1000,
-        faults={TWO: ("stall_before_head",)},
-        auth=True,
-        accounts=account_specs("a", "b"),
-    )
-
-    async def main() -> None:
-        with loop_windows():
-            async with Sandbox(options) as sandbox:
-                told = settings_for(sandbox.url, tmp_path / "out", accounts={"a": FAST, "b": FAST})
-                one, other = told.accounts
-                told = replace(told, accounts=(replace(one, ca_file=ca_file), other))
-                async with Client(told) as client:
-                    ca_file.rename(tmp_path / "gone")
-                    waiting = asyncio.create_task(client.get(TWO, account="b"))
-                    await under_way(sandbox)
-                    for _ in range(2):
-                        with pytest.raises(ConfigError, match="ca_file"):
-                            await client.get(ONE, account="a")
-                    assert not waiting.done()
-                    (tmp_path / "gone").rename(ca_file)
-                    assert (await client.get(ONE, account="a")).status == "done"
-                    assert not waiting.done()
-                    waiting.cancel()
 
     run_flow(main())
 

@@ -40,6 +40,7 @@ def wreak(
         heartbeat_s=chaos.heartbeat_s,
         turn_s=3 * chaos.period_s,
         accounts_at_once=chaos.accounts,
+        headers_s=3.0,
     ) as scene:
         scene.submit({name: ids_of(at, chaos.jobs) for at, name in enumerate(scene.accounts)})
         for host in range(chaos.workers):

@@ -11,27 +11,27 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 from tests.support.destinations import AWS_ENV
 from tests.support.fleet_worker import WITHOUT_GENERATIONS
+from tests.support.fleets import make_fleet, submit_to
 from tests.support.kill_scene import Service, service
 from tests.support.postgres import PostgresServer
-from tests.support.programs import Program
+from tests.support.programs import Ended, Program
 from tests.support.s3_server import BUCKET, S3Server, s3_server
 
-from bulkfetch.fleet import database, engine
+from bulkfetch.models import Job
 from bulkfetch.sandbox import AccountSpec, SandboxOptions, worst_in
 
 REQUESTS, MARGIN_S = 10, 0.1
-# The time to the head of an answer; a slot of a killed worker comes back after it and ten seconds.
-CONNECT_S, HEADERS_S = 0.5, 1.0
+_CHECKOUT = Path(__file__).parents[2]
+# Longer than a busy machine needs; a slot of a killed worker comes back after it and ten seconds.
+HEADERS_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,13 @@ class FleetScene:
     bucket: S3Server
     accounts: list[str]
     period_s: float
+    headers_s: float
     keys: Mapping[str, Any]
     asked: dict[str, list[str]] = field(default_factory=dict)
     hosts: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
-    starts: Counter[int] = field(default_factory=Counter)
+    env: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)  # those that are not right
+    told: dict[int, int] = field(default_factory=dict)  # in the log before the newest start
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -93,7 +96,7 @@ class FleetScene:
         (self.folder / name).write_text(
             f'[fleet]\ndatabase = "{self.url}"\nstore = "s3://{BUCKET}/{{account}}"\n'
             f'staging = "{self.folder}/host{host}"\n{keys}'
-            f"[limits]\nconnect_s = {CONNECT_S}\nheaders_s = {HEADERS_S}\n"
+            f"[limits]\nconnect_s = 2\nheaders_s = {self.headers_s}\n"
             f'[destination]\nendpoint = "{self.bucket.url}"\nregion = "eu-central-1"\n{accounts}'
         )
         return name
@@ -104,10 +107,9 @@ class FleetScene:
         Without `generations` it does not look whether its turns are the newest.
         """
         (self.folder / f"host{host}").mkdir(exist_ok=True)
-        self.starts[host] += 1
-        tokens = {f"{name.upper()}_ZOHO_ACCESS_TOKEN": f"token-{name}" for name in self.accounts}
-        program = Program(self.folder, {**AWS_ENV, **tokens})
-        with open(self.folder / f"host{host}.log", "ab") as log:
+        log = self.folder / f"host{host}.log"
+        self.told[host] = len(log.read_text()) if log.exists() else 0
+        with open(log, "ab") as stream:
             self.hosts[host] = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "tests.support.fleet_worker"),
@@ -115,17 +117,30 @@ class FleetScene:
                     *([] if generations else [WITHOUT_GENERATIONS]),
                 ],
                 cwd=self.folder,
-                env={
-                    **program.environment(),
-                    "PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parents[2]}/src",
-                    # Hosts share nothing.
-                    "BULKFETCH_STATE_DIR": str(self.folder / f"state{host}"),
-                },
+                env=self._program(host).environment(),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=stream,
+                stderr=stream,
             )
         return self.hosts[host]
+
+    def run(self, host: int) -> Ended:
+        """Run a worker of a host to its end."""
+        return self._program(host).run("fleet", "work", self.settings(host))
+
+    def _program(self, host: int) -> Program:
+        tokens = {name: self.tokens.get(name, f"token-{name}") for name in self.accounts}
+        return Program(
+            self.folder,
+            {
+                **AWS_ENV,
+                **{f"{name.upper()}_ZOHO_ACCESS_TOKEN": each for name, each in tokens.items()},
+                "PYTHONPATH": f"{self.folder}:{_CHECKOUT}:{_CHECKOUT}/src",
+                **self.env,
+                # Hosts share nothing.
+                "BULKFETCH_STATE_DIR": str(self.folder / f"state{host}"),
+            },
+        )
 
     def kill(self, host: int) -> None:
         """SIGKILL the worker of a host."""
@@ -134,7 +149,7 @@ class FleetScene:
 
     def term(self, host: int) -> float:
         """SIGTERM the worker of a host, once it works; return the seconds until it had ended."""
-        while self.log(host).count("works for") < self.starts[host]:
+        while "works for" not in self.log(host)[self.told[host] :]:
             assert self.hosts[host].poll() is None, self.log(host)
             time.sleep(0.02)
         began = time.monotonic()
@@ -146,24 +161,14 @@ class FleetScene:
         """What the worker of a host has told."""
         return (self.folder / f"host{host}.log").read_text()
 
-    def submit(self, jobs: Mapping[str, Iterable[str]]) -> None:
-        """Put ids of accounts into the journal, and have turns given."""
-        rows = [(account, job_id) for account, ids in jobs.items() for job_id in ids]
-        for account, job_id in rows:
-            self.asked.setdefault(account, []).append(job_id)
-
-        async def write() -> None:
-            connection: asyncpg.Connection[Any] = await asyncpg.connect(self.url)
-            async with connection.transaction():
-                await connection.executemany(
-                    "INSERT INTO bulkfetch.fleet_job (account, id, claim) VALUES ($1, $2, $2)",
-                    rows,
-                )
-                await engine.ask_for_turns(connection, jobs)
-            await engine.ask_for_turns(connection, jobs)
-            await connection.close()
-
-        asyncio.run(write())
+    def submit(self, ids: Mapping[str, Iterable[str]]) -> None:
+        """Submit ids of accounts."""
+        jobs = [Job(job_id, account) for account, some in ids.items() for job_id in some]
+        for job in jobs:
+            known = self.asked.setdefault(job.account, [])
+            if job.id not in known:
+                known.append(job.id)
+        asyncio.run(submit_to(self.url, jobs, ids))
 
     def sql(self, statement: str) -> str:
         """Do a statement in the fleet's database, and return what it prints."""
@@ -210,11 +215,6 @@ class FleetScene:
         assert figures.refused == 0, figures
         return figures
 
-    def requests_of(self, account: str) -> Counter[str]:
-        """Count the requests of each job of an account."""
-        name = f"the-{account}"
-        return Counter(str(each.job_id) for each in self.service.arrivals() if each.account == name)
-
     def close(self) -> None:
         """End all workers."""
         for process in self.hosts.values():
@@ -231,6 +231,8 @@ def fleet_scene(
     accounts: int,
     period_s: float = 3.0,
     latency_s: tuple[float, float] = (0.0, 0.1),
+    auth: bool = False,
+    headers_s: float = HEADERS_S,
     **keys: Any,
 ) -> Iterator[FleetScene]:
     """Give a fleet without workers; `keys` are further ones of [fleet]."""
@@ -242,20 +244,17 @@ def fleet_scene(
         records=20,
         columns=3,
         latency_s=latency_s,
+        auth=auth,
         accounts={f"the-{name}": AccountSpec(access_tokens=(f"token-{name}",)) for name in names},
     )
 
-    async def install() -> None:
-        connection: asyncpg.Connection[Any] = await asyncpg.connect(postgres.url(database_name))
-        await database.install(connection)
-        await engine.install(connection)
-        await connection.close()
-
     with ExitStack() as stack:
-        asyncio.run(install())
+        asyncio.run(make_fleet(postgres.url(database_name)))
         served = stack.enter_context(service(folder, options))
         bucket = stack.enter_context(s3_server())
-        scene = FleetScene(folder, postgres, database_name, served, bucket, names, period_s, keys)
+        scene = FleetScene(
+            folder, postgres, database_name, served, bucket, names, period_s, headers_s, keys
+        )
         stack.callback(scene.close)
         yield scene
 

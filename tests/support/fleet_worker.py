@@ -7,10 +7,9 @@ import sys
 WITHOUT_GENERATIONS = "--without-generations"
 
 
-def main(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:
     """Do as `bulkfetch fleet work`; with WITHOUT_GENERATIONS a turn never ends for a newer one."""
-    from bulkfetch.cli.fleet_work import work
-    from bulkfetch.cli.printer import Printer
+    from bulkfetch.cli import main
 
     if WITHOUT_GENERATIONS in arguments:
         from bulkfetch.fleet import turn
@@ -18,9 +17,8 @@ def main(arguments: list[str]) -> int:
 
         arguments = [word for word in arguments if word != WITHOUT_GENERATIONS]
         turn.CommonWindows = lambda store, generation: CommonWindows(store)  # type: ignore
-    status: int = work.main(arguments, obj=Printer(), standalone_mode=False)
-    return status
+    return main(["fleet", "work", *arguments])
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:]))

@@ -639,7 +639,10 @@ async def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -
     )
     with pytest.raises(TokenCommandFailed, match="did not finish"):
         await CommandToken(python(code), timeout_s=1.0).token()
-    await _ended(int(pid_file.read_text()))
+    pid = int(pid_file.read_text())
+    with anyio.fail_after(10):
+        while _runs(pid):
+            await anyio.sleep(0.01)
 
 
 @pytest.mark.anyio
@@ -658,14 +661,7 @@ async def test_a_cancelled_command_is_ended(tmp_path: Path) -> None:
             while not pid_file.exists():
                 await anyio.sleep(0.01)
             group.cancel_scope.cancel()
-    await _ended(int(pid_file.read_text()))
-
-
-async def _ended(pid: int) -> None:
-    """Wait for a process that was killed: the system may take its time over it."""
-    with anyio.fail_after(10):
-        while _runs(pid):
-            await anyio.sleep(0.01)
+    assert not _runs(int(pid_file.read_text()))
 
 
 def _runs(pid: int) -> bool:

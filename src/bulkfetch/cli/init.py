@@ -76,9 +76,7 @@ def init(printer: Printer, file: str, data_center: str | None, names: tuple[str,
         variables = [_variable(name, part) for name in names or ("",) for part in _RENEWING]
         printer.note(f"next: set {', '.join(variables)} in the environment, then {words}")
     elif data_center is None:
-        printer.note(
-            f'next: {words}; data_center is "{_SANDBOX}" until you change it, and out, to yours'
-        )
+        printer.note(f'next: {words}; data_center is "{_SANDBOX}" until you change it to yours')
     else:
         printer.note(f"next: {words}")
     return exit_codes.DONE
@@ -103,9 +101,7 @@ def settings_text(data_center: str, names: Sequence[str]) -> str:
     tables = [_table(data_center, name) for name in names or ("",)]
     first = f'account = "{names[0] if names else "default"}"'
     filled = template.replace("@accounts@\n", "\n".join([*tables, ""]))
-    # What the sandbox makes up is never taken for what an org holds.
-    out = f'out = "exports{"-sandbox" if data_center == _SANDBOX else ""}"'
-    return filled.replace("@account@", f"{first:<31}").replace("@out@", f"{out:<33}")
+    return filled.replace("@account@", f"{first:<31}")
 
 
 def prefix_of(name: str) -> str:

@@ -195,6 +195,17 @@ class TooLarge(JobError):
     default_hint = "Raise zip_bytes in [limits] if a result of this size is expected."
 
 
+class Poisoned(JobError):
+    """Whatever process fetches this result dies of it."""
+
+    code = "POISONED"
+    permanent = True
+    default_hint = (
+        "Look into the host's log for why: often it is memory. Submit it with --again to try it "
+        "once more."
+    )
+
+
 class PublishConflict(NamesPath, JobError):
     """The file name is taken by another job, or by a file that bulkfetch did not publish."""
 

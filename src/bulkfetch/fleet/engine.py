@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 # The entrypoints: an account's turn, and the sweep, of which there is one.
 TURN, SWEEP = "turn", "sweep"
-# How often accounts are looked for that have jobs and no turn, by one worker for all, in seconds.
-SWEEP_S = 60.0
 # Turns taken at a time, at most.
 _BATCH = 10
 # Nobody is dead for so long.
@@ -125,7 +123,7 @@ class TurnEngine:
     """Picks turns for one process, and has each served; bound to the running loop.
 
     `serve` takes a turn to its end and out of the queue. `sweep` gives the accounts that have jobs
-    to do; it is called by one worker of the fleet, once a minute.
+    to do; it is called by one worker of the fleet, once in `heartbeat_s` seconds.
     """
 
     def __init__(
@@ -187,8 +185,7 @@ class TurnEngine:
     async def _swept(self, job: models.Job) -> None:
         await self._queries.ask(TURN, set(await self._sweep()) - await self._queries.accounts())
         await self._queries.clear_queue_log([TURN, SWEEP])  # nobody reads it, and it would grow
-        if await self._queries.leave(job.id):
-            await self._queries.ask(SWEEP, [SWEEP], SWEEP_S)
+        await self._queries.postpone(job.id, self._heartbeat_s)
 
 
 @dataclasses.dataclass
@@ -235,6 +232,17 @@ class _OwnQueries(Queries):
             self.owner,
         )
         return bool(rows)
+
+    async def postpone(self, job: types.JobId, after_s: float) -> None:
+        """Put a job back into the queue that this worker has picked."""
+        await self.driver.execute(
+            f"UPDATE {self.qbe.qualified.queue_table} SET status = 'queued', "
+            "queue_manager_id = NULL, execute_after = now() + $3::interval "
+            "WHERE id = $1 AND queue_manager_id = $2",
+            job,
+            self.owner,
+            timedelta(seconds=after_s),
+        )
 
     async def accounts(self) -> set[str]:
         """Return the accounts that have a turn."""

@@ -66,9 +66,15 @@ _IS_PENDING = """
             WHERE job.account = fleet_account.account AND job.state = 0)
 """
 _END_TURN = f"""
-    UPDATE bulkfetch.fleet_account SET crashes = 0
+    UPDATE bulkfetch.fleet_account SET crashes = 0, suspect = NULL, marked = 0
     WHERE account = $1 AND generation = $2
     RETURNING held IS NULL AND {_IS_PENDING} AS goes_on
+"""
+_MARK = """
+    UPDATE bulkfetch.fleet_account
+    SET marked = CASE WHEN suspect = $3 THEN marked + 1 ELSE 1 END, suspect = $3
+    WHERE account = $1 AND generation = $2
+    RETURNING marked
 """
 _HOLD = """
     UPDATE bulkfetch.fleet_account SET held = $3::jsonb WHERE account = $1 AND generation = $2
@@ -202,6 +208,25 @@ class FleetJournal:
             return generation
 
         return await self._connections.write(begin)
+
+    async def deaths(self, account: str) -> int:
+        """Return how many turns in a row before the newest one no worker has ended."""
+        found = await self._connections.read(
+            lambda connection: connection.fetchval(
+                "SELECT crashes FROM bulkfetch.fleet_account WHERE account = $1", account
+            )
+        )
+        return max(0, (found or 1) - 1)
+
+    async def mark(self, account: str, generation: int, job_id: str) -> int:
+        """Note that a job is begun by itself; return for how many times in a row, this one too.
+
+        Does nothing where a newer turn has begun.
+        """
+        marked = await self._connections.write(
+            lambda connection: connection.fetchval(_MARK, account, generation, job_id)
+        )
+        return marked or 1
 
     async def pending(self, account: str, after: int, limit: int) -> list[tuple[int, Job]]:
         """Return jobs to do with their keys, in the order of these, from behind `after`."""

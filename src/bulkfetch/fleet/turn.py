@@ -25,7 +25,7 @@ from bulkfetch.config import AccountSettings, Settings
 from bulkfetch.destination import Destination
 from bulkfetch.destination.folder import DRAFTS, open_shared
 from bulkfetch.disk import remove
-from bulkfetch.errors import BulkfetchError, ConfigError, RunError, Superseded
+from bulkfetch.errors import ConfigError, RunError, Superseded
 from bulkfetch.events import Emit, ignore
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.recorder import OutcomeRecorder
@@ -39,6 +39,8 @@ from bulkfetch.services import CommonWindows
 # Jobs listed at a time. The next are listed when half of them have ended, so that a turn never has
 # many more than it can do.
 PAGE_JOBS = 200
+# In an account's state folder while what is here of it is salvaged.
+_SALVAGING = "salvaging"
 # The generation of no turn: with it nothing is asked for.
 _NO_TURN = -1
 
@@ -55,7 +57,7 @@ class TurnEnd(NamedTuple):
     failed: int
     held: Failure | None = None
     superseded: bool = False
-    error: BulkfetchError | None = None
+    error: Failure | None = None
 
 
 class Turn:
@@ -94,20 +96,20 @@ class Turn:
         self._fewer = asyncio.Event()
         self.done = self._failed = 0
 
-    async def run(self) -> TurnEnd:
+    async def run(self, jobs: Iterable[Job] | None = None) -> TurnEnd:
         """Do the turn; what came of it is in the fleet's journal when this returns.
 
-        If cancelled: as a client.
+        `jobs` are all that is done in it, None: what is pending. If cancelled: as a client.
         """
-        error: BulkfetchError | None = None
+        error: Failure | None = None
         held: Failure | None = None
         try:
-            held = await self._fetch(self._pages())
+            held = await self._fetch(self._pages() if jobs is None else _each(jobs))
         except (RunError, ConfigError) as failure:
-            error = failure
+            error = Failure.of(failure)
         await self._recorder.flush()
         superseded = held is not None and held.code == Superseded.code
-        if error is None and held is None and not self._listed:
+        if error is None:
             await anyio.to_thread.run_sync(_remove_unneeded, self._settings)
         return TurnEnd(self.done, self._failed, None if superseded else held, superseded, error)
 
@@ -199,8 +201,17 @@ async def salvage(
     await anyio.to_thread.run_sync(_remove, layout, staged - {job.id for job in wanted}, account)
     if not wanted:
         return 0
+    mark = layout.state / _SALVAGING
+    if mark.exists():  # a worker has died of it: which of them, the account's turns will show
+        await anyio.to_thread.run_sync(_remove, layout, staged, account)
+        mark.unlink()
+        return 0
+    mark.touch()
     turn = Turn(settings, journal, recorder, windows, _NO_TURN, math.inf, folder=folder)
-    await turn.salvage(wanted)
+    try:
+        await turn.salvage(wanted)
+    finally:
+        mark.unlink(missing_ok=True)
     return turn.done
 
 

@@ -10,12 +10,14 @@ from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 from bulkfetch.config.fleet import FleetSettings
-from bulkfetch.errors import BulkfetchError, ConfigError, RunError
+from bulkfetch.errors import ConfigError, RunError
 from bulkfetch.fleet.engine import Claim, TurnEngine
 from bulkfetch.fleet.journal import FleetJournal
+from bulkfetch.fleet.poison import DEATHS, CarefulTurn
 from bulkfetch.fleet.recorder import OutcomeRecorder
 from bulkfetch.fleet.turn import Turn, TurnEnd, salvage
 from bulkfetch.journal import OutputLock
+from bulkfetch.models import Failure
 from bulkfetch.pipeline.layout import STATE_DIR
 from bulkfetch.ratelimit import WindowEvent
 from bulkfetch.ratelimit.postgres.database import OPEN_S, WindowDatabase
@@ -42,7 +44,7 @@ class Notice(NamedTuple):
 
     text: str
     of: str | None = None
-    error: BulkfetchError | None = None
+    error: Failure | None = None
 
 
 class Worker:
@@ -57,7 +59,7 @@ class Worker:
         self._name = name
         self._tell = tell
         self._known = fleet.settings.account_names
-        self._turns: set[Turn] = set()
+        self._turns: set[Turn | CarefulTurn] = set()
         self._unknown: set[str] = set()
         self._stopping = asyncio.Event()
         self._journal: FleetJournal
@@ -126,15 +128,7 @@ class Worker:
             await claim.leave()  # the sweep gives it to whoever knows it
             return
         generation = await self._journal.begin_turn(account, self._name)
-        turn = Turn(
-            self._fleet.of_account(account, self._fleet.fleet.staging),
-            self._journal,
-            self._recorder,
-            self._windows,
-            generation,
-            self._fleet.fleet.turn_s,
-            folder=self._fleet.folder_of(account),
-        )
+        turn = await self._turn(account, generation)
         self._turns.add(turn)
         try:
             if self._stopping.is_set():
@@ -143,6 +137,21 @@ class Worker:
         finally:
             self._turns.discard(turn)
         await self._end(claim, generation, end)
+
+    async def _turn(self, account: str, generation: int) -> Turn | CarefulTurn:
+        if (deaths := await self._journal.deaths(account)) >= DEATHS:
+            text = f"{deaths} workers in a row have died at it; its jobs are done one by one"
+            self._tell(Notice(text, account))
+            return CarefulTurn(self._fleet, account, self._journal, self._recorder, generation)
+        return Turn(
+            self._fleet.of_account(account, self._fleet.fleet.staging),
+            self._journal,
+            self._recorder,
+            self._windows,
+            generation,
+            self._fleet.fleet.turn_s,
+            folder=self._fleet.folder_of(account),
+        )
 
     async def _end(self, claim: Claim, generation: int, end: TurnEnd) -> None:
         if end.error is not None:
@@ -180,7 +189,8 @@ class Worker:
                     folder=self._fleet.folder_of(account),
                 )
             except (RunError, ConfigError) as error:
-                self._tell(Notice("what is here of it cannot be published", account, error))
+                text = "what is here of it cannot be published"
+                self._tell(Notice(text, account, Failure.of(error)))
                 return
         if salvaged:
             self._tell(Notice(f"{counted(salvaged)} of a worker before are done", account))

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import anyio.abc
 
-from bulkfetch.errors import AccountError, BulkfetchError, ConfigError, DiskFull
+from bulkfetch.errors import AccountError, DiskFull
 from bulkfetch.events import Emit, Event
 from bulkfetch.journal import Journal
 from bulkfetch.pipeline.account import AccountWorker
@@ -22,7 +22,7 @@ from bulkfetch.pipeline.publish import DestinationOf, Publisher, PublishOptions
 from bulkfetch.pipeline.source import JobSource
 
 # Takes the ids of an account's jobs that nobody fetches any more, and why.
-LeftSink = Callable[[str, Sequence[str], BulkfetchError], None]
+LeftSink = Callable[[str, Sequence[str], AccountError], None]
 
 
 class AccountWorkers:
@@ -64,7 +64,7 @@ class AccountWorkers:
         self._job_finished = job_finished
         self._emit = emit
         self._left = left
-        self._refused: dict[str, BulkfetchError] = {}
+        self._refused: dict[str, AccountError] = {}
         self._over: set[str] = set()
         self._budget = StagingBudget(staging_bytes, lacking_room)
         self._publisher = Publisher(journal, layout, destination_of, options, threads)
@@ -74,16 +74,13 @@ class AccountWorkers:
         """What complete ZIPs hold in staging."""
         return self._budget.bytes
 
-    def ended(self, account: str) -> BulkfetchError | None:
+    def ended(self, account: str) -> AccountError | None:
         """Return why nothing more can be fetched for an account; None as long as something can."""
         worker = self.workers.get(account)
         return worker.ended if worker else self._refused.get(account)
 
     async def more(self, account: str, tasks: anyio.abc.TaskGroup) -> None:
-        """Note that the journal has got jobs for an account; the first starts its worker.
-
-        Raises ConfigError, without `left`.
-        """
+        """Note that the journal has got jobs for an account; the first starts its worker."""
         if self._left is not None and account in self._over:
             self._forget(account)
         if account in self._refused:
@@ -91,9 +88,7 @@ class AccountWorkers:
         if account not in self.workers:
             try:
                 self.workers[account] = await self._open(account)
-            except (AccountError, ConfigError) as error:
-                if self._left is None and isinstance(error, ConfigError):
-                    raise  # what is wrong with the settings ends a list, but not others' calls
+            except AccountError as error:
                 self._refused[account] = error
                 self._over.add(account)
                 data = {"code": error.code, "hint": error.hint}
@@ -108,7 +103,7 @@ class AccountWorkers:
             await self._leave(account, worker.ended, worker.started)
 
     async def _open(self, account: str) -> AccountWorker:
-        """Return a new worker, to be run. Raises AccountError, ConfigError."""
+        """Return a new worker, to be run. Raises AccountError."""
         access = await self._open_account(account)
         return AccountWorker(
             access,
@@ -130,7 +125,7 @@ class AccountWorkers:
             self._over.add(worker.account)
 
     async def _leave(
-        self, account: str, error: BulkfetchError, started: Collection[int] = ()
+        self, account: str, error: AccountError, started: Collection[int] = ()
     ) -> None:
         """Tell whoever waits for jobs of an account that has ended, but those under way."""
         if self._left is not None:

@@ -11,7 +11,7 @@ import copy
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from bulkfetch.errors import BulkfetchError, InvalidName
+from bulkfetch.errors import AccountError, BulkfetchError, InvalidName
 from bulkfetch.models import Failure, Job, Outcome
 from bulkfetch.pipeline.run import Engine, Run
 
@@ -97,7 +97,7 @@ class Calls:
                 key = (account, job_id)
                 self._settle(key, cause or pending.get(key, left))
 
-    def _leave(self, account: str, job_ids: Sequence[str], error: BulkfetchError) -> None:
+    def _leave(self, account: str, job_ids: Sequence[str], error: AccountError) -> None:
         """Have the calls for these jobs raise why their account has ended."""
         for job_id in job_ids:
             self._settle((account, job_id), error)

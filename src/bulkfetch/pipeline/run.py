@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from bulkfetch.config import JobEntry
 from bulkfetch.disk import disk_error, remove
-from bulkfetch.errors import BulkfetchError, RunError
+from bulkfetch.errors import AccountError, RunError
 from bulkfetch.events import Emit, ignore
 from bulkfetch.journal import ClaimedNames, Counts, Journal
 from bulkfetch.models import Failure, Job, Report
@@ -272,7 +272,7 @@ class Engine(Readable):
 
     # --- outcomes --------------------------------------------------------------------------------
 
-    def account_ended(self, account: str) -> BulkfetchError | None:
+    def account_ended(self, account: str) -> AccountError | None:
         """Return why nothing more can be fetched for an account; None as long as something can."""
         return self._workers.ended(account) if self._workers else None
 

@@ -16,6 +16,7 @@ CREATE TABLE bulkfetch.fleet_version (
 -- One row an account, by its configured name. No credentials.
 -- generation: of its newest turn; also in account_window, where it decides who may send.
 -- worker, turn_began_at: whose that turn is or was. crashes: turns in a row that no worker has ended.
+-- suspect, marked: of turns that do one job at a time, the job under way, and how often in a row.
 -- held: why nothing is asked for it until it is submitted anew: {"code", "message", "hint", "http"}.
 CREATE TABLE bulkfetch.fleet_account (
     account       text PRIMARY KEY,
@@ -23,7 +24,9 @@ CREATE TABLE bulkfetch.fleet_account (
     worker        text,
     turn_began_at timestamptz,
     held          jsonb,
-    crashes       integer NOT NULL DEFAULT 0
+    crashes       integer NOT NULL DEFAULT 0,
+    suspect       text,
+    marked        integer NOT NULL DEFAULT 0
 );
 
 -- One row a result.
