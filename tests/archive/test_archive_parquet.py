@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 import random
+import subprocess
+import sys
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -329,3 +332,22 @@ def test_what_is_not_refused_is_as_the_csv_module_reads_it(
     with suppress(NotConvertible):
         _, path = converted(data, tmp_path_factory.mktemp("parquet"))
         assert rows_of(path) == records_of(data)
+
+
+CHILD = """\
+import sys
+from pathlib import Path
+from tests.support.parquet_files import converted
+converted(b"Id,Name\\n1,Boyle\\n", Path(sys.argv[1]))
+assert "pyarrow" in sys.modules
+sys.exit("pandas" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_columns_of_text_do_not_import_pandas(tmp_path: Path) -> None:
+    """pyarrow imports it for some of its calls, where it is installed: 45 MiB that nobody needs."""
+    (tmp_path / "pandas.py").write_text("")
+    root = Path(__file__).parents[2]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path, root, root / "src")))}
+    subprocess.run([sys.executable, "-c", CHILD, str(tmp_path)], env=env, check=True)

@@ -30,8 +30,8 @@ _TIME: Final = (
     r"(Z|[+-][0-9]{2}:[0-9]{2})$"
 )
 # The years that Python and others can read: 9999-12-31T23:59:59-07:00 is in none of them in UTC.
-_FIRST: Final = pa.scalar("0001-01-01T00:00:00Z").cast(_INSTANT)
-_LAST: Final = pa.scalar("9999-12-31T23:59:59.999999Z").cast(_INSTANT)
+_FIRST: Final = "0001-01-01T00:00:00Z"
+_LAST: Final = "9999-12-31T23:59:59.999999Z"
 
 
 def parse(block: bytes, names: Sequence[str], wanted: Sequence[str] | None = None) -> pa.Table:
@@ -110,7 +110,9 @@ def _instants(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
     if not _all(pc.match_substring_regex(text, _TIME), text):
         return None
     made = text.cast(_INSTANT)
-    within = pc.and_(pc.greater_equal(made, _FIRST), pc.less_equal(made, _LAST))
+    # Made only here: with its first scalar pyarrow imports pandas where that is installed.
+    first, last = (pa.scalar(each).cast(_INSTANT) for each in (_FIRST, _LAST))
+    within = pc.and_(pc.greater_equal(made, first), pc.less_equal(made, last))
     return made if _all(within, text) else None
 
 
