@@ -66,6 +66,7 @@ class TokenThrottled(AccountError):
     """The accounts server issues no more access tokens for now."""
 
     code = "TOKEN_THROTTLED"
+    transient = True
     default_hint = "Zoho issues ten tokens in ten minutes; wait ten minutes, then run again."
 
 
@@ -73,6 +74,7 @@ class TokenUnavailable(AccountError):
     """The accounts server could not be reached, or its answer could not be used."""
 
     code = "TOKEN_UNAVAILABLE"
+    transient = True
     default_hint = "Check the network and accounts_url; then run the same command again."
 
 
@@ -114,6 +116,7 @@ class RateLimited(AccountError):
     """For an hour, every request was refused because of the account's rate limit."""
 
     code = "RATE_LIMITED"
+    transient = True
     default_hint = (
         "Check for another program that uses this account, and its API credits; then run the "
         "same command again."
@@ -134,6 +137,7 @@ class ServiceDown(AccountError):
     """The service answered only with errors for a long time."""
 
     code = "SERVICE_DOWN"
+    transient = True
     default_hint = "The service has problems; run the same command again later."
 
 
@@ -148,4 +152,5 @@ class Unreachable(AccountError):
     """Repeated attempts to connect failed."""
 
     code = "UNREACHABLE"
+    transient = True
     default_hint = "Check the network, the proxy and api_domain; then run the same command again."

@@ -11,13 +11,15 @@ class BulkfetchError(Exception):
     `code` is stable, for programs; `message` and `hint` are for people and may change. `http` is
     the status of the response that caused it, None without one. `retryable` failures are retried
     in the same run; `permanent` ones not even by later runs, unless requested. After those that
-    are `wants_edit`, no request leaves before the list or the folder is changed.
+    are `wants_edit`, no request leaves before the list or the folder is changed. What is
+    `transient` ends a run for one account, and may be over by itself some minutes later.
     """
 
     code: ClassVar[str] = "ERROR"
     retryable: ClassVar[bool] = False
     permanent: ClassVar[bool] = False
     wants_edit: ClassVar[bool] = False
+    transient: ClassVar[bool] = False
     default_hint: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
@@ -44,6 +46,11 @@ def error_class(code: str) -> type[BulkfetchError]:
 def is_permanent(code: str) -> bool:
     """Return whether a job that failed with this code is not requested again by a plain run."""
     return error_class(code).permanent
+
+
+def is_transient(code: str) -> bool:
+    """Return whether the cause with this code may be over by itself."""
+    return error_class(code).transient
 
 
 def permanent_codes() -> list[str]:

@@ -25,7 +25,7 @@ from bulkfetch.config import AccountSettings, Settings
 from bulkfetch.destination import Destination
 from bulkfetch.destination.folder import DRAFTS, open_shared
 from bulkfetch.disk import remove
-from bulkfetch.errors import ConfigError, RunError, Superseded
+from bulkfetch.errors import ConfigError, RunError, Superseded, is_transient
 from bulkfetch.events import Emit, ignore
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.recorder import OutcomeRecorder
@@ -48,9 +48,9 @@ _NO_TURN = -1
 class TurnEnd(NamedTuple):
     """How a turn ended: jobs done and failed in it.
 
-    `held` is why nothing more can be fetched for the account, None where something can.
-    `superseded` says that another worker has the account. `error` is why this worker cannot go on
-    with it, None where it can.
+    `held` is why nothing more can be fetched for the account until somebody does something, None
+    where something can. `superseded` says that another worker has the account. `error` is why this
+    worker cannot go on with it for now, None where it can.
     """
 
     done: int
@@ -58,6 +58,17 @@ class TurnEnd(NamedTuple):
     held: Failure | None = None
     superseded: bool = False
     error: Failure | None = None
+
+    @classmethod
+    def of(cls, done: int, failed: int, cause: Failure | None) -> TurnEnd:
+        """Return how a turn ended in which the account came to its end for a cause, if any."""
+        if cause is None:
+            return cls(done, failed)
+        if cause.code == Superseded.code:
+            return cls(done, failed, superseded=True)
+        if is_transient(cause.code):
+            return cls(done, failed, error=cause)
+        return cls(done, failed, held=cause)
 
 
 class Turn:
@@ -102,16 +113,16 @@ class Turn:
         `jobs` are all that is done in it, None: what is pending. If cancelled: as a client.
         """
         error: Failure | None = None
-        held: Failure | None = None
+        cause: Failure | None = None
         try:
-            held = await self._fetch(self._pages() if jobs is None else _each(jobs))
+            cause = await self._fetch(self._pages() if jobs is None else _each(jobs))
         except (RunError, ConfigError) as failure:
             error = Failure.of(failure)
         await self._recorder.flush()
-        superseded = held is not None and held.code == Superseded.code
-        if error is None:
-            await anyio.to_thread.run_sync(_remove_unneeded, self._settings)
-        return TurnEnd(self.done, self._failed, None if superseded else held, superseded, error)
+        if error is not None:
+            return TurnEnd(self.done, self._failed, error=error)
+        await anyio.to_thread.run_sync(_remove_unneeded, self._settings)
+        return TurnEnd.of(self.done, self._failed, cause)
 
     async def salvage(self, jobs: Iterable[Job]) -> None:
         """Have what this host has of these jobs published and recorded."""

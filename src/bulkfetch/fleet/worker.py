@@ -29,7 +29,7 @@ from bulkfetch.text import jobs as counted
 _GATHERED = 1 / 600
 # After a stop: turns have eight seconds to drain, and the rest to get back into the queue.
 STOP_S = 9.5
-# How soon a turn is tried again that this host could not go on with, as for lack of room.
+# How soon a turn is tried again that could not go on, as for lack of room, or of the service.
 AGAIN_S = 60.0
 # Accounts whose staging is looked through at a time, when a worker starts.
 _SALVAGE_AT_ONCE = 8
@@ -155,7 +155,7 @@ class Worker:
 
     async def _end(self, claim: Claim, generation: int, end: TurnEnd) -> None:
         if end.error is not None:
-            self._tell(Notice("its turn cannot go on here", claim.account, end.error))
+            self._tell(Notice("its turn goes on later", claim.account, end.error))
         if end.held is not None:
             await self._journal.hold(claim.account, generation, end.held)
             text = f"held until it is submitted again: {end.held.message}"
