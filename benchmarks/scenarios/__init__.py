@@ -22,6 +22,7 @@ NAMES = (
     "small",
     "journal",
     "growth",
+    "fleet",
 )
 
 

@@ -26,7 +26,7 @@ from bulkfetch.text import jobs as counted
 
 # What is asked of the windows within this part of the shortest period is one transaction: a tenth
 # of a second of Zoho's minute. Outcomes may wait for twice as long.
-_GATHERED = 1 / 600
+GATHERED = 1 / 600
 # After a stop: turns have eight seconds to drain, and the rest to get back into the queue.
 STOP_S = 9.5
 # How soon a turn is tried again that could not go on, as for lack of room, or of the service.
@@ -80,7 +80,7 @@ class Worker:
             self._journal = await FleetJournal.open(fleet.database, password, patience_s=OPEN_S)
             stack.push_async_callback(self._journal.aclose)
             periods_s = [each.window.period_s for each in self._fleet.settings.accounts]
-            gather_s = min(periods_s) * _GATHERED
+            gather_s = min(periods_s) * GATHERED
             self._windows = await WindowDatabase.open(fleet.database, password, gather_s=gather_s)
             stack.push_async_callback(self._windows.aclose)
             stack.callback(self._windows.listen(self._heard))
