@@ -60,7 +60,8 @@ def test_a_fleet_is_tried_on_one_machine(program: Program, room: Path) -> None:
     out, err = process.communicate(timeout=150)
     assert process.returncode == 0, err
     record = json.loads(out)
-    assert (record["ok"], record["right"], record["killed"]) == (True, 120, 3)
+    assert (record["ok"], record["right"]) == (True, 120)
+    assert record["killed"] >= 1
     assert record["worst"] <= 10
     assert record["requests"] == 120 + record["repeats"]
     assert b"(SIGKILL)" in err

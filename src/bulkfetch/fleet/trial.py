@@ -21,7 +21,7 @@ import asyncpg
 from bulkfetch.errors import ConfigError
 from bulkfetch.fleet import database, engine
 from bulkfetch.fleet.connections import Connections
-from bulkfetch.fleet.journal import FleetJournal
+from bulkfetch.fleet.journal import FleetAccount, FleetJournal
 from bulkfetch.fleet.submission import submit
 from bulkfetch.fleet.trial_workers import REQUESTS, TrialWorkers
 from bulkfetch.models import Job
@@ -190,10 +190,9 @@ class Trial:
                 if ended or elapsed > self._plan.within_s:
                     return
                 self._require_workers()
-                busy = {each.worker for each in accounts if each.worker and each.pending}
                 if not done:  # they are still on their way
                     at_work_s = elapsed
-                victims = sorted(busy & self._workers.names)
+                victims = _victims(accounts, self._workers.names)
                 if victims and due and elapsed > at_work_s + due[0]:
                     due.pop(0)
                     self._kill(self._dice.choice(victims), elapsed)
@@ -226,3 +225,16 @@ class Trial:
             path in wanted and path.read_bytes() == served.file_of(wanted[path]) for path in files
         )
         return right, len(files) - right
+
+
+def _victims(accounts: list[FleetAccount], workers: frozenset[str]) -> list[str]:
+    """Return the workers that have work, and none that another one has just died of.
+
+    An account at which two have died in a row goes on one result at a time: nothing is lost then
+    either, but it takes long.
+    """
+    at_work = [
+        each for each in accounts if each.worker in workers and each.crashes and each.pending
+    ]
+    spared = {each.worker for each in at_work if each.crashes > 1}
+    return sorted({each.worker for each in at_work if each.worker} - spared)

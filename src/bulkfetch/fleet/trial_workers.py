@@ -15,6 +15,8 @@ _MARGIN_S = 0.1
 # A worker that is silent for so long is thought dead; the time to the head of an answer decides
 # when the slots of a dead one are free again. Short, for nothing here is far away.
 _HEARTBEAT_S, _CONNECT_S, _HEADERS_S = 3.0, 1.0, 2.0
+# Short, so that a turn may end well between two kills.
+_TURN_S = 7.0
 # Of the user's environment: what could lead a worker to another service or database.
 _FOREIGN = ("BULKFETCH_", "ZOHO_", "PG")
 
@@ -118,7 +120,7 @@ def _settings(
     at_once = max(2, -(-len(accounts) // 2))
     return (
         f'[fleet]\ndatabase = "{database_url}"\nstore = "{store}/{{account}}"\n'
-        f"accounts_at_once = {at_once}\nheartbeat_s = {_HEARTBEAT_S}\n"
+        f"accounts_at_once = {at_once}\nheartbeat_s = {_HEARTBEAT_S}\nturn_s = {_TURN_S}\n"
         f"[limits]\nconnect_s = {_CONNECT_S}\nheaders_s = {_HEADERS_S}\n{tables}"
     )
 
