@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+from pgqueuer.domain import types
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
 from bulkfetch.fleet import database, engine
@@ -95,8 +96,8 @@ async def claim_ms(connection: asyncpg.Connection[Any], names: list[str]) -> flo
         began = time.perf_counter()
         await queries.dequeue(
             10,
-            {engine.TURN: EntrypointExecutionParameter(0)},
-            uuid.uuid4(),
+            {types.QueueEntrypoint(engine.TURN): EntrypointExecutionParameter(0)},
+            types.QueueManagerId(uuid.uuid4()),
             PER_WORKER,
             timedelta(seconds=60),
         )
