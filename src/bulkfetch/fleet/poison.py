@@ -16,19 +16,25 @@ from bulkfetch.errors import Poisoned
 from bulkfetch.fleet.alone import Order, do_alone
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.recorder import OutcomeRecorder
-from bulkfetch.fleet.turn import PAGE_JOBS, TurnEnd
+from bulkfetch.fleet.turn import TurnEnd
 from bulkfetch.models import Failure, Job, Outcome
 from bulkfetch.pipeline.layout import OutputLayout
 
 # After so many deaths in a row.
 DEATHS = 2
+# What was under way when they died is among the first that are pending; the rest is for ordinary
+# turns, which are many times faster.
+_JOBS = 20
 # A job that was under way so often when the worker itself died is not begun once more: where
 # memory is short the system may end both processes.
 _MARKS = 2
 
 
 class CarefulTurn:
-    """As `Turn`, for an account at which workers have died."""
+    """As `Turn`, for the first jobs of an account at which workers have died.
+
+    `processes` is how many such turns of a worker may have a process of their own.
+    """
 
     def __init__(
         self,
@@ -37,7 +43,9 @@ class CarefulTurn:
         journal: FleetJournal,
         recorder: OutcomeRecorder,
         generation: int,
+        processes: asyncio.Semaphore,
     ) -> None:
+        self._processes = processes
         self._fleet = fleet
         self._account = account
         self._journal = journal
@@ -51,19 +59,15 @@ class CarefulTurn:
 
     async def run(self) -> TurnEnd:
         """Do the turn, as `Turn.run`. If cancelled: the job under way is broken off."""
-        asyncio.get_running_loop().call_later(self._fleet.fleet.turn_s, self.stop)
-        done = failed = after = 0
-        while not self._stopped:
-            page = await self._journal.pending(self._account, after, PAGE_JOBS)
-            if not page:
-                break
-            for after, job in page:  # noqa: B007  (where the next page begins)
+        done = failed = 0
+        for _, job in await self._journal.pending(self._account, 0, _JOBS):
+            async with self._processes:
                 if self._stopped:
                     break
                 end = await self._do(job)
-                done, failed = done + end.done, failed + end.failed
-                if end.held or end.superseded or end.error:
-                    return end._replace(done=done, failed=failed)
+            done, failed = done + end.done, failed + end.failed
+            if end.held or end.superseded or end.error:
+                return end._replace(done=done, failed=failed)
         return TurnEnd(done, failed)
 
     async def _do(self, job: Job) -> TurnEnd:

@@ -61,6 +61,8 @@ class Worker:
         self._known = fleet.settings.account_names
         self._turns: set[Turn | CarefulTurn] = set()
         self._unknown: set[str] = set()
+        # All accounts of a worker that was killed twice may need one.
+        self._processes = asyncio.Semaphore(os.cpu_count() or 1)
         self._stopping = asyncio.Event()
         self._journal: FleetJournal
         self._recorder: OutcomeRecorder
@@ -140,9 +142,11 @@ class Worker:
 
     async def _turn(self, account: str, generation: int) -> Turn | CarefulTurn:
         if (deaths := await self._journal.deaths(account)) >= DEATHS:
-            text = f"{deaths} workers in a row have died at it; its jobs are done one by one"
+            text = f"{deaths} workers in a row have died at it; its first jobs are done one by one"
             self._tell(Notice(text, account))
-            return CarefulTurn(self._fleet, account, self._journal, self._recorder, generation)
+            return CarefulTurn(
+                self._fleet, account, self._journal, self._recorder, generation, self._processes
+            )
         return Turn(
             self._fleet.of_account(account, self._fleet.fleet.staging),
             self._journal,
