@@ -55,16 +55,19 @@ class S3Front(ABC):
             return found
         if found == "hang":
             await asyncio.Event().wait()  # until the client leaves
-        if found != "reset":
-            answer = await self.answer(kind, request, body)
-            if found == "trickle":
-                return await self._trickle(request, answer)
-            if found is None:
-                return answer
+        if found in ("reset", "lose"):
+            # A client that was killed takes its call along, but a server does what it was asked.
+            await asyncio.shield(self._break(kind, request, body, done=found == "lose"))
+            raise ConnectionResetError
+        answer = await self.answer(kind, request, body)
+        return answer if found is None else await self._trickle(request, answer)
+
+    async def _break(self, kind: Call, request: web.Request, body: bytes, *, done: bool) -> None:
+        if done:
+            await self.answer(kind, request, body)
         self.broken.set()
-        assert request.transport is not None
-        request.transport.abort()
-        raise ConnectionResetError
+        if request.transport is not None:
+            request.transport.abort()
 
     async def _trickle(self, request: web.Request, answer: web.Response) -> web.StreamResponse:
         content = answer.body if isinstance(answer.body, bytes) else b""
