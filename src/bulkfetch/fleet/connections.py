@@ -19,7 +19,7 @@ from bulkfetch.fleet.database import (
     refused,
     require_tables,
 )
-from bulkfetch.ratelimit.patience import Patience
+from bulkfetch.ratelimit.patience import Patience, pauses
 from bulkfetch.ratelimit.postgres.schema import FAILED, reason
 from bulkfetch.secret import Secret
 
@@ -27,7 +27,6 @@ T = TypeVar("T")
 Work: TypeAlias = "Callable[[asyncpg.Connection[Any]], Awaitable[T]]"
 
 _CONNECTIONS = 2
-_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
 
 
 class Connections:
@@ -83,7 +82,7 @@ class Connections:
 
         Raises what no waiting mends. If cancelled: it may have been done.
         """
-        pause_s = _SHORTEST_PAUSE_S
+        waits = pauses()
         while True:
             try:
                 async with self._pool.acquire(timeout=STATEMENT_S) as connection:
@@ -96,8 +95,7 @@ class Connections:
             else:
                 self._patience.succeeded()
                 return result
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            await asyncio.sleep(next(waits))
 
     async def aclose(self) -> None:
         """Close them; nobody may be waiting. If cancelled: they are dropped."""

@@ -32,7 +32,7 @@ from pgqueuer.ports.driver import Driver, NotifyCallback
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
 from bulkfetch.errors import ConfigError
-from bulkfetch.fleet.connection import LastingConnection
+from bulkfetch.fleet.engine_connection import LastingConnection
 from bulkfetch.secret import Secret
 
 if TYPE_CHECKING:

@@ -1,11 +1,11 @@
-"""Who holds the window's file, and for how long: how soon to come again, and what to tell."""
+"""Who holds the window's file, or whether a database is away: when to come again, what to tell."""
 
 from __future__ import annotations
 
 import math
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bulkfetch.ratelimit.interfaces import WindowEvent
@@ -18,6 +18,8 @@ LONG_BUSY_S = 0.05
 SHOWN_AFTER_S = 0.1
 TOLD_AFTER_S = 5.0
 TOLD_AGAIN_S = 300.0
+# How soon to come again to a database that is away, at first and in the end.
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0
 _LOCKS = Path("/proc/locks")
 
 
@@ -63,6 +65,17 @@ class Patience:
             "no request of this account can leave before it lets go"
         )
         return WindowEvent("held", text, for_s=for_s)
+
+
+def pauses() -> Iterator[float]:
+    """Yield the seconds to wait before each next try at a database that is away.
+
+    They grow, and are never the same for two hosts, which would come all at once.
+    """
+    pause_s = SHORTEST_PAUSE_S
+    while True:
+        yield pause_s * random.uniform(0.5, 1.5)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 def holder(database: Path) -> str:

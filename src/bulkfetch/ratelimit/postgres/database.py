@@ -20,7 +20,7 @@ from bulkfetch.clock import boottime
 from bulkfetch.errors import ConfigError
 from bulkfetch.ratelimit.interfaces import WindowEvent
 from bulkfetch.ratelimit.messages import away
-from bulkfetch.ratelimit.patience import Patience
+from bulkfetch.ratelimit.patience import Patience, pauses
 from bulkfetch.ratelimit.postgres.clock_guard import ClockGuard
 from bulkfetch.ratelimit.postgres.row import WindowRow
 from bulkfetch.ratelimit.postgres.schema import (
@@ -39,7 +39,6 @@ from bulkfetch.secret import Secret
 # How long an open tries to reach a database that does not answer, and each statement, in seconds.
 OPEN_S = 15.0
 STATEMENT_S = 10.0
-_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
 # A client that is frozen while it holds a row holds up all others: the server ends that.
 _BEGIN = (
     "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '8s'; "
@@ -155,7 +154,7 @@ class WindowDatabase:
     # --- changes ----------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        pause_s = _SHORTEST_PAUSE_S
+        waits = pauses()
         while True:
             await self._due.wait()
             if self._gather_s:
@@ -172,8 +171,7 @@ class WindowDatabase:
                 self._tell(error)
                 self._queue[:0] = wanted
                 self._due.set()
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                await asyncio.sleep(next(waits))
                 continue
             except Exception as error:
                 self._drop()
@@ -181,7 +179,7 @@ class WindowDatabase:
                     if not one.done.done():
                         one.done.set_exception(error)
                 continue
-            pause_s = _SHORTEST_PAUSE_S
+            waits = pauses()
             if results is None:  # the clock was set forward: nothing was done
                 self._queue[:0] = wanted
                 self._due.set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -13,12 +12,11 @@ import asyncpg
 
 from bulkfetch.clock import boottime
 from bulkfetch.fleet.database import STATEMENT_S, may_pass
+from bulkfetch.ratelimit.patience import pauses
 from bulkfetch.ratelimit.postgres.schema import FAILED, connect
 from bulkfetch.secret import Secret
 
 T = TypeVar("T")
-
-_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
 
 
 class LastingConnection:
@@ -44,7 +42,7 @@ class LastingConnection:
 
         Raises asyncpg.PostgresError for what no waiting mends. If cancelled: it may have been done.
         """
-        pause_s = _SHORTEST_PAUSE_S
+        waits = pauses()
         while True:
             try:
                 async with self._lock:
@@ -56,8 +54,7 @@ class LastingConnection:
             except FAILED as error:
                 if not may_pass(error):
                     raise
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            await asyncio.sleep(next(waits))
 
     async def listen(self, channel: str, on_notice: Callable[[str], None]) -> None:
         """Have what is notified on a channel told; what comes while the connection is lost is not.
