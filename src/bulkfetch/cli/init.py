@@ -19,7 +19,7 @@ from bulkfetch.errors import ConfigError
 _ABOUT = """\b
 Examples:
   bulkfetch init --data-center eu
-  bulkfetch init crm/jobs.toml --data-center us
+  bulkfetch init crm.toml --data-center us
   bulkfetch init --data-center eu --account emea --account apac
 
 Write a settings file with the keys that are used most, commented, and tell what to do next. FILE is
