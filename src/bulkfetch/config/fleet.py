@@ -112,6 +112,12 @@ class FleetSettings:
             overwrite=True,
         )
 
+    @property
+    def shared_folder(self) -> Path | None:
+        """The folder in which those of all accounts are; None: the store is a bucket."""
+        store = self.fleet.store
+        return Path(store.replace(_ACCOUNT, "account")).parent if store.startswith("/") else None
+
     def folder_of(self, name: str) -> Path | None:
         """Return the folder, shared by all hosts, of an account's files; None: they have a bucket.
 

@@ -108,6 +108,12 @@ _ACCOUNTS = """
     WHERE $1::text IS NULL OR account = $1
     ORDER BY account
 """
+# Updated to what it is, so that it is returned whoever wrote it.
+_STORE_MARK = """
+    INSERT INTO bulkfetch.fleet_store AS known (place, mark) VALUES ($1, $2)
+    ON CONFLICT (place) DO UPDATE SET mark = known.mark
+    RETURNING mark
+"""
 _FORGET_JOBS = f"""
     WITH gone AS (
         DELETE FROM bulkfetch.fleet_job WHERE (account, id) IN (
@@ -296,6 +302,13 @@ class FleetJournal:
             lambda connection: connection.fetch(_ACCOUNTS, account, timeout=10 * STATEMENT_S)
         )
         return [FleetAccount.of(row) for row in rows]
+
+    async def store_mark(self, place: str, mark: str) -> str:
+        """Return the mark of a folder that is the store: this one, if there was none."""
+        known: str = await self._connections.write(
+            lambda connection: connection.fetchval(_STORE_MARK, place, mark)
+        )
+        return known
 
     async def forget(self, days: int) -> int:
         """Delete what ended longer ago, and submissions of which nothing is left; return how much.

@@ -15,6 +15,7 @@ from bulkfetch.fleet.engine import Claim, TurnEngine
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.poison import DEATHS, CarefulTurn
 from bulkfetch.fleet.recorder import OutcomeRecorder
+from bulkfetch.fleet.store_mark import require_shared
 from bulkfetch.fleet.turn import Turn, TurnEnd, salvage
 from bulkfetch.journal import OutputLock
 from bulkfetch.models import Failure
@@ -71,8 +72,9 @@ class Worker:
     async def run(self) -> None:
         """Serve until `stop`; then end within ten seconds, with the turns back in the queue.
 
-        Raises ConfigError, and OutputLocked where another worker uses the staging folder. If
-        cancelled: others take the turns over when this one is missed.
+        Raises ConfigError, NotWritable where the store is a folder that cannot be used, and
+        OutputLocked where another worker uses the staging folder. If cancelled: others take the
+        turns over when this one is missed.
         """
         fleet, password = self._fleet.fleet, self._fleet.password
         require_usable(self._fleet.settings)
@@ -81,6 +83,8 @@ class Worker:
             stack.callback(lock.release)
             self._journal = await FleetJournal.open(fleet.database, password, patience_s=OPEN_S)
             stack.push_async_callback(self._journal.aclose)
+            if (folder := self._fleet.shared_folder) is not None:
+                await require_shared(folder, self._journal)
             periods_s = [each.window.period_s for each in self._fleet.settings.accounts]
             gather_s = min(periods_s) * GATHERED
             self._windows = await WindowDatabase.open(fleet.database, password, gather_s=gather_s)

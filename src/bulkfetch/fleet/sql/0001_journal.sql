@@ -79,4 +79,11 @@ CREATE TABLE bulkfetch.fleet_item (
 );
 CREATE INDEX fleet_item_job ON bulkfetch.fleet_item (account, id) WHERE kind <> 3;
 
+-- One row a folder in which hosts of the fleet publish. mark: what is in its file .bulkfetch-store,
+-- by which a host notices that its folder is another one.
+CREATE TABLE bulkfetch.fleet_store (
+    place text PRIMARY KEY,
+    mark  text NOT NULL
+);
+
 INSERT INTO bulkfetch.fleet_version (version) VALUES (1);
