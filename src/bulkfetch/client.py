@@ -189,11 +189,12 @@ class Client:
         COMPLETED. Keep the run for as long as it is wanted: nobody can read one that nobody holds,
         so it ends (`Run`).
 
-        Ids without an account belong to the only one, or the one named `default`.
-        Raises TypeError for a text or one Job in place of a list; RuntimeError outside
-        `async with`, in another thread or event loop than that, or while another list is being
-        fetched by a run that somebody holds. After a run that was left early the next list is taken
-        at once, and begun when the rest of that run has ended.
+        Ids without an account belong to the only one, or the one named `default`. An id that is in
+        the list more than once has one outcome; what failed for a passing cause is tried again by
+        the next list. Raises TypeError for a text or one Job in place of a list; RuntimeError
+        outside `async with`, in another thread or event loop than that, or while another list is
+        being fetched by a run that somebody holds. After a run that was left early the next list is
+        taken at once, and begun when the rest of that run has ended.
         """
         check_list(jobs)
         previous = self._make_way()

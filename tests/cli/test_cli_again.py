@@ -1,4 +1,4 @@
-"""The commands for what an earlier run has ended: verify, --again, --failed, --overwrite."""
+"""The commands for what earlier runs left: verify, --again, --failed, --pending, --overwrite."""
 
 from __future__ import annotations
 
@@ -254,6 +254,29 @@ def test_what_failed_for_good_is_counted_and_asked_on_request(program: Program, 
     assert (planned.records[-1]["to_fetch"], planned.records[-1]["failed_before"]) == (0, 1)
     ended = call("run", name, "--failed", "--json")
     assert (set(_jobs(ended)), ended.records[-1]["requests"]) == ({GONE}, 1)
+
+
+def test_pending_takes_what_earlier_lists_have_left(program: Program, call: Call) -> None:
+    """Under its name and without the list; what is done or has failed for good is not asked for."""
+    rows = f"id,name\n{IDS[0]},Leads\n{GONE},Deals\n{IDS[1]},Tasks\n"
+    (program.folder / "list.csv").write_text(rows)
+    name = program.settings()
+    call("run", name, "--ids", "list.csv", "--ids-column", "id")
+    out = program.folder / "exports"
+
+    async def listed() -> None:
+        async with opened(out) as journal:
+            await journal.enqueue([Job(IDS[2], "default", "Calls")])
+
+    asyncio.run(listed())
+    ended = call("run", name, "--pending", "--json")
+    assert ended.status == 0
+    assert {
+        job_id: job["files"][0]["path"]  # type: ignore[index]
+        for job_id, job in _jobs(ended).items()
+    } == {IDS[2]: "exports/Calls.csv"}
+    ended = call("run", name, "--pending", "--json")
+    assert (ended.status, _jobs(ended), ended.records[-1]["requests"]) == (0, {}, 0)
 
 
 def test_failed_leaves_out_what_only_the_list_can_put_right(program: Program, call: Call) -> None:

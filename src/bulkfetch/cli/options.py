@@ -50,8 +50,9 @@ _READ_BYTES = 256 * 1024
 class ListOptions(NamedTuple):
     """The arguments that select the jobs to fetch; None and () if not given.
 
-    `again` are ids, or "missing", to fetch even if they are done; `failed` selects all failed jobs
-    of the output folder. `limit` bounds how many of all these are taken up.
+    `again` are ids, or "missing", to fetch even if they are done; `failed` and `pending` select
+    all failed and all unfinished jobs of the output folder. `limit` bounds how many of all these
+    are taken up.
     """
 
     settings_file: str | None
@@ -63,6 +64,7 @@ class ListOptions(NamedTuple):
     out: str | None
     again: tuple[str, ...] = ()
     failed: bool = False
+    pending: bool = False
     limit: JobLimit | None = None
 
     @property
@@ -73,7 +75,7 @@ class ListOptions(NamedTuple):
     @property
     def recalls(self) -> bool:
         """Whether some of the jobs come from the journal."""
-        return bool(self.again) or self.failed
+        return bool(self.again) or self.failed or self.pending
 
 
 def list_options(command: F) -> F:

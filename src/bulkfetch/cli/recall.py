@@ -1,4 +1,4 @@
-"""Jobs of the journal that the user wants again: --failed, --again."""
+"""Jobs of the journal that the user wants: --failed, --pending, --again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MISSING = "missing"
 
 @contextmanager
 def recalled(options: ListOptions, settings: Settings) -> Iterator[Iterator[Job]]:
-    """Yield the jobs that `options.again` and `options.failed` select, under their earlier names.
+    """Yield the jobs that `again`, `failed` and `pending` select, under their earlier names.
 
     An id unknown to the journal is treated like an argument. Raises ConfigError for something that
     is not an id, and if no run has used the output folder.
@@ -62,7 +62,7 @@ def _recalled(options: ListOptions, settings: Settings, reader: JournalReader) -
         found = [known.job for known in reader.find(text) if _is_wanted(options, known)]
         for job in found or [job_of(settings, text)]:
             yield replace(job, again=True)
-    if not options.failed and MISSING not in options.again:
+    if not options.failed and not options.pending and MISSING not in options.again:
         return
     from bulkfetch.destinations import PublishedObjects
 
@@ -76,6 +76,8 @@ def _recalled(options: ListOptions, settings: Settings, reader: JournalReader) -
             MISSING in options.again and _is_missing(known, places, objects)
         ):
             yield replace(known.job, again=True)
+        elif options.pending and known.outcome.status == "pending":
+            yield known.job
 
 
 def _is_wanted(options: ListOptions, known: Known) -> bool:

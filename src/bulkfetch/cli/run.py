@@ -69,6 +69,7 @@ first Ctrl-C (or SIGTERM, SIGHUP); the second stops immediately.
 @click.command(help=_ABOUT, short_help="Fetch a list, or continue it.", epilog=exit_codes.EPILOG)
 @list_options
 @click.option("--failed", is_flag=True, help="Fetch the jobs that failed in the output folder.")
+@click.option("--pending", is_flag=True, help="Fetch the jobs of earlier lists that are not ended.")
 @click.option(
     "--again",
     multiple=True,
@@ -101,6 +102,7 @@ def run(
     printer: Printer,
     options: ListOptions,
     failed: bool,
+    pending: bool,
     again: tuple[str, ...],
     wait: float | None,
     keep_zip: bool,
@@ -111,7 +113,9 @@ def run(
     limit_rate: int | None,
 ) -> int:
     """Fetch a list, and return the exit status."""
-    options = options._replace(again=again, failed=failed, limit=JobLimit(limit) if limit else None)
+    options = options._replace(
+        again=again, failed=failed, pending=pending, limit=JobLimit(limit) if limit else None
+    )
     settings = settings_of(
         options, keep_zip=keep_zip, overwrite=overwrite, wait=wait, limit_rate=limit_rate
     )
