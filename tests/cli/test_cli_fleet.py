@@ -295,6 +295,11 @@ def test_the_how_to_has_a_file_that_loads_and_a_unit_that_starts_it(tmp_path: Pa
         (["fleet", "submit", "fleet.toml", "--account", "x", "--ids", "-"], "unknown account"),
         (["fleet", "submit", "fleet.toml", "--account", "acme", "--ids", "no"], "no: No such file"),
         (["fleet", "status", "fleet.toml", "--failed", "--watch"], "cannot be used together"),
+        (["fleet", "work", "fleet.toml", "--listen", "x"], "--listen x: no [HOST:]PORT"),
+        (
+            ["fleet", "work", "fleet.toml", "--listen", "192.0.2.1:9"],
+            "cannot listen at 192.0.2.1:9",
+        ),
         (["fleet", "status", "fleet.toml"], "fleet's database postgresql://u@/x cannot be used"),
     ],
 )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import threading
 import time
 from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from tests.support.fleet_chaos import Chaos, wreak
 from tests.support.fleet_scene import fleet_scene, ids_of
 from tests.support.postgres import PostgresServer
@@ -138,6 +143,59 @@ def test_an_account_that_a_worker_does_not_know_is_left_to_others(
         scene.start(0)
         scene.wait(30)
         scene.check()
+
+
+def test_a_worker_tells_how_it_stands(
+    tmp_path: Path, postgres: PostgresServer, database: str
+) -> None:
+    """Its probe is red while the database is away; it ends with the worker, and has no secret."""
+    with fleet_scene(tmp_path, postgres, database, accounts=2, auth=True) as scene:
+        scene.submit({name: ids_of(at, 3) for at, name in enumerate(scene.accounts)})
+        scene.start(0, "--listen", "0")
+        scene.wait(30)
+        found = re.search(r"listens at (http://127\.0\.0\.1:\d+)", scene.log(0))
+        assert found is not None
+        said: list[str] = []
+
+        def healthz(until: int) -> dict[str, object]:
+            over = time.monotonic() + 30
+            while True:
+                try:
+                    with urlopen(f"{found[1]}/healthz", timeout=5) as answer:
+                        status, text = answer.status, answer.read().decode()
+                except HTTPError as error:
+                    status, text = error.code, error.read().decode()
+                if status == until:
+                    said.append(text)
+                    told: dict[str, object] = json.loads(text)
+                    return told
+                assert time.monotonic() < over, text
+                time.sleep(0.05)
+
+        def metrics() -> dict[str, float]:
+            with urlopen(f"{found[1]}/metrics", timeout=5) as answer:
+                said.append(answer.read().decode())
+            families = text_string_to_metric_families(said[-1])
+            return {
+                one.name: one.value for each in families for one in each.samples if not one.labels
+            }
+
+        assert healthz(200)["worker"] == "host0"
+        assert metrics()["bulkfetch_jobs_done_total"] == 6
+        postgres.stop("immediate")
+        try:
+            told = healthz(503)
+            assert told["status"] == "away"
+            assert str(told["cause"]).startswith("the database has been away for ")
+            assert metrics()["bulkfetch_worker_database_away_seconds"] > 0
+        finally:
+            postgres.start()
+        healthz(200)
+        assert metrics()["bulkfetch_worker_database_away_seconds"] == 0
+        scene.term(0)
+        with pytest.raises(URLError, match="refused"):
+            urlopen(f"{found[1]}/healthz", timeout=5)
+        assert not [each for each in said if "token-" in each or str(tmp_path) in each]
 
 
 # What Python imports at its start: here, in every worker and in the processes that it starts.

@@ -101,8 +101,8 @@ class FleetScene:
         )
         return name
 
-    def start(self, host: int, *, generations: bool = True) -> subprocess.Popen[bytes]:
-        """Start the worker of a host; what it tells is in host{N}.log.
+    def start(self, host: int, *options: str, generations: bool = True) -> subprocess.Popen[bytes]:
+        """Start the worker of a host, with further options; what it tells is in host{N}.log.
 
         Without `generations` it does not look whether its turns are the newest.
         """
@@ -113,7 +113,7 @@ class FleetScene:
             self.hosts[host] = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "tests.support.fleet_worker"),
-                    *(self.settings(host), "--name", f"host{host}"),
+                    *(self.settings(host), "--name", f"host{host}", *options),
                     *([] if generations else [WITHOUT_GENERATIONS]),
                 ],
                 cwd=self.folder,

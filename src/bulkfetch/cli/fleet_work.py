@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,17 +21,21 @@ _ABOUT = """\b
 Examples:
   bulkfetch fleet work fleet.toml
   bulkfetch fleet work fleet.toml --name two --staging /var/lib/bulkfetch-two
+  bulkfetch fleet work fleet.toml --listen 9464
 
 Fetch what was submitted to the fleet, with as many other workers as are wanted, on any hosts, each
 with a staging folder of its own. On the first Ctrl-C (or SIGTERM, SIGHUP) it takes up nothing new,
 finishes what is under way within eight seconds, and leaves the rest to the others; the second stops
 immediately. Of a worker that dies nothing is lost: the others go on with its accounts after
 heartbeat_s, and what it had whole on its disk is published when it is started again.
+
+With --listen it answers at http://HOST:PORT/metrics for Prometheus, and at /healthz: 200 while it
+works; 503 with the cause while it starts or stops, or the database is away.
 """
 
 _EPILOG = exit_codes.epilog(
     s0="stopped",
-    s2="bad settings, no database, or tables of another version: nothing was fetched",
+    s2="bad settings, no database, tables of another version, a port in use: nothing was fetched",
     s3="another worker uses the staging folder, or it cannot be written",
     s130="stopped by a second signal",
 )
@@ -40,8 +45,15 @@ _EPILOG = exit_codes.epilog(
 @click.argument("fleet_file", metavar="FLEET.toml")
 @click.option("--name", metavar="NAME", help="What status calls it. Default: the host's name.")
 @click.option("--staging", metavar="DIR", help="Its folder, instead of `staging` in FLEET.toml.")
+@click.option(
+    "--listen",
+    metavar="[HOST:]PORT",
+    help="Serve /metrics and /healthz there, to this machine unless HOST says more.",
+)
 @click.pass_obj
-def work(printer: Printer, fleet_file: str, name: str | None, staging: str | None) -> int:
+def work(
+    printer: Printer, fleet_file: str, name: str | None, staging: str | None, listen: str | None
+) -> int:
     """Work until a signal comes."""
     import asyncio
     import socket
@@ -49,14 +61,15 @@ def work(printer: Printer, fleet_file: str, name: str | None, staging: str | Non
     fleet = fleet_of(printer, fleet_file)
     if staging is not None:
         fleet = replace(fleet, fleet=replace(fleet.fleet, staging=Path(staging)))
-    asyncio.run(_work(printer, fleet, name or socket.gethostname()))
+    asyncio.run(_work(printer, fleet, name or socket.gethostname(), listen))
     return exit_codes.DONE
 
 
-async def _work(printer: Printer, fleet: FleetSettings, name: str) -> None:
+async def _work(printer: Printer, fleet: FleetSettings, name: str, listen: str | None) -> None:
     import asyncio
 
     from bulkfetch.cli.signals import stop_on_signals
+    from bulkfetch.extras import require_extra
     from bulkfetch.fleet.worker import Worker
 
     def tell(notice: Notice) -> None:
@@ -73,12 +86,23 @@ async def _work(printer: Printer, fleet: FleetSettings, name: str) -> None:
     def drop() -> None:
         working.cancel()
 
-    worker = Worker(fleet, name, tell)
-    working = asyncio.ensure_future(worker.run())
-    with stop_on_signals(asyncio.get_running_loop(), stop, drop):
-        printer.note(f"{name} works for {len(fleet.settings.accounts)} accounts")
-        try:
-            await working
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
+    async with AsyncExitStack() as stack:
+        if listen is None:
+            worker = Worker(fleet, name, tell)
+        else:
+            require_extra("metrics", "--listen needs")
+            from bulkfetch.cli.fleet_health import LOOK_S, Address, served
+            from bulkfetch.observe.event_counts import EventCounts
+
+            counts = EventCounts(by_account=False)
+            worker = Worker(fleet, name, tell, counts.count, LOOK_S)
+            health = served(Address.of(listen), name, lambda: worker.standing, counts)
+            printer.note(f"listens at {await stack.enter_async_context(health)}")
+        working = asyncio.ensure_future(worker.run())
+        with stop_on_signals(asyncio.get_running_loop(), stop, drop):
+            printer.note(f"{name} works for {len(fleet.settings.accounts)} accounts")
+            try:
+                await working
+            except asyncio.CancelledError:
+                raise KeyboardInterrupt from None
     printer.note("stopped")

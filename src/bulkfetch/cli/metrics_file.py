@@ -7,35 +7,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, write_to_textfile
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Event
+from bulkfetch.observe.event_counts import EventCounts
 from bulkfetch.ratelimit import WindowState
 
 WRITTEN_EVERY_S = 5.0
 # How long the end of a run waits for a disk that hangs.
 PATIENCE_S = 5.0
-
-# By name: what is counted, the label beside the account (None for none).
-_COUNTERS: dict[str, tuple[str, str | None]] = {
-    "bulkfetch_jobs_done": ("Jobs whose files were published.", None),
-    "bulkfetch_jobs_failed": ("Jobs that failed for good.", "code"),
-    "bulkfetch_attempts_failed": ("Attempts that failed and are tried again.", "code"),
-    "bulkfetch_requests": ("Result requests, by how they ended for the window.", "end"),
-    "bulkfetch_received_bytes": ("Bytes of results received.", None),
-    "bulkfetch_slot_wait_seconds": ("Seconds waited for slots of the window.", None),
-    "bulkfetch_window_closed": ("How often a 429 closed the window.", None),
-    "bulkfetch_tokens_issued": ("Access tokens issued.", None),
-    "bulkfetch_pages_created": ("Pages of exports created.", None),
-    "bulkfetch_exports_published": ("Exports published.", None),
-}
-
 
 # Of an account's window while the run goes on, by name: what is shown of it.
 _GAUGES: dict[str, tuple[str, Callable[[WindowState], float]]] = {
@@ -65,42 +50,14 @@ class RunMetrics(Collector):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: dict[str, dict[tuple[str, ...], float]] = {
-            name: defaultdict(float) for name in _COUNTERS
-        }
+        self._counts = EventCounts(by_account=True)
         self._windows: Mapping[str, WindowState] = {}
         self._started_s = time.time()
         self._exit_status: int | None = None
 
     def count(self, event: Event) -> None:
         """Take in an event."""
-        account, data = event.account or "", event.data
-        with self._lock:
-            match event.kind:
-                case "done":
-                    self._counts["bulkfetch_jobs_done"][account,] += 1
-                case "failed":
-                    self._counts["bulkfetch_jobs_failed"][account, str(data["code"])] += 1
-                case "attempt_failed":
-                    self._counts["bulkfetch_attempts_failed"][account, str(data["code"])] += 1
-                    received = int(data["received_bytes"])
-                    self._counts["bulkfetch_received_bytes"][account,] += received
-                case "slot_settled":
-                    self._counts["bulkfetch_requests"][account, str(data["end"])] += 1
-                case "last_byte":
-                    received = int(data["received_bytes"])
-                    self._counts["bulkfetch_received_bytes"][account,] += received
-                case "slot_taken":
-                    waited_s = float(data["waited_s"])
-                    self._counts["bulkfetch_slot_wait_seconds"][account,] += waited_s
-                case "window_closed":
-                    self._counts["bulkfetch_window_closed"][account,] += 1
-                case "token_issued":
-                    self._counts["bulkfetch_tokens_issued"][account,] += 1
-                case "page_created":
-                    self._counts["bulkfetch_pages_created"][account,] += 1
-                case "export_published":
-                    self._counts["bulkfetch_exports_published"][account,] += 1
+        self._counts.count(event)
 
     def look(self, windows: Mapping[str, WindowState]) -> None:
         """Note how the windows of the accounts stand."""
@@ -116,14 +73,8 @@ class RunMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now."""
         with self._lock:
-            counts = {name: dict(values) for name, values in self._counts.items()}
             exit_status, windows = self._exit_status, self._windows
-        for name, (about, label) in _COUNTERS.items():
-            labels = ["account"] if label is None else ["account", label]
-            family = CounterMetricFamily(name, about, labels=labels)
-            for key, value in counts[name].items():
-                family.add_metric(list(key), value)
-            yield family
+        yield from self._counts.families()
         for name, (about, figure) in _GAUGES.items():
             gauge = GaugeMetricFamily(name, about, labels=["account"])
             for account, state in windows.items():

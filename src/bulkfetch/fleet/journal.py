@@ -114,6 +114,7 @@ _STORE_MARK = """
     ON CONFLICT (place) DO UPDATE SET mark = known.mark
     RETURNING mark
 """
+_HELD = "SELECT count(*) FROM bulkfetch.fleet_account WHERE held IS NOT NULL"
 _FORGET_JOBS = f"""
     WITH gone AS (
         DELETE FROM bulkfetch.fleet_job WHERE (account, id) IN (
@@ -309,6 +310,11 @@ class FleetJournal:
             lambda connection: connection.fetchval(_STORE_MARK, place, mark)
         )
         return known
+
+    async def held(self) -> int:
+        """Return how many accounts are held."""
+        count: int = await self._connections.read(lambda connection: connection.fetchval(_HELD))
+        return count
 
     async def forget(self, days: int) -> int:
         """Delete what ended longer ago, and submissions of which nothing is left; return how much.

@@ -13,12 +13,14 @@ import os
 from bulkfetch.config.fleet import FleetSettings
 from bulkfetch.disk import remove
 from bulkfetch.errors import Poisoned
+from bulkfetch.events import Emit
 from bulkfetch.fleet.alone import Order, do_alone
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.recorder import OutcomeRecorder
 from bulkfetch.fleet.turn import TurnEnd
 from bulkfetch.models import Failure, Job, Outcome
 from bulkfetch.pipeline.layout import OutputLayout
+from bulkfetch.pipeline.outcomes import failure_event
 
 # After so many deaths in a row.
 DEATHS = 2
@@ -44,6 +46,7 @@ class CarefulTurn:
         recorder: OutcomeRecorder,
         generation: int,
         processes: asyncio.Semaphore,
+        on_event: Emit,
     ) -> None:
         self._processes = processes
         self._fleet = fleet
@@ -51,6 +54,7 @@ class CarefulTurn:
         self._journal = journal
         self._recorder = recorder
         self._generation = generation
+        self._on_event = on_event
         self._stopped = False
 
     def stop(self) -> None:
@@ -75,11 +79,12 @@ class CarefulTurn:
         marked = await self._journal.mark(self._account, self._generation, job.id)
         end: TurnEnd | int = 0
         if marked <= _MARKS:
-            end = await do_alone(Order(self._fleet, self._generation, job))
+            end = await do_alone(Order(self._fleet, self._generation, job), self._on_event)
             if isinstance(end, TurnEnd):
                 return end
         error = Poisoned(f"whatever process fetches it dies{f' of signal {end}' if end else ''}")
         outcome = Outcome(job.id, job.account, "failed", error=Failure.of(error))
+        self._on_event(failure_event(outcome))
         await self._recorder.put(self._generation, outcome)
         await self._recorder.flush()
         out = self._fleet.fleet.staging / self._account

@@ -16,7 +16,7 @@ import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import anyio.to_thread
 
@@ -58,6 +58,15 @@ class TurnEnd(NamedTuple):
     held: Failure | None = None
     superseded: bool = False
     error: Failure | None = None
+
+    @property
+    def how(self) -> Literal["served", "held", "superseded", "postponed"]:
+        """Return how it ended, in a word."""
+        if self.error is not None:
+            return "postponed"
+        if self.held is not None:
+            return "held"
+        return "superseded" if self.superseded else "served"
 
     @classmethod
     def of(cls, done: int, failed: int, cause: Failure | None) -> TurnEnd:
@@ -189,6 +198,7 @@ async def salvage(
     journal: FleetJournal,
     recorder: OutcomeRecorder,
     windows: WindowStore,
+    on_event: Emit = ignore,
     *,
     folder: Path | None = None,
 ) -> int:
@@ -218,7 +228,7 @@ async def salvage(
         mark.unlink()
         return 0
     mark.touch()
-    turn = Turn(settings, journal, recorder, windows, _NO_TURN, math.inf, folder=folder)
+    turn = Turn(settings, journal, recorder, windows, _NO_TURN, math.inf, on_event, folder=folder)
     try:
         await turn.salvage(wanted)
     finally:

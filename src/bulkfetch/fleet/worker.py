@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from bulkfetch.config.fleet import FleetSettings
 from bulkfetch.errors import ConfigError, RunError
+from bulkfetch.events import Emit, ignore
 from bulkfetch.fleet.engine import Claim, TurnEngine
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.poison import DEATHS, CarefulTurn
@@ -48,23 +50,53 @@ class Notice(NamedTuple):
     error: Failure | None = None
 
 
+class Standing(NamedTuple):
+    """How a worker stands: turns under way, and those that have ended, by how (`TurnEnd.how`).
+
+    `away_s` is for how long the database could not be used, 0 while it can; `held` how many
+    accounts of the fleet were held when the database was last looked at, None if it never was.
+    """
+
+    phase: Literal["starting", "working", "stopping"]
+    turns: int
+    ended: Mapping[str, int]
+    held: int | None
+    away_s: float
+    away_because: str
+
+
 class Worker:
     """Serves turns of the accounts of `fleet`; `name` is what the fleet calls it.
 
-    Bound to the running loop. `tell` gets what people should know.
+    Bound to the running loop. `tell` gets what people should know, `on_event` what happens to jobs.
+    With `look_s` the database is looked at so often, so that `standing` holds while nothing is to
+    be done too.
     """
 
-    def __init__(self, fleet: FleetSettings, name: str, tell: Callable[[Notice], None]) -> None:
+    def __init__(
+        self,
+        fleet: FleetSettings,
+        name: str,
+        tell: Callable[[Notice], None],
+        on_event: Emit = ignore,
+        look_s: float | None = None,
+    ) -> None:
         """Start nothing yet."""
         self._fleet = fleet
         self._name = name
         self._tell = tell
+        self._on_event = on_event
+        self._look_s = look_s
+        self._serving = False
+        self._ended: Counter[str] = Counter()
+        self._held: int | None = None
         self._known = fleet.settings.account_names
         self._turns: set[Turn | CarefulTurn] = set()
         self._unknown: set[str] = set()
         # All accounts of a worker that was killed twice may need one.
         self._processes = asyncio.Semaphore(os.cpu_count() or 1)
         self._stopping = asyncio.Event()
+        self._connected = False
         self._journal: FleetJournal
         self._recorder: OutcomeRecorder
         self._windows: WindowDatabase
@@ -83,6 +115,7 @@ class Worker:
             stack.callback(lock.release)
             self._journal = await FleetJournal.open(fleet.database, password, patience_s=OPEN_S)
             stack.push_async_callback(self._journal.aclose)
+            self._connected = True
             if (folder := self._fleet.shared_folder) is not None:
                 await require_shared(folder, self._journal)
             periods_s = [each.window.period_s for each in self._fleet.settings.accounts]
@@ -108,21 +141,44 @@ class Worker:
         """Take no more turns, and end those under way; more calls do no harm."""
         self._stopping.set()
 
+    @property
+    def standing(self) -> Standing:
+        """Return how it stands."""
+        return Standing(
+            "stopping" if self._stopping.is_set() else "working" if self._serving else "starting",
+            len(self._turns),
+            dict(self._ended),
+            self._held,
+            self._journal.away_s if self._connected else 0.0,
+            self._journal.away_because if self._connected else "",
+        )
+
     async def _serve_all(self, engine: TurnEngine) -> None:
         serving = asyncio.create_task(engine.run())
         stopping = asyncio.create_task(self._stopping.wait())
+        tasks: set[asyncio.Task[Any]] = {serving, stopping}
+        if self._look_s is not None:
+            tasks.add(asyncio.create_task(self._look(self._look_s)))
+        self._serving = True
         try:
-            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             engine.stop()
             for turn in list(self._turns):
                 turn.stop()
             await asyncio.wait((serving,), timeout=STOP_S)
         finally:
-            for task in (serving, stopping):
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait((serving, stopping))
-        if not serving.cancelled():
-            serving.result()
+            await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
+
+    async def _look(self, every_s: float) -> None:
+        """Keep looking at the database; that waits, and counts, while it is away."""
+        while True:
+            self._held = await self._journal.held()
+            await asyncio.sleep(every_s)
 
     async def _serve(self, claim: Claim) -> None:
         """Take a turn to its end, and out of the queue."""
@@ -142,6 +198,7 @@ class Worker:
             end = await turn.run()
         finally:
             self._turns.discard(turn)
+        self._ended[end.how] += 1
         await self._end(claim, generation, end)
 
     async def _turn(self, account: str, generation: int) -> Turn | CarefulTurn:
@@ -149,7 +206,13 @@ class Worker:
             text = f"{deaths} workers in a row have died at it; its first jobs are done one by one"
             self._tell(Notice(text, account))
             return CarefulTurn(
-                self._fleet, account, self._journal, self._recorder, generation, self._processes
+                self._fleet,
+                account,
+                self._journal,
+                self._recorder,
+                generation,
+                self._processes,
+                self._on_event,
             )
         return Turn(
             self._fleet.of_account(account, self._fleet.fleet.staging),
@@ -158,6 +221,7 @@ class Worker:
             self._windows,
             generation,
             self._fleet.fleet.turn_s,
+            self._on_event,
             folder=self._fleet.folder_of(account),
         )
 
@@ -194,6 +258,7 @@ class Worker:
                     self._journal,
                     self._recorder,
                     self._windows,
+                    self._on_event,
                     folder=self._fleet.folder_of(account),
                 )
             except (RunError, ConfigError) as error:
