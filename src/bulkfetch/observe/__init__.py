@@ -10,6 +10,8 @@
 * `records`         outcomes and reports as JSON objects
 * `event_shapes`    what each line of an events file may hold, and its JSON Schema
 * `event_lines`     events as such lines
+* `event_counts`    events as Prometheus's counters (prometheus-client, imported with it)
 
-All functions are pure; only the live renderer writes, to the file that it is given.
+All functions are pure; only the live renderer writes, to the file that it is given, and only
+`event_counts` keeps what it was told.
 """
