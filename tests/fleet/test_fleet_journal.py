@@ -15,6 +15,7 @@ from bulkfetch.errors import ConfigError
 from bulkfetch.fleet.database import install, steps
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.models import Failure, Job, Outcome, PublishedFile
+from bulkfetch.ratelimit.postgres.database import WindowDatabase
 from bulkfetch.secret import Secret
 
 pytestmark = pytest.mark.slow
@@ -55,6 +56,34 @@ async def journal_of(url: str, *jobs: str) -> AsyncIterator[FleetJournal]:
         yield journal
     finally:
         await journal.aclose()
+
+
+def test_a_worker_that_freezes_within_a_transaction_holds_up_the_others_for_seconds_only(
+    postgres: PostgresServer, database: str
+) -> None:
+    """Or whose machine is gone in it: the server ends it, and the row of the window is had."""
+
+    async def main() -> None:
+        url = postgres.url(database)
+        async with journal_of(url) as journal, asyncio.TaskGroup() as tasks:
+            frozen, woken = asyncio.Event(), asyncio.Event()
+
+            async def freeze(connection: asyncpg.Connection[Any]) -> None:
+                await connection.execute("SELECT FROM bulkfetch.account_window FOR UPDATE")
+                frozen.set()
+                await woken.wait()
+
+            windows = await WindowDatabase.open(url)
+            await windows.run("acme", lambda row, moment: None)
+            held = tasks.create_task(journal._connections.write(freeze))
+            await frozen.wait()
+            async with asyncio.timeout(30):
+                await windows.run("acme", lambda row, moment: None)
+            woken.set()
+            await held  # once more, by a connection that is there
+            await windows.aclose()
+
+    asyncio.run(main())
 
 
 def test_a_turn_gets_jobs_page_by_page_and_says_what_became_of_them(

@@ -161,22 +161,44 @@ def test_a_run_waits_while_the_database_is_away(postgres: PostgresServer, databa
     asyncio.run(main())
 
 
-def test_a_clock_that_is_set_forward_frees_no_slot(postgres: PostgresServer, database: str) -> None:
-    """The grant is discarded and the account closed for a lease and a refill."""
+# Has the first statement fail that closes all accounts, as where the connection breaks.
+FAIL_ONCE = """
+    CREATE SEQUENCE tries;
+    CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('tries') = 1 THEN RAISE EXCEPTION SQLSTATE '57P01'; END IF;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER failing AFTER UPDATE OF closed_until ON bulkfetch.account_window
+        FOR EACH STATEMENT EXECUTE FUNCTION fail_once();
+"""
+
+
+@pytest.mark.parametrize("idle", [False, True])
+def test_a_clock_that_is_set_forward_frees_no_slot(
+    postgres: PostgresServer, database: str, *, idle: bool
+) -> None:
+    """The account is closed for a lease and a refill, also by a host that had asked for nothing.
+
+    It is closed though the first attempt at that fails.
+    """
     # The database's clock cannot be set here: what is there moves back by ten periods instead, and
     # what the connection knows of its clock.
+    step_s = 6010.0
 
     async def main() -> None:
-        async with host(postgres.url(database)) as (store, limiter, _):
-            for lease in [await limiter.acquire() for _ in range(10)]:
-                await limiter.settle([ended(lease)])
+        url = postgres.url(database)
+        async with host(url) as (_, busy, _), host(url) as (store, limiter, _):
+            for lease in [await busy.acquire() for _ in range(10)]:
+                await busy.settle([ended(lease)])
+            if not idle:
+                assert await free(limiter) == 0
             postgres.sql(
                 "UPDATE bulkfetch.account_window SET stamp ="
                 " (SELECT array_agg(at - 6010) FROM unnest(stamp) AS at)",
                 database,
             )
-            assert await free(limiter) == 10  # what a step does, unseen
-            step_s = 6010.0
+            assert await free(busy) == 10  # what a step does, unseen
+            postgres.sql(FAIL_ONCE, database)
             store._guard._at_most -= step_s
             assert await free(limiter) == 0
             assert limiter.state().closed_s == pytest.approx(600 + 1 + 65 + 5, abs=20)

@@ -20,7 +20,7 @@ from bulkfetch.fleet.database import (
     require_tables,
 )
 from bulkfetch.ratelimit.patience import Patience, pauses
-from bulkfetch.ratelimit.postgres.schema import FAILED, reason
+from bulkfetch.ratelimit.postgres.schema import CAREFULLY, FAILED, reason
 from bulkfetch.secret import Secret
 
 T = TypeVar("T")
@@ -71,8 +71,7 @@ class Connections:
 
         async def within(connection: asyncpg.Connection[Any]) -> T:
             async with connection.transaction():
-                # Whatever the database says of its commits.
-                await connection.execute("SET LOCAL synchronous_commit = on")
+                await connection.execute(CAREFULLY)
                 return await work(connection)
 
         return await self.read(within)

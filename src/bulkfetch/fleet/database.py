@@ -14,7 +14,7 @@ import asyncpg
 
 from bulkfetch.errors import ConfigError
 from bulkfetch.ratelimit.postgres import schema as window
-from bulkfetch.ratelimit.postgres.schema import FAILED, connect, host_of, reason
+from bulkfetch.ratelimit.postgres.schema import CAREFULLY, FAILED, connect, host_of, reason
 from bulkfetch.secret import Secret
 
 # How long a statement of a command or a worker may take, in seconds.
@@ -105,6 +105,7 @@ async def install(connection: asyncpg.Connection[Any]) -> tuple[int, int]:
     """
     known = steps()
     async with connection.transaction():
+        await connection.execute(CAREFULLY)
         await connection.execute("SELECT pg_advisory_xact_lock(hashtext('bulkfetch fleet init'))")
         await connection.execute(window.SQL_FILE.read_text(encoding="utf-8"))
         found = await _version(connection)

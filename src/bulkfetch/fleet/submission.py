@@ -11,6 +11,7 @@ from bulkfetch.errors import permanent_codes
 from bulkfetch.fleet import admission
 from bulkfetch.fleet.engine import ask_for_turns
 from bulkfetch.models import Job
+from bulkfetch.ratelimit.postgres.schema import CAREFULLY
 
 # A list may be long, and its producer slow; the statements of an admission grow with it.
 _LIST_S = 30 * 86_400.0
@@ -47,7 +48,7 @@ async def submit(
     then nothing was submitted. If cancelled: all of it was, or nothing.
     """
     async with connection.transaction():
-        await connection.execute("SET LOCAL synchronous_commit = on")
+        await connection.execute(CAREFULLY)
         await connection.execute(admission.STAGE)
         await connection.copy_records_to_table(
             "fleet_stage", records=_rows(jobs, accounts), timeout=_LIST_S

@@ -24,6 +24,7 @@ from bulkfetch.ratelimit.patience import Patience, pauses
 from bulkfetch.ratelimit.postgres.clock_guard import ClockGuard
 from bulkfetch.ratelimit.postgres.row import WindowRow
 from bulkfetch.ratelimit.postgres.schema import (
+    CAREFULLY,
     CLOSE_ALL,
     FAILED,
     NOW,
@@ -39,11 +40,7 @@ from bulkfetch.secret import Secret
 # How long an open tries to reach a database that does not answer, and each statement, in seconds.
 OPEN_S = 15.0
 STATEMENT_S = 10.0
-# A client that is frozen while it holds a row holds up all others: the server ends that.
-_BEGIN = (
-    "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '8s'; "
-    "SET LOCAL idle_in_transaction_session_timeout = '5s'"
-)
+_BEGIN = f"BEGIN; {CAREFULLY}; SET LOCAL lock_timeout = '8s'"
 # The clock is read for a row that is had already: what is materialized is locked.
 _LOCK = f"""
     WITH locked AS MATERIALIZED (
@@ -84,6 +81,7 @@ class WindowDatabase:
         self._gather_s = gather_s
         self._connection: asyncpg.Connection[Any] | None = None
         self._guard = ClockGuard()
+        self._stepped = False  # and not all accounts are closed yet
         self._patience = Patience(clock)
         self._listeners: set[Callable[[WindowEvent], None]] = set()
         self._queue: list[_Wanted] = []
@@ -180,7 +178,7 @@ class WindowDatabase:
                         one.done.set_exception(error)
                 continue
             waits = pauses()
-            if results is None:  # the clock was set forward: nothing was done
+            if results is None:  # the clock was set forward: all accounts are closed first
                 self._queue[:0] = wanted
                 self._due.set()
                 continue
@@ -190,8 +188,11 @@ class WindowDatabase:
                     one.done.set_result(result)
 
     async def _transact(self, wanted: list[_Wanted]) -> list[Any] | None:
-        """Make changes in one transaction; None, with all accounts closed, after a clock's step."""
+        """Make changes in one transaction; None, with nothing done, where the clock has stepped."""
         connection = await self._connected()
+        if self._stepped:
+            await connection.execute(f"{_BEGIN}; {CLOSE_ALL}; COMMIT")
+            self._stepped = False
         accounts = sorted({one.account for one in wanted})
         loop_asked, asked = asyncio.get_running_loop().time(), self._now()
         await connection.execute(_BEGIN)
@@ -206,9 +207,9 @@ class WindowDatabase:
             records = await connection.fetch(_LOCK, accounts)
             received = self._now()
         latest = max(record["now"] for record in records)
-        if self._guard.step_s(latest, asked, received):
+        self._look_at(latest, asked, received)
+        if self._stepped:
             await connection.execute("ROLLBACK")
-            await connection.execute(CLOSE_ALL)
             return None
         rows = {record["account"]: WindowRow.of(record) for record in records}
         moments = {
@@ -223,6 +224,10 @@ class WindowDatabase:
         self._known.update(accounts)
         return results
 
+    def _look_at(self, now: float, asked: float, received: float) -> None:
+        if self._guard.step_s(now, asked, received):
+            self._stepped = True
+
     def _tell(self, error: BaseException) -> None:
         if (for_s := self._patience.due_s()) is not None:
             for listener in list(self._listeners):
@@ -235,6 +240,9 @@ class WindowDatabase:
             connection = await connect(self._url, self._password, STATEMENT_S)
             try:
                 await prepare(connection)
+                # Also who asks for nothing yet knows the clock, and sees it set forward.
+                asked = self._now()
+                self._look_at(await connection.fetchval(f"SELECT {NOW}"), asked, self._now())
             except BaseException:
                 connection.terminate()
                 raise

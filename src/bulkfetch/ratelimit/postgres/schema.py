@@ -16,6 +16,11 @@ SQL_FILE = files("bulkfetch.ratelimit.postgres").joinpath("window.sql")
 # What a database that is away, or does not do what it is asked to, raises.
 FAILED = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
+# First in a transaction. Its commit is kept, whatever the database says of commits. A client that
+# is frozen or cut off while it holds rows holds up all others: the server ends that.
+CAREFULLY = (
+    "SET LOCAL synchronous_commit = on; SET LOCAL idle_in_transaction_session_timeout = '5s'"
+)
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
 CLOSE_ALL = f"""
     UPDATE bulkfetch.account_window
@@ -45,7 +50,7 @@ async def prepare(connection: asyncpg.Connection[Any]) -> None:
     found = await tables(connection)
     if found["timeline"] != found["now"]:
         async with connection.transaction():
-            await connection.execute("SET LOCAL synchronous_commit = on")
+            await connection.execute(CAREFULLY)
             await connection.execute(CLOSE_ALL)
             await connection.execute(
                 f"UPDATE bulkfetch.window_version SET timeline = {_TIMELINE}, changed_at = {NOW}"
