@@ -71,6 +71,7 @@ def test_a_plan_tells_of_slots_that_are_in_use(
     planned = call("plan", IDS[2], "--data-center", "eu")
     assert "\n  2 of 10 slots are in use, the last one for 1 min" in planned.out
     record = call("plan", IDS[2], "--data-center", "eu", "--json").records[1]
+    assert set(record) == {"type", "account", "slots", "free_in_s"}
     assert (record["type"], record["account"], record["slots"]) == ("window", "default", 10)
     assert len(record["free_in_s"]) == 2
     assert "in use" not in call("plan", IDS[0], "--data-center", "eu").out  # nothing to fetch

@@ -18,6 +18,7 @@ from bulkfetch.fleet.database import (
     may_start,
     refused,
     require_tables,
+    require_wanted,
 )
 from bulkfetch.ratelimit.patience import Patience, pauses
 from bulkfetch.ratelimit.postgres.schema import CAREFULLY, FAILED, reason
@@ -87,6 +88,7 @@ class Connections:
                 async with self._pool.acquire(timeout=STATEMENT_S) as connection:
                     result = await work(connection)  # type: ignore[arg-type]  # a proxy of one
             except FAILED as error:
+                require_wanted()
                 if not may_pass(error):
                     raise
                 self._why = reason(error)

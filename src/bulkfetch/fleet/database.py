@@ -6,6 +6,7 @@ version before go on beside newer ones.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
@@ -40,6 +41,16 @@ def may_pass(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "")[:2] not in _LASTING
     return isinstance(error, FAILED) and not isinstance(error, ValueError)
+
+
+def require_wanted() -> None:
+    """Raise CancelledError where the task is being cancelled.
+
+    A connection that is broken may raise an error of its own in place of that.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def may_start(error: BaseException) -> bool:

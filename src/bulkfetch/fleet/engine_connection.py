@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from bulkfetch.clock import boottime
-from bulkfetch.fleet.database import STATEMENT_S, may_pass
+from bulkfetch.fleet.database import STATEMENT_S, may_pass, require_wanted
 from bulkfetch.ratelimit.patience import pauses
 from bulkfetch.ratelimit.postgres.schema import FAILED, connect
 from bulkfetch.secret import Secret
@@ -52,6 +52,7 @@ class LastingConnection:
                         self._drop()
                         raise
             except FAILED as error:
+                require_wanted()
                 if not may_pass(error):
                     raise
             await asyncio.sleep(next(waits))

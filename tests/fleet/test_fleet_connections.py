@@ -1,0 +1,48 @@
+"""What waits for a database that is away, and what does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from bulkfetch.fleet.connections import Connections
+
+
+class BrokenPool:
+    """Gives connections of which nothing comes, and that cannot be given back."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    @asynccontextmanager
+    async def acquire(self, *, timeout: float) -> AsyncIterator[None]:
+        self.taken += 1
+        try:
+            yield
+        finally:
+            raise ConnectionResetError("the connection is lost")
+
+
+def test_a_cancel_is_not_taken_for_a_database_that_is_away() -> None:
+    """The connection's own error comes in place of it; the work is not begun again."""
+    pool: Any = BrokenPool()
+
+    async def cancelled() -> None:
+        at_work = asyncio.Event()
+
+        async def work(_: object) -> None:
+            at_work.set()
+            await asyncio.Event().wait()
+
+        reading = asyncio.create_task(Connections(pool).read(work))
+        await at_work.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+
+    asyncio.run(asyncio.wait_for(cancelled(), timeout=20))
+    assert pool.taken == 1
