@@ -294,6 +294,8 @@ def test_the_how_to_has_a_file_that_loads_and_a_unit_that_starts_it(tmp_path: Pa
         (["fleet", "submit", "fleet.toml", "--ids", "ids.txt"], "ids.txt: which account?"),
         (["fleet", "submit", "fleet.toml", "--account", "x", "--ids", "-"], "unknown account"),
         (["fleet", "submit", "fleet.toml", "--account", "acme", "--ids", "no"], "no: No such file"),
+        (["fleet", "submit", "fleet.toml", "--ids", " "], "the name of the list is empty"),
+        (["fleet", "submit", "fleet.toml", "--ids", "a", "--ids-column", "0"], "numbered from 1"),
         (["fleet", "status", "fleet.toml", "--failed", "--watch"], "cannot be used together"),
         (["fleet", "work", "fleet.toml", "--listen", "x"], "--listen x: no [HOST:]PORT"),
         (

@@ -12,7 +12,7 @@ import click
 
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.fleet_settings import fleet_of
-from bulkfetch.cli.options import ListOptions, open_list
+from bulkfetch.cli.options import ListOptions, id_lists, open_list
 from bulkfetch.cli.printer import Printer
 from bulkfetch.text import jobs as counted
 
@@ -43,20 +43,7 @@ _EPILOG = exit_codes.epilog(
 
 @click.command(help=_ABOUT, short_help="Give a fleet a list to fetch.", epilog=_EPILOG)
 @click.argument("fleet_file", metavar="FLEET.toml")
-@click.option(
-    "--ids",
-    "lists",
-    multiple=True,
-    required=True,
-    metavar="FILE|-",
-    help="Read ids from a file or stdin: one per line, '#' comments; repeatable.",
-)
-@click.option(
-    "--ids-column",
-    metavar="NAME|N",
-    help="The lists are CSV files: read this column, by title or number (from 1).",
-)
-@click.option("--account", metavar="NAME", help="The account of ids without one.")
+@id_lists(required=True)
 @click.option("--again", is_flag=True, help="Fetch also what is done or has failed permanently.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
@@ -70,8 +57,6 @@ def submit(
     as_json: bool,
 ) -> int:
     """Submit a list, and return the exit status."""
-    if lists.count("-") > 1:
-        raise click.BadParameter("stdin ('-') can be read only once", param_hint="'--ids'")
     printer.json = as_json
     fleet = fleet_of(printer, fleet_file)
     if account is not None:

@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import wraps
+from functools import reduce, wraps
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
@@ -78,24 +78,50 @@ class ListOptions(NamedTuple):
         return bool(self.again) or self.failed or self.pending
 
 
+def id_lists(*, required: bool = False) -> Callable[[F], F]:
+    """Return what adds the options about lists of ids to a command: lists, ids_column, account."""
+    options = (
+        click.option(
+            "--ids",
+            "lists",
+            multiple=True,
+            required=required,
+            metavar="FILE|-",
+            callback=_lists,
+            help="Read ids from a file or stdin: one per line, '#' comments; repeatable.",
+        ),
+        click.option(
+            "--ids-column",
+            metavar="NAME|N",
+            callback=_column,
+            help="The lists are CSV files: read this column, by title or number (from 1).",
+        ),
+        click.option("--account", metavar="NAME", help="The account of ids without one."),
+    )
+    # The last one is the innermost, so that help shows them in this order.
+    return lambda command: reduce(lambda inner, add: add(inner), reversed(options), command)
+
+
+def _lists(_: click.Context, __: click.Parameter, lists: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(map(str.strip, lists)):
+        raise click.BadParameter("the name of the list is empty", param_hint="'--ids'")
+    if lists.count("-") > 1:
+        raise click.BadParameter("stdin ('-') can be read only once", param_hint="'--ids'")
+    return lists
+
+
+def _column(_: click.Context, __: click.Parameter, column: str | None) -> str | None:
+    if column is not None and column.strip("0") == "":
+        raise click.BadParameter("columns are numbered from 1", param_hint="'--ids-column'")
+    return column
+
+
 def list_options(command: F) -> F:
     """Add the arguments of `ListOptions` to a command, which receives them as `options`."""
 
     @settings_source
     @click.argument("ids", nargs=-1, metavar="[ID]...")
-    @click.option(
-        "--ids",
-        "lists",
-        multiple=True,
-        metavar="FILE|-",
-        help="Read ids from a file or stdin: one per line, '#' comments; repeatable.",
-    )
-    @click.option(
-        "--ids-column",
-        metavar="NAME|N",
-        help="The lists are CSV files: read this column, by title or number (from 1).",
-    )
-    @click.option("--account", metavar="NAME", help="The account of ids without one.")
+    @id_lists()
     @click.option("--out", metavar="DIR", help="The output folder, instead of `out` in JOBS.toml.")
     @wraps(command)
     def with_options(
@@ -108,12 +134,6 @@ def list_options(command: F) -> F:
         out: str | None,
         **others: Any,
     ) -> Any:
-        if ids_column is not None and ids_column.strip("0") == "":
-            raise click.BadParameter("columns are numbered from 1", param_hint="'--ids-column'")
-        if not all(map(str.strip, lists)):
-            raise click.BadParameter("the name of the list is empty", param_hint="'--ids'")
-        if lists.count("-") > 1:
-            raise click.BadParameter("stdin ('-') can be read only once", param_hint="'--ids'")
         file, ids = file_and_rest(settings_file, ids, data_center)
         options = ListOptions(file, data_center, ids, lists, ids_column, account, out)
         return command(options=options, **others)
