@@ -6,6 +6,7 @@ while the database is away, and whoever asks often costs little.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -147,6 +148,8 @@ def _reason(error: OSError | UnicodeError) -> str:
     """Return why there is no listening, in the system's words; asyncio's repeat the address."""
     if isinstance(error, UnicodeError):
         return "no name of a host"
-    if isinstance(error, socket.gaierror) or error.errno is None:
+    if isinstance(error, socket.gaierror):
         return error.strerror or str(error)
+    if error.errno is None:  # from Python 3.13 on, where no address could be had
+        return os.strerror(errno.EADDRNOTAVAIL)
     return os.strerror(error.errno)
