@@ -209,8 +209,8 @@ def test_after_the_database_was_away_nobody_is_thought_dead_at_once(
         url = postgres.url(database)
         async with (
             connected(url) as connection,
-            working(url, heartbeat_s=4.0) as first,
-            working(url, heartbeat_s=4.0) as second,
+            working(url, heartbeat_s=15.0) as first,
+            working(url, heartbeat_s=15.0) as second,
         ):
             await ask_for_turns(connection, ["acme", "beta"])
             while len(first.claims) + len(second.claims) < 2:

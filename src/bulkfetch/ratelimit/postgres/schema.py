@@ -14,7 +14,14 @@ VERSION = 1
 SQL_FILE = files("bulkfetch.ratelimit.postgres").joinpath("window.sql")
 
 # What a database that is away, or does not do what it is asked to, raises.
-FAILED = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# Internal errors too: asyncpg's of a connection that the server is just ending.
+FAILED = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 # First in a transaction. Its commit is kept, whatever the database says of commits. A client that
 # is frozen or cut off while it holds rows holds up all others: the server ends that.
