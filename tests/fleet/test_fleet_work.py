@@ -16,6 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.fleet_chaos import Chaos, wreak
 from tests.support.fleet_scene import fleet_scene, ids_of
+from tests.support.fleet_worker import WITHOUT_GENERATIONS
 from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.slow
@@ -64,7 +65,7 @@ def test_a_worker_that_wakes_up_asks_for_nothing_more(
         tmp_path, postgres, database, accounts=4, period_s=2.0, heartbeat_s=2
     ) as scene:
         scene.submit({name: ids_of(at, 40) for at, name in enumerate(scene.accounts)})
-        scene.start(0, generations=checked)
+        scene.start(0, *([] if checked else [WITHOUT_GENERATIONS]))
         scene.wait(30, until=40)
         scene.hosts[0].send_signal(signal.SIGSTOP)
         scene.start(1)

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.destinations import AWS_ENV
-from tests.support.fleet_worker import WITHOUT_GENERATIONS
 from tests.support.fleets import make_fleet, submit_to
 from tests.support.kill_scene import Service, service
 from tests.support.postgres import PostgresServer
@@ -74,6 +73,7 @@ class FleetScene:
     hosts: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)  # those that are not right
+    ways: dict[int, str] = field(default_factory=dict)  # to the database, where it is another one
     told: dict[int, int] = field(default_factory=dict)  # in the log before the newest start
     began: float = field(default_factory=time.monotonic)
 
@@ -94,17 +94,17 @@ class FleetScene:
         )
         name = f"host{host}.toml"
         (self.folder / name).write_text(
-            f'[fleet]\ndatabase = "{self.url}"\nstore = "s3://{BUCKET}/{{account}}"\n'
+            f'[fleet]\ndatabase = "{self.ways.get(host, self.url)}"\nstore = "s3://{BUCKET}/{{account}}"\n'
             f'staging = "{self.folder}/host{host}"\n{keys}'
             f"[limits]\nconnect_s = 2\nheaders_s = {self.headers_s}\n"
             f'[destination]\nendpoint = "{self.bucket.url}"\nregion = "eu-central-1"\n{accounts}'
         )
         return name
 
-    def start(self, host: int, *options: str, generations: bool = True) -> subprocess.Popen[bytes]:
-        """Start the worker of a host, with further options; what it tells is in host{N}.log.
+    def start(self, host: int, *options: str) -> subprocess.Popen[bytes]:
+        """Start the worker of a host, with further options: also those of `fleet_worker`.
 
-        Without `generations` it does not look whether its turns are the newest.
+        What it tells is in host{N}.log.
         """
         (self.folder / f"host{host}").mkdir(exist_ok=True)
         log = self.folder / f"host{host}.log"
@@ -114,7 +114,6 @@ class FleetScene:
                 [
                     *(sys.executable, "-m", "tests.support.fleet_worker"),
                     *(self.settings(host), "--name", f"host{host}", *options),
-                    *([] if generations else [WITHOUT_GENERATIONS]),
                 ],
                 cwd=self.folder,
                 env=self._program(host).environment(),
@@ -147,11 +146,15 @@ class FleetScene:
         self.hosts[host].kill()
         self.hosts[host].wait()
 
-    def term(self, host: int) -> float:
-        """SIGTERM the worker of a host, once it works; return the seconds until it had ended."""
+    def wait_until_it_works(self, host: int) -> None:
+        """Wait until the worker of a host takes turns."""
         while "works for" not in self.log(host)[self.told[host] :]:
             assert self.hosts[host].poll() is None, self.log(host)
             time.sleep(0.02)
+
+    def term(self, host: int) -> float:
+        """SIGTERM the worker of a host, once it works; return the seconds until it had ended."""
+        self.wait_until_it_works(host)
         began = time.monotonic()
         self.hosts[host].send_signal(signal.SIGTERM)
         assert self.hosts[host].wait(30) == 0, self.log(host)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -12,6 +15,8 @@ from bulkfetch.fleet.embedded import EmbeddedPostgres
 
 # A role that must show its password; the others need none.
 ROLE, PASSWORD = "careful", "s3cret-of-the-database"
+# Of Debian's package `faketime`; None where it is not installed.
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
 class PostgresServer(EmbeddedPostgres):
@@ -19,6 +24,31 @@ class PostgresServer(EmbeddedPostgres):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, rules=f"local all {ROLE} scram-sha-256\n")
+
+
+@contextmanager
+def postgres_with_a_clock() -> Iterator[tuple[PostgresServer, Callable[[float], None]]]:
+    """Give a server, and what sets its clock ahead by so many seconds. FAKETIME is there."""
+    with tempfile.TemporaryDirectory(prefix="pg-") as name:
+        folder = Path(name)
+
+        def set_ahead(seconds: float) -> None:
+            (folder / "new").write_text(f"+{seconds}")
+            (folder / "new").rename(folder / "ahead")
+
+        server = PostgresServer(folder)
+        server.stop()
+        set_ahead(0)
+        faked = {
+            "LD_PRELOAD": str(FAKETIME),
+            "FAKETIME_TIMESTAMP_FILE": str(folder / "ahead"),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        with mock.patch.dict(os.environ, faked):
+            server.start()
+        with server:
+            yield server, set_ahead
 
 
 @pytest.fixture(scope="session")
