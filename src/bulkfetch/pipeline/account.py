@@ -139,11 +139,11 @@ class AccountWorker:
     async def _process(self, job: ActiveJob, attempt: Attempt | None) -> None:
         """Take a job from its request to its outcome; without an attempt, its ZIP is in staging."""
         try:
-            await self._bring_home(job, attempt)
+            await self._fetch_and_publish(job, attempt)
         finally:
             self.started.discard(job.entry.key)
 
-    async def _bring_home(self, job: ActiveJob, attempt: Attempt | None) -> None:
+    async def _fetch_and_publish(self, job: ActiveJob, attempt: Attempt | None) -> None:
         key = job.job.id
         try:
             try:
