@@ -62,7 +62,7 @@ def test_a_list_is_submitted_worked_off_and_told(
     made = call("fleet", "init", fleet)
     assert (made.status, made.out) == (0, "")
     assert "made the tables in " in made.err
-    assert "of version 1 already" in call("fleet", "init", fleet).err
+    assert "of version 2 already" in call("fleet", "init", fleet).err
 
     ended = call("fleet", "submit", fleet, "--account", "acme", "--ids", "ids.txt")
     assert (ended.status, ended.out) == (0, "1\n"), ended.err

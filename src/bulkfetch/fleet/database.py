@@ -1,7 +1,7 @@
 """The fleet's tables: how they are made, and whether they are there and can be used.
 
-Each file of `sql/` is a step from one version to the next. Steps only add, so that workers of the
-version before go on beside newer ones.
+Each file of `sql/` is a step from one version to the next, and writes at its end which one the
+tables are of then. Steps only add, so that workers of the version before go on beside newer ones.
 """
 
 from __future__ import annotations
@@ -121,9 +121,8 @@ async def install(connection: asyncpg.Connection[Any]) -> tuple[int, int]:
         await connection.execute(window.SQL_FILE.read_text(encoding="utf-8"))
         found = await _version(connection)
         _refuse_newer(found, len(known))
-        for number, sql in enumerate(known[found:], start=found + 1):
+        for sql in known[found:]:
             await connection.execute(sql)
-            await connection.execute("UPDATE bulkfetch.fleet_version SET version = $1", number)
     return found, len(known)
 
 
