@@ -9,7 +9,9 @@ from bulkfetch.cli.printer import Printer
 from bulkfetch.cli.runner import Runner
 from bulkfetch.config import Settings
 from bulkfetch.events import Event, Kind
+from bulkfetch.pipeline.handle import Run
 from bulkfetch.pipeline.layout import OutputLayout
+from bulkfetch.pipeline.progress import Progress
 
 Call = Callable[..., Ended]
 
@@ -146,6 +148,25 @@ def test_no_progress(program: Program) -> None:
     terminal.close()
     assert "\x1b" not in terminal.text
     assert "1 done; " in terminal.text
+
+
+@pytest.mark.parametrize(
+    ("option", "looked"), [("-v", True), ("-q", False), ("--no-progress", False)]
+)
+def test_nobody_looks_where_a_run_stands_in_vain(
+    option: str, looked: bool, program: Program, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a run stands is looked at for who sees it, and without progress not at all."""
+    looks: list[Progress] = []
+
+    def noted(run: Run) -> Progress:
+        looks.append(progress(run))
+        return looks[-1]
+
+    progress = Run.progress
+    monkeypatch.setattr(Run, "progress", noted)
+    assert call("run", program.settings(), IDS[0], option).status == 0
+    assert bool(looks) == looked
 
 
 def test_the_end_of_an_account_is_told_once(program: Program, call: Call) -> None:

@@ -133,7 +133,7 @@ def test_meter() -> None:
 def test_plain_lines_are_rare_and_whole() -> None:
     """A log gets a line every 5 s, every 30 s after five minutes, and nothing that moves."""
     written: list[str] = []
-    face = PlainRenderer(written.append, PERIODS, progress=True, stamp=lambda: "now")
+    face = PlainRenderer(written.append, PERIODS, stamp=lambda: "now")
     for second in range(661):
         face.progress(progress(elapsed_s=float(second)))
     assert len(written) == 295 // 5 + (660 - 295) // 30
@@ -141,11 +141,10 @@ def test_plain_lines_are_rare_and_whole() -> None:
     assert all(line.rstrip("\n").isprintable() for line in written)
 
 
-def test_plain_without_progress() -> None:
-    """With -q there are lines, but no progress."""
+def test_plain_lines_are_written_as_they_are() -> None:
+    """In a log, lines stand between those of progress as they are, and stay."""
     written: list[str] = []
-    face = PlainRenderer(written.append, PERIODS, progress=False, stamp=lambda: "now")
-    face.progress(progress(elapsed_s=60.0))
+    face = PlainRenderer(written.append, PERIODS, stamp=lambda: "now")
     face.lines(["error: a", "hint: b"])
     face.close()
     assert written == ["error: a\nhint: b\n"]

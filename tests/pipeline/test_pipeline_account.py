@@ -225,7 +225,7 @@ def test_cancelled(tmp_path: Path) -> None:
         with anyio.move_on_after(1.0):
             await scene.worker.run()
         assert scene.limiter.state().in_flight == 0
-        assert scene.worker.dispatcher.in_flight == 0
+        assert scene.worker.dispatcher.counts().in_flight == 0
         assert not list(scene.layout.staging.iterdir())
 
     run_virtual(main())
@@ -283,7 +283,7 @@ def test_live_jobs(tmp_path: Path) -> None:
                 tasks.start_soon(scene.worker.run)
                 await asyncio.sleep(30)
                 assert len(scene.downloader.asked) == 10
-                assert scene.worker.dispatcher.waiting_retries == 10
+                assert scene.worker.dispatcher.counts().waiting_retries == 10
                 assert len(scene.journal.jobs) == 50
             assert len(scene.downloader.asked) == 120
 
@@ -343,7 +343,7 @@ def test_cancelled_between_slot_and_start(tmp_path: Path, steps: int) -> None:
                     else:
                         scope.cancel()
             assert scene.limiter.state().in_flight == 0
-            assert scene.worker.dispatcher.in_flight == 0
+            assert scene.worker.dispatcher.counts().in_flight == 0
             assert scene.worker.dispatcher._connections.value == 3
 
     run_virtual(main())

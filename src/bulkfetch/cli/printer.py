@@ -98,7 +98,7 @@ class Printer:
             raise click.UsageError("-q and -v cannot be used together")
         self.json = json
         self.verbosity = QUIET if quiet else verbose
-        self.shows_progress = not no_progress
+        self.shows_progress = not (no_progress or quiet)
         self.timestamps = timestamps
         self._log = log
         if log is not None and log.problem:
@@ -252,9 +252,9 @@ class Printer:
     def _renderer(self, periods_s: Mapping[str, float]) -> Renderer:
         from bulkfetch.observe.plain_renderer import PlainRenderer
 
-        shows = self.shows_progress and self.verbosity > QUIET
-        if not shows or not os.isatty(_STDERR) or os.environ.get("TERM", "dumb") == "dumb":
-            return PlainRenderer(self._write_or_raise, periods_s, progress=shows, stamp=stamp)
+        draws = self.shows_progress and os.isatty(_STDERR)
+        if not draws or os.environ.get("TERM", "dumb") == "dumb":
+            return PlainRenderer(self._write_or_raise, periods_s, stamp=stamp)
         from bulkfetch.observe.live_renderer import LiveRenderer
 
         # Results on the same terminal go above the bar, written by the same thread.

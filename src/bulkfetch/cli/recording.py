@@ -32,6 +32,11 @@ class Recorder:
         self._report: Report | None = None
         self._has_begun = False
 
+    @property
+    def wants_progress(self) -> bool:
+        """Whether `progress` is of any use: metrics are kept."""
+        return self._metrics is not None
+
     def begun(self) -> None:
         """Record that the run begins."""
         self._has_begun = True

@@ -153,6 +153,8 @@ class Runner:
         self._moved_at = 0.0  # the last signal or outcome, on the loop's clock
         self._stop_asked = False
         self._writes = True
+        # To look for nobody would read the window's file twice a second.
+        self._looks = printer.shows_progress or printer.recorder.wants_progress
 
     async def work(self, start: Start) -> None:
         """Do the run. Raises what prevents it from starting.
@@ -202,8 +204,10 @@ class Runner:
             self._show(run)
 
     def _show(self, run: Handle) -> None:
-        if (progress := run.progress()) is not None:
-            self._display.show(progress)
+        """Show and record where the run stands, if anybody looks."""
+        if self._looks and (progress := run.progress()) is not None:
+            if self._printer.shows_progress:
+                self._display.show(progress)
             self._printer.recorder.progress(progress)
 
     def _wait_no_longer_than(self, patience_s: float) -> None:

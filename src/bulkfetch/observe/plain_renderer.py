@@ -24,13 +24,11 @@ class PlainRenderer:
         write: Callable[[str], None],
         periods_s: Mapping[str, float],
         *,
-        progress: bool,
         stamp: Callable[[], str],
     ) -> None:
-        """Write progress with `progress`; `stamp` gives the time that its lines begin with."""
+        """Begin; `stamp` gives the time that lines of progress begin with."""
         self._write = write
         self._periods_s = periods_s
-        self._shows_progress = progress
         self._stamp = stamp
         self._meter = Meter()
         self._last_s = 0.0
@@ -41,8 +39,6 @@ class PlainRenderer:
 
     def progress(self, progress: Progress) -> None:
         """Write a line if the last one is old enough."""
-        if not self._shows_progress:
-            return
         rate = self._meter.rate(progress.elapsed_s, progress.received_bytes)
         if progress.elapsed_s - self._last_s >= pause_s(progress.elapsed_s):
             self._last_s = progress.elapsed_s

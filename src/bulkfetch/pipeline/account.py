@@ -53,7 +53,7 @@ class AccountWorker:
     """Brings an account's jobs to their outcomes until its list is done, it is stopped or ends.
 
     `ended` is why nothing more can be fetched for this account, None as long as something can;
-    `times` is what its jobs took. `source` gives its jobs, None for the journal itself. `leftovers`
+    `times` is what its jobs took. `source` gives its jobs, without one the journal. `leftovers`
     are the keys of jobs with a body in staging from a dead run. `started` are those under way, by
     their keys in the journal; `on_end` is awaited with them when the account has ended.
     """
@@ -87,8 +87,8 @@ class AccountWorker:
         self._jitter = jitter
         self._renewed: Secret | None = None
         self._health = Health()
-        self._source = source or JournalSource(access.account, journal)
-        self.dispatcher = Dispatcher(access, self._source, layout, budget, self._health, leftovers)
+        self.source = source or JournalSource(access.account, journal)
+        self.dispatcher = Dispatcher(access, self.source, layout, budget, self._health, leftovers)
         self._dispatching = anyio.CancelScope()
         self._underway: dict[str, tuple[ActiveJob, Attempt | None]] = {}
         self.started: set[int] = set()
@@ -102,25 +102,20 @@ class AccountWorker:
         are removed, complete ones stay in staging for a later run.
         """
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._source.run, self.dispatcher.more)
+            tasks.start_soon(self.source.run, self.dispatcher.more)
             with self._dispatching:
                 try:
                     while (starting := await self.dispatcher.next()) is not None:
                         self.started.add(starting[0].entry.key)
                         tasks.start_soon(self._process, *starting)
-                    ending = self._source.error
+                    ending = self.source.error
                 except AccountError as error:  # there are no more slots for this process
                     ending = error
                 if ending is not None:
                     self._end(ending)
-            self._source.stop()
+            self.source.stop()
             if self.ended is not None and self._on_end is not None:
                 await self._on_end(self.account, self.ended, self.started)
-
-    @property
-    def preparing(self) -> int:
-        """How many results the service has said are not ready yet."""
-        return self._source.preparing
 
     def transfers(self) -> list[Transfer]:
         """Return the jobs between their request and their file, those that began first first."""
@@ -128,7 +123,7 @@ class AccountWorker:
 
     def more(self) -> None:
         """Note that the list has got more jobs for this account."""
-        self._source.more()
+        self.source.more()
         self.dispatcher.more()
 
     def stop(self) -> None:

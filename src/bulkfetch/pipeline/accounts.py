@@ -28,6 +28,7 @@ LeftSink = Callable[[str, Sequence[str], AccountError], None]
 class AccountWorkers:
     """The workers of one run, in a task group of the run; `workers` has them.
 
+    `budget` counts what complete ZIPs hold in staging.
     `leftovers` are the keys of jobs with a body in staging from a dead run. `threads` extract at
     once, `staging_bytes` may complete ZIPs hold in staging, and `lacking_room` says why the disk
     has no room for more. `open_account` and `open_source` raise AccountError where nothing can be
@@ -66,13 +67,8 @@ class AccountWorkers:
         self._left = left
         self._refused: dict[str, AccountError] = {}
         self._over: set[str] = set()
-        self._budget = StagingBudget(staging_bytes, lacking_room)
+        self.budget = StagingBudget(staging_bytes, lacking_room)
         self._publisher = Publisher(journal, layout, destination_of, options, threads)
-
-    @property
-    def staged_bytes(self) -> int:
-        """What complete ZIPs hold in staging."""
-        return self._budget.bytes
 
     def ended(self, account: str) -> AccountError | None:
         """Return why nothing more can be fetched for an account; None as long as something can."""
@@ -110,7 +106,7 @@ class AccountWorkers:
             self._journal,
             self._publisher,
             self._layout,
-            self._budget,
+            self.budget,
             self._job_finished,
             self._emit,
             source=None if self._open_source is None else await self._open_source(account),

@@ -18,6 +18,7 @@ from bulkfetch.journal import Entry
 from bulkfetch.pipeline.active_job import AccountAccess, ActiveJob
 from bulkfetch.pipeline.health import Health
 from bulkfetch.pipeline.layout import OutputLayout
+from bulkfetch.pipeline.progress import JobCounts
 from bulkfetch.pipeline.retry_queue import RetryQueue
 from bulkfetch.pipeline.source import JobSource
 
@@ -35,8 +36,8 @@ class Dispatcher:
     """Takes an account's jobs from their source and says when each may start.
 
     `leftovers` are the keys of jobs with a body in staging from a dead run. `requests` counts this
-    run, `retried` how often a job was put back; `hold_until` is when the account may ask again, on
-    the loop's clock; once `stopped`, no job starts any more.
+    run; `hold_until` is when the account may ask again, on the loop's clock; once `stopped`, no job
+    starts any more.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Dispatcher:
         leftovers: frozenset[str],
     ) -> None:
         self.requests = 0
-        self.retried = 0
+        self._retried = 0
         self.stopped = False
         self.hold_until = float("-inf")
         self._received_bytes = 0
@@ -71,28 +72,18 @@ class Dispatcher:
         # A free connection is taken without a turn of the loop.
         self._connections = anyio.Semaphore(access.connections, fast_acquire=True)
 
-    # --- for progress ----------------------------------------------------------------------------
-
-    @property
-    def in_flight(self) -> int:
-        """Requests under way, bodies included."""
-        return len(self._in_flight)
-
-    @property
-    def waiting_retries(self) -> int:
-        """Jobs that wait to be tried again."""
-        return self._queue.retries
-
-    @property
-    def finishing(self) -> int:
-        """Jobs that are neither in flight nor waiting, nor ended: on their way to their file."""
-        waiting = len(self._staged) + len(self._queue.fresh) + self._queue.retries
-        return max(self._live - len(self._in_flight) - waiting, 0)
-
-    @property
-    def received_bytes(self) -> int:
-        """Body bytes received up to now, those of attempts under way included."""
-        return self._received_bytes + sum(attempt.received for attempt in self._in_flight)
+    def counts(self) -> JobCounts:
+        """Return where the account's jobs stand now, those of attempts under way included."""
+        in_flight, retries = len(self._in_flight), self._queue.retries
+        waiting = len(self._staged) + len(self._queue.fresh) + retries
+        return JobCounts(
+            requests=self.requests,
+            in_flight=in_flight,
+            waiting_retries=retries,
+            finishing=max(self._live - in_flight - waiting, 0),
+            received_bytes=self._received_bytes + sum(each.received for each in self._in_flight),
+            retried=self._retried,
+        )
 
     # --- what has happened -----------------------------------------------------------------------
 
@@ -120,7 +111,7 @@ class Dispatcher:
 
     def retry(self, job: ActiveJob, *, due: float | None = None, first: bool = False) -> None:
         """Have a job start once more: at a time `due`, else in its turn, or before the others."""
-        self.retried += 1
+        self._retried += 1
         self._queue.retry(job, due=due, first=first)
         self._news.set()
 

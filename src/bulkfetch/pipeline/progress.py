@@ -61,6 +61,17 @@ class Progress(NamedTuple):
     transfers: tuple[Transfer, ...] = ()
 
 
+class JobCounts(NamedTuple):
+    """Where the jobs of an account stand, or those of several together; as in `Progress`."""
+
+    requests: int = 0
+    in_flight: int = 0
+    waiting_retries: int = 0
+    finishing: int = 0
+    received_bytes: int = 0
+    retried: int = 0
+
+
 class JobTimes:
     """What one account has seen: the sum over jobs that ended, and when requests began."""
 

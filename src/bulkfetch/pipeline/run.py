@@ -26,7 +26,7 @@ from bulkfetch.pipeline.idle_jobs import IdleJobs
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.listing import BATCH_JOBS, Listed, batches, pump
 from bulkfetch.pipeline.outcomes import OutcomeSink
-from bulkfetch.pipeline.progress import Progress, typical
+from bulkfetch.pipeline.progress import JobCounts, Progress, typical
 from bulkfetch.pipeline.readable import Readable, innermost
 from bulkfetch.pipeline.refusal import refusal
 
@@ -123,28 +123,33 @@ class Engine(Readable):
     def progress(self) -> Progress:
         """Return where the run stands now; cheap, for a display."""
         workers = list(self._workers.workers.values()) if self._workers else []
-        dispatchers = [worker.dispatcher for worker in workers]
-        counts = self._opened.counts() if self._opened else Counts()
+        by_account = [worker.dispatcher.counts() for worker in workers]
+        jobs = JobCounts(*map(sum, zip(*by_account, strict=True)))
         usual = typical((worker.times for worker in workers), anyio.current_time())
         return Progress(
-            counts=counts._replace(failed=counts.failed + self._idle.refused),
+            counts=self._counts(),
             list_read=self._list_read,
             stopping=self._stopping.is_set(),
-            requests=sum(each.requests for each in dispatchers),
-            in_flight=sum(each.in_flight for each in dispatchers),
-            waiting_retries=sum(each.waiting_retries for each in dispatchers),
-            received_bytes=sum(each.received_bytes for each in dispatchers),
-            staged_bytes=self._workers.staged_bytes if self._workers else 0,
+            requests=jobs.requests,
+            in_flight=jobs.in_flight,
+            waiting_retries=jobs.waiting_retries,
+            received_bytes=jobs.received_bytes,
+            staged_bytes=self._workers.budget.bytes if self._workers else 0,
             file_bytes=self._outcomes.file_bytes,
             elapsed_s=anyio.current_time() - self._started,
             windows={worker.account: worker.limiter.state() for worker in workers},
-            finishing=sum(each.finishing for each in dispatchers),
+            finishing=jobs.finishing,
             job_s=usual.job_s,
             since_start_s=usual.since_start_s,
-            preparing=sum(each.preparing for each in workers),
-            retried=sum(each.retried for each in dispatchers),
+            preparing=sum(worker.source.preparing for worker in workers),
+            retried=jobs.retried,
             transfers=tuple(each for worker in workers for each in worker.transfers()),
         )
+
+    def _counts(self) -> Counts:
+        """Return where the list's jobs stand, those that cannot be asked for included."""
+        counts = self._opened.counts() if self._opened else Counts()
+        return counts._replace(failed=counts.failed + self._idle.refused)
 
     @property
     def _journal(self) -> Journal:
@@ -277,22 +282,23 @@ class Engine(Readable):
         return self._workers.ended(account) if self._workers else None
 
     def _sum_up(self) -> Report:
-        now = self.progress()
+        counts = self._counts()
+        workers = self._workers.workers.values() if self._workers else ()
         cause = self._aborted or next(filter(None, map(self.account_ended, self._accounts)), None)
         return Report(
-            done=now.counts.done,
-            failed=now.counts.failed,
-            pending=now.counts.pending,
-            skipped=now.counts.skipped,
-            requests=now.requests,
+            done=counts.done,
+            failed=counts.failed,
+            pending=counts.pending,
+            skipped=counts.skipped,
+            requests=sum(worker.dispatcher.requests for worker in workers),
             zip_bytes=self._outcomes.zip_bytes,
             file_bytes=self._outcomes.file_bytes,
-            elapsed_s=now.elapsed_s,
+            elapsed_s=anyio.current_time() - self._started,
             aborted=Failure.of(cause) if cause else None,
-            interrupted=now.stopping,
+            interrupted=self._stopping.is_set(),
             list_read=self._list_read,
             failures=tuple(self._outcomes.failures),
-            failed_before=now.counts.failed_before,
+            failed_before=counts.failed_before,
             missing=self._idle.missing,
             superseded=self._idle.superseded,
         )
