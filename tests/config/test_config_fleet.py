@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+from tests.config.test_config_exports import EXPORT_SLIPS, LEADS
 
 from bulkfetch.cli import main
+from bulkfetch.config.complaints import about_export
 from bulkfetch.config.fleet import FleetSettings, load_fleet
+from bulkfetch.config.misfit import Misfit
 from bulkfetch.config.schema import fleet_schema
 from bulkfetch.errors import ConfigError
 from bulkfetch.secret import Secret
@@ -27,6 +30,14 @@ env_prefix = "ACME_"
 data_center = "us"
 publish_to = "gs://betas"
 """
+
+ABOVE = FLEET.count("\n")
+# What does not depend on the accounts that there are.
+OWN_EXPORT_SLIPS = [
+    slip
+    for slip in EXPORT_SLIPS
+    if slip[0].startswith(("[[exports]]", "[exports]", "[[export]]")) and slip[2]
+]
 
 
 def load(folder: Path, text: str, **env: str) -> FleetSettings:
@@ -94,6 +105,101 @@ def test_a_store_may_be_a_folder_that_all_hosts_share(tmp_path: Path) -> None:
     assert fleet.folder_of("beta") is None
 
 
+def test_an_export_is_of_every_account_or_of_the_one_that_it_names(tmp_path: Path) -> None:
+    """A turn has those of its account, in the order of the file, published where it says."""
+    fleet = load(
+        tmp_path,
+        f"{FLEET}[[exports]]\nmodule = 'Deals'\naccount = 'beta'\n{LEADS}"
+        "fields = ['Last_Nam']\nsync = 'changes'\n"
+        "[[exports]]\nmodule = 'Deals'\naccount = 'acme'\npublish_to = 'az://own/{account}'\n",
+    )
+    acme = fleet.of_account("acme", tmp_path)
+    assert [(each.name, each.account) for each in acme.exports] == [
+        ("Leads", "acme"),
+        ("Deals", "acme"),
+    ]
+    leads, deals = acme.exports
+    assert (leads.sync, leads.fields) == ("changes", ("Last_Nam",))
+    places = [acme.place_of_export(export, "acme") for export in acme.exports]
+    assert [place and place.url for place in places] == ["s3://exports/acme", "az://own/acme"]
+    beta = fleet.of_account("beta", tmp_path)
+    assert [(each.name, each.account) for each in beta.exports] == [
+        ("Deals", "beta"),
+        ("Leads", "beta"),
+    ]
+    # What shows only with the metadata leads to its line, whichever exports the turn has.
+    error = about_export(Misfit("names no field", ("fields", 0)), leads, acme)
+    assert error.message == (
+        f"{tmp_path}/fleet.toml: exports[2].fields[1] names no field (line {ABOVE + 6})"
+    )
+    assert deals.index == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "line", "hint"), OWN_EXPORT_SLIPS, ids=lambda value: f"{value!a:.60}"
+)
+def test_a_slip_of_an_export_is_told_as_in_jobs_toml(
+    tmp_path: Path, text: str, message: str, line: int, hint: str
+) -> None:
+    """With the same sentence and hint, and the line of this file."""
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, FLEET + text)
+    error = caught.value
+    assert error.message.startswith(f"{tmp_path / 'fleet.toml'}: {message}")
+    assert error.message.endswith(f" (line {ABOVE + line})")
+    assert hint in error.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (f"{LEADS}account = 'acm'\n", "exports[1] (line 11): unknown account 'acm'", '"acme"'),
+        (f"{LEADS}account = 'x'\n", "exports[1] (line 11): unknown account", "Available: acme, be"),
+        (
+            f"{LEADS}account = 'acme'\n{LEADS}",
+            "exports[2] (line 14): name 'Leads' is that of the export in line 11",
+            "another name",
+        ),
+        (
+            f"{LEADS}[[exports]]\nmodule = 'Deals'\nname = 'LEADS'\naccount = 'beta'\n",
+            "exports[2] (line 13): name 'LEADS' is that of the export in line 11",
+            "another name",
+        ),
+        (
+            f"{LEADS}publish_to = 's3://other'\n",
+            "exports[1].publish_to: accounts acme and beta would both publish their Leads in s3:",
+            "{account}",
+        ),
+        (
+            f"{LEADS}account = 'acme'\npublish_to = 'gs://betas'\n{LEADS}account = 'beta'\n",
+            "exports[2].publish_to: accounts acme and beta would both publish their Leads in gs:",
+            "{account}",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_accounts_is_told(
+    tmp_path: Path, text: str, message: str, hint: str
+) -> None:
+    """A name is an account's once, a folder one export's; an account is one of the file."""
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, FLEET + text)
+    assert caught.value.message.startswith(f"{tmp_path / 'fleet.toml'}: {message}")
+    assert hint in caught.value.hint
+
+
+def test_of_thousands_of_accounts_only_some_are_listed(tmp_path: Path) -> None:
+    """An unknown one is told with the nearest name, or with the first twenty."""
+    many = "".join(f"[accounts.a{at:03}]\nenv_prefix = 'A{at}_'\n" for at in range(400))
+    fleet = load(tmp_path, FLEET + many)
+    with pytest.raises(ConfigError) as caught:
+        fleet.settings.account("acmee")
+    assert caught.value.hint == 'did you mean "acme"?'
+    with pytest.raises(ConfigError) as caught:
+        fleet.settings.account("zzzz")
+    assert caught.value.hint.startswith("Available: acme, beta, a000, ")
+    assert caught.value.hint.endswith("a017, and 382 more.")
+
+
 @pytest.mark.parametrize("heading", ["[fleet]", "[accounts."])
 def test_what_a_fleet_cannot_do_without_is_missed(tmp_path: Path, heading: str) -> None:
     """Without its database, or without an account, there is nothing to be done."""
@@ -108,6 +214,7 @@ def test_the_example_loads_with_what_it_explains(tmp_path: Path) -> None:
     fleet = load(tmp_path, text)
     assert fleet.settings.account_names == {"acme", "globex"}
     assert fleet.fleet.staging == Path("/var/lib/bulkfetch")
+    assert fleet.exports == ()
     settings = re.compile(r"# (\[|[a-z0-9_]+ = )")
     lines = [line[2:] if settings.match(line) else line for line in text.splitlines()]
     (tmp_path / "etc").mkdir()
@@ -116,6 +223,8 @@ def test_the_example_loads_with_what_it_explains(tmp_path: Path) -> None:
     whole = load(tmp_path, "\n".join(lines).replace("/etc/bulkfetch/acme.env", str(secrets)))
     assert whole.fleet == fleet.fleet
     assert whole.settings.account("globex").window.requests == 7
+    assert [each.name for each in whole.exports_of("acme")] == ["Leads"]
+    assert [each.name for each in whole.exports_of("globex")] == ["Leads", "Open deals"]
 
 
 def test_the_schema_judges_as_the_loader_does() -> None:

@@ -109,7 +109,7 @@ def export(
 
 def _require_known(settings: Settings, names: tuple[str, ...]) -> None:
     """Raise ConfigError for names that are none of an export, or if there is none at all."""
-    from bulkfetch.config.misfit import nearest
+    from bulkfetch.config.misfit import unknown
 
     if settings.source is None:
         if not names:
@@ -130,11 +130,7 @@ def _require_known(settings: Settings, names: tuple[str, ...]) -> None:
         )
     for name in names:
         if name not in known:
-            like = nearest(name, known)
-            meant = f'did you mean "{like}"? ' if like else ""
-            raise ConfigError(
-                f"there is no export {name[:64]!a}", hint=f"{meant}Available: {', '.join(known)}."
-            )
+            raise unknown("there is no export", name, known)
 
 
 def _tell(printer: Printer, ending: Ending, status: int) -> None:

@@ -38,9 +38,8 @@ def complaint_later(found: Misfit, settings: Settings) -> ConfigError:
 
 def about_export(found: Misfit, export: Export, settings: Settings) -> ConfigError:
     """Return the ConfigError of what does not fit in an export, one of the settings or another."""
-    for place, each in enumerate(settings.exports):
-        if each.name == export.name:
-            return complaint_later(found.below("exports", place), settings)
+    if export.index is not None:
+        return complaint_later(found.below("exports", export.index), settings)
     message = f"export {export.name}: {key_text(found.path)} {found.sentence}"
     return ConfigError(message, hint=found.advice)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from bulkfetch.config.export import Export, ExportTable
-from bulkfetch.config.misfit import nearest
+from bulkfetch.config.misfit import unknown
 from bulkfetch.config.settings import JobEntry
 from bulkfetch.errors import ConfigError
 from bulkfetch.filenames import same_file
@@ -46,20 +46,27 @@ def check_jobs(
 
 
 def checked_exports(
-    tables: Sequence[ExportTable], accounts: Sequence[str], where: Where
+    tables: Sequence[ExportTable],
+    accounts: Sequence[str],
+    where: Where,
+    *,
+    of_each: bool = False,
 ) -> tuple[Export, ...]:
     """Return the exports of [[exports]], each with its name and account.
 
-    Raises ConfigError for an unknown account, and for a name that another export has.
+    With `of_each`, one that names no account is of each of them, and its account None; an account
+    then has its names for itself. Raises ConfigError for an unknown account, and for a name that
+    another export has.
     """
     made: list[Export] = []
-    owners: dict[str, str] = {}
+    owners: dict[str, dict[str | None, str]] = {}  # by name, then by whose it is, None for all
     for index, table in enumerate(tables):
         here, line = where(f"exports[{index + 1}]")
+        of_all = of_each and table.account is None
         export = Export(
             module=table.module,
             name=table.name or table.module,
-            account=_account(table.account, accounts, here),
+            account=None if of_all else _account(table.account, accounts, here),
             fields=table.fields,
             custom_view=table.custom_view,
             criteria=table.criteria,
@@ -70,13 +77,16 @@ def checked_exports(
             publish_to=table.publish_to,
             overlap_s=table.overlap,
             full_every_s=table.full_every,
+            index=index,
         )
-        other = owners.setdefault(same_file(export.name), f"line {line}" if line else "another")
-        if len(owners) <= index:
+        others = owners.setdefault(same_file(export.name), {})
+        whose = export.account if of_each else None
+        for known in others if whose is None else others.keys() & {whose, None}:
             raise ConfigError(
-                f"{here}: name {export.name!a} is that of the export in {other}",
+                f"{here}: name {export.name!a} is that of the export in {others[known]}",
                 hint="Each export has a folder of its own: give one of them another name.",
             )
+        others[whose] = f"line {line}" if line else "another"
         made.append(export)
     return tuple(made)
 
@@ -88,11 +98,7 @@ def _account(given: str | None, names: Sequence[str], here: str) -> str:
     if account is None:
         raise ConfigError(f"{here}: account is missing", hint=f"One of {', '.join(names)}.")
     if account not in names:
-        like = nearest(account, names)
-        raise ConfigError(
-            f"{here}: unknown account {account[:64]!a}",
-            hint=f'did you mean "{like}"?' if like else f"Available: {', '.join(names)}.",
-        )
+        raise unknown(f"{here}: unknown account", account, names)
     return account
 
 

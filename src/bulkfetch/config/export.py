@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import field
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -130,7 +131,9 @@ class ExportKeys(Table):
 
     module: ModuleName
     name: kinds.Stem | None = setting(None, "The folder below out; the default is the module.")
-    account: kinds.Text | None = setting(None, "Needed where there are several accounts.")
+    account: kinds.Text | None = setting(
+        None, "Needed where there are several accounts; in FLEET.toml the default is each of them."
+    )
     fields: FieldNames | None = setting(None, "API names; all fields by default.")
     custom_view: ViewId | None = setting(None, "The id of a view: only the records it shows.")
     criteria: CriteriaTable | None = setting(None, "One criterion, a group, or Zoho's JSON.")
@@ -190,6 +193,7 @@ class Export(ExportKeys):
     default; `account` None: the one that ids without an account belong to. With sync = "changes",
     `overlap_s` is how far each export reaches back behind the one before, and after `full_every_s`
     (None: never) everything is exported again. `since` asks for what was modified from then on.
+    `index` is which of a file's [[exports]] it is, from 0; None in code.
 
     Raises ConfigError for what Zoho would not take, whatever the module.
     """
@@ -198,6 +202,7 @@ class Export(ExportKeys):
     overlap_s: Annotated[float, Field(ge=0, le=30 * _DAY_S)] = 600.0
     full_every_s: Annotated[float, Field(gt=0, le=366 * _DAY_S)] | None = None
     since: AwareTime | None = None
+    index: int | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()

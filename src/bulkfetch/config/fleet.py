@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +16,19 @@ from bulkfetch.config.accounts import read_accounts
 from bulkfetch.config.bounds import SharedWindow
 from bulkfetch.config.bucket import SCHEMES, place_of
 from bulkfetch.config.document import Document, read_document
+from bulkfetch.config.entries import checked_exports
+from bulkfetch.config.export import Export
 from bulkfetch.config.load import database_password, parquet_of
 from bulkfetch.config.misfit import Misfit
-from bulkfetch.config.settings import AccountSettings, AccountTable, CommonTables, Settings
+from bulkfetch.config.settings import (
+    AccountSettings,
+    AccountTable,
+    CommonTables,
+    ExportTables,
+    Settings,
+)
 from bulkfetch.config.tables import Table, setting
+from bulkfetch.filenames import same_file
 from bulkfetch.secret import Secret
 from bulkfetch.state_dir import state_dir
 
@@ -81,14 +91,19 @@ class FleetTables(CommonTables):
 
     fleet: FleetTable
     accounts: Annotated[Mapping[fields.AccountName, AccountTable], Field(min_length=1)]
+    exports: ExportTables = ()
 
 
 @dataclass(frozen=True)
 class FleetSettings:
-    """What a fleet's commands need to know: `settings` have all accounts, and no output folder."""
+    """What a fleet's commands need to know: `settings` have all accounts, and no output folder.
+
+    `exports` are those of the file; of each account where they name none.
+    """
 
     fleet: FleetTable
     settings: Settings
+    exports: tuple[Export, ...] = ()
 
     @property
     def password(self) -> Secret | None:
@@ -110,7 +125,21 @@ class FleetSettings:
             publish_to=None if self.folder_of(name) else _store_of(self.fleet, account),
             window=SharedWindow(shared=self.fleet.database),
             overwrite=True,
+            exports=tuple(replace(each, account=name) for each in self.exports_of(name)),
         )
+
+    def exports_of(self, account: str) -> list[Export]:
+        """Return the exports of an account, in the order of the file."""
+        found = self._exports_by_account[None] + self._exports_by_account[account]
+        return sorted(found, key=lambda export: export.index or 0)
+
+    @cached_property
+    def _exports_by_account(self) -> Mapping[str | None, list[Export]]:
+        found: dict[str | None, list[Export]] = {None: []}
+        found |= {name: [] for name in self.settings.account_names}
+        for export in self.exports:
+            found[export.account].append(export)
+        return found
 
     @property
     def shared_folder(self) -> Path | None:
@@ -147,6 +176,7 @@ def load_fleet(path: str | os.PathLike[str], env: Mapping[str, str] | None = Non
                 hint="Call it by a name of its own, the same on every host.",
             )
         )
+    exports = checked_exports(tables.exports, list(tables.accounts), document.where, of_each=True)
     _require_own_places(document, found.accounts)
     staging = document.under(tables.fleet.staging, ("fleet", "staging"))
     settings = Settings(
@@ -165,7 +195,9 @@ def load_fleet(path: str | os.PathLike[str], env: Mapping[str, str] | None = Non
         origins=tuple((document.origins | found.origins).items()),
         warnings=found.warnings,
     )
-    return FleetSettings(replace(tables.fleet, staging=staging), settings)
+    fleet = FleetSettings(replace(tables.fleet, staging=staging), settings, exports)
+    _require_own_folders(document, fleet)
+    return fleet
 
 
 def _store_of(fleet: FleetTable, account: AccountSettings) -> str:
@@ -191,3 +223,26 @@ def _require_own_places(
                     hint='Put {account} into it, such as "s3://exports/{account}".',
                 )
             )
+
+
+def _require_own_folders(document: Document[FleetTables], fleet: FleetSettings) -> None:
+    """Raise ConfigError where exports of two accounts would have one folder of a bucket."""
+    if not any(export.publish_to for export in fleet.exports):
+        return  # each is where its account has its own place
+    owners: dict[tuple[str, str], str] = {}
+    for account in fleet.settings.accounts:
+        for export in fleet.exports_of(account.name):
+            store = export.publish_to or _store_of(fleet.fleet, account)
+            if store.startswith("/"):
+                continue
+            folder = place_of(store, account.name).url
+            other = owners.setdefault((folder, same_file(export.name)), account.name)
+            if other != account.name and export.index is not None:
+                raise document.tell(
+                    Misfit(
+                        f": accounts {other} and {account.name} would both publish their "
+                        f"{export.name} in {folder}",
+                        ("exports", export.index, "publish_to"),
+                        hint='Put {account} into it, such as "s3://exports/{account}".',
+                    )
+                )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, get_args, get_type_hints
@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from bulkfetch.errors import ConfigError
 
+# Names that a hint lists; a fleet may have thousands.
+_SHOWN = 20
 NO_POINT = "Write it without a decimal point."
 _NO_QUOTES = "Write the number without quotes and unit."
 # By the beginning of pydantic's name for a kind of error, the sentence, which takes its context,
@@ -103,6 +105,16 @@ def _known_keys(table: Any, path: tuple[str | int, ...]) -> tuple[str, ...]:
         if type(None) in get_args(table):
             table = get_args(table)[0]
     return tuple(field.name for field in fields(table))
+
+
+def unknown(what: str, word: str, known: Sequence[str]) -> ConfigError:
+    """Return the ConfigError of a name that there is not, with the one that may have been meant."""
+    if (like := nearest(word, known)) is not None:
+        hint = f'did you mean "{like}"?'
+    else:
+        more = f", and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+        hint = f"Available: {', '.join(known[:_SHOWN])}{more}."
+    return ConfigError(f"{what} {word[:64]!a}", hint=hint)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -22,7 +22,7 @@ from bulkfetch.config.bounds import ControlSettings, Limits, SharedWindow, Windo
 from bulkfetch.config.bucket import BucketPlace, DestinationSettings, PublishTo, place_of
 from bulkfetch.config.export import Export, ExportTable, ModuleName
 from bulkfetch.config.hosts import is_loopback, server_url
-from bulkfetch.config.misfit import Misfit
+from bulkfetch.config.misfit import Misfit, unknown
 from bulkfetch.config.parquet import ParquetSettings
 from bulkfetch.config.proxies import Proxies
 from bulkfetch.config.tables import Table, setting
@@ -272,8 +272,7 @@ class Settings(Shared):
         for account in self.accounts:
             if account.name == name:
                 return account
-        names = ", ".join(account.name for account in self.accounts)
-        raise ConfigError(f"unknown account {name[:64]!a}", hint=f"Available: {names}.")
+        raise unknown("unknown account", name, [account.name for account in self.accounts])
 
     @property
     def default_account(self) -> str | None:
