@@ -18,11 +18,11 @@ from bulkfetch import Client, Event, Job, Report, Settings, fetch, load_settings
 from bulkfetch.clock import boottime
 from bulkfetch.config import AccountSettings, Credentials, WindowSettings
 from bulkfetch.config.account_key import account_key
+from bulkfetch.config.regions import servers
 from bulkfetch.ratelimit import patience
 from bulkfetch.sandbox import SandboxOptions, SandboxThread, worst_in
 from bulkfetch.secret import Secret
 from bulkfetch.services import CommonWindows
-from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.token_cache import cache_key
 
 # Five in a second. Where the window is the process's, it is closed at first for that and the grace

@@ -17,7 +17,7 @@ import anyio.to_thread
 from bulkfetch.clock import MACHINE_CLOCK
 from bulkfetch.config import AccountSettings, Credentials, Settings
 from bulkfetch.config.account_key import key_in_process
-from bulkfetch.config.regions import Servers
+from bulkfetch.config.regions import Servers, servers
 from bulkfetch.config.sandbox_table import read_sandbox_options
 from bulkfetch.control.allowance import ControlLimits
 from bulkfetch.control.budget import ControlBudget
@@ -33,7 +33,6 @@ from bulkfetch.pipeline.active_job import AccountAccess
 from bulkfetch.ratelimit import RateLimit, SlotLimiter, WindowEvent, open_limiter, this_process
 from bulkfetch.secret import Secret
 from bulkfetch.services import CommonWindows, Services
-from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.tokens import ProvidedToken, TokenSource, token_source
 
 if TYPE_CHECKING:

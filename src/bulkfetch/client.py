@@ -283,20 +283,17 @@ class Client:
     def _require_open(self) -> None:
         if self._lock is None:
             raise RuntimeError("the client is not open: use `async with`")
-        if not self._is_in_its_loop():
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is not self._loop:  # that of the connections and files
             raise RuntimeError("the client belongs to the event loop in which it was entered")
 
     def _worked(self, working: asyncio.Task[Any]) -> None:
         self._working.discard(working)
         if not working.cancelled():
             working.exception()  # told where the run is iterated
-
-    def _is_in_its_loop(self) -> bool:
-        """Return whether this is called in the loop of the connections and files."""
-        try:
-            return asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            return False
 
     def _tell(self, event: Event) -> None:
         """Tell of an event, first to what is under way."""

@@ -128,10 +128,11 @@ def fsync_file(path: StrPath) -> None:
         _fsync(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
-def remove(path: StrPath) -> None:
-    """Remove a file if it is there. Raises OSError."""
-    with suppress(FileNotFoundError):
-        os.unlink(path)
+def remove(*paths: StrPath) -> None:
+    """Remove files, those that are there. Raises OSError."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -20,9 +20,9 @@ ColumnType = Literal["boolean", "date", "datetime", "integer", "number"]
 _JOB_ID = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
-def is_job_id(text: str) -> bool:
-    """Return whether `text` is a job id: 1 to 20 ASCII digits, nothing else."""
-    return _JOB_ID.fullmatch(text) is not None
+def is_job_id(value: object) -> bool:
+    """Return whether a value is a job id: a text of 1 to 20 ASCII digits, nothing else."""
+    return isinstance(value, str) and _JOB_ID.fullmatch(value) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,17 +103,15 @@ class Wiring:
     async def journal(self, *, fed: bool = False) -> Journal:
         """Open the folder's journal for a new run. Raises RunError. If cancelled: it is closed."""
         # Named as the user named it, so that reported paths are.
-        journal = await Journal.open(self._settings.out / STATE_DIR, self._paces(), fed=fed)
-        if journal.afresh is not None:
-            self._emit(Event("note", journal.afresh))
-        return journal
-
-    def _paces(self) -> dict[str, RunPace]:
         windows = {account.name: account.window for account in self._settings.accounts}
-        return {
+        paces = {
             name: RunPace(window.requests, window.period_s + window.margin_s)
             for name, window in windows.items()
         }
+        journal = await Journal.open(self._settings.out / STATE_DIR, paces, fed=fed)
+        if journal.afresh is not None:
+            self._emit(Event("note", journal.afresh))
+        return journal
 
     async def control(self, account: str) -> ControlClient:
         """Return a new client for an account's control calls. Raises AccountError, ConfigError."""
@@ -208,16 +206,11 @@ class Wiring:
         """Return what the accounts are asked through; once, until the client is left."""
         # In a thread, since it takes tenths of a second; a run that has nothing to ask starts at
         # once without it.
-        await anyio.to_thread.run_sync(_import_rooms)
+        for room in ("bulkfetch.access", "bulkfetch.pipeline.accounts"):
+            await anyio.to_thread.run_sync(import_module, room)
         from bulkfetch.access import AccountOpener
 
         if self.accounts is None:
             self.accounts = AccountOpener(self._settings, self._tell, self._services)
             self._stack.push_async_callback(self.accounts.aclose)
         return self.accounts
-
-
-def _import_rooms() -> None:
-    """Import what only requests need."""
-    import_module("bulkfetch.access")
-    import_module("bulkfetch.pipeline.accounts")

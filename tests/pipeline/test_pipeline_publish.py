@@ -60,11 +60,10 @@ def _told(argument: object) -> str | None:
             return None
 
 
-def _remove(steps: list[str]) -> Callable[[str], None]:
-    def noted(path: str) -> None:
-        if os.path.exists(path):
-            steps.append(f"remove {Path(path).suffix}")
-        disk.remove(path)
+def _remove(steps: list[str]) -> Callable[..., None]:
+    def noted(*paths: str) -> None:
+        steps.extend(f"remove {Path(path).suffix}" for path in paths if os.path.exists(path))
+        disk.remove(*paths)
 
     return noted
 

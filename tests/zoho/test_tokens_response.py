@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkfetch.config import AccountSettings, DataCenter
-from bulkfetch.config.regions import REGIONS, Servers
+from bulkfetch.config.regions import REGIONS, Servers, servers
 from bulkfetch.errors import AccountError, ConfigError, TokenRefused
 from bulkfetch.secret import Secret
-from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.token_response import Grant, read_token_response
 
 

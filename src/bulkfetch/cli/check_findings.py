@@ -239,8 +239,7 @@ def _account(settings: Settings, account: AccountSettings, wrong: Wrong) -> Iter
 
 
 def _servers(settings: Settings, account: AccountSettings, key: str) -> Iterator[Finding]:
-    from bulkfetch.config.regions import DEFAULT_REGION
-    from bulkfetch.zoho.regions import servers
+    from bulkfetch.config.regions import DEFAULT_REGION, servers
 
     center = f"{key}.data_center"
     if account.is_sandbox:

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from bulkfetch.cli.check_findings import Finding, Wrong, shown, table_of
 from bulkfetch.config import AccountSettings, Settings
 from bulkfetch.config.hosts import host_of
+from bulkfetch.config.regions import servers
 from bulkfetch.download.knock import knock
 from bulkfetch.download.session import open_session
 from bulkfetch.errors import BulkfetchError, ConfigError
 from bulkfetch.secret import Secret
-from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.token_choice import accounts_server, token_way
 from bulkfetch.zoho.tokens import token_source
 

@@ -285,9 +285,9 @@ def _tell_window(printer: Printer, settings: Settings, plan: AccountPlan) -> Non
     if not plan.to_fetch or elsewhere or settings.state_dir is None:
         return
     from bulkfetch.config.account_key import account_key
+    from bulkfetch.config.regions import servers
     from bulkfetch.ratelimit import RateLimit
     from bulkfetch.ratelimit.glance import slots_free_in
-    from bulkfetch.zoho.regions import servers
 
     window = account.window
     key = account_key(account, servers(account).api_domain)

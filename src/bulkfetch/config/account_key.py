@@ -78,7 +78,8 @@ def refuse_same_credentials(accounts: Sequence[AccountSettings], file: str = "")
     for account in accounts:
         if account.is_sandbox:  # its credentials are made for each account
             continue
-        server = _server(account) if account.is_local else None
+        local = account.api_domain if account.is_local else None
+        server = None if local is None else server_key(local)
         used, held = ({(server, each) for each in sources} for sources in _sources(account))
         for mine, others in ((used, holders), (held, users)):
             if (shared := next(filter(others.__contains__, mine), None)) is not None:
@@ -101,10 +102,6 @@ def _the_same(one: AccountSettings, other: AccountSettings, file: str) -> Config
             f"{other.name} has it take {prefix}_ZOHO_… variables."
         ),
     )
-
-
-def _server(account: AccountSettings) -> str | None:
-    return None if account.api_domain is None else server_key(account.api_domain)
 
 
 def _sources(account: AccountSettings) -> tuple[set[Source], set[Source]]:

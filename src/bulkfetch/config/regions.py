@@ -1,9 +1,13 @@
-"""Zoho's data centres and the servers of each."""
+"""Zoho's data centres: where an account's API and its accounts server are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
+
+from bulkfetch.config.hosts import host_of, is_loopback
+from bulkfetch.config.settings import AccountSettings
+from bulkfetch.errors import ConfigError
 
 
 class Servers(NamedTuple):
@@ -27,3 +31,33 @@ REGIONS: Mapping[str, Servers] = {
     "ae": Servers("https://www.zohoapis.ae", "https://accounts.zoho.ae"),
 }
 DEFAULT_REGION = "us"
+
+
+def servers(account: AccountSettings) -> Servers:
+    """Return an account's servers: those set explicitly, else its data centre's.
+
+    For an `api_domain` alone, the accounts server is known if the host is one of Zoho's
+    (`sandbox.zohoapis.eu` too) or on this machine. Raises ConfigError for a sandbox that is not
+    running.
+    """
+    if account.is_sandbox:
+        raise ConfigError(f"account {account.name}: its sandbox is not running")
+    if account.api_domain is None:
+        region = REGIONS[account.data_center or DEFAULT_REGION]
+        return Servers(region.api_domain, account.accounts_url or region.accounts_url)
+    accounts_url = account.accounts_url
+    if accounts_url is None and (named := REGIONS.get(account.data_center or "")) is not None:
+        accounts_url = named.accounts_url
+    return Servers(account.api_domain, accounts_url or _accounts_url_of(account.api_domain))
+
+
+def _accounts_url_of(api_domain: str) -> str | None:
+    if is_loopback(api_domain):
+        return api_domain
+    prefix, _, top = host_of(api_domain).partition(".zohoapis.")
+    if prefix not in ("www", "sandbox", "developer"):
+        return None
+    for region in REGIONS.values():
+        if region.api_domain == f"https://www.zohoapis.{top}":
+            return region.accounts_url
+    return None

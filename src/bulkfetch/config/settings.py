@@ -132,7 +132,7 @@ class Credentials(Table):
 class AccountSettings(AccountTable):
     """One account with all that is needed to ask for its results.
 
-    `api_domain` and `accounts_url` are None where `data_center` gives them; see zoho.regions.
+    `api_domain` and `accounts_url` are None where `data_center` gives them; see config.regions.
     `proxies` are the explicit `proxy` or the environment's.
     """
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
+from yarl import URL
 
 from bulkfetch.clock import MACHINE_CLOCK, Clock
 from bulkfetch.disk import StrPath, disk_error, require_room
@@ -18,12 +19,14 @@ from bulkfetch.errors import (
     BadResponse,
     BulkfetchError,
     ConnectionLost,
+    InvalidJobId,
     NotAZip,
     TokenRejected,
     TooLarge,
     TooManyRequests,
     Truncated,
 )
+from bulkfetch.models import is_job_id
 from bulkfetch.secret import Secret
 from bulkfetch.text import escape
 from bulkfetch.zoho.redact import redacted
@@ -36,7 +39,6 @@ from bulkfetch.zoho.responses import (
     read_head,
     response_error,
 )
-from bulkfetch.zoho.urls import result_url
 
 if TYPE_CHECKING:
     from bulkfetch.ratelimit import SlotLimiter
@@ -51,6 +53,17 @@ class Endpoint:
     result_path: str
     version: str
     proxy: str | None = field(default=None, repr=False)  # may hold a password
+
+    def url(self, job_id: str) -> URL:
+        """Return the address of a job's result.
+
+        Raises InvalidJobId for an id that is not 1 to 20 ASCII digits: anything else could change
+        the address.
+        """
+        if not is_job_id(job_id):
+            raise InvalidJobId(f"not a job id: {job_id[:40]!a}")
+        path = self.result_path.format(version=self.version, job_id=job_id)
+        return URL(self.api_domain).join(URL(path))
 
 
 class TransferLimits(NamedTuple):
@@ -141,7 +154,7 @@ class Downloader:
         if partial is not None:
             headers = {"Range": f"bytes={partial.bytes}-", "If-Range": partial.validator}
         response = await self._session.get(
-            result_url(endpoint.api_domain, endpoint.result_path, endpoint.version, job_id),
+            endpoint.url(job_id),
             headers=headers,
             allow_redirects=False,
             read_bufsize=READ_BUFFER_BYTES,
@@ -224,10 +237,6 @@ async def _beginning(watchdog: Watchdog, head: Head) -> bytes:
     data = b""
     success = head.status == 200
     while len(data) < ERROR_BODY_BYTES:
-        if success and len(data) >= len(ZIP_MAGIC) and data.startswith(ZIP_MAGIC):
-            break
-        if is_whole_limit(data):
-            break  # whatever length was announced: to wait for the rest may be to wait for ever
         try:
             piece = await watchdog.read()
         except (ConnectionLost, Truncated):
@@ -237,6 +246,10 @@ async def _beginning(watchdog: Watchdog, head: Head) -> bytes:
         if not piece:
             break
         data += piece
+        if success and data.startswith(ZIP_MAGIC):
+            break
+        if is_whole_limit(data):
+            break  # whatever length was announced: to wait for the rest may be to wait for ever
     return data
 
 

@@ -19,8 +19,6 @@ import anyio.to_thread
 
 from bulkfetch.archive import (
     ArchivedFile,
-    Draft,
-    Extracted,
     ExtractLimits,
     Member,
     count_problem,
@@ -166,7 +164,7 @@ class Publisher:
 
     async def discard(self, job: Job) -> None:
         """Remove a job's body from staging. Raises RunError. If cancelled: it is removed."""
-        await self._in_thread(lambda: self._discard(job))
+        await self._in_thread(lambda: remove(self._layout.zip(job), self._layout.part(job)))
 
     async def quarantine(self, job: Job) -> str | None:
         """Keep a job's refused ZIP within the quarantine's size, of which the oldest go first.
@@ -217,20 +215,19 @@ class Publisher:
         unknown: Container[str],
     ) -> Published:
         """Do what is left; the sizes of the files at `unknown` paths are not in the journal yet."""
-        destination, kept = self._destination_of(job.job), None
-
-        def may_replace(place: str) -> MayReplace:
-            return self._may_replace(job, destination.reported(place), occupied)
-
+        destination, kept, options = self._destination_of(job.job), None, self._options
+        counts = options.records or job.job.records is not None
         with destination.group(self._layout.key(job.job), job.job.place) as group:
             converting = self._converting if ".parquet" in suffixes else nullcontext()
             with converting, self._cores:  # who waits for the first keeps no core
                 files, records, doubts = [], None, list[str]()
                 for suffix in suffixes:
-                    place = f"{job.job.place}{suffix}"
-                    draft = group.draft(suffix, may_replace(place))
-                    written = self._write(job.job, file, suffix, draft, forms)
-                    path = destination.reported(place)
+                    path = destination.reported(f"{job.job.place}{suffix}")
+                    draft = group.draft(suffix, self._may_replace(job, path, occupied))
+                    counter = counter_of(file.member.suffix) if counts else None
+                    written = write_form(
+                        file, suffix, draft, forms, digest=options.sha256, counter=counter
+                    )
                     files.append(PublishedFile(path, written.bytes, written.sha256))
                     records = written.records
                     if written.kept_text:
@@ -239,10 +236,11 @@ class Publisher:
             if doubt is not None:
                 doubts.append(doubt)
             _require_no_rival(destination, occupied.rival)
-            if self._options.keep_zip:
+            if options.keep_zip:
                 place = _kept_zip(job.job)
-                group.copy(file.archive, place, may_replace(place))
-                kept = PublishedFile(destination.reported(place), job.zip_bytes or 0, None)
+                path = destination.reported(place)
+                group.copy(file.archive, place, self._may_replace(job, path, occupied))
+                kept = PublishedFile(path, job.zip_bytes or 0, None)
             if late := {each.path: each.bytes for each in files if each.path in unknown}:
                 anyio.from_thread.run(self._journal.announce, job.entry, late)
             try:
@@ -250,19 +248,6 @@ class Publisher:
             except PublishConflict as error:
                 raise self._layout.as_given(error) from None
         return Published(tuple(files), kept, records, tuple(doubts))
-
-    def _write(
-        self, job: Job, file: ArchivedFile, suffix: str, draft: Draft, forms: Forms
-    ) -> Extracted:
-        counts = self._options.records or job.records is not None
-        return write_form(
-            file,
-            suffix,
-            draft,
-            forms,
-            digest=self._options.sha256,
-            counter=counter_of(file.member.suffix) if counts else None,
-        )
 
     def _may_replace(self, job: ActiveJob, path: str, occupied: Occupied) -> MayReplace:
         """Return which file under a final name may go: this job's, or as once published.
@@ -276,10 +261,6 @@ class Publisher:
         if owner is not None and owner.key == job.entry.key:
             return lambda _: True
         return lambda size: size in occupied.sizes[path]
-
-    def _discard(self, job: Job) -> None:
-        remove(self._layout.zip(job))
-        remove(self._layout.part(job))
 
     def _quarantine(self, job: Job) -> str | None:
         staged, target = self._layout.zip(job), self._layout.quarantined(job)

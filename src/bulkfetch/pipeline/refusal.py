@@ -20,23 +20,25 @@ def refusal(job: Job, accounts: Container[str]) -> Refused | None:
     The job that comes with it is fit to be printed and recorded: what is malformed about it is
     escaped and cut. `accounts` are the names that the settings know.
     """
-    error = _problem(job, accounts)
+    # Whatever the caller's program has put there.
+    is_known = isinstance(job.account, str) and job.account in accounts
+    error = _problem(job, is_known)
     if error is None:
         return None
     fit = Job(
-        job.id if _is_id(job.id) else _shown(job.id),
-        job.account if _is_known(job.account, accounts) else _shown(job.account or NO_ACCOUNT),
+        job.id if is_job_id(job.id) else _shown(job.id),
+        job.account if is_known else _shown(job.account or NO_ACCOUNT),
         None,
         job.origin,
     )
     return Refused(fit, error)
 
 
-def _problem(job: Job, accounts: Container[str]) -> JobError | None:
+def _problem(job: Job, is_known: bool) -> JobError | None:
     where = f"{job.origin}: " if job.origin else ""
-    if not _is_id(job.id):
+    if not is_job_id(job.id):
         return InvalidJobId(f"{where}{_shown(job.id)!r} is not a job id")
-    if not _is_known(job.account, accounts):
+    if not is_known:
         if not job.account:
             return UnknownAccount(f"{where}the job names none of several accounts")
         return UnknownAccount(f"{where}there is no account {_shown(job.account)!r}")
@@ -51,14 +53,6 @@ def _problem(job: Job, accounts: Container[str]) -> JobError | None:
         if (reason := unsafe(text)) is not None:
             return InvalidName(f"{where}the {what} {_shown(text)!r} {reason}")
     return None
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, str) and is_job_id(value)
-
-
-def _is_known(account: object, accounts: Container[str]) -> bool:
-    return isinstance(account, str) and account in accounts
 
 
 def _shown(value: object) -> str:

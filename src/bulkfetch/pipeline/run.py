@@ -200,8 +200,7 @@ class Engine(Readable):
             account, _, job_id = key.rpartition(".")
             job = Job(job_id, account)
             if await self._journal.is_done(account, job_id):
-                remove(self._layout.zip(job))
-                remove(self._layout.part(job))
+                remove(self._layout.zip(job), self._layout.part(job))
             else:
                 needed.add(key)
         self._leftovers = frozenset(needed)

@@ -273,6 +273,10 @@ def response_error(head: Head, body: bytes) -> BulkfetchError | None:
     anything else. For the response to a Range request use `range_response_error`.
     """
     status = head.status
+    if status == 200 and body.startswith(ZIP_MAGIC):
+        # Whatever Content-Encoding says: no compression was requested, nothing is decompressed, and
+        # the structure shows later whether it is a ZIP.
+        return None
     said = error_body(body)
     meant = _meaning(said)
     if _tells_limit(body, meant):
@@ -282,10 +286,6 @@ def response_error(head: Head, body: bytes) -> BulkfetchError | None:
         return Redirected(f"HTTP {status} to {_host(head.location)}", http=status)
     if status == 206:
         return BadResponse("HTTP 206 although no range was requested", http=status)
-    if status == 200 and body.startswith(ZIP_MAGIC):
-        # Whatever Content-Encoding says: no compression was requested, nothing is decompressed, and
-        # the structure shows later whether it is a ZIP.
-        return None
     if said is not None and meant is not None:
         return meant(said.message, http=status)
     if status in (202, 204) or (status == 200 and not body):

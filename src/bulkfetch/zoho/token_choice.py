@@ -9,9 +9,9 @@ import os
 import shutil
 from typing import Literal
 
+from bulkfetch.config.regions import servers
 from bulkfetch.config.settings import AccountSettings
 from bulkfetch.errors import ConfigError, MissingCredentials, TokenCommandFailed
-from bulkfetch.zoho.regions import servers
 
 Way = Literal["command", "refresh", "token"]
 

@@ -17,10 +17,10 @@ from typing import NamedTuple, Protocol
 import aiohttp
 import anyio
 
+from bulkfetch.config.regions import servers
 from bulkfetch.config.settings import AccountSettings
 from bulkfetch.errors import AccountError, InvalidToken, TokenThrottled, TokenUnavailable
 from bulkfetch.secret import Secret
-from bulkfetch.zoho.regions import servers
 from bulkfetch.zoho.token_cache import (
     CachedToken,
     FileCache,
