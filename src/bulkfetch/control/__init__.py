@@ -6,6 +6,7 @@ Creating an export, asking for its state, metadata, counts and deletions have a 
 
 The rooms: `client` the calls, each of them an `exchange`; `calls` what each one is, `responses`
 what its answer says, `create_errors` why an export was refused, `retry` what follows from a failure
-(all pure); `allowance` whether a call may leave now (pure), `rows` and `ledger` what the processes
-know of each other, `budget` who waits for it. Import the modules directly.
+(all pure); `allowance` whether a call may leave now and `books` what is written of it (both pure),
+`ledger` where the books of a process are and `machine_ledger` those of a machine (SQLite: `rows`),
+`budget` who waits for it. Import the modules directly.
 """

@@ -6,8 +6,9 @@ call counts from before it leaves until a minute after its answer, so that no de
 **Credits**: so many are spent in any 24 hours, and creates stop where the service says that few
 remain. What passes within minutes is waited for; credits are not, and their end is told.
 
-Times of places and minutes are seconds since boot, which nobody can set. Days are of wall time,
-since they outlast a boot; a clock that is set makes a day longer or shorter, and no minute.
+Times of places and minutes are seconds since boot, which nobody can set, or those of the database
+that several hosts share. Days are of wall time, since they outlast a boot; a clock that is set
+makes a day longer or shorter, and no minute.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ LOOK_S = 0.5
 # A 429 of both doors within this time is not for the pace of either: the credits are spent.
 TOGETHER_S = 60.0
 
-Why = Literal["", "turn", "place", "minute", "pause", "ceiling", "reserve", "spent"]
+Why = Literal["", "turn", "place", "minute", "closed", "pause", "ceiling", "reserve", "spent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,10 @@ class Span(NamedTuple):
 
 
 class Books(NamedTuple):
-    """What is known of an account. `remaining` is what the service said at `remaining_at`."""
+    """What is known of an account. `remaining` is what the service said at `remaining_at`.
+
+    `closed_until` is when all is known again that still counts.
+    """
 
     calls: Sequence[CountedCall] = ()
     others: Sequence[InLine] = ()
@@ -84,6 +88,7 @@ class Books(NamedTuple):
     remaining: int | None = None
     remaining_at: float = -math.inf
     spent: Sequence[Span] = ()
+    closed_until: float = -math.inf
 
 
 class Allowance(NamedTuple):
@@ -99,6 +104,7 @@ def allow(
     """Return whether a call, in line as `me`, may leave now."""
     for allowance in (
         _credits(kind, limits, books, wall),
+        Allowance(max(0.0, books.closed_until - now), "closed"),
         Allowance(max(0.0, books.paused_until - now), "pause"),
         _minute(kind, limits, books, me, now),
         _place(limits, books, me, now),

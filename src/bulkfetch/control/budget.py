@@ -1,6 +1,6 @@
 """Who may call now: the budget of an account's control calls, kept by all processes together.
 
-`allowance` decides, from the rows of a `ControlLedger`. A call takes its place with a lease, so
+`allowance` decides, from the books in a `ControlLedger`. A call takes its place with a lease, so
 that the place of a process that died comes back by itself. First come, first served, within a kind
 of call and between processes; a create that waits for its minute holds up no poll.
 """
@@ -8,25 +8,23 @@ of call and between processes; a create that waits for its minute holds up no po
 from __future__ import annotations
 
 import asyncio
-import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import anyio
 
 from bulkfetch.clock import boot_id, boottime
-from bulkfetch.control.allowance import Allowance, ControlLimits, InLine, allow
+from bulkfetch.control.allowance import Allowance, ControlLimits
+from bulkfetch.control.books import QUIET_S, AccountBooks, BookTime, Caller, Settled
 from bulkfetch.control.calls import Kind
-from bulkfetch.control.ledger import ControlLedger, ProcessLedger
-from bulkfetch.control.machine_ledger import QUIET_S, MachineLedger
-from bulkfetch.control.rows import ControlRows, Settled
+from bulkfetch.control.ledger import Change, ControlLedger, ProcessLedger
+from bulkfetch.control.machine_ledger import MachineLedger
 from bulkfetch.errors import ControlPaused, CreditsSpent
 from bulkfetch.ratelimit.interfaces import Unusable
 from bulkfetch.text import duration
@@ -35,10 +33,8 @@ T = TypeVar("T")
 
 # The longest pause that a call waits out, in seconds; a longer one is told.
 PATIENCE_S = 120.0
-# How long after the moment it announced a waiting process is believed, in seconds.
-_SLACK_S = 2.0
-# How often what is past is cleared away, in seconds.
-_PRUNE_S = 60.0
+# A place that is in our hands later than this after it was asked for is asked for anew, in seconds.
+LATE_S = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -81,11 +77,12 @@ class ControlBudget:
 
         `note` gets, in one sentence, what a user should know.
         """
-        self._limits, self._key, self._lease_s, self._note = limits, account_key, lease_s, note
+        self._limits, self._key, self._note = limits, account_key, note
+        # The lease begins when the place is asked for, not when it is had.
+        self._caller = Caller(secrets.randbits(62), limits, lease_s + LATE_S)
         self._ledger = ledger
         self._turns: dict[Kind, anyio.Lock] = {}
         self._changed = asyncio.Event()
-        self._prune_at = -math.inf
         self._closed = False
 
     @classmethod
@@ -139,7 +136,7 @@ class ControlBudget:
 
         If cancelled: it is so all the same.
         """
-        await self._write(lambda ledger, rows: rows.remain(0, ledger.wall()))
+        await self._write(AccountBooks.credits_spent)
 
     async def aclose(self) -> None:
         """Let go of what is held open. If cancelled: as without."""
@@ -147,13 +144,13 @@ class ControlBudget:
         await self._ledger.aclose()
 
     def _settle(self, place: Place) -> None:
-        """Have written how a call ended: what it brought must not wait for a file."""
+        """Have written how a call ended: what it brought must not wait for a store."""
         if self._closed:
             return
-        ledger, settled = self._ledger, place.settled or Settled("lost")
-        now, wall = ledger.now(), ledger.wall()
-        written = ledger.submit(
-            lambda rows: rows.settle(place.number, place.kind, settled, now, wall)
+        owner, settled = self._caller.owner, place.settled or Settled("lost")
+        ended = self._ledger.clock()
+        written = self._ledger.submit(
+            lambda books, time: books.settle(owner, place.number, place.kind, settled, ended, time)
         )
         changed, self._changed = self._changed, asyncio.Event()
         written.add_done_callback(lambda _: changed.set())
@@ -161,58 +158,45 @@ class ControlBudget:
     async def _take(self, kind: Kind) -> Place:
         place = Place(secrets.randbits(62), kind)
         async with self._turns.setdefault(kind, anyio.Lock()):
-            since = self._ledger.now()
+            since = self._ledger.clock()
+
+            def look(books: AccountBooks, time: BookTime) -> tuple[Allowance, float]:
+                return books.take(self._caller, place.number, kind, since, time), time.asked
+
             try:
                 while True:
                     changed = self._changed
-                    allowance = await self._write(
-                        lambda ledger, rows: self._look(ledger, rows, place, since)
-                    )
-                    if not allowance.for_s:
+                    allowance, asked = await self._write(look)
+                    if allowance.for_s:
+                        self._require_patience(allowance)
+                        with anyio.move_on_after(allowance.for_s):
+                            await changed.wait()
+                    elif self._ledger.clock() <= asked + LATE_S:
                         return place
-                    self._require_patience(allowance)
-                    with anyio.move_on_after(allowance.for_s):
-                        await changed.wait()
             except BaseException:
                 if not self._closed:
                     # Behind the last look, whose end was perhaps not awaited.
-                    ledger = self._ledger
-                    ledger.submit(lambda rows: _withdraw(ledger, rows, place))
+                    self._ledger.submit(
+                        lambda books, time: books.withdraw(self._caller.owner, place.number, kind)
+                    )
                 raise
 
-    async def _write(self, body: Callable[[ControlLedger, ControlRows], T]) -> T:
-        """Do `body` with the rows, those of this process where the others' cannot be had any more.
+    async def _write(self, change: Change[T]) -> T:
+        """Make a change in the books, those of this process where the others' cannot be had.
 
-        If cancelled: it is done all the same, sooner or later.
+        If cancelled: it is made all the same, sooner or later.
         """
         while True:
             if self._closed:
                 raise RuntimeError("the budget is closed")
             ledger = self._ledger
             try:
-                return await asyncio.shield(ledger.submit(partial(body, ledger)))
+                return await asyncio.shield(ledger.submit(change))
             except Unusable as why:
                 if ledger is self._ledger and not self._closed:
                     ledger.close()
                     self._ledger = ProcessLedger(self._key, quiet_s=QUIET_S)
                     self._note(_alone(why))
-
-    def _look(
-        self, ledger: ControlLedger, rows: ControlRows, place: Place, since: float
-    ) -> Allowance:
-        """Take a place where there is one, within a transaction; else stand in line for it."""
-        kind, now, wall = place.kind, ledger.now(), ledger.wall()
-        if now >= self._prune_at:
-            rows.prune(now, wall)
-            self._prune_at = now + _PRUNE_S
-        me = InLine(since, ledger.owner, kind)
-        allowance = allow(kind, self._limits, rows.books(now), me, now, wall)
-        if allowance.for_s:
-            rows.stand_in_line(kind, since, now + allowance.for_s + _SLACK_S)
-        else:
-            rows.leave_line(kind)
-            rows.begin(place.number, kind, now + self._lease_s, wall)
-        return allowance
 
     def _require_patience(self, allowance: Allowance) -> None:
         """Raise where a wait is not to be waited for."""
@@ -233,11 +217,6 @@ class ControlBudget:
             case _:
                 return
         raise CreditsSpent(text, retry_after_s=allowance.for_s)
-
-
-def _withdraw(ledger: ControlLedger, rows: ControlRows, place: Place) -> None:
-    rows.leave_line(place.kind)
-    rows.settle(place.number, place.kind, Settled("unused"), ledger.now(), ledger.wall())
 
 
 def _alone(why: Unusable) -> str:

@@ -1,4 +1,4 @@
-"""The rows of a budget that all processes of the machine keep together, in the state directory.
+"""The books of a budget that all processes of the machine keep together, in the state directory.
 
 A thread of its own does the transactions, one after the other: each takes some 100 µs, but another
 process may hold the file for longer. It is waited for, for as long as it takes, since every way
@@ -9,7 +9,6 @@ for a minute then, since nobody knows what had left before.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import sqlite3
 import time
 from collections.abc import Callable
@@ -19,7 +18,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from bulkfetch.clock import boot_id, boottime
-from bulkfetch.control.allowance import GRACE_S, REFILL_S
+from bulkfetch.control.books import QUIET_S, BookTime
+from bulkfetch.control.ledger import Change
 from bulkfetch.control.rows import CONTROL_FILE, ControlRows
 from bulkfetch.ratelimit.interfaces import Unusable
 from bulkfetch.ratelimit.patience import holder
@@ -27,8 +27,6 @@ from bulkfetch.ratelimit.state_file import Busy, Store, is_busy, is_damage, open
 
 T = TypeVar("T")
 
-# After what a new file, or a process on its own, may be used: all that was unknown is over then.
-QUIET_S = REFILL_S + GRACE_S
 # How long SQLite waits for another process at a time, and from when on that is told; in seconds.
 _BUSY_S = 0.25
 _TOLD_AFTER_S = 5.0
@@ -37,7 +35,7 @@ _MADE_S = 0.01
 
 
 class MachineLedger:
-    """The file's rows of one account; a ControlLedger.
+    """The file's books of one account; a ControlLedger.
 
     `clock` gives seconds since the boot that `boot` names; both are the same in all processes.
     """
@@ -61,7 +59,6 @@ class MachineLedger:
         self._store: Store | None = None
         self._rows: ControlRows
         self._lost, self._spent = "", -1  # why the last file was given up, and its inode
-        self.owner = secrets.randbits(62)
 
     @classmethod
     async def open(
@@ -74,27 +71,24 @@ class MachineLedger:
         boot: Callable[[], str] = boot_id,
         wall: Callable[[], float] = time.time,
     ) -> MachineLedger:
-        """Open the rows of `account_key`, an opaque name that holds no secret.
+        """Open the books of `account_key`, an opaque name that holds no secret.
 
         `note` gets, in one sentence, what a user should know. Raises Unusable. If cancelled:
         nothing is left open.
         """
         ledger = cls(account_key, state_dir, note, clock=clock, boot=boot, wall=wall)
         try:
-            await asyncio.shield(ledger.submit(lambda rows: None))
+            await asyncio.shield(ledger.submit(lambda books, time: None))
         except BaseException:
             ledger.close()
             raise
         return ledger
 
-    def now(self) -> float:
+    def clock(self) -> float:
         return self._clock()
 
-    def wall(self) -> float:
-        return self._wall()
-
-    def submit(self, body: Callable[[ControlRows], T]) -> asyncio.Future[T]:
-        done = self._loop.run_in_executor(self._thread, self._do, body)
+    def submit(self, change: Change[T]) -> asyncio.Future[T]:
+        done = self._loop.run_in_executor(self._thread, self._do, change)
         done.add_done_callback(_retrieved)
         return done
 
@@ -112,12 +106,12 @@ class MachineLedger:
 
     # --- in the thread ----------------------------------------------------------------------------
 
-    def _do(self, body: Callable[[ControlRows], T]) -> T:
-        """Do `body` in one transaction, as soon as the file is free. Raises Unusable."""
+    def _do(self, change: Change[T]) -> T:
+        """Make a change in one transaction, as soon as the file is free. Raises Unusable."""
         since, renewed = time.monotonic(), False
         while True:
             try:
-                return self._transact(body)
+                return self._transact(change)
             except (sqlite3.Error, OSError, Busy) as error:
                 if self._ended:
                     raise Unusable("the budget is closed") from error
@@ -129,13 +123,16 @@ class MachineLedger:
                     renewed = True
                     self._give_up(error)
 
-    def _transact(self, body: Callable[[ControlRows], T]) -> T:
+    def _transact(self, change: Change[T]) -> T:
         store = self._store or self._open()
         store.check()
         db = store.db
         try:
             db.execute("BEGIN IMMEDIATE")
-            result = body(self._rows)
+            before = self._rows.read()
+            books, now = before.copy(), self._clock()
+            result = change(books, BookTime(now, self._wall(), now))
+            self._rows.write(before, books)
             db.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
@@ -154,7 +151,7 @@ class MachineLedger:
         try:
             store.db.execute(f"PRAGMA busy_timeout = {_BUSY_S * 1000:.0f}")
             begins_at = 0.0 if store.renewed_at is None else min(store.renewed_at, now) + QUIET_S
-            self._rows = ControlRows(store.db, self._key, self.owner, begins_at)
+            self._rows = ControlRows(store.db, self._key, begins_at)
         except BaseException:
             store.db.close()
             raise

@@ -1,0 +1,229 @@
+"""An account's books: its calls, who waits, what was spent, what the service said. Values only.
+
+Every store reads them as a whole, has a change made and keeps what has changed; nobody else changes
+them in between. A change that was perhaps kept already may be made again, and comes to the same.
+
+`now` is in seconds that count for minutes and places, `wall` in those of days: see `BookTime`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from bulkfetch.control.allowance import (
+    DAY_S,
+    GRACE_S,
+    REFILL_S,
+    SPAN_S,
+    Allowance,
+    Books,
+    ControlLimits,
+    CountedCall,
+    InLine,
+    Span,
+    allow,
+)
+from bulkfetch.control.calls import CREDITS, Kind
+
+# After so long all is over that was under way unknown to anybody, its lease apart; in seconds.
+QUIET_S = REFILL_S + GRACE_S
+# No lease and no pause is honestly longer than this, in seconds.
+FAR_AHEAD_S = 3600.0
+# How long after the moment it announced a waiting process is believed, in seconds.
+_SLACK_S = 2.0
+
+
+class BookTime(NamedTuple):
+    """When books are changed, in seconds of their store: `now` of minutes, `wall` of days.
+
+    `asked` is what the ledger's own clock, which measures ages, read before the books were had.
+    """
+
+    now: float
+    wall: float
+    asked: float
+
+    def of(self, reading: float) -> float:
+        """Return what `now` was when the ledger's own clock read so; rather later, never earlier.
+
+        What passed until the books were had counts as nothing.
+        """
+        return min(self.now - (self.asked - reading), self.now)
+
+
+class Settled(NamedTuple):
+    """How a call ended. `remaining` is what the service said with its answer.
+
+    `unused`: nothing was sent. `refused`: a 429, the account pauses for `pause_s`. `lost`: it may
+    still be counted a little later.
+    """
+
+    end: str
+    pause_s: float = 0.0
+    remaining: int | None = None
+
+
+class Caller(NamedTuple):
+    """Who asks: its number, which nobody else has, its figures, and how long its calls may take."""
+
+    owner: int
+    limits: ControlLimits
+    lease_s: float
+
+
+class BookedCall(NamedTuple):
+    """A call of `owner`, `at` as of a CountedCall; its credits are in the span that began then."""
+
+    kind: Kind
+    at: float
+    owner: int
+    settled: bool
+    span: float
+
+
+class LineEntry(NamedTuple):
+    """Since when somebody waits, and until when that is believed."""
+
+    since: float
+    until: float
+
+
+@dataclass(slots=True)
+class AccountBooks:
+    """The books of one account.
+
+    `calls` are by number, who waits in `line` by owner and kind, the credits `spent` by the start
+    of their span. `remaining` is what the service said at `remaining_at`. Nothing leaves before
+    `paused_until`, which a 429 has asked for, and `closed_until`, since earlier calls are not
+    known. `hold_s`: nothing that has begun counts for longer.
+    """
+
+    calls: dict[int, BookedCall] = field(default_factory=dict)
+    line: dict[tuple[int, Kind], LineEntry] = field(default_factory=dict)
+    spent: dict[float, int] = field(default_factory=dict)
+    paused_until: float = 0.0
+    remaining: int | None = None
+    remaining_at: float = 0.0
+    closed_until: float = 0.0
+    hold_s: float = FAR_AHEAD_S
+
+    def copy(self) -> AccountBooks:
+        """Return books that change by themselves."""
+        calls, line, spent = self.calls.copy(), self.line.copy(), self.spent.copy()
+        return replace(self, calls=calls, line=line, spent=spent)
+
+    def take(
+        self, caller: Caller, number: int, kind: Kind, since: float, time: BookTime
+    ) -> Allowance:
+        """Begin a call where it may leave now, with its lease; else stand in line for it.
+
+        `since` is when the caller began to wait, by its ledger's clock. Whoever asks for a number
+        again has not sent its call, whatever came of the first time.
+        """
+        self.hold_s = max(self.hold_s, caller.lease_s + QUIET_S)
+        self._prune(time)
+        self._take_back(number)
+        me = InLine(time.of(since), caller.owner, kind)
+        allowance = allow(kind, caller.limits, self._seen_by(me), me, time.now, time.wall)
+        if allowance.for_s:
+            until = time.now + allowance.for_s + _SLACK_S
+            self.line[me.owner, kind] = LineEntry(me.since, until)
+        else:
+            self.line.pop((me.owner, kind), None)
+            span = _span(time.wall)
+            ends_at = time.now + caller.lease_s
+            self.calls[number] = BookedCall(kind, ends_at, me.owner, False, span)
+            self._spend(span, CREDITS[kind])
+        return allowance
+
+    def withdraw(self, owner: int, number: int, kind: Kind) -> None:
+        """Forget a call that was not sent, and that it waits."""
+        self.line.pop((owner, kind), None)
+        self._take_back(number)
+
+    def settle(
+        self, owner: int, number: int, kind: Kind, settled: Settled, ended: float, time: BookTime
+    ) -> None:
+        """Write how a call ended, and when by its ledger's clock."""
+        if settled.end == "unused":
+            self._take_back(number)
+            return
+        at = time.of(ended)
+        wall = time.wall - (time.now - at)
+        call = self.calls.get(number)
+        if call is None:  # forgotten, since its lease was over long ago
+            call = BookedCall(kind, at, owner, True, _span(wall))
+        elif settled.end == "refused" and not call.settled:
+            self._spend(call.span, -CREDITS[kind])
+        grace_s = GRACE_S if settled.end == "lost" else 0.0
+        self.calls[number] = call._replace(at=at + grace_s, settled=True)
+        if settled.end == "refused":
+            self.paused_until = max(self.paused_until, at + settled.pause_s)
+        # An answer that does not say comes while more than half are left; a 429 may not say either.
+        if settled.remaining is not None or settled.end == "answered":
+            self._remain(settled.remaining, wall, time.wall)
+
+    def credits_spent(self, time: BookTime) -> None:
+        """Write that the service has shown that no credits remain."""
+        self._remain(0, time.wall, time.wall)
+
+    def _remain(self, remaining: int | None, said_at: float, wall: float) -> None:
+        """Write what the service said of the credits that remain, unless it has said so since."""
+        if self.remaining_at <= said_at or self.remaining_at > wall + SPAN_S:  # a clock was ahead
+            self.remaining, self.remaining_at = remaining, said_at
+
+    def _seen_by(self, me: InLine) -> Books:
+        """Return how the account stands; `others` are those in line but one itself."""
+        return Books(
+            [CountedCall(call.kind, call.at, call.settled) for call in self.calls.values()],
+            [
+                InLine(waiting.since, owner, kind)
+                for (owner, kind), waiting in self.line.items()
+                if owner != me.owner
+            ],
+            self.paused_until,
+            self.remaining,
+            self.remaining_at,
+            [Span(start, credits) for start, credits in self.spent.items()],
+            self.closed_until,
+        )
+
+    def _take_back(self, number: int) -> None:
+        """Forget a call that was not sent, and what it would have cost."""
+        call = self.calls.get(number)
+        if call is not None and not call.settled:
+            del self.calls[number]
+            self._spend(call.span, -CREDITS[call.kind])
+
+    def _spend(self, span: float, credits: int) -> None:
+        self.spent[span] = max(0, self.spent.get(span, 0) + credits)
+
+    def _prune(self, time: BookTime) -> None:
+        """Forget what counts no more; bring back what is further ahead than it can be.
+
+        That is of a clock which has gone back, or of a file that somebody has written in.
+        """
+        now, wall = time.now, time.wall
+        for number, call in list(self.calls.items()):
+            latest = now + (GRACE_S if call.settled else self.hold_s)
+            if call.at <= now - REFILL_S:
+                del self.calls[number]
+            elif call.at > latest:
+                self.calls[number] = call._replace(at=latest)
+        for key, waiting in list(self.line.items()):
+            if waiting.since > now or not now <= waiting.until <= now + FAR_AHEAD_S:
+                del self.line[key]
+        for start, credits in list(self.spent.items()):
+            if start + SPAN_S + DAY_S <= wall:
+                del self.spent[start]
+            elif start > wall + SPAN_S:  # spent by a clock that was ahead
+                del self.spent[start]
+                self._spend(_span(wall), credits)
+        if self.paused_until > now + FAR_AHEAD_S + REFILL_S:
+            self.paused_until = now
+        self.closed_until = min(self.closed_until, now + self.hold_s)
+
+
+def _span(wall: float) -> float:
+    return wall // SPAN_S * SPAN_S
