@@ -1,6 +1,7 @@
 """The way of one job: which functions of bulkfetch run for it, and in how many files.
 
     python -m benchmarks.way                    # both ways, as counts
+    python -m benchmarks.way --rooms            # and how many of them are in each room
     python -m benchmarks.way --list library     # and every function, in the order of its first call
 
 One job is fetched from a stand-in in a process of its own, with a machine window in a state folder
@@ -110,6 +111,16 @@ def measure(way: Callable[[Path], None]) -> list[tuple[str, str]]:
         return traced(lambda: way(settings)).functions
 
 
+def by_room(functions: list[tuple[str, str]]) -> Iterator[str]:
+    """Yield how many functions, in how many files, each room has; the largest first."""
+    rooms: dict[str, list[str]] = {}
+    for file, _ in functions:
+        room = file.partition("/")[0] if "/" in file else "beside the rooms"
+        rooms.setdefault(room, []).append(file)
+    for room, files in sorted(rooms.items(), key=lambda item: -len(item[1])):
+        yield f"{room:<16} {len(files):>4} functions in {len(set(files)):>3} files"
+
+
 WAYS: dict[str, Callable[[Path], None]] = {
     "library": through_library,
     "command-line": through_command_line,
@@ -119,19 +130,22 @@ WAYS: dict[str, Callable[[Path], None]] = {
 def main() -> None:
     """Print the ways that are asked for, each measured in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rooms", action="store_true", help="count those of each room")
     parser.add_argument("--list", action="store_true", help="name every function")
     parser.add_argument("ways", nargs="*", metavar="WAY", help=f"of {', '.join(WAYS)}")
     asked = parser.parse_args()
     ways = asked.ways or list(WAYS)
     if len(ways) > 1:
         for name in ways:
-            flags = ["--list"] if asked.list else []
+            flags = [f"--{flag}" for flag in ("rooms", "list") if getattr(asked, flag)]
             subprocess.run([sys.executable, "-m", "benchmarks.way", *flags, name], check=True)
         return
     (name,) = ways
     functions = measure(WAYS[name])
     files = {file for file, _ in functions}
     sys.stdout.write(f"{name}: {len(functions)} functions in {len(files)} files\n")
+    if asked.rooms:
+        sys.stdout.writelines(f"  {line}\n" for line in by_room(functions))
     if asked.list:
         sys.stdout.writelines(f"  {file}: {function}\n" for file, function in functions)
 
