@@ -19,10 +19,6 @@ from bulkfetch.config import AccountSettings, Credentials, Settings
 from bulkfetch.config.account_key import key_in_process
 from bulkfetch.config.regions import Servers, servers
 from bulkfetch.config.sandbox_table import read_sandbox_options
-from bulkfetch.control.allowance import ControlLimits
-from bulkfetch.control.budget import ControlBudget
-from bulkfetch.control.client import ControlClient
-from bulkfetch.control.door import CallTimes, ControlEndpoint
 from bulkfetch.download.bandwidth import Bandwidth
 from bulkfetch.download.downloader import Downloader, Endpoint, TransferLimits
 from bulkfetch.download.session import open_session
@@ -36,6 +32,9 @@ from bulkfetch.services import CommonWindows, Services
 from bulkfetch.zoho.tokens import ProvidedToken, TokenSource, token_source
 
 if TYPE_CHECKING:
+    from bulkfetch.control.budget import ControlBudget
+    from bulkfetch.control.client import ControlClient
+    from bulkfetch.control.door import CallTimes
     from bulkfetch.ratelimit.postgres.database import WindowDatabase
 
 _WINDOW_NEWS: dict[str, Kind] = {
@@ -102,6 +101,10 @@ class AccountOpener:
 
         All of them share the account's budget. Raises AccountError, ConfigError.
         """
+        # late here and below: a plain run makes no such call
+        from bulkfetch.control.client import ControlClient
+        from bulkfetch.control.door import CallTimes, ControlEndpoint
+
         async with self._opening:
             session = await self._session(name)
             limits, account = self._settings.limits, session.settings
@@ -118,6 +121,9 @@ class AccountOpener:
             )
 
     async def _open_budget(self, session: AccountSession, times: CallTimes) -> ControlBudget:
+        from bulkfetch.control.allowance import ControlLimits
+        from bulkfetch.control.budget import ControlBudget
+
         figures, name = session.settings.control, session.settings.name
 
         def note(message: str) -> None:

@@ -115,7 +115,9 @@ class Wiring:
 
     async def control(self, account: str) -> ControlClient:
         """Return a new client for an account's control calls. Raises AccountError, ConfigError."""
-        return await (await self.open_accounts()).control(account)
+        accounts = await self.open_accounts()
+        await _import("bulkfetch.control.budget", "bulkfetch.control.client")
+        return await accounts.control(account)
 
     def check(self, control: ControlClient) -> Check:
         """Return what checks an export against the service's metadata."""
@@ -204,13 +206,16 @@ class Wiring:
 
     async def open_accounts(self) -> AccountOpener:
         """Return what the accounts are asked through; once, until the client is left."""
-        # In a thread, since it takes tenths of a second; a run that has nothing to ask starts at
-        # once without it.
-        for room in ("bulkfetch.access", "bulkfetch.pipeline.accounts"):
-            await anyio.to_thread.run_sync(import_module, room)
+        await _import("bulkfetch.access", "bulkfetch.pipeline.accounts")
         from bulkfetch.access import AccountOpener
 
         if self.accounts is None:
             self.accounts = AccountOpener(self._settings, self._tell, self._services)
             self._stack.push_async_callback(self.accounts.aclose)
         return self.accounts
+
+
+async def _import(*modules: str) -> None:
+    """Import what only some runs need: in a thread, since it takes up to tenths of a second."""
+    for module in modules:
+        await anyio.to_thread.run_sync(import_module, module)

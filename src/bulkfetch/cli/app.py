@@ -63,9 +63,13 @@ def program(context: click.Context) -> int:
 def execute(arguments: Sequence[str] | None) -> int:
     """Run the program and return its exit status, as `cli.main`."""
     printer = Printer()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    completes = arguments is None and completion.is_asked()
     with raise_on_signals():
-        status = _answered_for(printer, lambda: _command(printer, arguments))
-        if printer.summary is None and _owes_summary(arguments):
+        status = _answered_for(
+            printer, lambda: completion.answer(program) if completes else _command(printer, words)
+        )
+        if printer.summary is None and _owes_summary(words):
             status = _answered_for(printer, lambda: _sum_up(printer, status)) or status
         # Results may still be queued, and writing the last of them may fail.
         flushed = _answered_for(printer, printer.close)
@@ -77,13 +81,8 @@ def execute(arguments: Sequence[str] | None) -> int:
     return status or flushed
 
 
-def _words(arguments: Sequence[str] | None) -> list[str]:
-    return list(sys.argv[1:] if arguments is None else arguments)
-
-
-def _owes_summary(arguments: Sequence[str] | None) -> bool:
+def _owes_summary(words: Sequence[str]) -> bool:
     """Return whether stdout is to end with a summary: also of what could not even be parsed."""
-    words = _words(arguments)
     summed_up = any(tuple(words[: len(each)]) == each for each in _SUMMED_UP)
     return "--json" in words and summed_up and not {"-h", "--help"} & set(words)
 
@@ -104,10 +103,7 @@ def _summary(printer: Printer, status: int) -> dict[str, Any]:
     )
 
 
-def _command(printer: Printer, arguments: Sequence[str] | None) -> int:
-    if completion.is_asked() and arguments is None:
-        return completion.answer(program)
-    words = _words(arguments)
+def _command(printer: Printer, words: list[str]) -> int:
     # Not program.main(): it bypasses the printer and has its own exit statuses.
     try:
         with program.make_context("bulkfetch", words, obj=printer) as context:

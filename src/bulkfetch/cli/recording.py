@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """Records one run; without files it does nothing. For one thread; never blocks it."""
+    """Records one run; without files it does nothing. For one thread; never blocks it.
+
+    `report` is what the run has come to, None if it never started.
+    """
 
     def __init__(
         self,
@@ -29,7 +32,7 @@ class Recorder:
         self._events = events
         self._metrics = metrics
         self._command = command
-        self._report: Report | None = None
+        self.report: Report | None = None
         self._has_begun = False
 
     @property
@@ -62,10 +65,6 @@ class Recorder:
         if self._metrics is not None:
             self._metrics.metrics.look(progress.windows)
 
-    def reported(self, report: Report | None) -> None:
-        """Note what the run has come to; None: it never started."""
-        self._report = report
-
     def ended(self, exit_status: int) -> None:
         """Record that the run has ended, if it ever began."""
         if self._metrics is not None:
@@ -73,7 +72,7 @@ class Recorder:
         if self._events is None or not self._has_begun:
             return
         data = {"exit_status": exit_status}
-        if (report := self._report) is not None:
+        if (report := self.report) is not None:
             data |= {
                 "done": report.done,
                 "failed": report.failed,

@@ -126,9 +126,12 @@ def run(
     with open_list(options, settings) as jobs:
         if jobs is None:
             return _nothing_to_do(printer, options.limit, fail_empty=fail_empty)
-        from bulkfetch.cli.runner import fetch_all
+        from bulkfetch.cli.runner import carry_out
 
-        ending = fetch_all(settings, jobs, printer, max_s)
+        only_new = not printer.json
+        ending = carry_out(
+            settings, lambda client: client.fetch(jobs, only_new=only_new), printer, max_s
+        )
     status = ending.exit_status
     if ending.report is not None:
         printer.sum_up(summary_record(ending.report, status), write=not ending.stdout_gone)
@@ -160,6 +163,7 @@ def _tell(printer: Printer, options: ListOptions, ending: Ending, status: int) -
         printer.failure(aborted)
     if report is not None:
         printer.note(summary_line(report))
-    command = this_command(options.ids)
-    if step := next_step(status, report, command, stdin_list="-" in options.lists):
-        printer.note(step)
+    if status != exit_codes.DONE:
+        command = this_command(options.ids)
+        if step := next_step(status, report, command, stdin_list="-" in options.lists):
+            printer.note(step)

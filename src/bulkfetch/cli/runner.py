@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from bulkfetch.cli import exit_codes
-from bulkfetch.cli.async_reader import AsyncReader
 from bulkfetch.cli.options import TerminalGone
 from bulkfetch.cli.printer import Printer, StdoutFailed, StdoutGone
 from bulkfetch.cli.progress import ProgressDisplay
@@ -23,7 +22,7 @@ from bulkfetch.errors import ConfigError
 from bulkfetch.events import Event
 from bulkfetch.exporter.handle import ExportRun
 from bulkfetch.exporter.reports import ExportReport
-from bulkfetch.models import Failure, Job, Outcome, Report
+from bulkfetch.models import Failure, Outcome, Report
 from bulkfetch.observe.messages import NORMAL, event_level, event_line
 from bulkfetch.observe.records import job_record
 from bulkfetch.pipeline.handle import Handle
@@ -88,17 +87,6 @@ class Ending:
         return exit_codes.exit_status(self.report, self.exports)
 
 
-def fetch_all(
-    settings: Settings,
-    jobs: Iterator[Job] | AsyncReader,
-    printer: Printer,
-    max_s: float | None = None,
-) -> Ending:
-    """Fetch the list, report outcomes and events, and return how it ended: as `carry_out`."""
-    only_new = not printer.json
-    return carry_out(settings, lambda client: client.fetch(jobs, only_new=only_new), printer, max_s)
-
-
 def carry_out(
     settings: Settings, start: Start, printer: Printer, max_s: float | None = None
 ) -> Ending:
@@ -128,7 +116,7 @@ def carry_out(
     if ending.at_once or ending.hangs:
         printer.hurry()
     printer.leaves_threads = ending.hangs
-    printer.recorder.reported(ending.report)
+    printer.recorder.report = ending.report
     return ending
 
 
