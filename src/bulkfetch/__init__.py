@@ -28,7 +28,7 @@ if _typing.TYPE_CHECKING:
         load_settings,
         open_jobs,
     )
-    from bulkfetch.destination import Destination, Draft, PublishGroup
+    from bulkfetch.destination import Destination, Draft, ExportDestination, PublishGroup
     from bulkfetch.errors import (
         AccountError,
         BulkfetchError,
@@ -79,7 +79,7 @@ _ROOMS = {
         "load_settings",
         "open_jobs",
     ),
-    "destination": ("Destination", "Draft", "PublishGroup"),
+    "destination": ("Destination", "Draft", "ExportDestination", "PublishGroup"),
     "errors": (
         "AccountError",
         "BulkfetchError",
@@ -131,6 +131,7 @@ __all__ = [
     "Event",
     "EventKind",
     "Export",
+    "ExportDestination",
     "ExportRun",
     "Failure",
     "InvalidToken",

@@ -94,9 +94,10 @@ class Client:
         access tokens, in place of credentials. Through `connector`, that of an aiohttp session for
         instance, all requests go; redirects, cookies, proxies and time limits are the client's all
         the same. `clock` is what is read beside the loop's time; such a client shares no window and
-        no token with other processes. `destination` is where results are published, but those of
-        exports; it is called in worker threads. `windows` are shared with other clients, in place
-        of what `[window] shared` says.
+        no token with other processes. `destination` is where results are published, and exports
+        that have no publish_to of their own, for which it has to be an `ExportDestination`; it is
+        called in worker threads. `windows` are shared with other clients, in place of what
+        `[window] shared` says.
 
         Raises ConfigError where two accounts have the same credentials.
         """
@@ -240,7 +241,7 @@ class Client:
             open_journal=self._wiring.journal,
             open_control=self._wiring.control,
             open_check=self._wiring.check,
-            open_destination=self._wiring.export_destinations().open,
+            destinations=self._wiring.export_destinations(),
             open_run=self._wiring.downloads,
             emit=self._emit,
             full=full,

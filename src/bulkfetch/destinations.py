@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bulkfetch.config import Settings
 from bulkfetch.config.bucket import SCHEMES, BucketPlace, DestinationSettings, bucket_place
 from bulkfetch.errors import ConfigError
+from bulkfetch.exports.published import place_of, target_of, url_above
 from bulkfetch.extras import require_extra
 from bulkfetch.filenames import UNFINISHED_EXPORTS
 from bulkfetch.models import Job
@@ -88,21 +89,59 @@ class Destinations:
 class ExportDestinations:
     """The destinations of the exports of a command."""
 
-    def __init__(self, settings: Settings, layout: OutputLayout) -> None:
-        """Do nothing yet but make values; obstore is not imported."""
+    def __init__(
+        self, settings: Settings, layout: OutputLayout, given: Destination | None = None
+    ) -> None:
+        """Do nothing yet but make values; obstore is not imported.
+
+        `given` takes the exports that name no bucket of their own.
+        """
         from bulkfetch.destination import FolderDestination  # late: a run with nothing to do
 
         self._folder = FolderDestination(
             layout.out, layout.out / UNFINISHED_EXPORTS, layout.above, settings.limits.free_bytes
         )
+        self._given = given
         self._buckets = _Buckets(settings.destination)
 
-    def open(self, url: str | None) -> ExportDestination:
-        """Return a place in a bucket, which was looked at, or the output folder for None.
+    def new(self, bucket: str | None) -> ExportDestination:
+        """Return where an export that begins is to be published; a bucket was looked at.
 
-        Blocking. Raises RunError; ConfigError where what buckets need is not installed.
+        `bucket` is the URL of the place that the settings name, None where they name none.
+        Blocking. Raises RunError; ConfigError where it cannot be published there.
         """
-        return self._folder if url is None else self._buckets.usable(url)
+        if bucket is not None:
+            return self._buckets.usable(bucket)
+        return self._folder if self._given is None else _for_exports(self._given)
+
+    def of(self, name: str, folder: str) -> ExportDestination:
+        """Return where an export is being published, by its folder as the journal has it.
+
+        It is gone on with where it was begun, whatever the settings say by now. Blocking. Raises
+        RunError; ConfigError where that place is not known any more.
+        """
+        if self._given is not None:
+            from bulkfetch.destination.given import GivenDestination
+
+            place = place_of(name, target_of(folder))
+            if GivenDestination(self._given).reported(place) == folder:
+                return _for_exports(self._given)
+        above = url_above(folder, name)
+        if above is None:
+            return self._folder
+        if above.partition("://")[0] not in SCHEMES:
+            raise ConfigError(
+                f"export {name} is being published as {folder}, which only the program knows "
+                "that began it",
+                hint="Hand in the same destination again.",
+            )
+        return self._buckets.usable(above)
+
+
+def _for_exports(given: Destination) -> ExportDestination:
+    from bulkfetch.destination.given import GivenExportDestination
+
+    return GivenExportDestination(given)
 
 
 class PublishedObjects:

@@ -127,7 +127,7 @@ class Wiring:
 
     def export_destinations(self) -> ExportDestinations:
         """Return where exports are published, to be opened."""
-        return ExportDestinations(self._settings, self._layout)
+        return ExportDestinations(self._settings, self._layout, self._services.destination)
 
     async def _source(
         self,

@@ -208,3 +208,44 @@ def test_content_may_take_its_time_but_not_pause(server: S3Server) -> None:
     server.pause_s = 60.0
     with pytest.raises(DestinationFailed):
         patient.content("Leads.csv")
+
+
+@pytest.mark.parametrize("conditional", ["etag", "disabled"])
+def test_what_was_read_is_replaced(
+    server: S3Server, monkeypatch: pytest.MonkeyPatch, conditional: str
+) -> None:
+    """Once, and only if it is still there; also at a server that has no puts with a condition."""
+    monkeypatch.setenv("AWS_CONDITIONAL_PUT", conditional)
+    bucket = BucketDestination(bucket_options(server.url))
+    for before, after in ((None, b"1"), (b"1", b"2"), (b"2", b"2")):
+        assert bucket.replace("Leads/latest.json", after, before)
+    for stale in (None, b"1"):
+        assert not bucket.replace("Leads/latest.json", b"3", stale)
+    assert server.objects == {"zoho/crm/Leads/latest.json": b"2"}
+
+
+@pytest.mark.parametrize("before", [None, b"1"])
+def test_who_comes_between_the_look_and_the_put_is_not_overwritten(
+    server: S3Server, bucket: BucketDestination, before: bytes | None
+) -> None:
+    """The server compares once more, in the moment in which it takes the object."""
+    key = "zoho/crm/Leads/latest.json"
+    if before is not None:
+        server.objects[key] = before
+
+    def rival(_: web.Request) -> None:
+        server.objects[key] = b"rival's"
+
+    server.faults["PUT"] = rival
+    assert not bucket.replace("Leads/latest.json", b"mine", before)
+    assert server.objects == {key: b"rival's"}
+
+
+def test_a_replacement_whose_answer_is_lost_is_found_at_the_next_look(
+    server: S3Server, bucket: BucketDestination
+) -> None:
+    """It is tried again, and refused, since it is there: who replaces looks again."""
+    server.faults["PUT"] = fails(1, "lose")  # type: ignore[assignment]
+    done = bucket.replace("Leads/latest.json", b"mine", None)
+    assert server.objects == {"zoho/crm/Leads/latest.json": b"mine"}
+    assert done or bucket.replace("Leads/latest.json", b"mine", b"mine")

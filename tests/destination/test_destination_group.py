@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.destinations import (
     AWS_ENV,
+    DESTINATIONS,
     SeenDestination,
-    bucket_destination,
-    folder_destination,
-    memory_destination,
     moto_destination,
 )
 
 from bulkfetch.archive import Draft
 from bulkfetch.errors import PublishConflict
 
-MADE: Mapping[str, Callable[[Path], AbstractContextManager[SeenDestination]]] = {
-    "folder": folder_destination,
-    "bucket": bucket_destination,
-    "in memory, as documented": memory_destination,
-}
 
-
-@pytest.fixture(params=[*MADE, pytest.param("moto", marks=pytest.mark.slow)])
+@pytest.fixture(params=[*DESTINATIONS, pytest.param("moto", marks=pytest.mark.slow)])
 def seen(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SeenDestination]:
@@ -36,7 +27,7 @@ def seen(
     if request.param == "moto":
         yield moto_destination(request.getfixturevalue("moto"))
     else:
-        with MADE[request.param](tmp_path) as destination:
+        with DESTINATIONS[request.param](tmp_path) as destination:
             yield destination
 
 

@@ -1,7 +1,8 @@
-"""How an export's files are published together, in a folder and in a bucket, cut at every step."""
+"""How an export's files are published together, at every destination, cut at every step."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -9,20 +10,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.destinations import (
     AWS_ENV,
+    DESTINATIONS,
     SeenDestination,
     bucket_destination,
-    folder_destination,
+    moto_destination,
 )
 from tests.support.forked import forked
 from tests.support.kill_steps import Cut
 from tests.support.s3_server import error
 
-from bulkfetch.destination import ExportDestination, FolderDestination
-from bulkfetch.destination.bucket import BucketDestination
+from bulkfetch.destination import ExportDestination
 from bulkfetch.disk import write_file
 from bulkfetch.errors import DestinationRefused, ExportLost, InvalidName, PublishConflict
 from bulkfetch.exports.columns import Drift, columns_of
@@ -39,11 +41,12 @@ from bulkfetch.exports.publication import (
     require_home,
 )
 from bulkfetch.exports.published import (
-    bucket_above,
     folder_in,
+    is_newer,
     place_of,
     reported_file,
     target_of,
+    url_above,
 )
 
 TARGET = "20260930T020001Z-full"
@@ -117,13 +120,13 @@ class Scene:
     @property
     def destination(self) -> ExportDestination:
         """Where it is to be published."""
-        assert isinstance(self.seen.destination, FolderDestination | BucketDestination)
         return self.seen.destination
 
     @property
     def home(self) -> Path:
         """Where it is published in a folder."""
-        return self.folders.out / "Leads"
+        assert self.seen.root is not None
+        return self.seen.root / "Leads"
 
     @property
     def latest(self) -> Path:
@@ -141,38 +144,41 @@ class Scene:
         content: dict[str, object] = json.loads(self.seen.files()["Leads/latest.json"])
         return content
 
-    def publish(self, generation: str = GENERATION, target: str = TARGET) -> None:
-        """Publish a complete generation."""
-        publish(self.folders, generation, self.destination, target)
+    def publish(self, generation: str = GENERATION, target: str = TARGET) -> bool:
+        """Publish a complete generation; return whether latest.json names it."""
+        return publish(self.folders, generation, self.destination, target)
 
     def require_home(self) -> None:
         """Look whether something is in the way."""
         require_home(self.destination, "Leads")
 
 
-def in_folder(root: Path) -> Scene:
-    """Put a generation's parts below a folder, in which they are to be published."""
-    with folder_destination(root, "exports") as seen:
-        return Scene(staged(root), seen)
+FOLDERS = ("folder", "shared folder")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Scene:
-    """The export in a folder."""
-    return in_folder(tmp_path)
+def opened(kind: str, root: Path) -> SeenDestination:
+    """Open a folder as a run does that finds one there."""
+    with DESTINATIONS[kind](root) as seen:
+        return seen
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(params=FOLDERS)
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Scene:
+    """The export in each kind of folder."""
+    return Scene(staged(tmp_path), opened(request.param, tmp_path))
+
+
+@pytest.fixture(params=[*DESTINATIONS, pytest.param("moto", marks=pytest.mark.slow)])
 def scene(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Scene]:
     """The export at each destination."""
-    if request.param == "folder":
-        yield in_folder(tmp_path)
-        return
     for name, value in AWS_ENV.items():
         monkeypatch.setenv(name, value)
-    with bucket_destination(tmp_path) as seen:
+    if request.param == "moto":
+        yield Scene(staged(tmp_path), moto_destination(request.getfixturevalue("moto")))
+        return
+    with DESTINATIONS[request.param](tmp_path) as seen:
         yield Scene(staged(tmp_path), seen)
 
 
@@ -292,12 +298,12 @@ def test_a_manifest_in_a_bucket_lists_urls() -> None:
     assert told["deleted"] == {"file": "deleted.csv", "records": 1, "url": f"{url}/deleted.csv"}
 
 
-@pytest.mark.parametrize("url", [None, "s3://lake", "s3://lake/zoho/Leads"])
+@pytest.mark.parametrize("url", [None, "s3://lake", "s3://lake/zoho/Leads", "file:///srv"])
 def test_a_published_folder_is_found_by_what_the_journal_has(url: str | None) -> None:
     """Where it was published, under which name, and what its files are called in reports."""
-    folder = folder_in(url, "Leads", TARGET)
-    assert (bucket_above(folder, "Leads"), target_of(folder)) == (url, TARGET)
     above = "exports/" if url is None else f"{url}/"
+    folder = folder_in(f"{above}Leads/{TARGET}")
+    assert (url_above(folder, "Leads"), target_of(folder)) == (url, TARGET)
     assert reported_file("exports/", "Leads", folder, "x.csv") == f"{above}Leads/{TARGET}/x.csv"
 
 
@@ -305,33 +311,37 @@ CUTS: list[Cut] = ["die", "ENOSPC", "EIO"]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", FOLDERS)
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_cut_at_any_step_leaves_all_or_nothing_and_can_be_gone_on_from(
-    tmp_path: Path, cut: Cut
+    tmp_path: Path, cut: Cut, kind: str
 ) -> None:
     """After a kill or a failing disk, readers find an older export or the whole new one."""
 
-    def older(name: str) -> Scene:
-        with folder_destination(tmp_path / name, "exports") as seen:
-            scene = Scene(staged(tmp_path / name, "1"), seen)
-        go_on(scene, "1", "20260929T020001Z-full")
-        staged(tmp_path / name)
-        return scene
+    def found(name: str) -> Scene:
+        """Open what is there, as a run does."""
+        root = tmp_path / name
+        return Scene(ExportFolders(root / "out", "Leads"), opened(kind, root))
 
-    whole = older("whole")
-    steps = forked(lambda: go_on(whole), tmp_path).steps
+    def older(name: str) -> None:
+        staged(tmp_path / name, "1")
+        go_on(found(name), "1", "20260929T020001Z-full")
+        staged(tmp_path / name)
+
+    older("whole")
+    steps = forked(lambda: go_on(found("whole")), tmp_path).steps
     assert len(steps) > 12
     for at in range(1, len(steps) + 1):
-        scene = older(f"{cut}{at}")
-        ended = forked(lambda scene=scene: go_on(scene), tmp_path, at, cut)  # type: ignore[misc]
+        name = f"{cut}{at}"
+        older(name)
+        ended = forked(lambda name=name: go_on(found(name)), tmp_path, at, cut)  # type: ignore[misc]
         where = f"{cut} at {at}: {steps[at - 1]}"
-        # A folder that cannot be made, but is there, is no error.
-        stays = cut != "die" and "mkdir" in where
-        assert ended.status == (0 if stays else -signal.SIGKILL if cut == "die" else 1), where
+        assert ended.status == (-signal.SIGKILL if cut == "die" else 1), where
+        scene = found(name)
         for target in {str(scene.named()["folder"]), *os.listdir(scene.home)} - {"latest.json"}:
             assert len(scene.files(target)) == 5, where
         go_on(scene)
-        assert contents(scene.folders.out) == contents(whole.folders.out), where
+        assert contents(tmp_path / name) == contents(tmp_path / "whole"), where
 
 
 def is_whole(files: Mapping[str, bytes]) -> bool:
@@ -387,14 +397,70 @@ def test_publishing_again_changes_nothing(scene: Scene) -> None:
         scene.folders.staged(GENERATION), place_of("Leads", TARGET), "manifest.json", lambda: None
     )
     assert "Leads/latest.json" not in scene.seen.files()
-    scene.publish()
+    assert scene.publish()
     before = scene.seen.files()
     assert scene.named()["folder"] == TARGET
-    scene.publish()
+    assert scene.publish()
     discard(scene.folders, GENERATION)
-    scene.publish()
+    assert scene.publish()
     assert scene.seen.files() == before
     assert scene.seen.drafts() == 0
+
+
+OLDER, NEWER = "20260929T020001Z-full", "20261001T020001Z-changes-2"
+
+
+def test_a_host_that_is_late_leaves_the_newer_one_named(scene: Scene) -> None:
+    """Its export is there as a whole, and readers of latest.json still find the newest."""
+    go_on(scene, wanted=NEWER)
+    newest = scene.seen.files()["Leads/latest.json"]
+    staged(scene.folders.out.parent, "8")
+    complete(scene.folders, "8", MANIFEST)
+    assert not scene.publish("8", OLDER)
+    assert is_whole(scene.files(OLDER))
+    assert scene.seen.files()["Leads/latest.json"] == newest
+    assert scene.seen.drafts() == 0
+
+
+@pytest.mark.parametrize("before", [None, OLDER])
+@pytest.mark.parametrize("rival", [OLDER, NEWER])
+def test_what_another_host_announces_in_between_is_looked_at_again(
+    scene: Scene, before: str | None, rival: str
+) -> None:
+    """Between the look at latest.json and its replacement somebody else may publish."""
+
+    def announced(target: str) -> bytes:
+        return json.dumps({"export": "Leads", "folder": target}).encode()
+
+    class Late:
+        """The destination, at which the rival comes first, once."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(scene.seen.destination, name)
+
+        def replace(self, place: str, content: bytes, expected: bytes | None) -> bool:
+            if not comes.pop():
+                scene.seen.put(place, announced(rival) + b"\n")
+            return scene.seen.destination.replace(place, content, expected)
+
+    comes = [True, False]
+    if before is not None:
+        scene.seen.put("Leads/latest.json", announced(before))
+    complete(scene.folders, GENERATION, MANIFEST)
+    late: Any = Late()
+    named = publish(scene.folders, GENERATION, late, TARGET)
+    assert named == (rival == OLDER)
+    assert scene.named()["folder"] == (TARGET if named else NEWER)
+    assert scene.seen.drafts() == 0
+
+
+def test_which_of_two_folders_is_newer() -> None:
+    """By the service's time in their names; what has none is never newer."""
+    assert is_newer(NEWER, TARGET)
+    assert not is_newer(TARGET, NEWER)
+    assert not is_newer(f"{TARGET}-2", TARGET)
+    assert not is_newer("zebra", TARGET)
+    assert not is_newer(NEWER, "zebra")
 
 
 def test_a_folder_of_that_name_is_never_overwritten(scene: Scene) -> None:
@@ -405,7 +471,7 @@ def test_a_folder_of_that_name_is_never_overwritten(scene: Scene) -> None:
     assert choose_target(destination, "Leads", TARGET) == f"{TARGET}-3"
     complete(scene.folders, GENERATION, MANIFEST)
     before = scene.seen.files()
-    with pytest.raises(PublishConflict, match="appeared while the export was made"):
+    with pytest.raises(PublishConflict, match=r"appeared (while the export was made|meanwhile)"):
         scene.publish()
     kept = {name: scene.seen.files()[name] for name in before}
     assert kept == before
@@ -422,9 +488,9 @@ def test_it_is_cut_off_where_the_caller_says(scene: Scene) -> None:
     def check() -> None:
         looked.append(None)
         if len(looked) == 4:
-            raise LookupError
+            raise asyncio.CancelledError
 
-    with suppress(LookupError):
+    with suppress(asyncio.CancelledError):
         publish(scene.folders, GENERATION, scene.destination, TARGET, check)
     assert "Leads/latest.json" in scene.seen.files() or len(looked) == 4
     assert scene.seen.drafts() == 0
@@ -437,7 +503,7 @@ def _file(scene: Scene) -> None:
 
 
 def _link(scene: Scene) -> None:
-    (scene.folders.out / "elsewhere").mkdir()
+    (scene.home.parent / "elsewhere").mkdir()
     scene.home.symlink_to("elsewhere")
 
 
@@ -451,12 +517,12 @@ def _latest_folder(scene: Scene) -> None:
 
 def _latest_link(scene: Scene) -> None:
     scene.home.mkdir()
-    (scene.folders.out / "mine.json").write_text('{"export": "Leads"}')
+    (scene.home.parent / "mine.json").write_text('{"export": "Leads"}')
     scene.latest.symlink_to("../mine.json")
 
 
 def _other_case(scene: Scene) -> None:
-    (scene.folders.out / "leads").mkdir()
+    (scene.home.parent / "leads").mkdir()
 
 
 @pytest.mark.parametrize(
@@ -468,12 +534,12 @@ def test_what_the_user_put_there_is_said_before_and_stays(
     """A file, a link or a folder in the way is an error that names it; nothing is touched."""
     put(folder)
     complete(folder.folders, GENERATION, MANIFEST)
-    before = contents(folder.folders.out)
-    with pytest.raises(PublishConflict, match=r"^exports/[Ll]eads"):
+    before = contents(folder.home.parent)
+    with pytest.raises(PublishConflict, match=r"^(exports|file:///.*)/[Ll]eads"):
         folder.require_home()
     with pytest.raises(PublishConflict):
         folder.publish()
-    assert contents(folder.folders.out) == before
+    assert contents(folder.home.parent) == before
 
 
 @pytest.mark.parametrize("content", [b'{"mine": 1}', b'{"export": "Deals"}', b"[]", b"\xff", b""])

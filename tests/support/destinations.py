@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from tests.support.fences import ROOT, fences
 from tests.support.moto_server import MotoServer
 from tests.support.s3_server import BUCKET, S3Server, s3_server
 
-from bulkfetch.destination import Destination, FolderDestination
+from bulkfetch.destination import ExportDestination, FolderDestination
 from bulkfetch.destination.bucket import BucketDestination
-from bulkfetch.destination.given import GivenDestination
+from bulkfetch.destination.given import GivenExportDestination
+from bulkfetch.destination.shared import DRAFTS, open_shared
 from bulkfetch.destination.store import BucketOptions
 
 # None of which is anybody's.
@@ -29,11 +30,12 @@ AWS_ENV = {
 class SeenDestination:
     """A destination, with what others find there, and a way to put something there."""
 
-    destination: Destination
+    destination: ExportDestination
     files: Callable[[], Mapping[str, bytes]]
     put: Callable[[str, bytes], object]
     drafts: Callable[[], int]
     server: S3Server | None = None  # of a bucket
+    root: Path | None = None  # of a folder
 
 
 @contextmanager
@@ -42,25 +44,37 @@ def folder_destination(folder: Path, drafts: str = "staging") -> Iterator[SeenDe
     out, staging = folder / "out", folder / "out" / ".bulkfetch" / drafts
     staging.mkdir(parents=True, exist_ok=True)
 
+    yield _seen_folder(FolderDestination(out, staging, "exports/", 0), out, staging)
+
+
+@contextmanager
+def shared_destination(folder: Path) -> Iterator[SeenDestination]:
+    """Give a folder in which other hosts publish too, as a run opens it."""
+    root, name = folder / "shared" / "acme", f"{DRAFTS}here"
+    root.parent.mkdir(parents=True, exist_ok=True)
+    yield _seen_folder(open_shared(root, name, 0), root, root / name)
+
+
+def _seen_folder(destination: FolderDestination, root: Path, drafts: Path) -> SeenDestination:
+    """Give a destination in the folder `root`, in which all that is hidden is the program's."""
+
     def files() -> dict[str, bytes]:
-        found = (path for path in out.rglob("*") if path.is_file())
-        names = {path.relative_to(out).as_posix(): path for path in found}
+        found = (path for path in root.rglob("*") if path.is_file())
+        names = {path.relative_to(root).as_posix(): path for path in found}
         return {
             name: path.read_bytes()
             for name, path in names.items()
-            if not name.startswith(".bulkfetch/")
+            if not name.startswith(".bulkfetch")
         }
 
     def put(place: str, content: bytes) -> None:
-        (out / place).parent.mkdir(parents=True, exist_ok=True)
-        (out / place).write_bytes(content)
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).write_bytes(content)
 
-    yield SeenDestination(
-        FolderDestination(out, staging, "exports/", 0),
-        files,
-        put,
-        lambda: len([*staging.rglob("*.out"), *staging.rglob("*.keep")]),
-    )
+    def count() -> int:
+        return len([*drafts.rglob("*.out"), *drafts.rglob("*.keep")])
+
+    return SeenDestination(destination, files, put, count, root=root)
 
 
 def documented_memory() -> Any:
@@ -77,7 +91,7 @@ def memory_destination(_: Path) -> Iterator[SeenDestination]:
     """Give that destination, as a client that is given it meets it."""
     memory = documented_memory()
     yield SeenDestination(
-        GivenDestination(memory),
+        GivenExportDestination(memory),
         lambda: dict(memory.files),
         memory.files.__setitem__,
         lambda: 0,
@@ -106,6 +120,15 @@ def bucket_destination(_: Path) -> Iterator[SeenDestination]:
         yield SeenDestination(
             BucketDestination(options), files, put, lambda: len(server.uploads), server
         )
+
+
+# By what tests call them: all that are made in no time.
+DESTINATIONS: Mapping[str, Callable[[Path], AbstractContextManager[SeenDestination]]] = {
+    "folder": folder_destination,
+    "shared folder": shared_destination,
+    "bucket": bucket_destination,
+    "in memory, as documented": memory_destination,
+}
 
 
 def moto_destination(moto: MotoServer) -> SeenDestination:

@@ -67,15 +67,16 @@ async def export(
     full: bool = False,
     wait: float | None = None,
     control: Mapping[str, Any] | None = None,
+    place: Any = None,
     stop: Callable[[Outcome | None], bool] = lambda _: False,
     **settings: Any,
 ) -> Exported:
-    """Export against a sandbox in this loop, with a client of its own."""
+    """Export against a sandbox in this loop, with a client of its own, given `place` if any."""
     seen, before = Exported(), len(sandbox.log)
     loop = asyncio.get_running_loop()
     began = loop.time()
     made = settings_for(sandbox.url, out, control=control, **settings)
-    async with Client(made, on_event=seen.events.append) as client:
+    async with Client(made, on_event=seen.events.append, destination=place) as client:
         run = client.export(*exports, full=full, wait=wait)
         try:
             async for outcome in run:

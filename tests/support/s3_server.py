@@ -111,6 +111,11 @@ class S3Server(S3Front):
                 self.objects.pop(key, None)
                 return web.Response(status=204)
             case "PUT":
+                there = _etag(self.objects[key]) if key in self.objects else None
+                if request.headers.get("If-None-Match") == "*" and there is not None:
+                    return error(412, "PreconditionFailed")
+                if request.headers.get("If-Match", there) != there:
+                    return error(412, "PreconditionFailed")
                 self.objects[key] = body
                 return web.Response(headers={"ETag": _etag(body)})
             case "CREATE":

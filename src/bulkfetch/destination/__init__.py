@@ -1,4 +1,4 @@
-"""Where files are published: in a folder, or by `bucket` in a bucket.
+"""Where files are published: in a folder, by `shared` in one of several hosts, or in a bucket.
 
 The files of one job make a group: they are written as drafts, which nobody sees, and get their
 names together. Blocking: for worker threads.

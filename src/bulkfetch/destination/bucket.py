@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from isal.isal_zlib import crc32
 
 from bulkfetch.archive.inflate import Buffer
+from bulkfetch.destination.copying import COPY_BYTES, pieces_of, size_of
 from bulkfetch.destination.group import MayReplace
 from bulkfetch.destination.store import BucketOptions, BucketStores, bucket_errors
 from bulkfetch.disk import disk_errors
 from bulkfetch.errors import PublishConflict, RunError
 
 if TYPE_CHECKING:
-    from obstore import WritableFile
+    from obstore import ObjectMeta, PutMode, UpdateVersion, WritableFile
 
 # An upload has 10,000 parts at most; the size that is announced is a guess.
 _MOST_PARTS = 8_000
-_COPY_BYTES = 1 << 20
 _GONE = "the upload or its bucket is gone"
 
 
@@ -72,6 +72,33 @@ class BucketDestination:
         except FileNotFoundError:
             return None
 
+    def replace(self, place: str, content: bytes, expected: bytes | None) -> bool:
+        """Put an object in the place of the one that was read, by its tag. Raises RunError.
+
+        A server that knows no such condition overwrites whatever is there right after the look.
+        """
+        import obstore
+        from obstore import exceptions
+
+        mode: PutMode = "create"
+        try:
+            with bucket_errors(self.reported(place)):
+                found = obstore.get(self._stores.reads, place)
+                mode = _version_of(found.meta)
+                there = bytes(found.bytes())
+        except FileNotFoundError:
+            there = None
+        if there != expected:
+            return False
+        with bucket_errors(self.reported(place), absent=_GONE):
+            try:
+                obstore.put(self._stores.writes, place, content, mode=mode)
+            except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
+                return False
+            except NotImplementedError:
+                obstore.put(self._stores.writes, place, content)
+        return True
+
     def require_folder(self, place: str) -> None:
         """Return: keys have no folders, so that nothing can be in the way of one."""
 
@@ -90,7 +117,7 @@ class BucketDestination:
         import obstore
 
         with bucket_errors(reported):
-            yield from obstore.get(self._stores.reads, self._place(reported)).stream(_COPY_BYTES)
+            yield from obstore.get(self._stores.reads, self._place(reported)).stream(COPY_BYTES)
 
     def group(self, key: str, place: str) -> BucketGroup:
         """Return a new group, to be published at a place, to which suffixes are added."""
@@ -126,7 +153,7 @@ class BucketDestination:
         check()
         url = self.reported(place)
         if self.stands(url):
-            if self._has(url, _size_of(source), lambda: _crc32_of(_pieces_of(source, check))):
+            if self._has(url, size_of(source), lambda: _crc32_of(pieces_of(source, check))):
                 return  # a run put it there, and was cut off before it had come further
             raise PublishConflict.of_export(url, "appeared while the export was made")
         draft = self.new_draft(place)
@@ -195,8 +222,8 @@ class BucketDraft:
 
     def copy(self, source: str | os.PathLike[str], check: Callable[[], object]) -> None:
         """Be a copy of a local file; `check` may raise to cut it off. Raises RunError."""
-        self.begin(_size_of(source))
-        for piece in _pieces_of(source, check):
+        self.begin(size_of(source))
+        for piece in pieces_of(source, check):
             self.write([piece])
 
     def complete(self) -> None:
@@ -270,18 +297,14 @@ class _GroupObject(NamedTuple):
     may_replace: MayReplace
 
 
-def _size_of(source: str | os.PathLike[str]) -> int:
-    """Return a local file's size. Raises NotWritable."""
-    with disk_errors(source):
-        return os.path.getsize(source)
-
-
-def _pieces_of(source: str | os.PathLike[str], check: Callable[[], object]) -> Iterator[bytes]:
-    """Yield a local file's content; `check` before each piece. Raises NotWritable."""
-    with disk_errors(source), open(source, "rb") as file:
-        while piece := file.read(_COPY_BYTES):
-            check()
-            yield piece
+def _version_of(meta: ObjectMeta) -> UpdateVersion:
+    """Return what a put names that is to replace this very object."""
+    version: UpdateVersion = {}
+    if meta["e_tag"] is not None:
+        version["e_tag"] = meta["e_tag"]
+    if meta["version"] is not None:
+        version["version"] = meta["version"]
+    return version
 
 
 def _crc32_of(pieces: Iterable[Buffer]) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -19,15 +18,16 @@ from bulkfetch.disk import (
     fsync_dir,
     fsync_file,
     make_folders,
+    remove,
     rename_into_place,
     require_free,
+    write_file,
 )
-from bulkfetch.errors import NotWritable, PublishConflict
+from bulkfetch.errors import PublishConflict
 from bulkfetch.filenames import same_file
 
-# How the folders begin that hold drafts in a shared folder, and when nobody works on one any more.
-DRAFTS = ".bulkfetch-"
-_ABANDONED_S = 86_400.0
+# What a rename tells of a folder under the new name that has something in it.
+_TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 
 
 class FolderDestination:
@@ -70,6 +70,25 @@ class FolderDestination:
                 return None if mode is None else b""
             return Path(path).read_bytes()
 
+    def replace(self, place: str, content: bytes, expected: bytes | None) -> bool:
+        """Replace a file by a rename, right after a look. Raises DiskFull, NotWritable.
+
+        No file system does both in one step: of two hosts that replace a file of a shared folder
+        within the same moment, both may be told that they did.
+        """
+        draft, final = Path(self.draft_path(place)), self.path(place)
+        self.make_folder(os.path.dirname(final))
+        with disk_errors(draft):
+            draft.parent.mkdir(parents=True, exist_ok=True)
+        write_file(draft, content)
+        if self.content(place) != expected:
+            with disk_errors(draft):
+                remove(draft)
+            return False
+        rename_into_place(draft, final, replace=True)
+        fsync_dir(os.path.dirname(final))
+        return True
+
     def require_folder(self, place: str) -> None:
         """Raise PublishConflict where something else has a place's name; NotWritable."""
         parent, name = os.path.split(self.path(place))
@@ -94,9 +113,13 @@ class FolderDestination:
         with disk_errors(final):
             if _mode(os.fspath(folder)) is not None:
                 if _mode(final) is not None:
-                    shown = self.reported(place)
-                    raise PublishConflict.of_export(shown, "appeared while the export was made")
-                os.rename(folder, final)
+                    raise self.taken(place)
+                try:
+                    os.rename(folder, final)
+                except OSError as error:
+                    if error.errno in _TAKEN:
+                        raise self.taken(place) from error
+                    raise
         # A cut may have come between a step and its sync, so that each is synced on every way.
         fsync_dir(os.path.dirname(final))
         fsync_dir(folder.parent)
@@ -109,9 +132,17 @@ class FolderDestination:
         """Return the path of a place."""
         return os.path.join(self._out, place)
 
+    def draft_path(self, name: str) -> str:
+        """Return the path of a draft in staging."""
+        return os.path.join(self._staging, f"{name}.out")
+
     def new_draft(self, name: str) -> FileDraft:
         """Return a draft in staging."""
         return FileDraft(os.path.join(self._staging, name), self._reserve_bytes)
+
+    def taken(self, place: str) -> PublishConflict:
+        """Return the error for a folder that stands where an export is to be published."""
+        return PublishConflict.of_export(self.reported(place), "appeared while the export was made")
 
     def make_folder(self, folder: str) -> None:
         """Make a folder below `out`, on the device on return. Raises DiskFull, NotWritable."""
@@ -119,39 +150,6 @@ class FolderDestination:
             if folder not in self._folders or not os.path.isdir(folder):
                 make_folders(Path(folder), self._out)
                 self._folders.add(folder)
-
-
-def open_shared(out: Path, drafts: str, reserve_bytes: int) -> FolderDestination:
-    """Return a folder in which other hosts publish too, for one run; reported as file:// URLs.
-
-    It is made in the folder that it is in, which must be there: it may be one that is mounted.
-    Drafts are in it, in the hidden folder `drafts`, whose name begins with `DRAFTS` and is this
-    run's own. What a dead run has left there is removed, of others after a day. Raises NotWritable,
-    DiskFull.
-    """
-    if not out.parent.is_dir():
-        raise NotWritable(
-            f"there is no folder {out.parent}",
-            hint="Make it, or mount it: all hosts must share it.",
-        )
-    staging = out / drafts
-    make_folders(staging, out.parent)
-    with disk_errors(staging):
-        for left in os.scandir(staging):
-            os.unlink(left.path)
-        _remove_abandoned(out, staging)
-    return FolderDestination(out, staging, f"file://{out}/", reserve_bytes)
-
-
-def _remove_abandoned(out: Path, own: Path) -> None:
-    """Remove what hosts that never came back have left of their drafts."""
-    for folder in out.glob(f"{DRAFTS}*"):
-        if folder == own:
-            continue
-        for draft in folder.iterdir():
-            with suppress(FileNotFoundError):  # its owner is at work, or somebody else cleans
-                if draft.lstat().st_mtime < time.time() - _ABANDONED_S:
-                    draft.unlink()
 
 
 class FolderGroup:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 from bulkfetch.archive import Draft
 from bulkfetch.archive.inflate import Buffer
-from bulkfetch.destination.group import Destination, MayReplace, PublishGroup
-from bulkfetch.errors import BulkfetchError, DestinationFailed
+from bulkfetch.destination.group import (
+    Destination,
+    ExportDestination,
+    MayReplace,
+    PublishGroup,
+)
+from bulkfetch.errors import BulkfetchError, ConfigError, DestinationFailed
 
 T = TypeVar("T")
+
+_FOR_EXPORTS = ("holds", "content", "replace", "require_folder", "publish_folder")
 
 
 class GivenDestination:
@@ -41,6 +49,44 @@ class GivenDestination:
     def group(self, key: str, place: str) -> GivenGroup:
         """Return a new group, to be published at a place, to which suffixes are added."""
         return GivenGroup(_asked(lambda: self._given.group(key, place)))
+
+
+class GivenExportDestination(GivenDestination):
+    """The caller's destination where it takes exports too."""
+
+    def __init__(self, given: Destination) -> None:
+        """Raise ConfigError where it takes none."""
+        lacking = [name for name in _FOR_EXPORTS if not callable(getattr(given, name, None))]
+        if lacking:
+            raise ConfigError(
+                f"the destination that was handed in takes no exports: it has no {lacking[0]}()",
+                hint="Hand in a bulkfetch.ExportDestination, or give the export a publish_to, "
+                "or export with a client without destination.",
+            )
+        super().__init__(given)
+        self._folders = cast(ExportDestination, given)
+
+    def holds(self, place: str) -> bool:
+        """Return whether something stands at a place or below it. Raises RunError."""
+        return _asked(lambda: self._folders.holds(place))
+
+    def content(self, place: str) -> bytes | None:
+        """Return what a small file at a place holds. Raises RunError."""
+        return _asked(lambda: self._folders.content(place))
+
+    def replace(self, place: str, content: bytes, expected: bytes | None) -> bool:
+        """Have a small file hold `content`, where it holds what is `expected`. Raises RunError."""
+        return _asked(lambda: self._folders.replace(place, content, expected))
+
+    def require_folder(self, place: str) -> None:
+        """Raise PublishConflict where there can be no folder at a place; RunError."""
+        _asked(lambda: self._folders.require_folder(place))
+
+    def publish_folder(
+        self, folder: Path, place: str, last: str, check: Callable[[], object]
+    ) -> None:
+        """Publish a local folder of files at a place. Raises PublishConflict, RunError."""
+        _asked(lambda: self._folders.publish_folder(folder, place, last, check))
 
 
 class GivenGroup:

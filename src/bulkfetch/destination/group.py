@@ -69,7 +69,7 @@ class Destination(Protocol):
 
 
 class ExportDestination(Destination, Protocol):
-    """Where exports are published too: folders of files."""
+    """Where exports are published too: folders of files, and a small file that names the newest."""
 
     def holds(self, place: str) -> bool:
         """Return whether something stands at a place or below it. Raises RunError."""
@@ -77,7 +77,14 @@ class ExportDestination(Destination, Protocol):
     def content(self, place: str) -> bytes | None:
         """Return what a small file at a place holds, None where nothing stands there.
 
-        Nothing where it is no regular file. Raises RunError.
+        No bytes where it is no regular file. Raises RunError.
+        """
+
+    def replace(self, place: str, content: bytes, expected: bytes | None) -> bool:
+        """Have a small file hold `content`, where it holds what is `expected`; return whether.
+
+        `expected` is what `content` has returned, None where nothing stood there. Atomic, durable
+        on return. Raises RunError.
         """
 
     def require_folder(self, place: str) -> None:

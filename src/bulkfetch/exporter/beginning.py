@@ -11,7 +11,6 @@ from bulkfetch.config import Export
 from bulkfetch.exporter.work import ExportWork, hidden_folder
 from bulkfetch.exports import chain
 from bulkfetch.exports.changes import Committed, SyncStep, blind_spots, next_step
-from bulkfetch.exports.published import bucket_above
 from bulkfetch.exports.query import Range, create_body, query_hash
 from bulkfetch.journal import Change, GenerationRow, StoredExport
 
@@ -130,15 +129,12 @@ def step_of(generation: GenerationRow) -> SyncStep:
     return SyncStep.of_text(generation.step)
 
 
-def bucket_for(work: ExportWork, stored: StoredExport | None) -> str | None:
-    """Return the URL below which an export is to be published, None for the output folder.
-
-    What is being published goes on where it was begun, whatever the settings say by now.
-    """
+def being_published(stored: StoredExport | None) -> str | None:
+    """Return the folder that an export is being published as, None where it is not."""
     generation = None if stored is None else stored.generation
-    if generation is None or generation.state != "PUBLISHING" or generation.folder is None:
-        return work.bucket
-    return bucket_above(generation.folder, work.name)
+    if generation is None or generation.state != "PUBLISHING":
+        return None
+    return generation.folder
 
 
 def folders_to_keep(stored: StoredExport | None) -> list[str]:

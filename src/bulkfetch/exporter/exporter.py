@@ -34,7 +34,7 @@ from bulkfetch.exporter.creating import TRY_AGAIN_S, Creator
 from bulkfetch.exporter.finishing import finish, ordered, part_outcome, report_of
 from bulkfetch.exporter.ready import ReadyPages
 from bulkfetch.exporter.reports import ExportReport
-from bulkfetch.exporter.starting import Check, Starter
+from bulkfetch.exporter.starting import Check, ExportPlaces, Starter
 from bulkfetch.exporter.totals import phase, totals
 from bulkfetch.exporter.wanted import WantedExport
 from bulkfetch.exporter.work import ExportWork, Surroundings
@@ -48,7 +48,6 @@ from bulkfetch.pipeline.run import ABANDONED_S, DRAIN_S, Engine
 
 if TYPE_CHECKING:
     from bulkfetch.control.client import ControlClient
-    from bulkfetch.destination import ExportDestination
     from bulkfetch.pipeline.progress import Progress
 
 
@@ -67,7 +66,7 @@ class Exporter(Readable):
         open_journal: Callable[[], Awaitable[Journal]],
         open_control: Callable[[str], Awaitable[ControlClient]],
         open_check: Callable[[ControlClient], Check],
-        open_destination: Callable[[str | None], ExportDestination],
+        destinations: ExportPlaces,
         open_run: Callable[[AsyncIterable[Job], Journal, TypesOf], Engine],
         emit: Emit,
         full: bool = False,
@@ -79,9 +78,7 @@ class Exporter(Readable):
 
         `open_control` makes a client for an export's control calls, of its account; `open_check`
         one that checks exports of an account against its metadata, and raises ConfigError where
-        they do not fit. `open_destination`, which may block, opens a place in a bucket by its URL,
-        for None the output folder. `open_run` has a list of results downloaded. `full`: all of them
-        in full.
+        they do not fit. `open_run` has a list of results downloaded. `full`: all of them in full.
         `wait_s` is how long to wait for results that are being prepared, None for as long as Zoho
         keeps them.
         """
@@ -91,7 +88,7 @@ class Exporter(Readable):
         self._open_journal = open_journal
         self._open_control = open_control
         self._open_check = open_check
-        self._open_destination = open_destination
+        self._destinations = destinations
         self._open_run = open_run
         self._emit = emit
         self._full = full
@@ -224,7 +221,7 @@ class Exporter(Readable):
             self._ready,
             open_control=self._open_control,
             open_check=self._open_check,
-            open_destination=self._open_destination,
+            destinations=self._destinations,
             emit=self._emit,
             now=self._now,
             full=self._full,

@@ -29,7 +29,7 @@ from bulkfetch.exports.publication import (
     publish,
     require_parts,
 )
-from bulkfetch.exports.published import folder_in, reported_file, target_of
+from bulkfetch.exports.published import folder_in, is_url, place_of, reported_file, target_of
 from bulkfetch.exports.server_time import earliest, server_time, stamp
 from bulkfetch.journal import PageRow
 from bulkfetch.models import Failure, Format, Outcome, PublishedFile, Status
@@ -59,7 +59,8 @@ async def finish(
     target = target_of(generation.folder)
     check = anyio.from_thread.check_cancelled
     step = partial(publish, work.folders, work.hidden, work.destination, target, check)
-    await anyio.to_thread.run_sync(step)
+    if not await anyio.to_thread.run_sync(step):
+        work.tell("note", f"{files.LATEST} names a newer export already, and stays as it is")
     await work.write_rows(
         replace(generation, state="COMMITTED"),
         export=replace(work.row, committed=generation.leaves, turn="done"),
@@ -97,7 +98,7 @@ async def _describe(work: ExportWork, now: datetime) -> None:
     finished = now.astimezone(UTC).isoformat(timespec="seconds")
     wanted = f"{stamp(server_time(cursor_to) or now)}-{step.mode}"
     target = await anyio.to_thread.run_sync(choose_target, work.destination, work.name, wanted)
-    published_in = folder_in(work.bucket, work.name, target)
+    published_in = folder_in(work.destination.reported(place_of(work.name, target)))
     manifest = Manifest(
         export=work.name,
         account=work.account,
@@ -119,7 +120,7 @@ async def _describe(work: ExportWork, now: datetime) -> None:
         credits_wasted=generation.wasted,
         deleted=deleted,
         warnings=warnings,
-        url=None if work.bucket is None else published_in,
+        url=published_in if is_url(published_in) else None,
     )
     await anyio.to_thread.run_sync(complete, folders, work.hidden, manifest)
     leaves = committed_by(

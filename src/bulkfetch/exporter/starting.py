@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio.to_thread
 
@@ -18,7 +18,7 @@ from bulkfetch.events import Emit, Event
 from bulkfetch.exporter.accounts import AccountState
 from bulkfetch.exporter.beginning import (
     begin_again,
-    bucket_for,
+    being_published,
     done_earlier,
     first_step,
     folders_to_keep,
@@ -47,6 +47,22 @@ if TYPE_CHECKING:
 Check = Callable[[Export], Awaitable["Metadata"]]
 
 
+class ExportPlaces(Protocol):
+    """Where exports are published. Blocking."""
+
+    def new(self, bucket: str | None) -> ExportDestination:
+        """Return where an export that begins is to be published. Raises ConfigError, RunError.
+
+        `bucket` is the URL of the place that the settings name, None where they name none.
+        """
+
+    def of(self, name: str, folder: str) -> ExportDestination:
+        """Return where one is being published, by its folder as the journal has it.
+
+        Raises ConfigError, RunError.
+        """
+
+
 class Starter:
     """Begins exports, and has them begin again. The rest as for `Exporter`."""
 
@@ -59,7 +75,7 @@ class Starter:
         *,
         open_control: Callable[[str], Awaitable[ControlClient]],
         open_check: Callable[[ControlClient], Check],
-        open_destination: Callable[[str | None], ExportDestination],
+        destinations: ExportPlaces,
         emit: Emit,
         now: Callable[[], datetime],
         full: bool,
@@ -70,7 +86,7 @@ class Starter:
         self._ready = ready
         self._open_control = open_control
         self._open_check = open_check
-        self._open_destination = open_destination
+        self._destinations = destinations
         self._emit = emit
         self._now = now
         self._full = full
@@ -109,9 +125,8 @@ class Starter:
         """Open an export's account, and check it if it begins anew. Raises ConfigError."""
         account = self._accounts[work.account]
         try:
-            bucket = bucket_for(work, known)
-            destination = await anyio.to_thread.run_sync(self._open_destination, bucket)
-            work.publish_in(bucket, destination)
+            destination = await anyio.to_thread.run_sync(self._destination, work, known)
+            work.publish_in(destination)
             await anyio.to_thread.run_sync(require_home, destination, work.name)
             if account.ended is not None:
                 return
@@ -130,6 +145,12 @@ class Starter:
             work.end(_not_begun(work, "failed", error))
         except JobError as error:  # the metadata cannot be had now
             work.end(_not_begun(work, "pending", error))
+
+    def _destination(self, work: ExportWork, known: StoredExport | None) -> ExportDestination:
+        folder = being_published(known)
+        if folder is not None:
+            return self._destinations.of(work.name, folder)
+        return self._destinations.new(work.bucket)
 
     def _goes_on(self, work: ExportWork, known: StoredExport | None) -> bool:
         return known is not None and goes_on(known, work.export, work.account, full=self._full)

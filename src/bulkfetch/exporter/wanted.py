@@ -15,8 +15,8 @@ class WantedExport(NamedTuple):
     """An export that a command is to do: its account by name, and that one's version of the API.
 
     Its parts are published under all of the `suffixes`; `typed` says whether the columns of Parquet
-    files have the types of the module's fields. `bucket` is the URL of the place in a bucket that
-    it is published below, None for the output folder.
+    files have the types of the module's fields. `bucket` is the URL of the place in one that the
+    settings name for it, None if they name none.
     """
 
     export: Export

@@ -51,7 +51,7 @@ class ExportWork:
     """One export. `report` is None as long as something may become of it in this command.
 
     Parts are published under all of the `suffixes`; `typed` says whether columns have types.
-    `bucket` is the URL of the place that it is published below, None for the output folder.
+    `bucket` is the URL of the place in one that the settings name for it, None if they name none.
     `spent` credits over all runs are what the journal had, what `control` has counted since, what
     is `booked` for a create call under way, and one for each result that was requested. `fields`
     are those of the module, None if unknown; `finishing` says that it is being published;
@@ -116,9 +116,9 @@ class ExportWork:
         assert self._destination is not None, "opened before anything is done"
         return self._destination
 
-    def publish_in(self, bucket: str | None, destination: ExportDestination) -> None:
-        """Publish it there, whatever was wanted."""
-        self.bucket, self._destination = bucket, destination
+    def publish_in(self, destination: ExportDestination) -> None:
+        """Publish it there."""
+        self._destination = destination
 
     @property
     def generation(self) -> GenerationRow:

@@ -50,7 +50,7 @@ class ExportPart:
     def as_json(self, url: str | None) -> dict[str, Any]:
         """Return the part as the manifest has it: the first of its files, and then all of them.
 
-        `url` is that of its folder, where it is in a bucket.
+        `url` is that of its folder, where it has one.
         """
         first = self.files[0]
         return {
@@ -83,7 +83,7 @@ class Manifest:
     `queries` are those of each chain's first page as they were sent. `cursor_from` and `cursor_to`
     are the service's times as it sent them; `started` and `finished` are this machine's, in UTC.
     `why` says why the export was full, or since when it lists changes. Credits are the sum over all
-    runs. `url` is that of its folder, None where it is in no bucket.
+    runs. `url` is that of its folder, None where it is below the output folder.
     """
 
     export: str
@@ -150,7 +150,7 @@ class Manifest:
 
 
 def _located(url: str | None, file: str) -> dict[str, str]:
-    """Return the key that says where a file of a folder in a bucket is; none for other folders."""
+    """Return the key that says where a file of a folder is; none where that has no URL."""
     return {} if url is None else {"url": f"{url}/{file}"}
 
 

@@ -21,14 +21,13 @@ from bulkfetch.archive import SUFFIXES
 from bulkfetch.disk import disk_errors, fsync_dir, make_folders, remove, write_file
 from bulkfetch.errors import ExportLost, InvalidName, PublishConflict
 from bulkfetch.exports import manifest as files
-from bulkfetch.exports.published import place_of
+from bulkfetch.exports.published import is_newer, place_of
 from bulkfetch.filenames import UNFINISHED_EXPORTS, unsafe_stem
 
 if TYPE_CHECKING:
     from bulkfetch.destination import ExportDestination
 
 _PART = re.compile(rf"part-[0-9]+({'|'.join(map(re.escape, SUFFIXES))})", re.ASCII)
-_LATEST_STEM, _LATEST_SUFFIX = os.path.splitext(files.LATEST)
 
 
 class ExportFolders:
@@ -64,11 +63,7 @@ def require_home(destination: ExportDestination, name: str) -> None:
     To be called before credits are spent. Raises RunError if it cannot be looked at.
     """
     destination.require_folder(name)
-    latest = _place_of_latest(name)
-    content = destination.content(latest)
-    if content is not None and not _is_ours(content, name):
-        shown = destination.reported(latest)
-        raise PublishConflict.of_export(shown, "was not published by bulkfetch")
+    _latest(destination, name)
 
 
 def prepare(folders: ExportFolders, generation: str = "") -> None:
@@ -128,12 +123,13 @@ def publish(
     destination: ExportDestination,
     target: str,
     check: Callable[[], object] = lambda: None,
-) -> None:
+) -> bool:
     """Publish a complete generation, from wherever an earlier call was cut off.
 
-    The journal knows destination and target by now. `check` is called between the steps, and may
-    raise to cut it off. Raises PublishConflict if something of the user is in the way: the
-    generation stays hidden; ExportLost, RunError.
+    Returns False where latest.json names a newer one, which stays. The journal knows destination
+    and target by now. `check` is called between the steps, and may raise to cut it off. Raises
+    PublishConflict if something of the user is in the way: the generation stays hidden; ExportLost,
+    RunError.
     """
     name, staged = folders.name, folders.staged(generation)
     manifest = place_of(name, target, files.MANIFEST)
@@ -145,7 +141,7 @@ def publish(
     prepare(folders)
     destination.publish_folder(staged, place_of(name, target), files.MANIFEST, check)
     described = _json(destination.content(manifest) or b"")
-    _announce(destination, name, files.encoded(files.latest(described, target)))
+    return _announce(destination, name, target, files.latest(described, target), check)
 
 
 def discard(folders: ExportFolders, generation: str) -> None:
@@ -178,14 +174,35 @@ def remove_abandoned(folders: ExportFolders, keep: Collection[str]) -> list[str]
     return sorted(gone)
 
 
-def _announce(destination: ExportDestination, name: str, latest: bytes) -> None:
-    """Replace latest.json; what stands there is ours, at which `require_home` has looked."""
-    place = f"{name}/{_LATEST_STEM}"
-    with destination.group(place, place) as group:
-        draft = group.draft(_LATEST_SUFFIX, lambda _: True)
-        draft.begin(len(latest))
-        draft.write([latest])
-        group.publish()
+def _announce(
+    destination: ExportDestination,
+    name: str,
+    target: str,
+    latest: dict[str, Any],
+    check: Callable[[], object],
+) -> bool:
+    """Have latest.json name `target`, unless it names a newer one; return whether it does.
+
+    Another host may have published meanwhile, or do so now: each replaces only what it has seen.
+    """
+    place, content = _place_of_latest(name), files.encoded(latest)
+    while True:
+        found = _latest(destination, name)
+        if found is not None and is_newer(str(_json(found).get("folder")), target):
+            return False
+        if destination.replace(place, content, found):
+            return True
+        check()
+
+
+def _latest(destination: ExportDestination, name: str) -> bytes | None:
+    """Return what latest.json holds, None where there is none. Raises PublishConflict, RunError."""
+    place = _place_of_latest(name)
+    content = destination.content(place)
+    if content is not None and not _is_ours(content, name):
+        shown = destination.reported(place)
+        raise PublishConflict.of_export(shown, "was not published by bulkfetch")
+    return content
 
 
 def _place_of_latest(name: str) -> str:

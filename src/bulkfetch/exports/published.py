@@ -1,18 +1,25 @@
 """Where an export's files are once it is published, by what the journal has of it. Pure.
 
 A generation's `folder` is the name of its folder below the output folder and the export's own, or
-its URL where it is in a bucket: wherever `publish_to` points by now, it is found.
+its URL where it is anywhere else: wherever `publish_to` points by now, it is found.
 """
 
 from __future__ import annotations
 
+import re
 
-def folder_in(url: str | None, name: str, target: str) -> str:
-    """Return what the journal has of a folder `target` of an export.
+# How names of folders begin: with the service's time of the first page.
+_STAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z(?=-)", re.ASCII)
 
-    `url` is the place in a bucket that it is published below, None for the output folder.
-    """
-    return target if url is None else f"{url}/{place_of(name, target)}"
+
+def folder_in(reported: str) -> str:
+    """Return what the journal has of a published folder, which its destination reports as this."""
+    return reported if is_url(reported) else target_of(reported)
+
+
+def is_url(folder: str) -> bool:
+    """Return whether a folder of the journal's is the URL of one outside the output folder."""
+    return "://" in folder
 
 
 def target_of(folder: str) -> str:
@@ -20,9 +27,9 @@ def target_of(folder: str) -> str:
     return folder.rpartition("/")[2]
 
 
-def bucket_above(folder: str, name: str) -> str | None:
+def url_above(folder: str, name: str) -> str | None:
     """Return the URL below which an export was published, None for the output folder."""
-    if "://" not in folder:
+    if not is_url(folder):
         return None
     return folder.removesuffix(f"/{place_of(name, target_of(folder))}")
 
@@ -37,4 +44,10 @@ def reported_file(above: str, name: str, folder: str, file: str) -> str:
 
     `above` is what they write before a path below the output folder.
     """
-    return f"{folder}/{file}" if "://" in folder else above + place_of(name, folder, file)
+    return f"{folder}/{file}" if is_url(folder) else above + place_of(name, folder, file)
+
+
+def is_newer(target: str, than: str) -> bool:
+    """Return whether a published folder is certainly of a later time than another, by its name."""
+    one, other = _STAMP.match(target), _STAMP.match(than)
+    return one is not None and other is not None and one[0] > other[0]

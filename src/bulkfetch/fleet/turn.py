@@ -23,7 +23,7 @@ import anyio.to_thread
 from bulkfetch.client import Client
 from bulkfetch.config import AccountSettings, Settings
 from bulkfetch.destination import Destination
-from bulkfetch.destination.folder import DRAFTS, open_shared
+from bulkfetch.destination.shared import DRAFTS, open_shared
 from bulkfetch.disk import remove
 from bulkfetch.errors import ConfigError, RunError, Superseded, is_transient
 from bulkfetch.events import Emit, ignore
