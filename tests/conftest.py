@@ -2,10 +2,10 @@
 
 from hypothesis import HealthCheck, settings
 from tests.support.moto_server import moto, moto_process
-from tests.support.postgres import database, postgres
+from tests.support.postgres import database, postgres, shared_store
 from tests.support.signals import heed_in_children
 
-__all__ = ["database", "moto", "moto_process", "postgres"]
+__all__ = ["database", "moto", "moto_process", "postgres", "shared_store"]
 
 heed_in_children()
 

@@ -1,4 +1,4 @@
-"""The budget at work: waits on the loop's clock, one file under several processes, bad files."""
+"""The budget at work: waits on the loop's clock, one store under several processes, bad files."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import asyncio
 import os
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from tests.support.flow_clock import flow_loop, run_flow
+from tests.support.memory_windows import MemoryWindows
 
 from bulkfetch.control import machine_ledger
 from bulkfetch.control.allowance import DAY_S, REFILL_S, SPAN_S, ControlLimits
 from bulkfetch.control.books import QUIET_S
 from bulkfetch.control.budget import LATE_S, ControlBudget, Place
 from bulkfetch.control.calls import Kind
+from bulkfetch.control.hosts_ledger import HostsLedger
 from bulkfetch.control.rows import CONTROL_FILE
 from bulkfetch.errors import ControlPaused, CreditsSpent
 from bulkfetch.ratelimit import state_file
@@ -66,20 +68,40 @@ def kill(budget: ControlBudget) -> None:
     budget._ledger.close()
 
 
-@pytest.fixture(params=["process", "machine"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
-    """A state directory, or none."""
-    return tmp_path if request.param == "machine" else None
+# Opens a budget of the one account, or of `key`, as a client of its own would.
+Make = Callable[..., Awaitable[ControlBudget]]
 
 
-# --- one process, either way ----------------------------------------------------------------------
+@pytest.fixture(params=["process", "machine", "hosts"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    """Open budgets, of clients that share what is kept in a process, on a machine or by hosts."""
+    rows: list[MemoryWindows] = []
+
+    async def process(limits: ControlLimits = LIMITS, *, key: str = "key") -> ControlBudget:
+        return await opened(None, limits, key=key)
+
+    async def machine(limits: ControlLimits = LIMITS, *, key: str = "key") -> ControlBudget:
+        return await opened(tmp_path, limits, key=key)
+
+    async def hosts(limits: ControlLimits = LIMITS, *, key: str = "key") -> ControlBudget:
+        loop = asyncio.get_running_loop()
+        if not rows:
+            rows.append(MemoryWindows(loop.time, ahead_s=WALL))
+        ledger = HostsLedger(key, rows[0], clock=loop.time)
+        return ControlBudget(limits, key, ledger, LEASE_S)
+
+    makers: dict[str, Make] = {"process": process, "machine": machine, "hosts": hosts}
+    return makers[request.param]
 
 
-def test_creates_wait_for_their_minute_and_polls_do_not(folder: Path | None) -> None:
+# --- one process, whatever keeps the books --------------------------------------------------------
+
+
+def test_creates_wait_for_their_minute_and_polls_do_not(make: Make) -> None:
     """Three creates a minute, from answer to departure; a poll passes those that wait."""
 
     async def main() -> None:
-        budget = await opened(folder)
+        budget = await make()
         began = now()
         creates = [asyncio.create_task(call(budget, takes_s=2.0)) for _ in range(5)]
         await asyncio.sleep(5)
@@ -92,11 +114,11 @@ def test_creates_wait_for_their_minute_and_polls_do_not(folder: Path | None) -> 
     run_flow(main())
 
 
-def test_first_come_first_served(folder: Path | None) -> None:
+def test_first_come_first_served(make: Make) -> None:
     """Who waits longest leaves first, whatever the others do; nobody is passed by."""
 
     async def main() -> None:
-        budget = await opened(folder)
+        budget = await make()
         order: list[int] = []
 
         async def one(number: int) -> None:
@@ -115,12 +137,12 @@ def test_first_come_first_served(folder: Path | None) -> None:
     run_flow(main())
 
 
-def test_a_cancelled_call_leaves_nothing_behind(folder: Path | None) -> None:
+def test_a_cancelled_call_leaves_nothing_behind(make: Make) -> None:
     """Neither who waits in line nor who was just given a place takes anything from the others."""
 
     async def main() -> None:
         for steps in range(12):
-            budget = await opened(folder, key=f"key {steps}")
+            budget = await make(key=f"key {steps}")
             task = asyncio.create_task(call(budget, takes_s=0.0 if steps % 2 else 50.0))
             for _ in range(steps):
                 await asyncio.sleep(0)
@@ -136,12 +158,12 @@ def test_a_cancelled_call_leaves_nothing_behind(folder: Path | None) -> None:
 
 
 @pytest.mark.parametrize("end", ["answered", "lost", "unused", "refused"])
-def test_a_place_comes_back_however_its_call_ends(folder: Path | None, end: str) -> None:
+def test_a_place_comes_back_however_its_call_ends(make: Make, end: str) -> None:
     """What was not sent costs nothing; a refusal costs no credits, but pauses the account."""
 
     async def main() -> None:
         one = ControlLimits(concurrency=1, creates_per_minute=1, credits_per_day=50)
-        budget = await opened(folder, one)
+        budget = await make(one)
         ends: dict[str, Callable[[Place], None]] = {
             "answered": lambda place: place.answered(None, well=True),
             "lost": lambda place: None,
@@ -164,11 +186,11 @@ def test_a_place_comes_back_however_its_call_ends(folder: Path | None, end: str)
     run_flow(main())
 
 
-def test_the_day_goes_by_and_credits_come_back(folder: Path | None) -> None:
+def test_the_day_goes_by_and_credits_come_back(make: Make) -> None:
     """Spent credits are told with their end, at which the next create leaves."""
 
     async def main() -> None:
-        budget = await opened(folder, ControlLimits(creates_per_minute=9, credits_per_day=120))
+        budget = await make(ControlLimits(creates_per_minute=9, credits_per_day=120))
         await call(budget)
         flow_loop().now += 7200
         await call(budget)
@@ -184,11 +206,11 @@ def test_the_day_goes_by_and_credits_come_back(folder: Path | None) -> None:
     run_flow(main())
 
 
-def test_what_the_service_says_of_credits_is_heeded(folder: Path | None) -> None:
+def test_what_the_service_says_of_credits_is_heeded(make: Make) -> None:
     """Fewer than the reserve: no create. None: nothing at all. No word: all is well again."""
 
     async def main() -> None:
-        budget = await opened(folder)
+        budget = await make()
 
         async def told(remaining: int | None) -> None:
             async with budget.call("status") as place:
@@ -214,11 +236,11 @@ def test_what_the_service_says_of_credits_is_heeded(folder: Path | None) -> None
     run_flow(main())
 
 
-def test_a_long_pause_is_told_a_short_one_waited_for(folder: Path | None) -> None:
+def test_a_long_pause_is_told_a_short_one_waited_for(make: Make) -> None:
     """A minute passes by itself; for an hour somebody should know."""
 
     async def main() -> None:
-        budget = await opened(folder)
+        budget = await make()
         async with budget.call("status") as place:
             place.refused(61, None)
         began = now()
@@ -249,14 +271,14 @@ def test_clients_without_a_state_directory_share_their_process() -> None:
     run_flow(main())
 
 
-# --- several processes ----------------------------------------------------------------------------
+# --- several clients ------------------------------------------------------------------------------
 
 
-def test_processes_keep_one_budget_and_share_it_fairly(tmp_path: Path) -> None:
+def test_processes_keep_one_budget_and_share_it_fairly(make: Make) -> None:
     """Together no more than one could, and each about as much."""
 
     async def main() -> None:
-        budgets = [await opened(tmp_path) for _ in range(3)]
+        budgets = [await make() for _ in range(3)]
         left: list[list[float]] = [[] for _ in budgets]
         most = under_way = 0
 
@@ -289,11 +311,11 @@ def test_processes_keep_one_budget_and_share_it_fairly(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_dead_process_gives_its_places_back(tmp_path: Path) -> None:
+def test_a_dead_process_gives_its_places_back(make: Make) -> None:
     """When their lease is over, and not before: its calls may still be under way."""
 
     async def main() -> None:
-        victim, other = await opened(tmp_path), await opened(tmp_path)
+        victim, other = await make(), await make()
         tasks = [asyncio.create_task(call(victim, "read", 1e6)) for _ in range(3)]
         await asyncio.sleep(1)
         kill(victim)
@@ -307,11 +329,11 @@ def test_a_dead_process_gives_its_places_back(tmp_path: Path) -> None:
     run_flow(main())
 
 
-def test_a_pause_and_spent_credits_hold_for_all_processes(tmp_path: Path) -> None:
+def test_a_pause_and_spent_credits_hold_for_all_processes(make: Make) -> None:
     """What one was told the others need not find out."""
 
     async def main() -> None:
-        one, other = await opened(tmp_path), await opened(tmp_path)
+        one, other = await make(), await make()
         async with one.call("status") as place:
             place.refused(40, None)
         await asyncio.sleep(1)  # the end of a call is written behind it
@@ -323,7 +345,7 @@ def test_a_pause_and_spent_credits_hold_for_all_processes(tmp_path: Path) -> Non
         await one.aclose()
         with pytest.raises(CreditsSpent):
             await call(other)
-        foreign = await opened(tmp_path, key="another account")
+        foreign = await make(key="another account")
         at = now()
         assert await call(foreign) == pytest.approx(at, abs=0.1)
         for budget in (other, foreign):

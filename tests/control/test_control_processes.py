@@ -25,10 +25,9 @@ class Line(NamedTuple):
     pid: str
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+def start(store: str, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.control_process", folder / "state", folder / "log"],
-        cwd=ROOT,
+        [sys.executable, "-m", "tests.support.control_process", store, folder / "log"], cwd=ROOT
     )
 
 
@@ -64,10 +63,12 @@ def most_under_way(found: list[Line], dead: set[str]) -> int:
     return most
 
 
-def test_killed_and_restarted_processes_keep_every_figure_together(tmp_path: Path) -> None:
+def test_killed_and_restarted_processes_keep_every_figure_together(
+    tmp_path: Path, shared_store: str
+) -> None:
     """Creates, polls and places are never more than allowed, and the dead hold up nobody."""
     dice = random.Random(7)
-    running, dead = [start(tmp_path) for _ in range(3)], set()
+    running, dead = [start(shared_store, tmp_path) for _ in range(3)], set()
     try:
         for round_ in range(6):
             wait_for(tmp_path, 10 + 12 * round_)
@@ -75,7 +76,7 @@ def test_killed_and_restarted_processes_keep_every_figure_together(tmp_path: Pat
             victim.kill()
             victim.wait()
             dead.add(str(victim.pid))
-            running.append(start(tmp_path))
+            running.append(start(shared_store, tmp_path))
         wait_for(tmp_path, len(begins(tmp_path)) + 20)
     finally:
         for process in running:
@@ -93,9 +94,9 @@ def test_killed_and_restarted_processes_keep_every_figure_together(tmp_path: Pat
     assert len({line.pid for line in lines(tmp_path)}) >= 4
 
 
-def test_two_processes_share_about_equally(tmp_path: Path) -> None:
+def test_two_processes_share_about_equally(tmp_path: Path, shared_store: str) -> None:
     """Neither of two equal ones gets much less than half of the creates."""
-    running = [start(tmp_path) for _ in range(2)]
+    running = [start(shared_store, tmp_path) for _ in range(2)]
     try:
         while len({line.pid for line in begins(tmp_path, "create")}) < 2:
             time.sleep(0.02)

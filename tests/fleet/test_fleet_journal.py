@@ -16,6 +16,7 @@ from bulkfetch.fleet.database import install, steps
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.models import Failure, Job, Outcome, PublishedFile
 from bulkfetch.ratelimit.postgres.database import WindowDatabase
+from bulkfetch.ratelimit.postgres.row import WINDOW_TABLE
 from bulkfetch.secret import Secret
 
 pytestmark = pytest.mark.slow
@@ -74,11 +75,11 @@ def test_a_worker_that_freezes_within_a_transaction_holds_up_the_others_for_seco
                 await woken.wait()
 
             windows = await WindowDatabase.open(url)
-            await windows.run("acme", lambda row, moment: None)
+            await windows.run(WINDOW_TABLE, "acme", lambda row, moment: None)
             held = tasks.create_task(journal._connections.write(freeze))
             await frozen.wait()
             async with asyncio.timeout(30):
-                await windows.run("acme", lambda row, moment: None)
+                await windows.run(WINDOW_TABLE, "acme", lambda row, moment: None)
             woken.set()
             await held  # once more, by a connection that is there
             await windows.aclose()

@@ -18,15 +18,6 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=["machine", "hosts"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where the window is: in a state directory, or in a PostgreSQL."""
-    if request.param == "machine":
-        return str(tmp_path / "state")
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.url(request.getfixturevalue("database"))
-
-
 def start(store: str, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.support.window_process", store, folder / "log"], cwd=ROOT
@@ -52,18 +43,18 @@ def crowded(counted: list[tuple[float, int]]) -> list[tuple[float, float]]:
 
 
 def test_killed_and_restarted_processes_keep_the_promise_together(
-    tmp_path: Path, store: str
+    tmp_path: Path, shared_store: str
 ) -> None:
     """Three processes, one killed and replaced again and again: never an eleventh in a period."""
     dice = random.Random(7)
-    running = [start(store, tmp_path) for _ in range(3)]
+    running = [start(shared_store, tmp_path) for _ in range(3)]
     try:
         for round_ in range(8):
             wait_for(tmp_path, 5 + 5 * round_)
             victim = running.pop(dice.randrange(3))
             victim.kill()
             victim.wait()
-            running.append(start(store, tmp_path))
+            running.append(start(shared_store, tmp_path))
         wait_for(tmp_path, len(arrivals(tmp_path)) + 10)
     finally:
         for process in running:
@@ -74,9 +65,9 @@ def test_killed_and_restarted_processes_keep_the_promise_together(
     assert crowded(counted) == []
 
 
-def test_two_processes_share_about_equally(tmp_path: Path, store: str) -> None:
+def test_two_processes_share_about_equally(tmp_path: Path, shared_store: str) -> None:
     """Neither of two equal runs gets much less than half, once both are at work."""
-    running = [start(store, tmp_path) for _ in range(2)]
+    running = [start(shared_store, tmp_path) for _ in range(2)]
     try:
         while len({pid for _, pid in arrivals(tmp_path)}) < 2:
             time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Rows of windows in memory: what PostgreSQL does, on any clock.
+"""Rows of windows and budgets in memory: what PostgreSQL does, on any clock.
 
 A row is written and read in the form of its columns, so that nothing is kept that the table has no
 column for.
@@ -10,14 +10,20 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from bulkfetch.control.books import AccountBooks
+from bulkfetch.control.hosts_ledger import CONTROL_TABLE
 from bulkfetch.ratelimit.interfaces import WindowEvent
-from bulkfetch.ratelimit.postgres.row import WindowRow
-from bulkfetch.ratelimit.postgres.store import Change, Moment
+from bulkfetch.ratelimit.postgres.row import WINDOW_TABLE, WindowRow
+from bulkfetch.ratelimit.postgres.store import Moment, RowTable
 
+R = TypeVar("R")
 T = TypeVar("T")
 
-NAMES = ("token", "stamp", "client", "settled", "taken", "waiting", "throttle", "closed_until")
-COLUMNS = (*NAMES, "hold_s", "lease_s")
+# What a row is that was just added.
+NEW: Mapping[str, Callable[[], Any]] = {
+    WINDOW_TABLE.name: WindowRow,
+    CONTROL_TABLE.name: lambda: AccountBooks(hold_s=0.0),
+}
 
 
 class MemoryWindows:
@@ -39,7 +45,7 @@ class MemoryWindows:
         self.ahead_s = ahead_s
         self._slow_s = slow_s
         self._repeat = repeat
-        self._rows: dict[str, Mapping[str, Any]] = {}
+        self._rows: dict[tuple[str, str], Mapping[str, Any]] = {}
         self.generation = 0  # of every account's newest turn
 
     @property
@@ -50,21 +56,27 @@ class MemoryWindows:
         return lambda: None
 
     def row(self, account: str) -> WindowRow:
-        return WindowRow.of(self._rows[account]) if account in self._rows else WindowRow()
+        return self._read(WINDOW_TABLE, account)
 
-    async def run(self, account: str, change: Change[T]) -> T:
-        result = await self._once(account, change)
-        return await self._once(account, change) if self._repeat() else result
+    async def run(self, table: RowTable[R], account: str, change: Callable[[R, Moment], T]) -> T:
+        result = await self._once(table, account, change)
+        return await self._once(table, account, change) if self._repeat() else result
 
-    async def _once(self, account: str, change: Change[T]) -> T:
+    def _read(self, table: RowTable[R], account: str) -> R:
+        columns = self._rows.get((table.name, account))
+        row: R = NEW[table.name]() if columns is None else table.read(columns)
+        return row
+
+    async def _once(self, table: RowTable[R], account: str, change: Callable[[R, Moment], T]) -> T:
         loop = asyncio.get_running_loop()
         asked, loop_asked = self._clock(), loop.time()
         if slow_s := self._slow_s():
             await asyncio.sleep(slow_s)
-        row = self.row(account)
-        row.generation = self.generation
+        row = self._read(table, account)
+        if isinstance(row, WindowRow):
+            row.generation = self.generation
         result = change(row, Moment(self._clock() + self.ahead_s, asked, loop_asked))
-        self._rows[account] = dict(zip(COLUMNS, row.columns(), strict=True))
+        self._rows[table.name, account] = dict(zip(table.columns, table.write(row), strict=True))
         if slow_s := self._slow_s():
             await asyncio.sleep(slow_s)
         return result

@@ -69,3 +69,12 @@ def database(postgres: PostgresServer, request: pytest.FixtureRequest) -> str:
     name = f"t{abs(hash(request.node.nodeid)) % 10**12}"
     postgres.sql(f"CREATE DATABASE {name}")
     return name
+
+
+@pytest.fixture(params=["machine", "hosts"])
+def shared_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give where processes share what they know of an account: a state directory, a PostgreSQL."""
+    if request.param == "machine":
+        return str(tmp_path / "state")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.url(request.getfixturevalue("database"))

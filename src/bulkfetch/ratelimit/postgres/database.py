@@ -1,4 +1,4 @@
-"""The connection to the window's database: one for all accounts of a client.
+"""The connection to the database that hosts share: one for all accounts of a client.
 
 All changes that have come meanwhile are one transaction: their rows are locked in one order, the
 clock is read, the changes are made on values, the rows written. Where one fails for whatever reason
@@ -12,6 +12,8 @@ import asyncio
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -22,7 +24,6 @@ from bulkfetch.ratelimit.interfaces import WindowEvent
 from bulkfetch.ratelimit.messages import away
 from bulkfetch.ratelimit.patience import Patience, pauses
 from bulkfetch.ratelimit.postgres.clock_guard import ClockGuard
-from bulkfetch.ratelimit.postgres.row import WindowRow
 from bulkfetch.ratelimit.postgres.schema import (
     CAREFULLY,
     CLOSE_ALL,
@@ -34,39 +35,28 @@ from bulkfetch.ratelimit.postgres.schema import (
     reason,
     refused,
 )
-from bulkfetch.ratelimit.postgres.store import Change, Moment, T
+from bulkfetch.ratelimit.postgres.store import Moment, R, RowTable, T
 from bulkfetch.secret import Secret
 
 # How long an open tries to reach a database that does not answer, and each statement, in seconds.
 OPEN_S = 15.0
 STATEMENT_S = 10.0
 _BEGIN = f"BEGIN; {CAREFULLY}; SET LOCAL lock_timeout = '8s'"
-# The clock is read for a row that is had already: what is materialized is locked.
-_LOCK = f"""
-    WITH locked AS MATERIALIZED (
-        SELECT * FROM bulkfetch.account_window WHERE account = ANY($1)
-        ORDER BY account FOR UPDATE
-    )
-    SELECT {NOW} AS now, locked.* FROM locked
-"""
-# Capped by what the account's clients need, once one has said it: nothing is known of such a row.
-_ADD = f"""
-    INSERT INTO bulkfetch.account_window (account, closed_until)
-    SELECT account, CASE WHEN $2 OR changed_at > {NOW} - 86400 THEN {NOW} + 86400 END
-    FROM unnest($1::text[]) AS account, bulkfetch.window_version
-    ON CONFLICT DO NOTHING
-"""
-_WRITE = """
-    UPDATE bulkfetch.account_window SET token = $2, stamp = $3, client = $4, settled = $5,
-        taken = $6, waiting = $7, throttle = $8, closed_until = $9, hold_s = $10, lease_s = $11
-    WHERE account = $1
-"""
 
 
 class _Wanted(NamedTuple):
+    table: RowTable[Any]
     account: str
-    change: Change[Any]
+    change: Callable[[Any, Moment], Any]
     done: asyncio.Future[Any]
+
+
+class _LockedRow(NamedTuple):
+    """A row that nobody else can change: its value, and its columns as they were."""
+
+    row: Any
+    columns: tuple[Any, ...]
+    moment: Moment
 
 
 class WindowDatabase:
@@ -83,10 +73,10 @@ class WindowDatabase:
         self._guard = ClockGuard()
         self._stepped = False  # and not all accounts are closed yet
         self._patience = Patience(clock)
-        self._listeners: set[Callable[[WindowEvent], None]] = set()
+        self._listeners: list[Callable[[WindowEvent], None]] = []
         self._queue: list[_Wanted] = []
         self._due = asyncio.Event()
-        self._known: set[str] = set()
+        self._known: set[tuple[str, str]] = set()  # tables and accounts
         self._worker: asyncio.Task[None] | None = None
 
     @classmethod
@@ -128,14 +118,17 @@ class WindowDatabase:
         return self._patience.held_s
 
     def listen(self, on_away: Callable[[WindowEvent], None]) -> Callable[[], None]:
-        """Have it told when the database is away for long; return what ends that."""
-        self._listeners.add(on_away)
-        return lambda: self._listeners.discard(on_away)
+        """Have it told when the database is away for long; return what ends that.
 
-    async def run(self, account: str, change: Change[T]) -> T:
+        Who listens several times is told once.
+        """
+        self._listeners.append(on_away)
+        return lambda: self._listeners.remove(on_away)
+
+    async def run(self, table: RowTable[R], account: str, change: Callable[[R, Moment], T]) -> T:
         """Do a change of a row; wait while the database is away. If cancelled: perhaps done."""
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Wanted(account, change, done))
+        self._queue.append(_Wanted(table, account, change, done))
         self._due.set()
         return await done
 
@@ -193,36 +186,52 @@ class WindowDatabase:
         if self._stepped:
             await connection.execute(f"{_BEGIN}; {CLOSE_ALL}; COMMIT")
             self._stepped = False
-        accounts = sorted({one.account for one in wanted})
-        loop_asked, asked = asyncio.get_running_loop().time(), self._now()
+        accounts: dict[RowTable[Any], set[str]] = {}
+        for one in wanted:
+            accounts.setdefault(one.table, set()).add(one.account)
         await connection.execute(_BEGIN)
-        records = await connection.fetch(_LOCK, accounts)
-        received = self._now()
-        if len(records) < len(accounts):
-            missing = sorted(set(accounts) - {record["account"] for record in records})
-            # One that was there before has been deleted: its uses are not known.
-            gone = any(account in self._known for account in missing)
-            await connection.execute(_ADD, missing, gone)
-            loop_asked, asked = asyncio.get_running_loop().time(), self._now()
-            records = await connection.fetch(_LOCK, accounts)
-            received = self._now()
-        latest = max(record["now"] for record in records)
-        self._look_at(latest, asked, received)
+        held: dict[tuple[str, str], _LockedRow] = {}
+        for table in sorted(accounts, key=attrgetter("name")):  # in one order, as accounts are
+            held |= await self._lock(connection, table, sorted(accounts[table]))
         if self._stepped:
             await connection.execute("ROLLBACK")
             return None
-        rows = {record["account"]: WindowRow.of(record) for record in records}
-        moments = {
-            record["account"]: Moment(record["now"], asked, loop_asked) for record in records
-        }
-        before = {account: row.columns() for account, row in rows.items()}
-        results = [one.change(rows[one.account], moments[one.account]) for one in wanted]
-        for account, row in rows.items():
-            if (columns := row.columns()) != before[account]:
-                await connection.execute(_WRITE, account, *columns)
+        results = []
+        for one in wanted:
+            row, _, moment = held[one.table.name, one.account]
+            results.append(one.change(row, moment))
+        for table in accounts:
+            for account in accounts[table]:
+                row, before, _ = held[table.name, account]
+                if (columns := table.write(row)) != before:
+                    await connection.execute(_write(table), account, *columns)
         await connection.execute("COMMIT")
-        self._known.update(accounts)
+        self._known.update(held)
         return results
+
+    async def _lock(
+        self, connection: asyncpg.Connection[Any], table: RowTable[Any], accounts: list[str]
+    ) -> dict[tuple[str, str], _LockedRow]:
+        """Return the rows of accounts, added where they are missing; nobody else can change them.
+
+        Also look whether the clock has stepped.
+        """
+        while True:
+            loop_asked, asked = asyncio.get_running_loop().time(), self._now()
+            records = await connection.fetch(_lock(table), accounts)
+            received = self._now()
+            missing = sorted(set(accounts) - {record["account"] for record in records})
+            if not missing:
+                break
+            # One that was there before has been deleted: its uses are not known.
+            gone = any((table.name, account) in self._known for account in missing)
+            await connection.execute(_add(table), missing, gone)
+        self._look_at(max(record["now"] for record in records), asked, received)
+        held = {}
+        for record in records:
+            row, moment = table.read(record), Moment(record["now"], asked, loop_asked)
+            held[table.name, record["account"]] = _LockedRow(row, table.write(row), moment)
+        return held
 
     def _look_at(self, now: float, asked: float, received: float) -> None:
         if self._guard.step_s(now, asked, received):
@@ -230,7 +239,7 @@ class WindowDatabase:
 
     def _tell(self, error: BaseException) -> None:
         if (for_s := self._patience.due_s()) is not None:
-            for listener in list(self._listeners):
+            for listener in dict.fromkeys(self._listeners):
                 listener(away(host_of(self._url), reason(error), for_s))
 
     # --- the connection ---------------------------------------------------------------------------
@@ -253,6 +262,42 @@ class WindowDatabase:
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
+
+
+@cache
+def _lock(table: RowTable[Any]) -> str:
+    """Return what reads rows that nobody else can change from then on, until the commit.
+
+    The clock is read for a row that is had already: what is materialized is locked.
+    """
+    return f"""
+        WITH locked AS MATERIALIZED (
+            SELECT * FROM bulkfetch.{table.name} WHERE account = ANY($1)
+            ORDER BY account FOR UPDATE
+        )
+        SELECT {NOW} AS now, locked.* FROM locked
+    """
+
+
+@cache
+def _add(table: RowTable[Any]) -> str:
+    """Return what adds rows, closed where something was there that is not known any more.
+
+    Capped by what the account's clients need, once one has said it: nothing is known of such a row.
+    """
+    return f"""
+        INSERT INTO bulkfetch.{table.name} (account, closed_until)
+        SELECT account, CASE WHEN $2 OR changed_at > {NOW} - 86400 THEN {NOW} + 86400 END
+        FROM unnest($1::text[]) AS account, bulkfetch.window_version
+        ON CONFLICT DO NOTHING
+    """
+
+
+@cache
+def _write(table: RowTable[Any]) -> str:
+    """Return what writes a row's columns."""
+    values = ", ".join(f"{name} = ${at}" for at, name in enumerate(table.columns, start=2))
+    return f"UPDATE bulkfetch.{table.name} SET {values} WHERE account = $1"
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -24,8 +24,8 @@ from bulkfetch.ratelimit.interfaces import (
     ignore,
 )
 from bulkfetch.ratelimit.limiter import SlotLimiter
-from bulkfetch.ratelimit.postgres.row import ClientRow, WindowRow
-from bulkfetch.ratelimit.postgres.store import Change, Moment, T, WindowStore
+from bulkfetch.ratelimit.postgres.row import WINDOW_TABLE, ClientRow, WindowRow
+from bulkfetch.ratelimit.postgres.store import Moment, T, WindowStore
 from bulkfetch.ratelimit.slots import this_process
 
 # A grant that is in our hands later than this after it was asked for is given back, in seconds.
@@ -204,8 +204,7 @@ class DatabaseLimiter:
             self._seen, self._ahead_s = row, moment.now - moment.loop_asked
             return result
 
-        whole: Change[T] = change
-        result = await self._store.run(self._account, whole)
+        result = await self._store.run(WINDOW_TABLE, self._account, change)
         news, self._grants.news = self._grants.news, []
         for event in news:
             self._on_event(event)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from bulkfetch.ratelimit.fair_share import Request, Waiter
 from bulkfetch.ratelimit.grants import SERVED_REFILLS
 from bulkfetch.ratelimit.interfaces import RateLimit
+from bulkfetch.ratelimit.postgres.store import RowTable
 from bulkfetch.ratelimit.standing import Snapshot
 from bulkfetch.ratelimit.throttle import Throttle
 from bulkfetch.ratelimit.throttle_json import from_json, to_json
@@ -74,7 +75,7 @@ class WindowRow:
         )
 
     def columns(self) -> tuple[Any, ...]:
-        """Return the values of the columns, in the order in which `database` writes them."""
+        """Return the values of the columns, in the order of WINDOW_TABLE."""
         uses = list(self.uses.values())
         return (
             list(self.uses),
@@ -88,6 +89,17 @@ class WindowRow:
             self.hold_s,
             self.lease_s,
         )
+
+
+WINDOW_TABLE = RowTable(
+    "account_window",
+    (
+        "token", "stamp", "client", "settled", "taken", "waiting", "throttle", "closed_until",
+        "hold_s", "lease_s",
+    ),
+    WindowRow.of,
+    WindowRow.columns,
+)  # fmt: skip
 
 
 class ClientRow:

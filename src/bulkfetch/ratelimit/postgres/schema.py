@@ -1,4 +1,4 @@
-"""The tables of the window, and whether they are there and can be trusted. SQL in `window.sql`."""
+"""The tables that hosts share, and whether they are there and can be trusted. SQL: `window.sql`."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ CAREFULLY = (
     "SET LOCAL synchronous_commit = on; SET LOCAL idle_in_transaction_session_timeout = '5s'"
 )
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
-CLOSE_ALL = f"""
-    UPDATE bulkfetch.account_window
-    SET closed_until = greatest(coalesce(closed_until, 0), {NOW} + hold_s)
-"""
+# Of windows and of control calls.
+CLOSE_ALL = "; ".join(
+    f"UPDATE bulkfetch.{table}"
+    f" SET closed_until = greatest(coalesce(closed_until, 0), {NOW} + hold_s)"
+    for table in ("account_window", "account_control")
+)
 _TIMELINE = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 
 
@@ -65,12 +67,18 @@ async def prepare(connection: asyncpg.Connection[Any]) -> None:
 
 
 async def are_there(connection: asyncpg.Connection[Any]) -> bool:
-    """Return whether there are tables. Raises ConfigError where this role may not see them."""
+    """Return whether all tables are there; those of before may lack the newest.
+
+    Raises ConfigError where this role may not use them.
+    """
     try:
-        found = await connection.fetchval("SELECT to_regclass('bulkfetch.window_version')")
+        for table in ("window_version", "account_control"):
+            if await connection.fetchval("SELECT to_regclass($1)", f"bulkfetch.{table}") is None:
+                return False
+            await connection.execute(f"SELECT FROM bulkfetch.{table} LIMIT 0")
     except asyncpg.InsufficientPrivilegeError as error:
         raise _not_ours(reason(error)) from None
-    return found is not None
+    return True
 
 
 async def tables(connection: asyncpg.Connection[Any]) -> asyncpg.Record:

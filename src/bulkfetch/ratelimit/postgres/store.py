@@ -1,14 +1,29 @@
-"""What the limiter needs of where the rows are: to change one of them while nobody else does."""
+"""What is needed of where the rows are: to change one of them while nobody else does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from bulkfetch.ratelimit.interfaces import WindowEvent
-from bulkfetch.ratelimit.postgres.row import WindowRow
 
+R = TypeVar("R")
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RowTable(Generic[R]):
+    """A table with a row for each account, and what such a row is as a value that can be changed.
+
+    `read` makes the value of the row's columns, `write` gives those of `columns`, in their order.
+    Every table has the columns account, closed_until and hold_s, as `window.sql` says.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    read: Callable[[Mapping[str, Any]], R]
+    write: Callable[[R], tuple[Any, ...]]
 
 
 class Moment(NamedTuple):
@@ -22,9 +37,6 @@ class Moment(NamedTuple):
     loop_asked: float
 
 
-Change = Callable[[WindowRow, Moment], T]
-
-
 class WindowStore(Protocol):
     """The rows by account. What a change has written is kept for good before its result is told."""
 
@@ -33,13 +45,16 @@ class WindowStore(Protocol):
         """Return for how long the rows could not be had, 0 while they can."""
         ...
 
-    async def run(self, account: str, change: Change[T]) -> T:
-        """Do a change, perhaps several times until one is kept; wait while the rows cannot be had.
+    async def run(self, table: RowTable[R], account: str, change: Callable[[R, Moment], T]) -> T:
+        """Do a change of a row, perhaps several times until one is kept, in the order of calls.
 
-        If cancelled: it may have been done.
+        Waits while the rows cannot be had. If cancelled: it may have been done.
         """
         ...
 
     def listen(self, on_away: Callable[[WindowEvent], None]) -> Callable[[], None]:
-        """Have it told when the rows cannot be had for long; return what ends that."""
+        """Have it told when the rows cannot be had for long; return what ends that.
+
+        Who listens several times is told once.
+        """
         ...

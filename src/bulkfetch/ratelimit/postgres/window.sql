@@ -1,4 +1,5 @@
--- Tables of bulkfetch's window, version 1: the rate limit of accounts that several hosts share.
+-- Tables of what several hosts share of an account, version 1: its rate limit, and its budget of other
+-- calls.
 -- Each statement may be run again: what is there stays. A later version migrates forward.
 --
 -- The role that bulkfetch connects as needs no more than:
@@ -41,6 +42,34 @@ CREATE TABLE IF NOT EXISTS bulkfetch.account_window (
 -- row has its own. Runs that are none of a fleet's do not look at it. Added later, and nothing to
 -- bulkfetch of before: it names the columns that it writes.
 ALTER TABLE bulkfetch.account_window ADD COLUMN IF NOT EXISTS generation bigint NOT NULL DEFAULT 0;
+
+-- The budget of calls that are no downloads, one row an account, by its configured name. No
+-- credentials, no job ids. Added later, and nothing to bulkfetch of before.
+-- number, kind, stamp, client, settled, span: its calls of the last minute and those under way, one at
+--   each place of the six arrays. `stamp` is when a call was over; of one that is not settled, the end
+--   of its lease. `span` is where its credits are counted.
+-- waiting: who waits: client, kind, since, believed until.
+-- span_start, span_credits: what was spent in the last day, by spans of some minutes.
+-- paused_until: what a 429 has asked for. remaining: what the service said of the day's credits at
+--   remaining_at. closed_until: nothing leaves before. hold_s: how long anything can matter that has
+--   begun. All times are in seconds since 1970 by this server's clock.
+CREATE TABLE IF NOT EXISTS bulkfetch.account_control (
+    account      text PRIMARY KEY,
+    number       bigint[] NOT NULL DEFAULT '{}',
+    kind         text[] NOT NULL DEFAULT '{}',
+    stamp        double precision[] NOT NULL DEFAULT '{}',
+    client       bigint[] NOT NULL DEFAULT '{}',
+    settled      boolean[] NOT NULL DEFAULT '{}',
+    span         double precision[] NOT NULL DEFAULT '{}',
+    waiting      jsonb NOT NULL DEFAULT '[]',
+    span_start   double precision[] NOT NULL DEFAULT '{}',
+    span_credits integer[] NOT NULL DEFAULT '{}',
+    paused_until double precision NOT NULL DEFAULT 0,
+    remaining    bigint,
+    remaining_at double precision NOT NULL DEFAULT 0,
+    closed_until double precision,
+    hold_s       double precision NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
 
 INSERT INTO bulkfetch.window_version (version, timeline)
 VALUES (1, substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))
