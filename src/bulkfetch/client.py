@@ -34,7 +34,7 @@ from bulkfetch.pipeline.refusal import refusal
 from bulkfetch.pipeline.run import Jobs
 from bulkfetch.pipeline.source import WaitLimit
 from bulkfetch.readiness import require_usable
-from bulkfetch.services import CommonWindows, Services
+from bulkfetch.services import CommonWindows, OpenExports, Services
 from bulkfetch.single import SingleResults
 from bulkfetch.wiring import Wiring
 
@@ -81,6 +81,7 @@ class Client:
         clock: Clock | None = None,
         destination: Destination | None = None,
         windows: CommonWindows | None = None,
+        exports: OpenExports | None = None,
     ) -> None:
         """Take settings as they are; `on_event` is called in the loop, and must not block.
 
@@ -97,7 +98,8 @@ class Client:
         no token with other processes. `destination` is where results are published, and exports
         that have no publish_to of their own, for which it has to be an `ExportDestination`; it is
         called in worker threads. `windows` are shared with other clients, in place of what
-        `[window] shared` says.
+        `[window] shared` says. `exports` opens what keeps how far exports have come, in place of
+        the output folder's journal.
 
         Raises ConfigError where two accounts have the same credentials.
         """
@@ -118,6 +120,7 @@ class Client:
             clock=clock,
             destination=destination,
             windows=windows,
+            exports=exports,
         )
         self._wiring = Wiring(
             settings, self._layout, self._emit, self._tell, self._stack, self._services
@@ -239,6 +242,7 @@ class Client:
             wanted,
             self._layout,
             open_journal=self._wiring.journal,
+            open_store=self._wiring.export_store,
             open_control=self._wiring.control,
             open_check=self._wiring.check,
             destinations=self._wiring.export_destinations(),

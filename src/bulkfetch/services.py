@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bulkfetch.clock import Clock
 from bulkfetch.config import AccountSettings, Settings
 from bulkfetch.errors import ConfigError
+from bulkfetch.journal import ExportStore, ExportTables
 
 if TYPE_CHECKING:
     import aiohttp
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 _DESTINATION = ("reported", "is_free", "stands", "group")
 # Of a place that is asked for: as the journal knows objects from files.
 _URL = re.compile(r"[a-z0-9]+://.*a/b\.csv", re.ASCII)
+
+# Gives where it is kept how far exports have come; of what the output folder's journal has of them.
+OpenExports = Callable[[ExportTables], ExportStore]
 
 
 class CommonWindows(NamedTuple):
@@ -47,6 +51,7 @@ class Services:
     clock: Clock | None = None
     destination: Destination | None = None
     windows: CommonWindows | None = None
+    exports: OpenExports | None = None
 
     def require_usable(self, settings: Settings) -> None:
         """Raise ConfigError where it does not go with the settings, or is of no use any more."""

@@ -18,7 +18,7 @@ from bulkfetch.config import Settings, job_of
 from bulkfetch.destinations import Destinations, ExportDestinations, claimed_names
 from bulkfetch.events import Emit, Event
 from bulkfetch.forms import forms_of, forms_of_part
-from bulkfetch.journal import Journal, RunPace
+from bulkfetch.journal import ExportStore, Journal, RunPace
 from bulkfetch.models import Forms, Job
 from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
 from bulkfetch.pipeline.outcomes import OutcomeSink
@@ -112,6 +112,11 @@ class Wiring:
         if journal.afresh is not None:
             self._emit(Event("note", journal.afresh))
         return journal
+
+    def export_store(self, journal: Journal) -> ExportStore:
+        """Return where it is kept how far exports have come."""
+        given = self._services.exports
+        return journal.exports if given is None else given(journal.exports)
 
     async def control(self, account: str) -> ControlClient:
         """Return a new client for an account's control calls. Raises AccountError, ConfigError."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bulkfetch.cli.printer import Printer
 
 if TYPE_CHECKING:
-    from bulkfetch.journal.exports import PageRow, StoredExport
+    from bulkfetch.journal.export_rows import PageRow, StoredExport
 
 _UNDER_WAY = frozenset({"ACTIVE", "PUBLISHING"})
 _WORDS = {

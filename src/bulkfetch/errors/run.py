@@ -68,7 +68,7 @@ class DestinationRefused(RunError):
 
 
 class DatabaseLost(RunError):
-    """The connection to the fleet's database was lost while a list was submitted."""
+    """The fleet's database was lost while a list was submitted, or away when a turn had to end."""
 
     code = "DATABASE_LOST"
     default_hint = "Submit the same list again: what is there already is not doubled."

@@ -22,6 +22,7 @@ import anyio.to_thread
 from bulkfetch.disk import disk_error
 from bulkfetch.errors import (
     AccountError,
+    BulkfetchError,
     CreditsSpent,
     ExportLost,
     JobError,
@@ -40,7 +41,7 @@ from bulkfetch.exporter.wanted import WantedExport
 from bulkfetch.exporter.work import ExportWork, Surroundings
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import Step
-from bulkfetch.journal import Journal, PageRow
+from bulkfetch.journal import ExportStore, Journal, PageRow
 from bulkfetch.models import ColumnType, Failure, Job, Report, Status
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.readable import Readable
@@ -64,6 +65,7 @@ class Exporter(Readable):
         layout: OutputLayout,
         *,
         open_journal: Callable[[], Awaitable[Journal]],
+        open_store: Callable[[Journal], ExportStore],
         open_control: Callable[[str], Awaitable[ControlClient]],
         open_check: Callable[[ControlClient], Check],
         destinations: ExportPlaces,
@@ -76,9 +78,10 @@ class Exporter(Readable):
     ) -> None:
         """Use `Client.export`.
 
-        `open_control` makes a client for an export's control calls, of its account; `open_check`
-        one that checks exports of an account against its metadata, and raises ConfigError where
-        they do not fit. `open_run` has a list of results downloaded. `full`: all of them in full.
+        `open_store` opens what keeps how far exports have come. `open_control` makes a client for
+        an export's control calls, of its account; `open_check` one that checks exports of an
+        account against its metadata, and raises ConfigError where they do not fit. `open_run` has
+        a list of results downloaded. `full`: all of them in full.
         `wait_s` is how long to wait for results that are being prepared, None for as long as Zoho
         keeps them.
         """
@@ -86,6 +89,7 @@ class Exporter(Readable):
         self._wanted = {each.export.name: each for each in wanted}
         self._layout = layout
         self._open_journal = open_journal
+        self._open_store = open_store
         self._open_control = open_control
         self._open_check = open_check
         self._destinations = destinations
@@ -148,7 +152,7 @@ class Exporter(Readable):
         if isinstance(error, OSError):
             error = disk_error(error)
         if isinstance(error, RunError):
-            self._aborted = self._layout.as_given(error)
+            self._aborted = self._aborted or self._layout.as_given(error)
         else:
             super()._broken_by(error)
 
@@ -185,19 +189,23 @@ class Exporter(Readable):
 
     async def _end_all(self) -> None:
         """Tell of what has not ended, and put the journal to rest."""
-        try:
-            if self._crash is None:
-                cause = Failure.of(self._aborted) if self._aborted else None
-                for work in self._works:
-                    if work.report is None and work.begun:
-                        await self._end(work, "pending", cause)
-            if self._opened is not None:
-                failed = [each.name for each in self.ended_exports() if each.status == "failed"]
-                if failed:
-                    await self._opened.exports.end_turn(failed)
-                await self._opened.aclose()
-        except RunError as error:
-            self._aborted = self._aborted or error
+        for step in (self._leave, self._close):
+            try:
+                await step()
+            except BulkfetchError as error:
+                self._broken_by(error)
+
+    async def _leave(self) -> None:
+        """Tell of what has not ended."""
+        if self._crash is None:
+            cause = Failure.of(self._aborted) if self._aborted else None
+            for work in self._works:
+                if work.report is None and work.begun:
+                    await self._end(work, "pending", cause)
+
+    async def _close(self) -> None:
+        if self._opened is not None:
+            await self._opened.aclose()
 
     @property
     def _journal(self) -> Journal:
@@ -214,8 +222,9 @@ class Exporter(Readable):
 
     async def _begin(self) -> None:
         """Check what is to begin, and begin it or go on with it. Raises ConfigError."""
+        store = self._open_store(self._journal)
         starter = self._starter = Starter(
-            self._journal,
+            store,
             self._layout,
             self._accounts,
             self._ready,
@@ -226,7 +235,7 @@ class Exporter(Readable):
             now=self._now,
             full=self._full,
         )
-        around = Surroundings(self._journal.exports, self._emit, self._tell, self._page_failed)
+        around = Surroundings(store, self._emit, self._tell, self._page_failed)
         self._works = [
             ExportWork(wanted, self._layout.out, around) for wanted in self._wanted.values()
         ]
@@ -273,7 +282,7 @@ class Exporter(Readable):
                 self._tell()
 
     async def _page_failed(self, work: ExportWork, page: PageRow, kept: str | None) -> None:
-        outcome = part_outcome(work, self._layout, page)
+        outcome = part_outcome(work, work.generation, self._layout, page)
         await self._report_outcome(replace(outcome, quarantine=kept))
 
     # --- ends ------------------------------------------------------------------------------------
@@ -338,15 +347,17 @@ class Exporter(Readable):
 
     async def _end(self, work: ExportWork, status: Status, error: Failure | None) -> None:
         """Note that nothing more becomes of an export in this command, and tell of its pages."""
-        await work.write(Step())  # what has been spent since
+        report = report_of(work, work.generation, self._layout, status, error)
+        await work.write(Step(), end=report)  # also what has been spent since
         for page in ordered(work):
             if page.job_id is not None and page.state != "FAILED":
-                await self._report_outcome(part_outcome(work, self._layout, page))
-        work.end(report_of(work, self._layout, status, error))
+                outcome = part_outcome(work, work.generation, self._layout, page)
+                await self._report_outcome(outcome)
+        work.end(report)
 
     async def _tell_skipped(self, work: ExportWork) -> None:
         """Tell of an export that an earlier call of the same command has committed."""
-        report = report_of(work, self._layout, "done", skipped=True)
+        report = report_of(work, work.generation, self._layout, "done", skipped=True)
         for part in report.parts:
             await self._report_outcome(replace(part, skipped=True))
         work.end(report)

@@ -31,7 +31,7 @@ from bulkfetch.exports.publication import (
 )
 from bulkfetch.exports.published import folder_in, is_url, place_of, reported_file, target_of
 from bulkfetch.exports.server_time import earliest, server_time, stamp
-from bulkfetch.journal import PageRow
+from bulkfetch.journal import GenerationRow, PageRow
 from bulkfetch.models import Failure, Format, Outcome, PublishedFile, Status
 from bulkfetch.pipeline.layout import OutputLayout
 
@@ -61,13 +61,16 @@ async def finish(
     step = partial(publish, work.folders, work.hidden, work.destination, target, check)
     if not await anyio.to_thread.run_sync(step):
         work.tell("note", f"{files.LATEST} names a newer export already, and stays as it is")
+    committed = replace(generation, state="COMMITTED")
+    report = report_of(work, committed, layout, "done")
     await work.write_rows(
-        replace(generation, state="COMMITTED"),
-        export=replace(work.row, committed=generation.leaves, turn="done"),
+        committed,
+        export=replace(work.row, committed=generation.leaves),
+        end=report,
         forgotten=work.jobs(),
     )
     await anyio.to_thread.run_sync(discard, work.folders, work.hidden)
-    return report_of(work, layout, "done")
+    return report
 
 
 async def _describe(work: ExportWork, now: datetime) -> None:
@@ -192,17 +195,18 @@ def ordered(work: ExportWork) -> list[PageRow]:
 
 def report_of(
     work: ExportWork,
+    generation: GenerationRow,
     layout: OutputLayout,
     status: Status,
     error: Failure | None = None,
     *,
     skipped: bool = False,
 ) -> ExportReport:
-    """Return what became of an export, as its rows have it."""
-    generation = work.generation
+    """Return what became of an export, as its rows have it, and its generation as it is then."""
     step: SyncStep = step_of(generation)
     pages = ordered(work)
-    parts = tuple(part_outcome(work, layout, page) for page in pages if page.state == "COUNTED")
+    counted = [page for page in pages if page.state == "COUNTED"]
+    parts = tuple(part_outcome(work, generation, layout, page) for page in counted)
     counts = [part.records for part in parts]
     manifest = None
     if status == "done" and generation.folder is not None:
@@ -225,9 +229,10 @@ def report_of(
     )
 
 
-def part_outcome(work: ExportWork, layout: OutputLayout, page: PageRow) -> Outcome:
-    """Return a page's outcome: done under its final path once the export is, else pending."""
-    generation = work.generation
+def part_outcome(
+    work: ExportWork, generation: GenerationRow, layout: OutputLayout, page: PageRow
+) -> Outcome:
+    """Return a page's outcome: done under its final path once its generation is, else pending."""
     about = Outcome(
         page.job_id or "",
         work.account,

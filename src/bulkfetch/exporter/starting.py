@@ -33,7 +33,7 @@ from bulkfetch.exporter.work import ExportWork
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import Step
 from bulkfetch.exports.publication import prepare, remove_abandoned, require_home
-from bulkfetch.journal import Journal, PageRow, StoredExport
+from bulkfetch.journal import ExportStore, PageRow, StoredExport
 from bulkfetch.models import Failure, Status
 from bulkfetch.pipeline.idle_jobs import are_missing
 from bulkfetch.pipeline.layout import OutputLayout
@@ -68,7 +68,7 @@ class Starter:
 
     def __init__(
         self,
-        journal: Journal,
+        store: ExportStore,
         layout: OutputLayout,
         accounts: dict[str, AccountState],
         ready: ReadyPages,
@@ -80,7 +80,7 @@ class Starter:
         now: Callable[[], datetime],
         full: bool,
     ) -> None:
-        self._journal = journal
+        self._store = store
         self._layout = layout
         self._accounts = accounts
         self._ready = ready
@@ -98,8 +98,7 @@ class Starter:
         Returns those that an earlier call of the same command has committed. An export that cannot
         begin now has its report. Raises ConfigError for what does not fit its module, RunError.
         """
-        tables = self._journal.exports
-        stored = await tables.load([work.name for work in works])
+        stored = await self._store.load([work.name for work in works])
         skipped = done_earlier(stored, full=self._full)
         live = [work for work in works if work.name not in skipped]
         for work in works:
@@ -108,11 +107,13 @@ class Starter:
             self._accounts[work.account].works.append(work)
         for work in live:
             await self._check(work, stored.get(work.name))
-        rows = await tables.begin([(work.name, work.account) for work in live])
+        rows = await self._store.begin([(work.name, work.account) for work in live])
         for work in live:
             work.row = rows[work.name]
             if work.report is None:
                 await self._begin(work, stored.get(work.name))
+            if work.report is not None:
+                await work.note_end()
         left = [work for work in works if work.name in skipped]
         for work in left:
             known = stored[work.name]
@@ -192,7 +193,7 @@ class Starter:
                 await work.write(Step((chain.in_other_formats(page),)))
         for page in [page for page in work.pages.values() if page.state == "READY"]:
             assert page.job_id is not None, "only a created page is ready"
-            outcome = await self._journal.exports.outcome(work.account, page.job_id)
+            outcome = await self._store.outcome(work.account, page.job_id)
             if outcome is None or outcome.status != "done":
                 continue
             as_wanted = work.is_as_wanted(Path(file.path).name for file in outcome.files)

@@ -18,7 +18,13 @@ from bulkfetch.exports.chain import Step
 from bulkfetch.exports.polling import PreparationTimes
 from bulkfetch.exports.publication import ExportFolders, part_stem
 from bulkfetch.exports.query import pages_by_token
-from bulkfetch.journal import Change, ExportRow, ExportTables, GenerationRow, PageRow
+from bulkfetch.journal import (
+    Change,
+    ExportRow,
+    ExportStore,
+    GenerationRow,
+    PageRow,
+)
 from bulkfetch.models import ColumnType, Failure, Job, Outcome
 
 if TYPE_CHECKING:
@@ -37,7 +43,7 @@ class Surroundings:
     with the path of its archive where that was refused.
     """
 
-    tables: ExportTables
+    store: ExportStore
     emit: Emit
     changed: Callable[[], None]
     page_failed: Callable[[ExportWork, PageRow, str | None], Awaitable[None]]
@@ -162,11 +168,11 @@ class ExportWork:
 
         If cancelled: begun or not, never half.
         """
-        tables = self._around.tables
+        store = self._around.store
         generation = replace(generation, spent=self.spent)
         first = chain.plan(len(generation.queries))
         self._is_replaced = True
-        self._generation, pages = await tables.open(generation, first, along)
+        self._generation, pages = await store.open(generation, first, along)
         self._is_replaced = False
         self.pages = {_place(page): page for page in pages}
         self._around.changed()
@@ -179,11 +185,13 @@ class ExportWork:
         warnings: Sequence[str] = (),
         forgotten: Sequence[PageRow] = (),
         quarantine: str | None = None,
+        end: ExportReport | None = None,
     ) -> None:
         """Take over a step's rows, and write them; durable on return.
 
-        `requests` results were asked for. The rows hold for others once they are written, and
-        failures are told. If cancelled: all of it is written, or nothing.
+        `requests` results were asked for; `end` is what the export came to in this command, None
+        as long as it goes on. The rows hold for others once they are written, and failures are
+        told. If cancelled: all of it is written, or nothing.
         """
         self._spent_before += requests
         self._generation = replace(
@@ -194,8 +202,8 @@ class ExportWork:
         )
         jobs = [(self.account, page.job_id) for page in forgotten if page.job_id]
         row = None if self._is_replaced else self._generation  # given up, it stays as it was
-        change = Change(step.pages, generation=row, forgotten=jobs)
-        await self._around.tables.write(change)
+        change = Change(step.pages, generation=row, end=end, forgotten=jobs)
+        await self._around.store.write(change)
         for page in step.pages:
             # Of a generation that was given up meanwhile it is of no use.
             if page.generation == self.generation.key:
@@ -225,19 +233,20 @@ class ExportWork:
     async def forget(self, outcome: Outcome) -> None:
         """Have the journal forget a job that nobody wants any more. If cancelled: or not."""
         forgotten = [(outcome.account, outcome.job_id)]
-        await self._around.tables.write(Change(forgotten=forgotten))
+        await self._around.store.write(Change(forgotten=forgotten))
 
     async def write_rows(
         self,
         generation: GenerationRow,
         *,
         export: ExportRow | None = None,
+        end: ExportReport | None = None,
         forgotten: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """Write the generation, and the export's own row with it. If cancelled: done first."""
+        """Write the generation, and what else changes with it. If cancelled: done first."""
         with anyio.CancelScope(shield=True):
-            await self._around.tables.write(
-                Change(generation=generation, export=export, forgotten=forgotten)
+            await self._around.store.write(
+                Change(generation=generation, export=export, end=end, forgotten=forgotten)
             )
         # Only now: what could not be written must not be, by a later write of something else.
         self._generation = generation
@@ -248,7 +257,7 @@ class ExportWork:
         """Note how long a page took to be prepared. If cancelled: noted or not."""
         times = PreparationTimes(self.row.prepared_s).after(took_s)
         self.row = replace(self.row, prepared_s=times.seconds)
-        await self._around.tables.write(Change(export=self.row))
+        await self._around.store.write(Change(export=self.row))
 
     def job(self, page: PageRow, *, again: bool = False) -> Job:
         """Return a page's result as a job for the run of downloads."""
@@ -287,8 +296,13 @@ class ExportWork:
         """Have all look again who wait for a change."""
         self._around.changed()
 
+    async def note_end(self) -> None:
+        """Write what an export came to that has not begun. If cancelled: written or not."""
+        assert self.report is not None, "it has ended"
+        await self._around.store.write(Change(end=self.report))
+
     def end(self, report: ExportReport) -> None:
-        """Note that nothing more becomes of the export in this command."""
+        """Have all know that nothing more becomes of the export in this command."""
         self.report = report
         self._around.changed()
 

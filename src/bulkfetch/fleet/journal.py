@@ -17,6 +17,8 @@ import asyncpg
 from bulkfetch.fleet.codec import DONE, STATES, failure_of, written
 from bulkfetch.fleet.connections import Connections
 from bulkfetch.fleet.database import STATEMENT_S
+from bulkfetch.fleet.export_store import TurnExports
+from bulkfetch.journal import ExportTables
 from bulkfetch.models import Failure, Job, Outcome
 from bulkfetch.ratelimit.postgres.schema import NOW
 from bulkfetch.secret import Secret
@@ -289,6 +291,10 @@ class FleetJournal:
         await self._connections.write(
             lambda connection: connection.execute(_HOLD, account, generation, cause)
         )
+
+    def exports_in(self, account: str, generation: int, local: ExportTables) -> TurnExports:
+        """Return what keeps an account's exports in a turn; `local` is that of this host."""
+        return TurnExports(self._connections, account, generation, local)
 
     # --- all accounts -----------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@
 * `queue`   which jobs are to do, and what became of them: statements
 * `admission` what becomes of a list's jobs, and which of them a name belongs to
 * `entries` the values
-* `exports` names, generations and pages of exports: `ExportTables`
+* `exports` names, generations and pages of exports: `ExportTables`, the `ExportStore` of a folder
+* `export_rows` their values, and what every `ExportStore` does; `export_codec` to columns and back
 * `reader`  the same file for questions only, beside a running writer: `JournalReader`
 * `writer`  the one thread that owns the writing connection, and its group commit
 * `schema`  tables, versions, how the file is opened
@@ -17,16 +18,17 @@
 
 from bulkfetch.journal.admission import Admission, Admitted, ClaimedNames, Refused, published_stem
 from bulkfetch.journal.entries import Counts, Entry, Owner, Rival
-from bulkfetch.journal.exports import (
+from bulkfetch.journal.export_rows import (
     Change,
     ExportRow,
-    ExportTables,
+    ExportStore,
     GenerationRow,
     PageFile,
     PageRow,
     PageState,
     StoredExport,
 )
+from bulkfetch.journal.exports import ExportTables
 from bulkfetch.journal.journal import Journal
 from bulkfetch.journal.lock import Holder, OutputLock
 from bulkfetch.journal.reader import AccountCounts, JournalReader, Known
@@ -41,6 +43,7 @@ __all__ = [
     "Counts",
     "Entry",
     "ExportRow",
+    "ExportStore",
     "ExportTables",
     "GenerationRow",
     "Holder",

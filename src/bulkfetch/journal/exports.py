@@ -1,9 +1,4 @@
-"""What is known of exports: each name, its generations, their pages; in the journal's own file.
-
-A **generation** is one attempt at an export: its pages belong together and are published in one
-folder, never with those of another. A name has at most one that is under way. All that a step
-changes is one `Change`, written in one transaction: a page's token is lost with the page that gave
-it, or with neither.
+"""What is kept of exports, in the journal's own file: the `ExportStore` of an output folder.
 
 The jobs of pages are rows of the queue like all others. They go with the export: once its folder
 has its final name, theirs in here would be wrong.
@@ -14,128 +9,73 @@ that it was asked for has ended, so that the call that goes on does not export i
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, NamedTuple
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from bulkfetch.filenames import UNFINISHED_EXPORTS
 from bulkfetch.journal.codec import COLUMNS, Outcomes
+from bulkfetch.journal.export_codec import (
+    GENERATION,
+    PAGE,
+    columns_of,
+    export_of,
+    generation_of,
+    page_of,
+    values,
+)
+from bulkfetch.journal.export_rows import (
+    Change,
+    ExportRow,
+    GenerationRow,
+    PageRow,
+    StoredExport,
+)
 from bulkfetch.journal.schema import DONE, FAILED, FAILED_BEFORE, SKIPPED
 from bulkfetch.journal.writer import Writer
-from bulkfetch.models import Failure, Outcome
-
-PageState = Literal[
-    "PLANNED",  # to be created
-    "CREATING",  # the request may be on its way; a dead run's is UNKNOWN
-    "UNKNOWN",  # it may have been accepted, under an id that nobody knows
-    "PREPARING",  # its job has an id
-    "READY",  # completed; to be downloaded
-    "COUNTED",  # in the export's folder, with as many records as the service says
-    "EXPIRED",  # the result is gone; to be created again
-    "FAILED",
-]
-GenerationState = Literal["ACTIVE", "PUBLISHING", "COMMITTED", "ABANDONED"]
-Turn = Literal["due", "done"]
+from bulkfetch.models import ExportReport, Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class ExportRow:
-    """A name. `committed` is what its last export left, as text of who decides about the next.
-
-    `prepared_s` are the seconds that its last pages took to be prepared; `turn` as the module says,
-    None where no command has anything left to do.
-    """
-
-    key: int
-    name: str
-    account: str
-    committed: str | None = None
-    prepared_s: tuple[float, ...] = ()
-    turn: Turn | None = None
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
 
 
-@dataclass(frozen=True, slots=True)
-class GenerationRow:
-    """One attempt at an export; `key` is 0 before it is written.
-
-    `step` is what it asks for, as text of who decided; `queries` are the bodies that create the
-    first page of each chain. `started` is this machine's time in UTC. From PUBLISHING on, `folder`
-    is the name of the published folder, or its URL in a bucket, and `leaves` what its name's row
-    gets once it is committed.
-    `spent` and `wasted` are credits, over all runs.
-    """
-
-    key: int
-    export: int
-    account: str
-    state: GenerationState
-    step: str
-    queries: tuple[dict[str, Any], ...]
-    query_hash: str
-    started: str
-    folder: str | None = None
-    leaves: str | None = None
-    spent: int = 0
-    wasted: int = 0
-    warnings: tuple[str, ...] = ()
-
-
-class PageFile(NamedTuple):
-    """A file of a page: its name in the export's folder; `sha256` None with `sha256 = false`."""
-
-    name: str
-    bytes: int
-    sha256: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class PageRow:
-    """One page of a chain, both from 1.
-
-    `tries` counts the creates since it was planned, or since the last one that was lost to a
-    failure or an expiry; those are counted too. `token` is what it is created by, None for a first
-    page or a page by number. `created_time`, as the service says it, is that of its first job. Of
-    its job: `created_at` and `ready_at` are this machine's wall clock in seconds; `count` is what
-    the result holds. Of what came: its `files`, `records` as counted, and `requests` it has cost.
-    """
-
-    generation: int
-    chain: int
-    number: int
-    state: PageState = "PLANNED"
-    tries: int = 0
-    failures: int = 0
-    expiries: int = 0
-    token: str | None = None
-    job_id: str | None = None
-    created_time: str | None = None
-    created_at: float | None = None
-    ready_at: float | None = None
-    count: int | None = None
-    files: tuple[PageFile, ...] = ()
-    records: int | None = None
-    zip_bytes: int | None = None
-    requests: int = 0
-    error: Failure | None = None
-
-
-class Change(NamedTuple):
-    """Rows to write, and the jobs (account, id) to forget, in one transaction."""
-
-    pages: Sequence[PageRow] = ()
-    generation: GenerationRow | None = None
-    export: ExportRow | None = None
-    forgotten: Sequence[tuple[str, str]] = ()
-
-
-class StoredExport(NamedTuple):
-    """A name, its generation that is under way (else the newest), and that one's pages in order."""
-
-    row: ExportRow
-    generation: GenerationRow | None
-    pages: tuple[PageRow, ...]
+_EXPORT = f"SELECT {', '.join(columns_of(ExportRow))} FROM export"
+_UPDATE_EXPORT = "UPDATE export SET committed = ?, prepared_s = ? WHERE key = ?"
+_OPEN_FIRST = f"""
+    SELECT {", ".join(GENERATION)} FROM generation WHERE export = ?
+    ORDER BY state IN ('ACTIVE', 'PUBLISHING') DESC, key DESC LIMIT 1
+"""
+_NEWEST_COMMITTED = f"""
+    SELECT {", ".join(GENERATION)} FROM generation WHERE export = ? AND state = 'COMMITTED'
+    ORDER BY key DESC LIMIT 1
+"""
+_INSERT_GENERATION = f"""
+    INSERT INTO generation ({", ".join(GENERATION[1:])}) VALUES ({_marks(len(GENERATION) - 1)})
+"""
+_UPDATE_GENERATION = f"""
+    UPDATE generation SET {", ".join(f"{name} = ?" for name in GENERATION)} WHERE key = ?
+"""
+_PAGES = f"SELECT {', '.join(PAGE)} FROM page WHERE generation = ? ORDER BY chain, number"
+_PUT_PAGE = f"INSERT OR REPLACE INTO page ({', '.join(PAGE)}) VALUES ({_marks(len(PAGE))})"
+_ENDED = f"""
+    SELECT {COLUMNS} FROM job JOIN account ON account.key = job.account
+    WHERE account.name = ? AND job.id = ?
+    AND state IN ({DONE}, {SKIPPED}, {FAILED}, {FAILED_BEFORE})
+"""
+_UNDER_WAY = """
+    SELECT page.job_id FROM page JOIN generation ON generation.key = page.generation
+    WHERE generation.export = ? AND generation.state IN ('ACTIVE', 'PUBLISHING')
+    AND page.job_id IS NOT NULL
+"""
+_IN_FOLDER = """
+    SELECT account.name, job.id FROM job JOIN account ON account.key = job.account
+    WHERE folder >= ? AND folder < ?
+"""
+_CLOSE_TURN = """
+    UPDATE export SET turn = NULL WHERE turn = 'done'
+    AND NOT EXISTS (SELECT 1 FROM export WHERE turn = 'due')
+"""
 
 
 class ExportTables:
@@ -152,9 +92,9 @@ class ExportTables:
         def work(connection: sqlite3.Connection) -> dict[str, StoredExport]:
             found = {}
             for name in names:
-                row = connection.execute(f"{_EXPORT.select} WHERE name = ?", (name,)).fetchone()
+                row = connection.execute(f"{_EXPORT} WHERE name = ?", (name,)).fetchone()
                 if row is not None:
-                    found[name] = _stored(connection, _export(row))
+                    found[name] = _stored(connection, export_of(row))
             return found
 
         return await self._writer.read(work)
@@ -176,10 +116,11 @@ class ExportTables:
 
         def work(connection: sqlite3.Connection) -> tuple[GenerationRow, tuple[PageRow, ...]]:
             _write(connection, along)
-            made = _insert_generation(connection, generation)
-            rows = tuple(replace(page, generation=made.key) for page in pages)
+            key = connection.execute(_INSERT_GENERATION, values(generation)[1:]).lastrowid
+            assert key is not None, "an insert gives a row its key"
+            rows = tuple(replace(page, generation=key) for page in pages)
             _write(connection, Change(pages=rows))
-            return made, rows
+            return replace(generation, key=key), rows
 
         return await self._writer.write(work)
 
@@ -187,18 +128,12 @@ class ExportTables:
         """Write a change; durable on return. If cancelled: all of it is written, or nothing."""
         await self._writer.write(lambda connection: _write(connection, change))
 
-    async def end_turn(self, names: Sequence[str]) -> None:
-        """Note that nothing more is to be done about these exports by this command.
+    async def keep_jobs(self, name: str, job_ids: Collection[str]) -> None:
+        """Forget the jobs of an export's pages, of whichever generation, but these.
 
-        If cancelled: noted or not.
+        If cancelled: all of the others are forgotten, or none.
         """
-
-        def work(connection: sqlite3.Connection) -> None:
-            for name in names:
-                connection.execute("UPDATE export SET turn = NULL WHERE name = ?", (name,))
-            _close_turn(connection)
-
-        await self._writer.write(work)
+        await self._writer.write(lambda connection: _keep_jobs(connection, name, job_ids))
 
     async def outcome(self, account: str, job_id: str) -> Outcome | None:
         """Return how a page's job ended, in any run; None where it has not. If cancelled: nothing
@@ -210,53 +145,23 @@ class ExportTables:
 
         return await self._writer.read(work)
 
-
-_ENDED = f"""
-    SELECT {COLUMNS} FROM job JOIN account ON account.key = job.account
-    WHERE account.name = ? AND job.id = ?
-    AND state IN ({DONE}, {SKIPPED}, {FAILED}, {FAILED_BEFORE})
-"""
-_OPEN_FIRST = """
-    SELECT {columns} FROM generation WHERE export = ?
-    ORDER BY state IN ('ACTIVE', 'PUBLISHING') DESC, key DESC LIMIT 1
-"""
-
-
-class _Columns:
-    """How rows of one kind are written and read: columns in the order of the fields."""
-
-    def __init__(self, kind: type[Any], table: str) -> None:
-        self.names = tuple(field.name for field in fields(kind))
-        listed, marks = ", ".join(self.names), ", ".join("?" * len(self.names))
-        self.select = f"SELECT {listed} FROM {table}"
-        self.replace = f"INSERT OR REPLACE INTO {table} ({listed}) VALUES ({marks})"
-        sets = ", ".join(f"{name} = ?" for name in self.names)
-        self.update = f"UPDATE {table} SET {sets} WHERE key = ?"
-        self.listed = listed
-
-
-_EXPORT = _Columns(ExportRow, "export")
-_GENERATION = _Columns(GenerationRow, "generation")
-_PAGE = _Columns(PageRow, "page")
+    async def require_turn(self) -> None:
+        """Return: the folder's lock keeps everybody else out."""
 
 
 def read_exports(connection: sqlite3.Connection) -> list[StoredExport]:
     """Return all that is known of exports, in the order of their names' first mention."""
-    rows = connection.execute(f"{_EXPORT.select} ORDER BY key").fetchall()
-    return [_stored(connection, _export(row)) for row in rows]
+    rows = connection.execute(f"{_EXPORT} ORDER BY key").fetchall()
+    return [_stored(connection, export_of(row)) for row in rows]
 
 
 def read_published(connection: sqlite3.Connection) -> list[StoredExport]:
     """Return the newest committed generation of each export, with its pages."""
     found = []
-    for row in connection.execute(f"{_EXPORT.select} ORDER BY key").fetchall():
-        newest = connection.execute(
-            f"{_GENERATION.select} WHERE export = ? AND state = 'COMMITTED' "
-            "ORDER BY key DESC LIMIT 1",
-            row[:1],
-        ).fetchone()
+    for row in connection.execute(f"{_EXPORT} ORDER BY key").fetchall():
+        newest = connection.execute(_NEWEST_COMMITTED, row[:1]).fetchone()
         if newest is not None:
-            found.append(_with_pages(connection, _export(row), _generation(newest)))
+            found.append(_with_pages(connection, export_of(row), generation_of(newest)))
     return found
 
 
@@ -270,56 +175,43 @@ def _begin(
             "DO UPDATE SET account = excluded.account, turn = excluded.turn",
             (name, account),
         )
-        found = connection.execute(f"{_EXPORT.select} WHERE name = ?", (name,)).fetchone()
-        rows[name] = _export(found)
-        # What other commands have left of exports that were begun anew or abandoned.
-        _forget_all(connection, name, rows[name].key)
+        found = connection.execute(f"{_EXPORT} WHERE name = ?", (name,)).fetchone()
+        row = rows[name] = export_of(found)
+        # What other commands have left of exports that were begun anew or abandoned goes.
+        wanted = {job_id for (job_id,) in connection.execute(_UNDER_WAY, (row.key,))}
+        _keep_jobs(connection, name, wanted)
     return rows
 
 
-def _forget_all(connection: sqlite3.Connection, name: str, export: int) -> None:
-    """Remove the jobs of an export's generations that are not under way."""
+def _keep_jobs(connection: sqlite3.Connection, name: str, job_ids: Collection[str]) -> None:
     first, end = f"{UNFINISHED_EXPORTS}{name}/", f"{UNFINISHED_EXPORTS}{name}0"  # "0" follows "/"
-    stale = connection.execute(
-        "SELECT account.name, job.id FROM job JOIN account ON account.key = job.account "
-        "WHERE folder >= ? AND folder < ? AND NOT EXISTS (SELECT 1 FROM page "
-        "JOIN generation ON generation.key = page.generation "
-        "WHERE page.job_id = job.id AND generation.export = ? "
-        "AND generation.state IN ('ACTIVE', 'PUBLISHING'))",
-        (first, end, export),
-    ).fetchall()
-    for account, job_id in stale:
-        _forget(connection, account, job_id)
-
-
-def _close_turn(connection: sqlite3.Connection) -> None:
-    """Forget what a command has committed once nothing is due any more."""
-    connection.execute(
-        "UPDATE export SET turn = NULL WHERE turn = 'done' "
-        "AND NOT EXISTS (SELECT 1 FROM export WHERE turn = 'due')"
-    )
+    for account, job_id in connection.execute(_IN_FOLDER, (first, end)).fetchall():
+        if job_id not in job_ids:
+            _forget(connection, account, job_id)
 
 
 def _write(connection: sqlite3.Connection, change: Change) -> None:
-    connection.executemany(_PAGE.replace, map(_values, change.pages))
+    connection.executemany(_PUT_PAGE, map(values, change.pages))
     if change.generation is not None:
         row = change.generation
-        connection.execute(_GENERATION.update, (*_values(row), row.key))
+        connection.execute(_UPDATE_GENERATION, (*values(row), row.key))
     if change.export is not None:
-        connection.execute(_EXPORT.update, (*_values(change.export), change.export.key))
-        _close_turn(connection)
+        key, _, _, committed, prepared_s, _ = values(change.export)
+        connection.execute(_UPDATE_EXPORT, (committed, prepared_s, key))
+    if change.end is not None:
+        _end(connection, change.end)
     for account, job_id in change.forgotten:
         _forget(connection, account, job_id)
 
 
-def _insert_generation(connection: sqlite3.Connection, row: GenerationRow) -> GenerationRow:
-    names = _GENERATION.names[1:]
-    marks = ", ".join("?" * len(names))
-    key = connection.execute(
-        f"INSERT INTO generation ({', '.join(names)}) VALUES ({marks})", _values(row)[1:]
-    ).lastrowid
-    assert key is not None, "an insert gives a row its key"
-    return replace(row, key=key)
+def _end(connection: sqlite3.Connection, end: ExportReport) -> None:
+    """Note what a command came to with an export; what is pending stays due."""
+    if end.status == "pending":
+        return
+    turn = "done" if end.status == "done" else None
+    connection.execute("UPDATE export SET turn = ? WHERE name = ?", (turn, end.name))
+    # What a command has committed is forgotten once nothing is due any more.
+    connection.execute(_CLOSE_TURN)
 
 
 def _forget(connection: sqlite3.Connection, account: str, job_id: str) -> None:
@@ -338,49 +230,14 @@ def _forget(connection: sqlite3.Connection, account: str, job_id: str) -> None:
 
 
 def _stored(connection: sqlite3.Connection, export: ExportRow) -> StoredExport:
-    statement = _OPEN_FIRST.format(columns=_GENERATION.listed)
-    found = connection.execute(statement, (export.key,)).fetchone()
+    found = connection.execute(_OPEN_FIRST, (export.key,)).fetchone()
     if found is None:
         return StoredExport(export, None, ())
-    return _with_pages(connection, export, _generation(found))
+    return _with_pages(connection, export, generation_of(found))
 
 
 def _with_pages(
     connection: sqlite3.Connection, export: ExportRow, generation: GenerationRow
 ) -> StoredExport:
-    rows = connection.execute(
-        f"{_PAGE.select} WHERE generation = ? ORDER BY chain, number", (generation.key,)
-    )
-    return StoredExport(export, generation, tuple(map(_page, rows)))
-
-
-# --- rows to values and back ---------------------------------------------------------------------
-
-
-def _values(row: ExportRow | GenerationRow | PageRow) -> tuple[Any, ...]:
-    return tuple(_plain(getattr(row, field.name)) for field in fields(row))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Failure):
-        return json.dumps(asdict(value))
-    return json.dumps(value) if isinstance(value, tuple) else value
-
-
-def _export(row: tuple[Any, ...]) -> ExportRow:
-    key, name, account, committed, prepared_s, turn = row
-    return ExportRow(key, name, account, committed, tuple(json.loads(prepared_s)), turn)
-
-
-def _generation(row: tuple[Any, ...]) -> GenerationRow:
-    values = dict(zip(_GENERATION.names, row, strict=True))
-    values["queries"] = tuple(json.loads(values["queries"]))
-    values["warnings"] = tuple(json.loads(values["warnings"]))
-    return GenerationRow(**values)
-
-
-def _page(row: tuple[Any, ...]) -> PageRow:
-    values = dict(zip(_PAGE.names, row, strict=True))
-    error = values["error"]
-    values["files"] = tuple(PageFile(*file) for file in json.loads(values["files"]))
-    return PageRow(**{**values, "error": Failure(**json.loads(error)) if error else None})
+    rows = connection.execute(_PAGES, (generation.key,))
+    return StoredExport(export, generation, tuple(map(page_of, rows)))

@@ -19,7 +19,8 @@ from bulkfetch.errors import ConfigError
 from bulkfetch.journal import runs
 from bulkfetch.journal.codec import COLUMNS, Outcomes
 from bulkfetch.journal.errors import journal_error
-from bulkfetch.journal.exports import StoredExport, read_exports, read_published
+from bulkfetch.journal.export_rows import StoredExport
+from bulkfetch.journal.exports import read_exports, read_published
 from bulkfetch.journal.schema import (
     DONE,
     DOWNLOADED,
