@@ -125,9 +125,7 @@ class Client:
         self._wiring = Wiring(
             settings, self._layout, self._emit, self._tell, self._stack, self._services
         )
-        self._single = SingleResults(
-            settings, self._wiring, self._previous, self._start, self._work
-        )
+        self._single: SingleResults | None = None  # since it was opened, once one is asked for
 
     async def __aenter__(self) -> Self:
         if self._lock is not None:
@@ -143,12 +141,13 @@ class Client:
         self._lock = await OutputLock.take_in_loop(self._out / STATE_DIR)
         self._stack.callback(self._lock.release)
         self._loop = asyncio.get_running_loop()
-        self._single.begin()
+        self._single = None
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._lock = None
-        self._single.stop()
+        if self._single is not None:
+            self._single.stop()
         if self._engine is not None:
             self._engine.cancel()
         # To the end even if cancelled, and the resources after the tasks that use them.
@@ -258,7 +257,7 @@ class Client:
 
     def _make_way(self) -> Readable | None:
         """Return what has to end before a list can begin. Raises RuntimeError."""
-        if self._single.are_waiting:
+        if self._single is not None and self._single.are_waiting:
             raise RuntimeError("the client is fetching another list: calls of `get` wait")
         return self._previous()
 
@@ -310,6 +309,13 @@ class Client:
         if self._engine is not None:
             self._engine.break_off(error)
 
+    def _singles(self) -> SingleResults:
+        if self._single is None:
+            self._single = SingleResults(
+                self._settings, self._wiring, self._previous, self._start, self._work
+            )
+        return self._single
+
     async def get(
         self,
         job: str | Job,
@@ -342,7 +348,7 @@ class Client:
         if refused is not None:  # not worth a row: anybody may send anything to a service
             failure = Failure.of(refused.error)
             return Outcome(refused.job.id, refused.job.account, "failed", error=failure)
-        return await self._single.get(asked, self._wait_s(wait))
+        return await self._singles().get(asked, self._wait_s(wait))
 
     def stop(self) -> None:
         """Start no more requests, finish what is under way within some seconds.
@@ -351,7 +357,7 @@ class Client:
         pending, until the client is entered again. For the end of a service, before the client is
         left.
         """
-        self._single.stop()
+        self._singles().stop()
         if self._engine is not None:
             self._engine.stop()
 
@@ -364,7 +370,7 @@ class Client:
         AccountError. If cancelled: nothing is left behind.
         """
         self._require_open()
-        return await self._single.until_ended(
+        return await self._singles().until_ended(
             account or self._settings.default_account or "", job_id
         )
 

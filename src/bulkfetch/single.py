@@ -33,7 +33,7 @@ class StartTask(Protocol):
 
 
 class SingleResults:
-    """The calls of one client: those that wait until a result is prepared, and those in its run.
+    """The calls of one open client: those that wait until a result is prepared, those in its run.
 
     `previous` returns what has to end before a run can begin, and raises RuntimeError where none
     can; `start` makes a run the client's newest and has it worked.
@@ -52,13 +52,9 @@ class SingleResults:
         self._previous = previous
         self._start = start
         self._work = work
-        self._stopped = True
+        self._stopped = False
         self._calls: Calls | None = None  # of the newest run that is theirs
         self._waits: ReadyWaits | None = None  # once one has waited
-
-    def begin(self) -> None:
-        """Take calls: the client was entered."""
-        self._stopped, self._calls, self._waits = False, None, None
 
     def stop(self) -> None:
         """Have calls return that wait until results are prepared, and later ones at once."""

@@ -235,44 +235,44 @@ class Engine(Readable):
 
     async def _load(self, tasks: anyio.abc.TaskGroup) -> None:
         """Put the list into the journal, and have what it holds fetched."""
-
-        async def admit(batch: list[Listed]) -> None:
-            asked = [job if isinstance(job, Job) else self._as_job(job) for job in batch]
-            found = [refusal(job, self._known_accounts) for job in asked]
-            refused = [each for each in found if each is not None]
-            jobs = [job for job, each in zip(asked, found, strict=True) if each is None]
-            # Before the await: what is admitted is answered for, even if this is cut short.
-            self._accounts.update((job.account, None) for job in jobs)
-            if refused:
-                failures = [(job, Failure.of(error)) for job, error in refused]
-                await self._journal.refused(failures)
-            admission = await self._journal.enqueue(jobs, self._names)
-            await self._idle.report_refused(refused + admission.refused, self._report_outcome)
-            for account, share in admission.accounts.items():
-                if share.pending:
-                    if self._workers is None:
-                        self._workers = await self._open_workers(
-                            self._journal,
-                            self._leftovers,
-                            self._report_outcome,
-                            self._left,
-                        )
-                    await self._workers.more(account, tasks)
-            if self._left is not None:
-                await self._idle.report_skipped(self._journal, self._report_outcome)
-
         if isinstance(self._jobs, AsyncIterable):
             put, ready = anyio.create_memory_object_stream[Listed](BATCH_JOBS)
             async with anyio.create_task_group() as reading, ready:
                 reading.start_soon(pump, self._jobs, put)
                 async for batch in batches(ready):
-                    await admit(batch)
+                    await self._admit(batch, tasks)
         else:
             source = iter(self._jobs)
             while batch := list(itertools.islice(source, BATCH_JOBS)):
-                await admit(batch)
+                await self._admit(batch, tasks)
         self._list_read = True
         await self._idle.report_skipped(self._journal, self._report_outcome)
+
+    async def _admit(self, batch: list[Listed], tasks: anyio.abc.TaskGroup) -> None:
+        """Put a batch into the journal, report what is not to fetch, have the rest fetched."""
+        asked = [job if isinstance(job, Job) else self._as_job(job) for job in batch]
+        found = [refusal(job, self._known_accounts) for job in asked]
+        refused = [each for each in found if each is not None]
+        jobs = [job for job, each in zip(asked, found, strict=True) if each is None]
+        # Before the await: what is admitted is answered for, even if this is cut short.
+        self._accounts.update((job.account, None) for job in jobs)
+        if refused:
+            failures = [(job, Failure.of(error)) for job, error in refused]
+            await self._journal.refused(failures)
+        admission = await self._journal.enqueue(jobs, self._names)
+        await self._idle.report_refused(refused + admission.refused, self._report_outcome)
+        for account, share in admission.accounts.items():
+            if share.pending:
+                if self._workers is None:
+                    self._workers = await self._open_workers(
+                        self._journal,
+                        self._leftovers,
+                        self._report_outcome,
+                        self._left,
+                    )
+                await self._workers.more(account, tasks)
+        if self._left is not None:
+            await self._idle.report_skipped(self._journal, self._report_outcome)
 
     # --- outcomes --------------------------------------------------------------------------------
 
