@@ -276,7 +276,7 @@ class AccountOpener:
                     await anyio.to_thread.run_sync(shared_context, ca_file)
                 http = open_session(
                     ca_file,
-                    lookup_s=self._settings.limits.connect_s,
+                    connect_s=self._settings.limits.connect_s,
                     secure=secure,
                     connector=connector,
                 )

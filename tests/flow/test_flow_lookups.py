@@ -185,7 +185,7 @@ def test_no_lookup_is_left_to_the_event_loop() -> None:
     """The session asks our resolver, whatever the request is for."""
 
     async def main() -> None:
-        async with open_session(lookup_s=0.05, secure=False) as session:
+        async with open_session(connect_s=0.05, secure=False) as session:
             loop = asyncio.get_running_loop()
             with patch.object(loop, "getaddrinfo", side_effect=AssertionError("in the loop")):
                 for proxy in (None, "http://proxy.example:3128"):

@@ -82,8 +82,8 @@ async def _token(settings: Settings, account: AccountSettings, name: str) -> lis
             Finding(name, "an access token is set; only a request can show whether it is valid")
         ]
     notes: list[str] = []
-    lookup_s = settings.limits.connect_s
-    async with open_session(account.ca_file, lookup_s=lookup_s) as session:
+    connect_s = settings.limits.connect_s
+    async with open_session(account.ca_file, connect_s=connect_s) as session:
         try:
             tokens = token_source(account, session, settings.state_dir, notes.append, anew=True)
             await tokens.token()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import struct
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +19,7 @@ from bulkfetch.zoho.request_errors import Sending
 # connection that is just being closed is a lost request, and costs a slot.
 KEEP_ALIVE_S = 10.0
 # For who has no limits of his own.
-LOOKUP_S = 30.0
+CONNECT_S = 30.0
 # The longest status line and the longest single header that are taken: policies and cookies that
 # gateways add are longer than aiohttp's 8,190 bytes. With its bound of 128 headers a head is no
 # more than 8 MiB.
@@ -29,7 +31,7 @@ _BOUND = HEADER_BYTES + 256
 def open_session(
     ca_file: Path | None = None,
     *,
-    lookup_s: float = LOOKUP_S,
+    connect_s: float = CONNECT_S,
     secure: bool = True,
     connector: aiohttp.BaseConnector | None = None,
 ) -> aiohttp.ClientSession:
@@ -38,11 +40,13 @@ def open_session(
     The sockets' receive buffers are left to the kernel: set by hand, they would no longer grow with
     the distance of the server. `ca_file` adds authorities to the system's. Nothing is taken from
     the environment (`trust_env` would also send `.netrc` credentials), no cookie is kept, no time
-    limit holds for whole requests: bodies may be large. A name is looked up within `lookup_s`. The
-    authorities are read when they are first wanted, which takes tens of milliseconds: have
-    `shared_context` called in a thread before. Not `secure`: for http alone, they are not read.
-    A `connector` is somebody else's, who closes it: how names are looked up, whom TLS trusts and
-    how many connections there are is his affair, and all else is as said here.
+    limit holds for whole requests: bodies may be large. A name is looked up within `connect_s`, and
+    a connection that carries nothing for so long is given up. The authorities are read when they
+    are first wanted, which takes tens of milliseconds: have `shared_context` called in a thread
+    before. Not `secure`: for http alone, they are not read.
+    A `connector` is somebody else's, who closes it: how names are looked up, whom TLS trusts, what
+    its sockets do when they are closed and how many connections there are is his affair, and all
+    else is as said here.
 
     Raises OSError, ssl.SSLError for an unusable `ca_file`.
     """
@@ -51,7 +55,8 @@ def open_session(
         or aiohttp.TCPConnector(
             # Else one that trusts nobody.
             ssl=shared_context(ca_file) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-            resolver=Resolver(lookup_s),
+            resolver=Resolver(connect_s),
+            socket_factory=_sockets(connect_s),
             limit=0,  # the dispatchers count the requests in flight
             keepalive_timeout=KEEP_ALIVE_S,
         ),
@@ -66,6 +71,24 @@ def open_session(
         auto_decompress=False,
         trace_configs=[_connections()],
     )
+
+
+def _sockets(deliver_s: float) -> aiohttp.SocketFactoryType:
+    """Have the kernel send nothing on behalf of a request that was given up.
+
+    It would go on for minutes where a line is down, after the request's slot was given to another
+    one. So what is not acknowledged is dropped when the socket is closed, be it because the process
+    was killed; and after `deliver_s` in any case, for a process may be frozen.
+    """
+
+    def opened(address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, _ = address
+        made = socket.socket(family, kind, protocol)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * deliver_s))
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return made
+
+    return opened
 
 
 def _connections() -> aiohttp.TraceConfig:

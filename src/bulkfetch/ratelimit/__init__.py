@@ -14,7 +14,8 @@ answer before it counts: s ≤ a ≤ r. The slot's next request takes it at s' �
 a' ≥ s'. So a' − a ≥ s' − r ≥ W: whatever the delays of the two were, they only widen the gap. In
 any stretch of time shorter than W a slot thus puts at most one arrival, and all of them together
 put at most `requests`. Nothing was assumed about order, alignment or fairness of the network. For
-an attempt of unknown end the proof needs a ≤ end + grace_s, which is what grace_s is for. A
+an attempt of unknown end the proof needs a ≤ end + grace_s, which is what grace_s is for: the time
+that packets may be under way. Our own kernel sends none of them once more after the end. A
 request that was provably not sent has no a, and its slot was never used. An answer that had to be
 read before it could be told from a refusal is settled a little after r, as of r: until then its
 slot is out, so nothing is given out earlier.
