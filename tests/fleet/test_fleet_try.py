@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import signal
 import sys
 import tempfile
@@ -41,11 +43,16 @@ def program(tmp_path: Path, room: Path) -> Iterator[Program]:
 
 def left(room: Path) -> list[str]:
     """What there is in the room, and the processes that work there."""
-    found = [path.name for path in room.iterdir()]
+    return [path.name for path in room.iterdir()] + list(map(str, working_in(room)))
+
+
+def working_in(room: Path) -> list[int]:
+    """Return the processes whose folder is in the room."""
+    found: list[int] = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it is gone, or nothing of ours
             if room in (process / "cwd").readlink().parents:
-                found.append((process / "cmdline").read_text())
+                found.append(int(process.name))
     return found
 
 
@@ -75,6 +82,22 @@ def test_a_fleet_is_tried_on_one_machine(program: Program, room: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
     assert left(room) == []
+
+
+@pytest.mark.slow
+def test_a_trial_that_is_killed_leaves_no_process(program: Program, room: Path) -> None:
+    """Neither PostgreSQL nor a worker, though nobody is there any more to end them."""
+    process = program.start("fleet", "try", "--accounts", "4", "--seconds", "12")
+    while not any(room.glob("bulkfetch-try-*/worker-3.log")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    processes = [os.pidfd_open(number) for number in working_in(room)]
+    process.kill()
+    process.wait()
+    for each in processes:
+        select.select([each], [], [])  # until it has ended
+        os.close(each)
+    assert working_in(room) == []
 
 
 def test_what_does_not_hold_is_told() -> None:

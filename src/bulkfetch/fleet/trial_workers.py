@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
+
+from bulkfetch.fleet.owner_watch import OwnerWatch
 
 REQUESTS = 10
 _MARGIN_S = 0.1
@@ -24,7 +27,8 @@ _FOREIGN = ("BULKFETCH_", "ZOHO_", "PG")
 class TrialWorkers:
     """Workers by their names, each with a staging folder of its own; a context manager.
 
-    `store` is where they publish. When it is left, none is alive.
+    `store` is where they publish. When it is left, none is alive; nor is one when this process is
+    gone.
     """
 
     def __init__(self, folder: Path, database_url: str) -> None:
@@ -33,7 +37,7 @@ class TrialWorkers:
         self.killed = 0
         self._folder = folder
         self._database_url = database_url
-        self._alive: dict[str, subprocess.Popen[bytes]] = {}
+        self._alive: dict[str, _Owned] = {}
         self._env: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -46,10 +50,10 @@ class TrialWorkers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for process in self._alive.values():
-            process.kill()
-        for process in self._alive.values():
-            process.wait()
+        for worker in self._alive.values():
+            worker.process.kill()
+        for worker in self._alive.values():
+            worker.wait()
 
     @property
     def names(self) -> frozenset[str]:
@@ -73,7 +77,7 @@ class TrialWorkers:
         """Start one more of these, with nothing in its staging; return its name."""
         name = f"worker-{len(self._alive) + self.killed + 1}"
         with open(self._log(name), "ab") as log:
-            self._alive[name] = subprocess.Popen(
+            process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "bulkfetch", "fleet", "work"),
                     *("fleet.toml", "--name", name, "--staging", name),
@@ -85,25 +89,38 @@ class TrialWorkers:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for who watches them
             )
+        self._alive[name] = _Owned(process, OwnerWatch(process.pid, signal.SIGKILL))
         return name
 
     def kill(self, name: str) -> None:
         """Kill a worker, which can do nothing about it."""
-        process = self._alive.pop(name)
-        process.kill()
-        process.wait()
+        worker = self._alive.pop(name)
+        worker.process.kill()
+        worker.wait()
         self.killed += 1
 
     def ended(self) -> tuple[str, str] | None:
         """Return a worker that has ended by itself, with its last words; None if there is none."""
-        for name, process in self._alive.items():
-            if process.poll() is not None:
+        for name, worker in self._alive.items():
+            if worker.process.poll() is not None:
                 said = self._log(name).read_text(errors="replace").strip().splitlines()
                 return name, said[-1] if said else "it says nothing"
         return None
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
+
+
+class _Owned(NamedTuple):
+    """A worker, and who ends it when this process is gone."""
+
+    process: subprocess.Popen[bytes]
+    watch: OwnerWatch
+
+    def wait(self) -> None:
+        """Wait until it has ended."""
+        self.process.wait()
+        self.watch.end()
 
 
 def _settings(
