@@ -17,6 +17,7 @@ import anyio.to_thread
 from bulkfetch.clock import MACHINE_CLOCK
 from bulkfetch.config import AccountSettings, Credentials, Settings
 from bulkfetch.config.account_key import key_in_process
+from bulkfetch.config.bounds import Limits
 from bulkfetch.config.regions import Servers, servers
 from bulkfetch.config.sandbox_table import read_sandbox_options
 from bulkfetch.download.bandwidth import Bandwidth
@@ -206,12 +207,7 @@ class AccountOpener:
             data = {key: value for key, value in figures.items() if value is not None}
             self._emit(Event(_WINDOW_NEWS[event.kind], event.message, account.name, data=data))
 
-        pace = RateLimit(
-            window.requests,
-            window.period_s,
-            window.margin_s,
-            headers_timeout_s=limits.connect_s + limits.headers_s,
-        )
+        pace = pace_of(account, limits)
         if session.is_alone:
             limiter = SlotLimiter(pace, on_event=news)
         elif (windows := await self._shared_windows()) is not None:
@@ -296,6 +292,17 @@ class AccountOpener:
                 server = await self._stack.enter_async_context(SandboxThread(options))
             self._sandbox_url = server.sandbox.url
         return self._sandbox_url
+
+
+def pace_of(account: AccountSettings, limits: Limits) -> RateLimit:
+    """Return the window of an account, with the time that its requests may take."""
+    window = account.window
+    return RateLimit(
+        window.requests,
+        window.period_s,
+        window.margin_s,
+        headers_timeout_s=limits.connect_s + limits.headers_s,
+    )
 
 
 def _opened(account: str, pace: RateLimit, connections: int) -> Event:

@@ -72,6 +72,10 @@ _END_TURN = f"""
     WHERE account = $1 AND generation = $2
     RETURNING held IS NULL AND {_IS_PENDING} AS goes_on
 """
+_OUTLIVED = """
+    UPDATE bulkfetch.fleet_account SET crashes = crashes - 1
+    WHERE account = $1 AND generation > $2 AND crashes > 1
+"""
 _MARK = """
     UPDATE bulkfetch.fleet_account
     SET marked = CASE WHEN suspect = $3 THEN marked + 1 ELSE 1 END, suspect = $3
@@ -226,6 +230,12 @@ class FleetJournal:
             )
         )
         return max(0, (found or 1) - 1)
+
+    async def outlived(self, account: str, generation: int) -> None:
+        """Note that nobody has died of a turn, though a newer one was begun in its place."""
+        await self._connections.write(
+            lambda connection: connection.execute(_OUTLIVED, account, generation)
+        )
 
     async def mark(self, account: str, generation: int, job_id: str) -> int:
         """Note that a job is begun by itself; return for how many times in a row, this one too.

@@ -1,8 +1,9 @@
-"""A turn of an account at which workers have died: one job at a time, each in its own process.
+"""A turn of an account at which workers have died: one job at a time, in a process of its own.
 
 What kills a process may be one result: an archive at which a library crashes, or that takes all
 memory. Deaths that are counted in a shared process would blame whatever was under way beside it.
-Here exactly the culprit fails, and the account's other jobs are done.
+Here exactly the culprit fails, and the account's other jobs are done. Slots are waited for here, so
+that no process stands idle meanwhile that another account could use.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ from __future__ import annotations
 import asyncio
 import os
 
+from bulkfetch.access import pace_of
 from bulkfetch.config.fleet import FleetSettings
 from bulkfetch.disk import remove
-from bulkfetch.errors import Poisoned
+from bulkfetch.errors import Poisoned, Superseded
 from bulkfetch.events import Emit
-from bulkfetch.fleet.alone import Order, do_alone
+from bulkfetch.fleet.alone import AloneProcesses, Order
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.recorder import OutcomeRecorder
 from bulkfetch.fleet.turn import TurnEnd
 from bulkfetch.models import Failure, Job, Outcome
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.outcomes import failure_event
+from bulkfetch.ratelimit.interfaces import Settlement
+from bulkfetch.ratelimit.postgres.limiter import DatabaseLimiter
+from bulkfetch.ratelimit.postgres.store import WindowStore
 
 # After so many deaths in a row.
 DEATHS = 2
@@ -35,7 +40,7 @@ _MARKS = 2
 class CarefulTurn:
     """As `Turn`, for the first jobs of an account at which workers have died.
 
-    `processes` is how many such turns of a worker may have a process of their own.
+    `processes` are for all such turns of a worker.
     """
 
     def __init__(
@@ -44,8 +49,9 @@ class CarefulTurn:
         account: str,
         journal: FleetJournal,
         recorder: OutcomeRecorder,
+        windows: WindowStore,
         generation: int,
-        processes: asyncio.Semaphore,
+        processes: AloneProcesses,
         on_event: Emit,
     ) -> None:
         self._processes = processes
@@ -53,33 +59,62 @@ class CarefulTurn:
         self._account = account
         self._journal = journal
         self._recorder = recorder
+        self._windows = windows
         self._generation = generation
         self._on_event = on_event
-        self._stopped = False
+        self._stopping = asyncio.Event()
 
     def stop(self) -> None:
         """Begin nothing more; more calls do no harm."""
-        self._stopped = True
+        self._stopping.set()
 
     async def run(self) -> TurnEnd:
         """Do the turn, as `Turn.run`. If cancelled: the job under way is broken off."""
+        settings = self._fleet.of_account(self._account, self._fleet.fleet.staging)
+        pace = pace_of(settings.account(self._account), settings.limits)
+        limiter = DatabaseLimiter(pace, self._account, self._windows, generation=self._generation)
+        try:
+            async with self._processes:
+                return await self._run(limiter)
+        finally:
+            await limiter.aclose()
+
+    async def _run(self, limiter: DatabaseLimiter) -> TurnEnd:
         done = failed = 0
         for _, job in await self._journal.pending(self._account, 0, _JOBS):
-            async with self._processes:
-                if self._stopped:
+            try:
+                if not await self._has_slot(limiter):
                     break
-                end = await self._do(job)
+            except Superseded:
+                return TurnEnd(done, failed, superseded=True)
+            end = await self._do(job)
             done, failed = done + end.done, failed + end.failed
             if end.held or end.superseded or end.error:
                 return end._replace(done=done, failed=failed)
         return TurnEnd(done, failed)
+
+    async def _has_slot(self, limiter: DatabaseLimiter) -> bool:
+        """Wait until the process can take a slot at once; return False once it is to stop."""
+        asking = asyncio.ensure_future(_free_slot(limiter))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        tasks = (asking, stopping)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                return False
+            asking.result()
+            return True
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def _do(self, job: Job) -> TurnEnd:
         """Do one job, marked before it is begun."""
         marked = await self._journal.mark(self._account, self._generation, job.id)
         end: TurnEnd | int = 0
         if marked <= _MARKS:
-            end = await do_alone(Order(self._fleet, self._generation, job), self._on_event)
+            end = await self._processes.do(Order(self._generation, job), self._on_event)
             if isinstance(end, TurnEnd):
                 return end
         error = Poisoned(f"whatever process fetches it dies{f' of signal {end}' if end else ''}")
@@ -92,3 +127,10 @@ class CarefulTurn:
         for path in (layout.zip(job), layout.part(job)):
             remove(path)
         return TurnEnd(0, 1)
+
+
+async def _free_slot(limiter: DatabaseLimiter) -> None:
+    """Wait for a slot, and give it back unused. Raises Superseded."""
+    lease = await limiter.acquire()
+    now = asyncio.get_running_loop().time()
+    await limiter.settle([Settlement(lease, "unused", now, None)])

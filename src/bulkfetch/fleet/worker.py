@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from bulkfetch.config.fleet import FleetSettings
 from bulkfetch.errors import ConfigError, RunError
 from bulkfetch.events import Emit, ignore
+from bulkfetch.fleet.alone import AloneProcesses
 from bulkfetch.fleet.engine import Claim, TurnEngine
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.poison import DEATHS, CarefulTurn
@@ -93,8 +94,7 @@ class Worker:
         self._known = fleet.settings.account_names
         self._turns: set[Turn | CarefulTurn] = set()
         self._unknown: set[str] = set()
-        # All accounts of a worker that was killed twice may need one.
-        self._processes = asyncio.Semaphore(os.cpu_count() or 1)
+        self._processes = AloneProcesses(fleet)
         self._stopping = asyncio.Event()
         self._connected = False
         self._journal: FleetJournal
@@ -210,6 +210,7 @@ class Worker:
                 account,
                 self._journal,
                 self._recorder,
+                self._windows,
                 generation,
                 self._processes,
                 self._on_event,
@@ -233,6 +234,7 @@ class Worker:
             text = f"held until it is submitted again: {end.held.message}"
             self._tell(Notice(text, claim.account))
         if end.superseded:
+            await self._journal.outlived(claim.account, generation)
             self._tell(Notice("another worker has taken it over", claim.account))
         if await claim.leave() and not await self._journal.end_turn(claim.account, generation):
             await claim.ask_again(0.0 if end.error is None else AGAIN_S)
