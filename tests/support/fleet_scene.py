@@ -74,6 +74,7 @@ class FleetScene:
     env: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)  # those that are not right
     ways: dict[int, str] = field(default_factory=dict)  # to the database, where it is another one
+    inside: dict[int, tuple[str, ...]] = field(default_factory=dict)  # before a host's commands
     told: dict[int, int] = field(default_factory=dict)  # in the log before the newest start
     began: float = field(default_factory=time.monotonic)
 
@@ -112,6 +113,7 @@ class FleetScene:
         with open(log, "ab") as stream:
             self.hosts[host] = subprocess.Popen(
                 [
+                    *self.inside.get(host, ()),
                     *(sys.executable, "-m", "tests.support.fleet_worker"),
                     *(self.settings(host), "--name", f"host{host}", *options),
                 ],

@@ -11,19 +11,30 @@ from unittest import mock
 
 import pytest
 
-from bulkfetch.fleet.embedded import EmbeddedPostgres
+from bulkfetch.fleet.embedded import SETTINGS, EmbeddedPostgres
 
 # A role that must show its password; the others need none.
 ROLE, PASSWORD = "careful", "s3cret-of-the-database"
+PORT = 5432
 # Of Debian's package `faketime`; None where it is not installed.
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
 class PostgresServer(EmbeddedPostgres):
-    """A server in a folder; `stop` and `start` it as often as wanted."""
+    """A server in a folder; `stop` and `start` it as often as wanted.
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, rules=f"local all {ROLE} scram-sha-256\n")
+    With `listens` it is reached at 127.0.0.1 and PORT too: in a network of the test's own.
+    """
+
+    def __init__(self, folder: Path, *, listens: bool = False) -> None:
+        rules = f"local all {ROLE} scram-sha-256\n"
+        if listens:
+            rules += "host all all all trust\n"
+        super().__init__(
+            folder,
+            rules=rules,
+            settings={**SETTINGS, "listen_addresses": "127.0.0.1" if listens else ""},
+        )
 
 
 @contextmanager
