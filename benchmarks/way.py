@@ -1,13 +1,15 @@
 """The way of one job: which functions of bulkfetch run for it, and in how many files.
 
-    python -m benchmarks.way                    # both ways, as counts
+    python -m benchmarks.way                    # each way, as counts
     python -m benchmarks.way --rooms            # and how many of them are in each room
     python -m benchmarks.way --list library     # and every function, in the order of its first call
 
 One job is fetched from a stand-in in a process of its own, with a machine window in a state folder
-of its own, once through the library and once through the command line. What is counted is functions
-that were entered (comprehensions and lambdas with the function they stand in, module and class
-bodies not at all), in every thread. A reader who follows one job has to know so many.
+of its own, once through the library and once through the command line, from their first line to
+their last; and as the second list of a client, which has been opened and asked before. What is
+counted is functions that were entered (comprehensions and lambdas with the function they stand in,
+module and class bodies not at all), in every thread. A reader who follows one job has to know so
+many.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-JOB = "554023000000568002"
+JOB, SECOND_JOB = "554023000000568002", "554023000000568003"
 _HERE = Path(__file__).parents[1] / "src" / "bulkfetch"
 
 
@@ -39,6 +41,10 @@ class Trace:
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         if event == "call":
             self._seen.setdefault(frame.f_code)
+
+    def begin_anew(self) -> None:
+        """Forget what was entered up to now."""
+        self._seen.clear()
 
     @property
     def functions(self) -> list[tuple[str, str]]:
@@ -55,13 +61,13 @@ class Trace:
         return [each for each in found if not each[0].startswith("sandbox")]
 
 
-def traced(act: Callable[[], Any]) -> Trace:
-    """Run `act` with every function call of every thread noted."""
+def traced(act: Callable[[Trace], Any]) -> Trace:
+    """Run `act` with every function call of every thread noted in the trace that it is given."""
     trace = Trace()
     threading.setprofile(trace)
     sys.setprofile(trace)
     try:
-        act()
+        act(trace)
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
@@ -82,7 +88,7 @@ def stand_in() -> Iterator[str]:
             server.terminate()
 
 
-def through_library(settings: Path) -> None:
+def through_library(settings: Path, _: Trace) -> None:
     """Fetch the job as a program does."""
     import bulkfetch
 
@@ -94,21 +100,37 @@ def through_library(settings: Path) -> None:
     asyncio.run(main())
 
 
-def through_command_line(settings: Path) -> None:
+def second_list(settings: Path, trace: Trace) -> None:
+    """Fetch a job with a client that has fetched another one before."""
+    import bulkfetch
+
+    async def main() -> None:
+        async with bulkfetch.Client(bulkfetch.load_settings(settings)) as client:
+            for job in (JOB, SECOND_JOB):
+                trace.begin_anew()
+                async for outcome in client.fetch([job]):
+                    assert outcome.status == "done", outcome
+            sys.setprofile(None)  # leaving the client is no part of it
+            threading.setprofile(None)
+
+    asyncio.run(main())
+
+
+def through_command_line(settings: Path, _: Trace) -> None:
     """Fetch the job as a user does."""
     from bulkfetch.cli import main
 
     assert main(["run", str(settings), JOB, "--no-progress"]) == 0
 
 
-def measure(way: Callable[[Path], None]) -> list[tuple[str, str]]:
+def measure(way: Callable[[Path, Trace], None]) -> list[tuple[str, str]]:
     """Return the functions of one way, in folders of its own."""
     with tempfile.TemporaryDirectory() as name, stand_in() as url:
         folder = Path(name)
         os.environ |= {"BULKFETCH_STATE_DIR": str(folder / "state"), "ZOHO_ACCESS_TOKEN": "1000.x"}
         settings = folder / "jobs.toml"
         settings.write_text(f'out = "out"\n[account]\napi_domain = "{url}"\n')
-        return traced(lambda: way(settings)).functions
+        return traced(lambda trace: way(settings, trace)).functions
 
 
 def by_room(functions: list[tuple[str, str]]) -> Iterator[str]:
@@ -121,8 +143,9 @@ def by_room(functions: list[tuple[str, str]]) -> Iterator[str]:
         yield f"{room:<16} {len(files):>4} functions in {len(set(files)):>3} files"
 
 
-WAYS: dict[str, Callable[[Path], None]] = {
+WAYS: dict[str, Callable[[Path, Trace], None]] = {
     "library": through_library,
+    "second-list": second_list,
     "command-line": through_command_line,
 }
 
