@@ -41,7 +41,12 @@ def duration(seconds: float) -> str:
 
 def jobs(count: int) -> str:
     """Return a number of jobs: `1 job`, `25 jobs`."""
-    return f"{count} job" if count == 1 else f"{count} jobs"
+    return number(count, "job")
+
+
+def number(count: int, word: str) -> str:
+    """Return how many there are of something that has a regular plural: `1 turn`, `25 turns`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def escape(text: str, limit: int | None = None) -> str:

@@ -86,6 +86,7 @@ def test_a_list_is_submitted_worked_off_and_told(
         "done_before": 1,
         "failed_before": 0,
         "refused": 0,
+        "exports": 0,
         "accounts": 2,
     }
     work_off(url, done("3"), hold=PASSING)
@@ -135,7 +136,7 @@ def test_what_ends_a_wait_early(
     assert [record["type"] for record in held.records] == ["job", "summary"]
     assert held.records[-1]["error"]["code"] == "TOKEN_REFUSED"
     assert "error: account acme: TOKEN_REFUSED: The server refused." in held.err
-    assert "submit the same list again once this is mended" in held.err
+    assert "submit the same again once this is mended" in held.err
     watched = call("fleet", "status", fleet, "--watch")
     assert "1 account: 1 done, 0 failed, 1 pending; 1 held" in watched.out
     assert call(*submit).status == 0
@@ -288,7 +289,6 @@ def test_the_how_to_has_a_file_that_loads_and_a_unit_that_starts_it(tmp_path: Pa
     ("words", "told"),
     [
         (["fleet", "sumbit", "fleet.toml"], 'did you mean "submit"?'),
-        (["fleet", "submit", "fleet.toml"], "Missing option '--ids'"),
         (["fleet", "wait", "fleet.toml", "x"], "'x' is not a valid integer"),
         (["fleet", "status", "none.toml"], "none.toml: No such file"),
         (["fleet", "submit", "fleet.toml", "--ids", "ids.txt"], "ids.txt: which account?"),
@@ -297,6 +297,18 @@ def test_the_how_to_has_a_file_that_loads_and_a_unit_that_starts_it(tmp_path: Pa
         (["fleet", "submit", "fleet.toml", "--ids", " "], "the name of the list is empty"),
         (["fleet", "submit", "fleet.toml", "--ids", "a", "--ids-column", "0"], "numbered from 1"),
         (["fleet", "status", "fleet.toml", "--failed", "--watch"], "cannot be used together"),
+        (["fleet", "submit", "fleet.toml"], "nothing to submit: give --ids FILE, --export NAME or"),
+        (
+            ["fleet", "submit", "fleet.toml", "--exports", "--export", "Leads"],
+            "--export and --exports cannot be used together",
+        ),
+        (["fleet", "submit", "fleet.toml", "--exports", "--again"], "--again is for --ids"),
+        (["fleet", "submit", "fleet.toml", "--ids", "ids.txt", "--full"], "--full is for --export"),
+        (
+            ["fleet", "submit", "fleet.toml", "--ids", "x", "--account", "a", "--account", "b"],
+            "--account can be given only once with --ids",
+        ),
+        (["fleet", "submit", "fleet.toml", "--exports"], "fleet.toml has no [[exports]]"),
         (["fleet", "work", "fleet.toml", "--listen", "x"], "--listen x: no [HOST:]PORT"),
         (
             ["fleet", "work", "fleet.toml", "--listen", "192.0.2.1:9"],

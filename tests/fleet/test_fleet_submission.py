@@ -57,7 +57,7 @@ async def watched(url: str, submission: int) -> tuple[list[Outcome], Watch]:
     connections = await Connections.open(url, None)
     try:
         watch = Watch(connections, submission)
-        return [outcome async for outcome in watch.outcomes()], watch
+        return [each async for each in watch.news() if isinstance(each, Outcome)], watch
     finally:
         await connections.aclose()
 
@@ -167,14 +167,15 @@ async def watched_so_far(url: str, submission: int) -> tuple[list[Outcome], int]
     watch = Watch(connections, submission)
     found: list[Outcome] = []
     try:
-        async with asyncio.timeout(0.3), aclosing(watch.outcomes()) as outcomes:
+        async with asyncio.timeout(0.3), aclosing(watch.news()) as outcomes:
             async for outcome in outcomes:
+                assert isinstance(outcome, Outcome)
                 found.append(outcome)
     except TimeoutError:
         pass
     finally:
         await connections.aclose()
-    return found, watch.left
+    return found, watch.jobs_left
 
 
 def test_one_who_waits_hears_of_each_job_once_as_it_ends(
@@ -191,7 +192,8 @@ def test_one_who_waits_hears_of_each_job_once_as_it_ends(
             connections = await Connections.open(url, None)
 
             async def hear() -> None:
-                async for outcome in Watch(connections, mine.submission).outcomes():
+                async for outcome in Watch(connections, mine.submission).news():
+                    assert isinstance(outcome, Outcome)
                     heard.put_nowait(outcome)
 
             waiting = asyncio.create_task(hear())
@@ -235,7 +237,7 @@ def test_waiting_ends_where_what_is_left_is_held_until_it_is_submitted_anew(
             await journal.hold("acme", generation, PASSING)
             outcomes, watch = await watched(url, mine.submission)
             assert [each.job_id for each in outcomes] == ["1"]
-            assert watch.left == 1
+            assert watch.jobs_left == 1
             assert watch.held == [("acme", PASSING)]
             await submit_to(url, jobs("1"))
             assert await journal.accounts_with_pending() == []

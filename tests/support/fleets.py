@@ -8,8 +8,12 @@ from typing import Any
 
 import asyncpg
 
+from bulkfetch.config.fleet import ExportKey
+from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.fleet import engine
+from bulkfetch.fleet.codec import STATES
 from bulkfetch.fleet.database import install, open_connection
+from bulkfetch.fleet.export_codec import report_written
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.submission import Submitted, submit
 from bulkfetch.models import Failure, Job, Outcome, PublishedFile
@@ -39,13 +43,70 @@ async def make_fleet(url: str) -> None:
     await connection.close()
 
 
+def published(account: str, name: str = "Leads", pages: int = 2) -> ExportReport:
+    """What became of an export that was published."""
+    folder = f"s3://lake/{account}/{name}/20260930T020001Z-full"
+    parts = [
+        Outcome(
+            f"9{page}",
+            account,
+            "done",
+            (PublishedFile(f"{folder}/part-{page:05}.csv", 81, "5e" * 32),),
+            zip_bytes=16,
+            records=3,
+            attempts=1,
+            export=name,
+            page=page,
+        )
+        for page in range(1, pages + 1)
+    ]
+    return ExportReport(
+        name,
+        account,
+        "done",
+        "full",
+        tuple(parts),
+        records=3 * pages,
+        manifest=f"{folder}/manifest.json",
+        cursor_to="2026-09-30T02:00:01Z",
+        credits_spent=59 * pages,
+    )
+
+
+async def end_exports(url: str, *reports: ExportReport) -> None:
+    """Write how exports ended, or why they wait, as a turn does: each in a transaction."""
+    connection: asyncpg.Connection[Any] = await asyncpg.connect(url)
+    for report in reports:
+        await connection.execute(
+            "UPDATE bulkfetch.fleet_export SET state = $3::smallint, report = $4, "
+            "whole = whole AND $3::smallint = 0, "
+            "ended_at = CASE WHEN $3::smallint <> 0 THEN now() END, "
+            "ended_in = CASE WHEN $3::smallint <> 0 THEN pg_current_xact_id() END "
+            "WHERE account = $1 AND name = $2 AND state = 0",
+            report.account,
+            report.name,
+            STATES[report.status],
+            report_written(report),
+        )
+    await connection.close()
+
+
 async def submit_to(
-    url: str, jobs: Iterable[Job], accounts: Iterable[str] = ACCOUNTS, *, again: bool = False
+    url: str,
+    jobs: Iterable[Job],
+    accounts: Iterable[str] = ACCOUNTS,
+    *,
+    again: bool = False,
+    exports: Iterable[str] = (),
+    full: bool = False,
 ) -> Submitted:
-    """Submit a list by a connection of its own."""
+    """Submit a list by a connection of its own, and exports, written as ACCOUNT/NAME."""
     connection = await open_connection(url, None)
+    keys = [ExportKey(*each.split("/")) for each in exports]
     try:
-        return await submit(connection, jobs, frozenset(accounts), "test", again=again)
+        return await submit(
+            connection, jobs, frozenset(accounts), "test", again=again, exports=keys, full=full
+        )
     finally:
         await connection.close()
 

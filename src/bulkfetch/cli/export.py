@@ -19,7 +19,7 @@ from bulkfetch.observe.messages import (
     SHOWN_FAILURES,
     summary_line,
 )
-from bulkfetch.observe.records import summary_record
+from bulkfetch.observe.records import export_counts, summary_record
 
 if TYPE_CHECKING:
     from bulkfetch.cli.runner import Ending
@@ -101,7 +101,8 @@ def export(
         for report in ending.exports or ():
             printer.result(None, export_record(report))
     if ending.report is not None and status != exit_codes.USAGE:
-        record = summary_record(ending.report, status, ending.exports)
+        counts = None if ending.exports is None else export_counts(ending.exports)
+        record = summary_record(ending.report, status, counts)
         printer.sum_up(record, write=not ending.stdout_gone)
     _tell(printer, ending, status)
     return status

@@ -15,10 +15,11 @@ from bulkfetch.cli import exit_codes
 from bulkfetch.cli.fleet_settings import fleet_of, with_database
 from bulkfetch.cli.printer import Printer
 from bulkfetch.errors import ConfigError
+from bulkfetch.text import number
 
 if TYPE_CHECKING:
+    from bulkfetch.fleet.accounts import AccountExports, FleetAccount
     from bulkfetch.fleet.connections import Connections
-    from bulkfetch.fleet.journal import FleetAccount
 
 _ABOUT = """\b
 Examples:
@@ -26,10 +27,10 @@ Examples:
   bulkfetch fleet status fleet.toml --account acme --failed
   bulkfetch fleet status fleet.toml --watch
 
-Show what is done, what failed and what is still to be fetched of each account, which worker has its
-turn, and which accounts are held and why. What ended longer than submissions_keep_days ago is not
-known any more. With --watch the sum of all is written every few seconds, until nothing is to be
-fetched but for accounts that are held. Changes nothing.
+Show what is done, what failed and what is still to be fetched of each account, jobs of lists first
+and then exports; which worker has its turn, and which accounts are held and why. Jobs that ended
+longer than submissions_keep_days ago are not known any more. With --watch the sum of all is written
+every few seconds, until nothing is to be done but for accounts that are held. Changes nothing.
 """
 
 _EPILOG = exit_codes.epilog(
@@ -44,7 +45,7 @@ _LOOK_S = 5.0
 @click.command(help=_ABOUT, short_help="Show how a fleet's accounts stand.", epilog=_EPILOG)
 @click.argument("fleet_file", metavar="FLEET.toml")
 @click.option("--account", metavar="NAME", help="Only of this account.")
-@click.option("--failed", is_flag=True, help="List every job that failed, and why.")
+@click.option("--failed", is_flag=True, help="List every job and export that failed, and why.")
 @click.option("--watch", is_flag=True, help="The sum of all, again and again.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_obj
@@ -101,13 +102,17 @@ async def _accounts(connections: Connections, account: str | None) -> list[Fleet
 
 
 async def _tell_failed(printer: Printer, connections: Connections, account: str | None) -> None:
-    from bulkfetch.fleet.watch import failed_jobs
+    from bulkfetch.fleet.failed import failed_exports, failed_jobs
+    from bulkfetch.observe.export_words import export_problem, export_record
     from bulkfetch.observe.messages import failure_lines
     from bulkfetch.observe.records import job_record
 
     async for outcome in failed_jobs(connections, account):
         sentence, hint = failure_lines(outcome)
         await printer.send(f"{sentence}; {hint}" if hint else sentence, job_record(outcome))
+    async for report in failed_exports(connections, account):
+        sentence, hint = export_problem(report)
+        await printer.send(f"{sentence}; {hint}" if hint else sentence, export_record(report))
 
 
 async def _watch(printer: Printer, connections: Connections, account: str | None) -> None:
@@ -115,13 +120,14 @@ async def _watch(printer: Printer, connections: Connections, account: str | None
         accounts = await _accounts(connections, account)
         now = datetime.fromtimestamp(time.time()).astimezone()
         await printer.send(f"{now:%H:%M:%S}  {_sum_line(accounts)}", _sum(accounts))
-        if not any(each.pending and each.held is None for each in accounts):
+        if not any(each.is_under_way for each in accounts):
             return
         await asyncio.sleep(_LOOK_S)
 
 
 def _line(each: FleetAccount) -> str:
     text = f"account {each.account}: {each.done} done, {each.failed} failed, {each.pending} pending"
+    text += _exports_words(each.exports)
     if each.held is not None:
         return f"{text}; held"
     if each.crashes and each.worker is not None and each.turn_began_at is not None:
@@ -138,7 +144,24 @@ def _record(each: FleetAccount) -> dict[str, Any]:
         **each._asdict(),
         "turn_began_at": None if began is None else _moment(began),
         "held": each.held and asdict(each.held),
+        "exports": each.exports._asdict(),
     }
+
+
+def _exports_words(exports: AccountExports) -> str:
+    """Return what is to be added about exports, nothing where there are none."""
+    if not (exports.done or exports.failed or exports.pending):
+        return ""
+    text = f"; exports: {exports.done} done, {exports.failed} failed, {exports.pending} pending"
+    if exports.credits:
+        text += f" ({number(exports.pages, 'page')} fetched, {exports.credits} credits)"
+    return text
+
+
+def _all_exports(accounts: Sequence[FleetAccount]) -> AccountExports:
+    from bulkfetch.fleet.accounts import AccountExports
+
+    return AccountExports.sum_of(each.exports for each in accounts)
 
 
 def _held(each: FleetAccount) -> str:
@@ -157,21 +180,19 @@ def _sum(accounts: Sequence[FleetAccount]) -> dict[str, Any]:
         "turns": len(turns),
         "workers": len({each.worker for each in turns}),
         "held": sum(each.held is not None for each in accounts),
+        "exports": _all_exports(accounts)._asdict(),
     }
 
 
 def _sum_line(accounts: Sequence[FleetAccount]) -> str:
     found = _sum(accounts)
-    text = f"{_number(found['accounts'], 'account')}: " + (
+    text = f"{number(found['accounts'], 'account')}: " + (
         "{done} done, {failed} failed, {pending} pending".format(**found)
     )
+    text += _exports_words(_all_exports(accounts))
     if found["turns"]:
-        text += f"; {_number(found['turns'], 'turn')} by {_number(found['workers'], 'worker')}"
+        text += f"; {number(found['turns'], 'turn')} by {number(found['workers'], 'worker')}"
     return f"{text}; {found['held']} held" if found["held"] else text
-
-
-def _number(count: int, word: str) -> str:
-    return f"{count} {word}" + ("" if count == 1 else "s")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,10 +1,10 @@
-"""`bulkfetch fleet submit`: give a fleet a list to fetch."""
+"""`bulkfetch fleet submit`: give a fleet a list to fetch, or exports to do."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,11 @@ from bulkfetch.cli.fleet_settings import fleet_of
 from bulkfetch.cli.options import ListOptions, id_lists, open_list
 from bulkfetch.cli.printer import Printer
 from bulkfetch.text import jobs as counted
+from bulkfetch.text import number
 
 if TYPE_CHECKING:
     from bulkfetch.cli.async_reader import AsyncReader
-    from bulkfetch.config.fleet import FleetSettings
+    from bulkfetch.config.fleet import ExportKey, FleetSettings
     from bulkfetch.fleet.submission import Submitted
     from bulkfetch.models import Job
 
@@ -26,25 +27,40 @@ _ABOUT = """\b
 Examples:
   bulkfetch fleet submit fleet.toml --account acme --ids ids.txt
   bulkfetch fleet submit fleet.toml --ids accounts.csv --ids-column "Job ID"
+  bulkfetch fleet submit fleet.toml --exports          # all of [[exports]], as every night
+  bulkfetch fleet submit fleet.toml --export Leads --account acme --full
 
-Put a list of job ids into the fleet's journal, and print the number of the submission, by which
-`bulkfetch fleet wait` knows it. The list is of any length, and is submitted as a whole: one that
-cannot be read to its end leaves nothing. What is done already, or has failed permanently, is not
-fetched again without --again; an account that is held is tried anew.
+Put a list of job ids, or exports, into the fleet's journal, and print the number of the submission,
+by which `bulkfetch fleet wait` knows it. It is submitted as a whole: a list that cannot be read to
+its end, or an export that there is not, leaves nothing. An account that is held is tried anew.
+
+A list is of any length. What is done already, or has failed permanently, is not fetched again
+without --again. An export that has ended is begun again; one that is still to be done, or under
+way, is joined. Without --account they are those of every account that has them.
 """
 
 _EPILOG = exit_codes.epilog(
     s0="submitted, or the list is empty",
-    s2="bad settings, no database, or no such list: nothing was submitted",
+    s2="bad settings, no database, no such list or export: nothing was submitted",
     s3="the list could not be read, or the database was lost meanwhile: submit it again",
     s130="interrupted, or stdout was closed",
 )
 
 
-@click.command(help=_ABOUT, short_help="Give a fleet a list to fetch.", epilog=_EPILOG)
+@click.command(help=_ABOUT, short_help="Give a fleet a list or exports.", epilog=_EPILOG)
 @click.argument("fleet_file", metavar="FLEET.toml")
-@id_lists(required=True)
+@id_lists
 @click.option("--again", is_flag=True, help="Fetch also what is done or has failed permanently.")
+@click.option("--export", "names", multiple=True, metavar="NAME", help="An export; repeatable.")
+@click.option("--exports", "every", is_flag=True, help="All exports of FLEET.toml.")
+@click.option("--full", is_flag=True, help="The exports in full, not only changes.")
+@click.option(
+    "--account",
+    "accounts",
+    multiple=True,
+    metavar="NAME",
+    help="The account of ids without one; exports of this account only, repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
 def submit(
@@ -52,13 +68,27 @@ def submit(
     fleet_file: str,
     lists: tuple[str, ...],
     ids_column: str | None,
-    account: str | None,
     again: bool,
+    names: tuple[str, ...],
+    every: bool,
+    full: bool,
+    accounts: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Submit a list, and return the exit status."""
+    """Submit a list and exports, and return the exit status."""
+    _require_fitting(lists, names, every, accounts, again=again, full=full)
     printer.json = as_json
     fleet = fleet_of(printer, fleet_file)
+    exports = fleet.chosen_exports(names, accounts) if names or every else []
+    source = ", ".join([*lists, *(names or ("[[exports]]",) * every)])
+
+    def put(jobs: Iterator[Job] | AsyncReader) -> Submitted:
+        return asyncio.run(_submit(fleet, jobs, source, exports, again=again, full=full))
+
+    if not lists:
+        _tell(printer, put(iter(())))
+        return exit_codes.DONE
+    account = accounts[0] if accounts else None
     if account is not None:
         fleet.settings.account(account)  # raises ConfigError if there is no such account
         settings = replace(fleet.settings, fallback_account=account)
@@ -68,21 +98,43 @@ def submit(
         printer.note("reading ids from the terminal; press Ctrl-D to end the list")
     with open_list(options, fleet.settings) as jobs:
         if jobs is None:
-            printer.warn("the list is empty: nothing to do")
-            return exit_codes.DONE
-        submitted = asyncio.run(_submit(fleet, jobs, ", ".join(lists), again))
-    printer.result(str(submitted.submission), _record(submitted))
-    printer.note(_line(submitted))
-    if submitted.refused:
-        printer.warn(
-            f"{counted(submitted.refused)} of the list cannot be fetched; `bulkfetch fleet wait` "
-            "says why"
-        )
+            printer.warn("the list is empty" + ("" if exports else ": nothing to do"))
+        if jobs is not None or exports:
+            _tell(printer, put(iter(()) if jobs is None else jobs))
     return exit_codes.DONE
 
 
+def _require_fitting(
+    lists: Sequence[str],
+    names: Sequence[str],
+    every: bool,
+    accounts: Sequence[str],
+    *,
+    again: bool,
+    full: bool,
+) -> None:
+    """Raise click.UsageError for options that say nothing together."""
+    exports = bool(names) or every
+    if not lists and not exports:
+        raise click.UsageError("nothing to submit: give --ids FILE, --export NAME or --exports")
+    if names and every:
+        raise click.UsageError("--export and --exports cannot be used together")
+    if again and not lists:
+        raise click.UsageError("--again is for --ids: exports that have ended are begun again")
+    if full and not exports:
+        raise click.UsageError("--full is for --export and --exports")
+    if lists and len(accounts) > 1:
+        raise click.UsageError("--account can be given only once with --ids")
+
+
 async def _submit(
-    fleet: FleetSettings, jobs: Iterator[Job] | AsyncReader, source: str, again: bool
+    fleet: FleetSettings,
+    jobs: Iterator[Job] | AsyncReader,
+    source: str,
+    exports: Sequence[ExportKey],
+    *,
+    again: bool,
+    full: bool,
 ) -> Submitted:
     from bulkfetch.errors import DatabaseLost
     from bulkfetch.fleet.database import may_pass, open_connection, refused
@@ -93,7 +145,9 @@ async def _submit(
     connection = await open_connection(url, fleet.password)
     try:
         names = fleet.settings.account_names
-        return await submit_list(connection, jobs, names, source, again=again)
+        return await submit_list(
+            connection, jobs, names, source, again=again, exports=exports, full=full
+        )
     except FAILED as error:
         if not may_pass(error):
             raise refused(url, error) from None
@@ -101,6 +155,16 @@ async def _submit(
         raise DatabaseLost(f"{what}: {reason(error)}") from None
     finally:
         connection.terminate()
+
+
+def _tell(printer: Printer, submitted: Submitted) -> None:
+    printer.result(str(submitted.submission), _record(submitted))
+    printer.note(_line(submitted))
+    if submitted.refused:
+        printer.warn(
+            f"{counted(submitted.refused)} of the list cannot be fetched; `bulkfetch fleet wait` "
+            "says why"
+        )
 
 
 def _record(submitted: Submitted) -> dict[str, object]:
@@ -112,10 +176,13 @@ def _record(submitted: Submitted) -> dict[str, object]:
 
 
 def _line(submitted: Submitted) -> str:
-    parts = [f"{counted(submitted.asked)} to be fetched"]
+    parts = []
+    if submitted.asked or not submitted.exports:
+        parts.append(f"{counted(submitted.asked)} to be fetched")
+    if submitted.exports:
+        parts.append(f"{number(submitted.exports, 'export')} to be done")
     if submitted.accounts:
-        number = len(submitted.accounts)
-        parts[0] += f" for {number} account" + ("" if number == 1 else "s")
+        parts = [" and ".join(parts) + f" for {number(len(submitted.accounts), 'account')}"]
     if submitted.done_before:
         parts.append(f"{submitted.done_before} done before")
     if submitted.failed_before:

@@ -13,45 +13,47 @@ import click
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.endings import this_command
 from bulkfetch.cli.fleet_settings import fleet_of
+from bulkfetch.cli.fleet_told import Told
 from bulkfetch.cli.printer import Printer
 from bulkfetch.cli.signals import stop_on_signals
-from bulkfetch.models import Failure, Outcome, Report
+from bulkfetch.models import Outcome
 
 if TYPE_CHECKING:
     from bulkfetch.config.fleet import FleetSettings
-    from bulkfetch.fleet.watch import HeldAccount
+    from bulkfetch.fleet.export_codec import EndedExport
+    from bulkfetch.fleet.watch import HeldAccount, News, WaitingExport
 
 _ABOUT = """\b
 Examples:
   bulkfetch fleet wait fleet.toml 17
   bulkfetch fleet wait fleet.toml "$(bulkfetch fleet submit fleet.toml --ids ids.txt)" --json
+  bulkfetch fleet wait fleet.toml "$(bulkfetch fleet submit fleet.toml --exports)"
 
-Wait until a submission is worked off, and tell what became of each of its jobs as `bulkfetch run`
-does: its files on stdout, or with --json one object per job and a summary as the last line; what
-failed on stderr. It may be interrupted and run again, here or on another host: it tells everything
-anew, and the workers do not mind. It ends early where all that is left belongs to accounts that are
-held, such as one with wrong credentials: once that is mended, submit the same list again.
+Wait until a submission is worked off, and tell what became of its jobs as `bulkfetch run` does, and
+of its exports as `bulkfetch export` does: their files on stdout, or with --json one object per job,
+page and export and a summary as the last line; what failed on stderr. It may be interrupted and run
+again, here or on another host: it tells everything anew, and the workers do not mind. It ends early
+where all that is left belongs to accounts that are held, such as one with wrong credentials: once
+that is mended, submit the same again. An export that waits, as for credits, is waited for.
 """
 
 _EPILOG = exit_codes.epilog(
     s0="all done",
-    s1="all has ended, some jobs failed",
+    s1="all has ended, some jobs or exports failed",
     s2="bad settings, no database, or no such submission",
     s3="what is left is of accounts that are held",
     s130="interrupted, or stdout was closed: the fleet goes on",
 )
 
-# How many failures are kept to be told at the end; --json has all of them.
-_KEPT_FAILURES = 100
-
 
 @click.command(help=_ABOUT, short_help="Tell what becomes of a submission.", epilog=_EPILOG)
 @click.argument("fleet_file", metavar="FLEET.toml")
 @click.argument("submission", type=click.IntRange(min=1, max=2**63 - 1), metavar="SUBMISSION")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per job on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per job and export.")
 @click.pass_obj
 def wait(printer: Printer, fleet_file: str, submission: int, as_json: bool) -> int:
     """Wait for a submission, and return the exit status."""
+    from bulkfetch.observe.export_words import export_problem
     from bulkfetch.observe.messages import SHOWN_FAILURES, summary_line
     from bulkfetch.observe.records import summary_record
 
@@ -59,46 +61,42 @@ def wait(printer: Printer, fleet_file: str, submission: int, as_json: bool) -> i
     fleet = fleet_of(printer, fleet_file)
     waiting = _Waiting(printer)
     asyncio.run(waiting.through(fleet, submission))
-    report = waiting.report()
-    status = exit_codes.exit_status(report)
-    printer.sum_up(summary_record(report, status))
+    told = waiting.told
+    report, status = told.report(), told.exit_status
+    printer.sum_up(summary_record(report, status, told.exports))
     shown = report.failures[:SHOWN_FAILURES]
     printer.failures(shown, report.failed - len(shown))
+    causes = [outcome.error for outcome in shown]
+    for export in told.failed_exports:
+        if export.error not in causes:
+            printer.error(*export_problem(export))
     for account, failure in waiting.held:
         printer.error(f"account {account}: {failure.code}: {failure.message}", failure.hint)
     printer.note(summary_line(report))
-    if waiting.interrupted:
+    if told.interrupted:
         printer.note(f"the fleet goes on; to wait again: {this_command()}")
     elif waiting.held:
-        printer.note("submit the same list again once this is mended")
+        printer.note("submit the same again once this is mended")
     return status
 
 
 class _Waiting:
-    """One wait: what it has told, counted. `held` is why it ended early."""
+    """One wait: what it has told. `held` is why it ended early."""
 
     def __init__(self, printer: Printer) -> None:
+        self.told = Told()
         self.held: list[HeldAccount] = []
-        self.interrupted = False
         self._printer = printer
-        self._began = time.monotonic()
-
-        self._counts = dict.fromkeys(
-            ("done", "failed", "skipped", "failed_before", "superseded"), 0
-        )
-        self._sums = dict.fromkeys(("requests", "zip_bytes", "file_bytes"), 0)
-        self._failures: list[Outcome] = []
-        self._left = 0
-        self._is_read = False
 
     async def through(self, fleet: FleetSettings, submission: int) -> None:
         """Tell what becomes of a submission to its end, or until a signal. Raises ConfigError."""
         from bulkfetch.fleet.connections import Connections
         from bulkfetch.fleet.watch import Watch
 
+        began = time.monotonic()
         connections = await Connections.open(fleet.fleet.database, fleet.password)
         watch = Watch(connections, submission)
-        telling = asyncio.create_task(self._tell_all(watch.outcomes()))
+        telling = asyncio.create_task(self._tell_all(watch.news()))
 
         def stop(signal: str = "") -> None:
             telling.cancel()
@@ -107,48 +105,48 @@ class _Waiting:
             with stop_on_signals(asyncio.get_running_loop(), stop, stop):
                 await telling
         except asyncio.CancelledError:
-            self.interrupted = True
+            self.told.interrupted = True
         finally:
-            self.held, self._left, self._is_read = watch.held, watch.left, watch.is_read
+            self.held = watch.held
+            self.told.left(watch.jobs_left, watch.exports_left, is_read=watch.is_read)
+            self.told.aborted = watch.held[0].failure if watch.held else None
+            self.told.elapsed_s = time.monotonic() - began
             await connections.aclose()
 
-    def report(self) -> Report:
-        """Return the report of what was told."""
-        aborted: Failure | None = self.held[0].failure if self.held else None
-        return Report(
-            **self._counts,
-            **self._sums,
-            pending=self._left,
-            elapsed_s=time.monotonic() - self._began,
-            aborted=aborted,
-            interrupted=self.interrupted,
-            failures=tuple(self._failures),
-            list_read=self._is_read,
-        )
+    async def _tell_all(self, all_news: AsyncGenerator[News, None]) -> None:
+        from bulkfetch.fleet.export_codec import EndedExport
 
-    async def _tell_all(self, outcomes: AsyncGenerator[Outcome, None]) -> None:
+        async with aclosing(all_news):
+            async for news in all_news:
+                if isinstance(news, Outcome):
+                    self.told.job(news)
+                    await self._tell_job(news)
+                elif isinstance(news, EndedExport):
+                    self.told.export(news)
+                    await self._tell_export(news)
+                else:
+                    self._tell_why(news)
+
+    async def _tell_job(self, outcome: Outcome) -> None:
         from bulkfetch.observe.records import job_record
 
-        async with aclosing(outcomes):
-            async for outcome in outcomes:
-                self._count(outcome)
-                if self._printer.json:
-                    await self._printer.send(None, job_record(outcome))
-                elif not outcome.skipped:
-                    for file in outcome.files:
-                        await self._printer.send(file.path, None)
+        if self._printer.json:
+            await self._printer.send(None, job_record(outcome))
+        elif not outcome.skipped:
+            for file in outcome.files:
+                await self._printer.send(file.path, None)
 
-    def _count(self, outcome: Outcome) -> None:
-        if outcome.status == "done" and outcome.skipped:
-            self._counts["skipped"] += 1
-            self._counts["superseded"] += outcome.superseded_by is not None
-            return
-        self._counts[outcome.status] += 1
-        if outcome.status == "failed":
-            self._counts["failed_before"] += outcome.skipped
-            if len(self._failures) < _KEPT_FAILURES:
-                self._failures.append(outcome)
-        if not outcome.skipped:
-            self._sums["requests"] += outcome.attempts
-            self._sums["zip_bytes"] += outcome.zip_bytes or 0
-            self._sums["file_bytes"] += sum(file.bytes for file in outcome.files)
+    async def _tell_export(self, ended: EndedExport) -> None:
+        from bulkfetch.observe.export_words import export_line, export_record
+
+        for page in ended.pages:
+            if page.job_id or page.status == "failed":
+                await self._tell_job(page)
+        await self._printer.send(None, export_record(ended.report))
+        self._printer.note(export_line(ended.report))
+
+    def _tell_why(self, waiting: WaitingExport) -> None:
+        from bulkfetch.observe.export_words import export_name
+
+        account, name, why = waiting
+        self._printer.warn(f"{export_name(account, name)} waits: {why.code}: {why.message}")

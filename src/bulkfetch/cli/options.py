@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import reduce, wraps
+from functools import wraps
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
@@ -78,28 +78,23 @@ class ListOptions(NamedTuple):
         return bool(self.again) or self.failed or self.pending
 
 
-def id_lists(*, required: bool = False) -> Callable[[F], F]:
-    """Return what adds the options about lists of ids to a command: lists, ids_column, account."""
-    options = (
-        click.option(
-            "--ids",
-            "lists",
-            multiple=True,
-            required=required,
-            metavar="FILE|-",
-            callback=_lists,
-            help="Read ids from a file or stdin: one per line, '#' comments; repeatable.",
-        ),
-        click.option(
-            "--ids-column",
-            metavar="NAME|N",
-            callback=_column,
-            help="The lists are CSV files: read this column, by title or number (from 1).",
-        ),
-        click.option("--account", metavar="NAME", help="The account of ids without one."),
+def id_lists(command: F) -> F:
+    """Add the options about lists of ids to a command: lists, ids_column."""
+    add_lists = click.option(
+        "--ids",
+        "lists",
+        multiple=True,
+        metavar="FILE|-",
+        callback=_lists,
+        help="Read ids from a file or stdin: one per line, '#' comments; repeatable.",
     )
-    # The last one is the innermost, so that help shows them in this order.
-    return lambda command: reduce(lambda inner, add: add(inner), reversed(options), command)
+    add_column = click.option(
+        "--ids-column",
+        metavar="NAME|N",
+        callback=_column,
+        help="The lists are CSV files: read this column, by title or number (from 1).",
+    )
+    return add_lists(add_column(command))
 
 
 def _lists(_: click.Context, __: click.Parameter, lists: tuple[str, ...]) -> tuple[str, ...]:
@@ -121,7 +116,8 @@ def list_options(command: F) -> F:
 
     @settings_source
     @click.argument("ids", nargs=-1, metavar="[ID]...")
-    @id_lists()
+    @id_lists
+    @click.option("--account", metavar="NAME", help="The account of ids without one.")
     @click.option("--out", metavar="DIR", help="The output folder, instead of `out` in JOBS.toml.")
     @wraps(command)
     def with_options(

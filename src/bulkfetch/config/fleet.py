@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field
 
@@ -19,7 +19,7 @@ from bulkfetch.config.document import Document, read_document
 from bulkfetch.config.entries import checked_exports
 from bulkfetch.config.export import Export
 from bulkfetch.config.load import database_password, parquet_of
-from bulkfetch.config.misfit import Misfit
+from bulkfetch.config.misfit import Misfit, unknown
 from bulkfetch.config.settings import (
     AccountSettings,
     AccountTable,
@@ -28,6 +28,7 @@ from bulkfetch.config.settings import (
     Settings,
 )
 from bulkfetch.config.tables import Table, setting
+from bulkfetch.errors import ConfigError
 from bulkfetch.filenames import same_file
 from bulkfetch.secret import Secret
 from bulkfetch.state_dir import state_dir
@@ -94,6 +95,13 @@ class FleetTables(CommonTables):
     exports: ExportTables = ()
 
 
+class ExportKey(NamedTuple):
+    """What a fleet knows an export by."""
+
+    account: str
+    name: str
+
+
 @dataclass(frozen=True)
 class FleetSettings:
     """What a fleet's commands need to know: `settings` have all accounts, and no output folder.
@@ -132,6 +140,39 @@ class FleetSettings:
         """Return the exports of an account, in the order of the file."""
         found = self._exports_by_account[None] + self._exports_by_account[account]
         return sorted(found, key=lambda export: export.index or 0)
+
+    def chosen_exports(
+        self, names: Sequence[str] = (), accounts: Sequence[str] = ()
+    ) -> list[ExportKey]:
+        """Return the exports that have these names, of these accounts; of none given, of all.
+
+        Raises ConfigError for a name or an account that there is not, and for a name that none of
+        the accounts has.
+        """
+        if not self.exports:
+            raise ConfigError(
+                f"{self.settings.source} has no [[exports]]",
+                hint='Add [[exports]] and below it module = "Leads".',
+            )
+        known = list(dict.fromkeys(export.name for export in self.exports))
+        of = [self.settings.account(name).name for name in accounts] or [
+            account.name for account in self.settings.accounts
+        ]
+        found = [
+            ExportKey(account, export.name)
+            for account in dict.fromkeys(of)
+            for export in self.exports_of(account)
+            if not names or export.name in names
+        ]
+        for name in names:
+            if name not in known:
+                raise unknown("there is no export", name, known)
+            if all(key.name != name for key in found):
+                raise ConfigError(
+                    f"export {name} is of another account than {', '.join(accounts)}",
+                    hint="Leave --account out, or name one that has it.",
+                )
+        return found
 
     @cached_property
     def _exports_by_account(self) -> Mapping[str | None, list[Export]]:

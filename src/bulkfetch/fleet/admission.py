@@ -1,4 +1,4 @@
-"""What becomes of a list's jobs in the fleet's journal: statements, in the order they are done in.
+"""What becomes of a submission in the fleet's journal: statements, in the order they are done in.
 
 The rules are those of the local journal (`bulkfetch.journal.admission`), for lists of any length at
 once: a job that the list names twice is one job; what is done, or has failed for good, is not asked
@@ -118,13 +118,35 @@ COUNT = f"""
     WHERE id = $1
     RETURNING counted.*
 """
+# An export that is pending is joined: in full, if either of the two is. One that has ended is begun
+# again. An account's are done in the order in which they are first named.
+EXPORTS = f"""
+    INSERT INTO bulkfetch.fleet_export AS known (account, name, whole)
+    SELECT account, name, $3 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY
+        AS wanted (account, name, position)
+    ORDER BY position
+    ON CONFLICT (account, name) DO UPDATE SET
+        state = {PENDING}, whole = excluded.whole OR known.whole AND known.state = {PENDING},
+        report = CASE WHEN known.state = {PENDING} THEN known.report END,
+        submitted_at = now(), ended_at = NULL, ended_in = NULL
+"""
+EXPORT_ITEMS = f"""
+    INSERT INTO bulkfetch.fleet_export_item (submission, position, account, name, kind)
+    SELECT $1, position - 1, account, name, {ASKED}
+    FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS wanted (account, name, position)
+"""
+ACCOUNTS = f"""
+    SELECT account FROM bulkfetch.fleet_item WHERE submission = $1 AND kind = {ASKED}
+    UNION
+    SELECT account FROM bulkfetch.fleet_export_item WHERE submission = $1 AND kind = {ASKED}
+    ORDER BY account
+"""
 # An account that was held is tried anew: somebody may have mended it.
-RELEASE = f"""
+RELEASE = """
     INSERT INTO bulkfetch.fleet_account AS known (account)
-    SELECT DISTINCT account FROM fleet_list WHERE kind = {ASKED} ORDER BY account
+    SELECT unnest($1::text[])
     ON CONFLICT (account) DO UPDATE SET held = NULL WHERE known.held IS NOT NULL
 """
-ACCOUNTS = f"SELECT DISTINCT account FROM fleet_list WHERE kind = {ASKED} ORDER BY account"
 
 
 def stage_row(position: int, job: Job, accounts: Container[str]) -> StageRow:

@@ -98,6 +98,10 @@ class Connections:
                 return result
             await asyncio.sleep(next(waits))
 
+    async def fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        """Return the rows that a statement gives; as `read`."""
+        return await self.read(lambda connection: connection.fetch(statement, *values))
+
     async def aclose(self) -> None:
         """Close them; nobody may be waiting. If cancelled: they are dropped."""
         try:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
 
-from bulkfetch.fleet.codec import DONE, STATES, failure_of, written
+from bulkfetch.fleet.accounts import ACCOUNTS, FleetAccount
+from bulkfetch.fleet.codec import DONE, STATES, written
 from bulkfetch.fleet.connections import Connections
 from bulkfetch.fleet.database import STATEMENT_S
 from bulkfetch.fleet.export_store import TurnExports
@@ -101,19 +102,6 @@ _WITH_PENDING = """
         WHERE held.account = found.account AND held.held IS NOT NULL
     )
 """
-_ACCOUNTS = """
-    SELECT account, coalesce(done, 0) AS done, coalesce(failed, 0) AS failed,
-        coalesce(pending, 0) AS pending, worker, turn_began_at, held,
-        coalesce(crashes, 0) AS crashes
-    FROM (
-        SELECT account, count(*) FILTER (WHERE state = 1) AS done,
-            count(*) FILTER (WHERE state = 2) AS failed,
-            count(*) FILTER (WHERE state = 0) AS pending
-        FROM bulkfetch.fleet_job GROUP BY account
-    ) AS jobs FULL JOIN bulkfetch.fleet_account USING (account)
-    WHERE $1::text IS NULL OR account = $1
-    ORDER BY account
-"""
 # Updated to what it is, so that it is returned whoever wrote it.
 _STORE_MARK = """
     INSERT INTO bulkfetch.fleet_store AS known (place, mark) VALUES ($1, $2)
@@ -143,40 +131,12 @@ _FORGET_SUBMISSIONS = """
     DELETE FROM bulkfetch.fleet_submission AS old
     WHERE submitted_at < now() - make_interval(days => $1) AND NOT EXISTS (
         SELECT 1 FROM bulkfetch.fleet_item AS item WHERE item.submission = old.id AND kind <> 3
+    ) AND NOT EXISTS (
+        SELECT 1 FROM bulkfetch.fleet_export_item AS item
+        JOIN bulkfetch.fleet_export AS export USING (account, name)
+        WHERE item.submission = old.id AND export.state = 0
     )
 """
-
-
-class FleetAccount(NamedTuple):
-    """How an account stands. Of its newest turn: `worker` and since when, None if it had none.
-
-    `held` is why nothing is asked for it, None where there is no reason; `crashes` are its newest
-    turns in a row that no worker has ended, the one under way included.
-    """
-
-    account: str
-    done: int
-    failed: int
-    pending: int
-    worker: str | None
-    turn_began_at: float | None
-    held: Failure | None
-    crashes: int
-
-    @classmethod
-    def of(cls, row: asyncpg.Record) -> FleetAccount:
-        """Return the account of a row; times in seconds since 1970."""
-        began = row["turn_began_at"]
-        return cls(
-            row["account"],
-            row["done"],
-            row["failed"],
-            row["pending"],
-            row["worker"],
-            None if began is None else began.timestamp(),
-            failure_of(row["held"]),
-            row["crashes"],
-        )
 
 
 class FleetJournal:
@@ -316,7 +276,7 @@ class FleetJournal:
     async def accounts(self, account: str | None = None) -> list[FleetAccount]:
         """Return how all accounts stand, or one. Counts every row."""
         rows = await self._connections.read(
-            lambda connection: connection.fetch(_ACCOUNTS, account, timeout=10 * STATEMENT_S)
+            lambda connection: connection.fetch(ACCOUNTS, account, timeout=10 * STATEMENT_S)
         )
         return [FleetAccount.of(row) for row in rows]
 

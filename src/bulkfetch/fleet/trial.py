@@ -20,8 +20,9 @@ import asyncpg
 
 from bulkfetch.errors import ConfigError
 from bulkfetch.fleet import database, engine
+from bulkfetch.fleet.accounts import FleetAccount
 from bulkfetch.fleet.connections import Connections
-from bulkfetch.fleet.journal import FleetAccount, FleetJournal
+from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.submission import submit
 from bulkfetch.fleet.trial_workers import REQUESTS, TrialWorkers
 from bulkfetch.models import Job

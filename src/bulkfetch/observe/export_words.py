@@ -32,10 +32,15 @@ def export_record(report: ExportReport) -> Record:
     return record
 
 
+def export_name(account: str, name: str) -> str:
+    """Return what an export is called."""
+    return f"export {name}" + ("" if account == "default" else f" of account {account}")
+
+
 def export_line(report: ExportReport) -> str:
     """Return what became of an export in one line."""
     words = "done before" if report.skipped else report.status
-    parts = [f"export {report.name}: {words}"]
+    parts = [f"{export_name(report.account, report.name)}: {words}"]
     if report.mode is not None:
         pages = len(report.parts)
         parts.append({"full": "full", "changes": "changes only"}.get(report.mode, report.mode))
@@ -51,7 +56,7 @@ def export_line(report: ExportReport) -> str:
 
 def export_problem(report: ExportReport) -> tuple[str, str]:
     """Return the sentence about an export that has not been done, and its hint ("" without one)."""
-    error = report.error
+    name, error = export_name(report.account, report.name), report.error
     if error is None:
-        return f"export {report.name}: {report.status}", ""
-    return escape(f"export {report.name}: {error.code}: {error.message}"), escape(error.hint)
+        return f"{name}: {report.status}", ""
+    return escape(f"{name}: {error.code}: {error.message}"), escape(error.hint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -18,18 +18,22 @@ def job_record(outcome: Outcome) -> Record:
     return outcome.to_dict()
 
 
+def export_counts(exports: Iterable[ExportReport]) -> Counter[str]:
+    """Return how many exports have ended in each way."""
+    return Counter("skipped" if each.skipped else each.status for each in exports)
+
+
 def summary_record(
-    report: Report, exit_status: int, exports: Sequence[ExportReport] | None = None
+    report: Report, exit_status: int, exports: Mapping[str, int] | None = None
 ) -> Record:
     """Return the last record: counts of jobs and requests, bytes, seconds, and the exit status.
 
-    Of exports, jobs are pages, and the exports themselves are counted too.
+    Of exports, jobs are pages, and the exports themselves are counted too: `export_counts`.
     """
     counted: Record = {}
     if exports is not None:
-        statuses = Counter("skipped" if each.skipped else each.status for each in exports)
         names = ("done", "failed", "pending", "skipped")
-        counted = {"exports": {name: statuses[name] for name in names}}
+        counted = {"exports": {name: exports.get(name, 0) for name in names}}
     return {
         "type": "summary",
         "done": report.done,
