@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 
 from bulkfetch.config import Settings, job_of
+from bulkfetch.config.regions import results_server
 from bulkfetch.destinations import Destinations, ExportDestinations, claimed_names
 from bulkfetch.events import Emit, Event
 from bulkfetch.forms import forms_of, forms_of_part
@@ -101,14 +102,18 @@ class Wiring:
         )
 
     async def journal(self, *, fed: bool = False) -> Journal:
-        """Open the folder's journal for a new run. Raises RunError. If cancelled: it is closed."""
+        """Open the folder's journal for a new run. Raises RunError; ConfigError where results of an
+        account are of another server. If cancelled: it is closed.
+        """
         # Named as the user named it, so that reported paths are.
         windows = {account.name: account.window for account in self._settings.accounts}
         paces = {
             name: RunPace(window.requests, window.period_s + window.margin_s)
             for name, window in windows.items()
         }
-        journal = await Journal.open(self._settings.out / STATE_DIR, paces, fed=fed)
+        servers = {account.name: results_server(account) for account in self._settings.accounts}
+        folder = self._settings.out / STATE_DIR
+        journal = await Journal.open(folder, paces, servers=servers, fed=fed)
         if journal.afresh is not None:
             self._emit(Event("note", journal.afresh))
         return journal

@@ -253,3 +253,37 @@ def test_a_folder_without_a_journal_is_a_slip(program: Program, call: Call) -> N
         assert "holds no journal" in ended.err
     assert call("clean", "nowhere", "--days", "0").status == 2
     assert list(program.folder.iterdir()) == []
+
+
+def test_another_server_under_the_same_folder_is_refused(fetched: Program, call: Call) -> None:
+    """What the sandbox gave is not taken for done at Zoho; nothing is asked, nothing lost."""
+    state_before = call("status", "exports").out
+    (fetched.folder / "real.toml").write_text(
+        f'[account]\ndata_center = "eu"\n[[jobs]]\nid = "{A}"\n[[exports]]\nmodule = "Leads"\n'
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOHO_ACCESS_TOKEN", "1000.any")
+        for command in ("run", "export"):
+            ended = call(command, "real.toml")
+            assert ended.status == 2
+            assert "error: account default was asked at this machine" in ended.err
+            assert "would be at https://www.zohoapis.eu" in ended.err
+            assert "hint: Use another `out`" in ended.err
+    assert call("status", "exports").out == state_before
+    again = call("run", "jobs.toml", "-q")
+    assert again.status == 0
+
+
+def test_the_server_of_an_account_is_forgotten(fetched: Program, call: Call) -> None:
+    """For an org that has moved: what is done stays done, and the next run notes its own server."""
+    ended = call("forget", "exports", "--server", "default", "--json")
+    assert ended.status == 0
+    assert '"server_forgotten"' in ended.out
+    for arguments, words in (
+        (("--server", "default"), "no server of an account default is known"),
+        (("--server", "nobody"), "no server of an account nobody is known"),
+        (("--server", "default", A), "--server forgets no jobs"),
+    ):
+        ended = call("forget", "exports", *arguments)
+        assert (ended.status, words in ended.err) == (2, True)
+    assert call("run", "jobs.toml", "-q").status == 0

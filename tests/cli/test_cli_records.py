@@ -40,6 +40,7 @@ def test_every_key_is_told(program: Program, call: Call) -> None:
         ["check", settings, "--json"],
         ["clean", "exports", "--json"],
         ["forget", "exports", GONE, "--json"],
+        ["forget", "exports", "--server", "default", "--json"],
     ):
         for record in call(*words).records:
             kind = words[0], record["type"]

@@ -240,7 +240,7 @@ def _wrap_bucket(steps: Steps) -> None:
         def __exit__(self, *error: Any) -> None:
             self._writer.__exit__(*error)
 
-    for name in ("list", "head", "get"):
+    for name in ("list", "head", "get", "put"):
         wrap(name)
     real_writer = obstore.open_writer
 

@@ -31,6 +31,10 @@ Examples:
 Forget jobs: the next run that lists them requests them again, and until then they are not counted.
 Published files stay, and may be replaced by a job of the same name; with --files they are removed,
 if they are unchanged, and so is what lies of these jobs in staging and quarantine.
+
+With --server no job is forgotten, but which server an account's results came from: the next run
+takes the one of its settings, in which ids and exports must be the same. That is right for an org
+that has moved to another data centre; for another org use another output folder.
 """
 
 _EPILOG = exit_codes.epilog(
@@ -49,6 +53,7 @@ _SHOWN_IDS = 5
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--ids", "lists", multiple=True, metavar="FILE|-", help="Read ids from a file.")
 @click.option("--account", metavar="NAME", help="Only jobs of this account.")
+@click.option("--server", metavar="NAME", help="Forget which server this account was asked at.")
 @click.option("--files", "with_files", is_flag=True, help="Remove their unchanged files, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per job, and a summary.")
 @click.pass_obj
@@ -58,14 +63,20 @@ def forget(
     ids: tuple[str, ...],
     lists: tuple[str, ...],
     account: str | None,
+    server: str | None,
     with_files: bool,
     as_json: bool,
 ) -> int:
-    """Forget the jobs, and return the exit status."""
+    """Forget the jobs, or a server, and return the exit status."""
     from bulkfetch.journal import JournalReader
     from bulkfetch.journal import housekeeping as journal
     from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
 
+    if server is not None:
+        if ids or lists or account is not None or with_files:
+            raise ConfigError("--server forgets no jobs", hint="Give it alone, with OUT.")
+        printer.json = as_json
+        return _forget_server(printer, Path(out) / STATE_DIR, server)
     if not ids and not lists:
         raise ConfigError("no job ids given", hint="Give ids as arguments, or --ids FILE.")
     printer.json = as_json
@@ -89,6 +100,21 @@ def forget(
     files = f", {removed} file{'' if removed == 1 else 's'} removed" if with_files else ""
     summary = {"type": "summary", "forgotten": len(known), "unknown": len(unknown)}
     printer.result(f"{jobs(len(known))} forgotten{files}", summary | {"files": removed})
+    return exit_codes.DONE
+
+
+def _forget_server(printer: Printer, folder: Path, account: str) -> int:
+    from bulkfetch.journal import housekeeping as journal
+
+    with journal.alone(folder), journal.changes(folder) as connection:
+        known = journal.forget_server(connection, account)
+    if known is None:
+        raise ConfigError(
+            f"no server of an account {escape(account, 60)} is known in this folder",
+            hint="The account's name is that of jobs.toml.",
+        )
+    record = {"type": "server_forgotten", "account": account, "server": known}
+    printer.result(f"account {account}: {known} forgotten", record)
     return exit_codes.DONE
 
 

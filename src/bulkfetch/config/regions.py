@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bulkfetch.config.hosts import host_of, is_loopback
+from bulkfetch.config.hosts import host_of, is_loopback, server_key
 from bulkfetch.config.settings import AccountSettings
 from bulkfetch.errors import ConfigError
 
@@ -49,6 +49,14 @@ def servers(account: AccountSettings) -> Servers:
     if accounts_url is None and (named := REGIONS.get(account.data_center or "")) is not None:
         accounts_url = named.accounts_url
     return Servers(account.api_domain, accounts_url or _accounts_url_of(account.api_domain))
+
+
+def results_server(account: AccountSettings) -> str:
+    """Return what tells the server of an account's results from others, in words for people too.
+
+    Those of this machine are one, since the built-in sandbox has another port in each run.
+    """
+    return "this machine" if account.is_local else server_key(servers(account).api_domain)
 
 
 def _accounts_url_of(api_domain: str) -> str | None:

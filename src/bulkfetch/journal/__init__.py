@@ -10,6 +10,7 @@
 * `reader`  the same file for questions only, beside a running writer: `JournalReader`
 * `writer`  the one thread that owns the writing connection, and its group commit
 * `schema`  tables, versions, how the file is opened
+* `servers` which server each account's results came from
 * `runs`    when each list was begun, and at what pace
 * `codec`   outcomes to columns and back
 * `traces`  what earlier runs left, where the journal knows of none

@@ -27,6 +27,7 @@ from bulkfetch.journal.schema import (
     checkpoint,
     open_to_write,
 )
+from bulkfetch.journal.servers import server_of
 
 # A row to which a newer list's job refers stays: without it that job would claim its file.
 _SPENT = f"""
@@ -177,6 +178,16 @@ def standing(connection: sqlite3.Connection, account: str, job_id: str) -> Stand
     if row is None:
         return "unknown"
     return "done" if row[0] in (DONE, SKIPPED) else "kept"
+
+
+def forget_server(connection: sqlite3.Connection, account: str) -> str | None:
+    """Forget which server an account's results came from, and return it; None: it was not known.
+
+    What is done stays done, and the next run notes the server that it asks.
+    """
+    known = server_of(connection, account)
+    connection.execute("UPDATE account SET server = NULL WHERE name = ?", (account,))
+    return known
 
 
 def let_go_of_archive(connection: sqlite3.Connection, inside: str) -> None:

@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from bulkfetch.disk import disk_errors, fsync_dir
+from bulkfetch.errors import ConfigError
 from bulkfetch.journal import ownership, queue, runs, traces
 from bulkfetch.journal.admission import (
     Admission,
@@ -35,6 +36,7 @@ from bulkfetch.journal.codec import Outcomes
 from bulkfetch.journal.entries import Counts, Entry, Owner, Rival
 from bulkfetch.journal.exports import ExportTables
 from bulkfetch.journal.schema import FILE_NAME
+from bulkfetch.journal.servers import lacking, note_servers, other_server
 from bulkfetch.journal.writer import Work, Writer
 from bulkfetch.models import Failure, Job, Outcome, PublishedFile
 
@@ -76,17 +78,20 @@ class Journal:
         folder: Path,
         paces: Mapping[str, runs.RunPace] = MappingProxyType({}),
         *,
+        servers: Mapping[str, str] = MappingProxyType({}),
         fed: bool = False,
     ) -> Journal:
         """Open or create `folder`/journal.db for a new run; the caller holds the folder's lock.
 
-        `paces` of its accounts are noted with the list, for who looks on.
+        `paces` of its accounts are noted with the list, for who looks on; `servers` are those that
+        they are asked at.
         `folder` is OUT/.bulkfetch, with OUT as the user named it: paths in outcomes begin with it.
         `fed`: each job of the run is a list of its own; one that has ended may be listed again, one
         that has not must not be.
         The file's mode follows the umask, for it holds nothing that the published files do not.
         Raises JournalTooNew (nothing changed), JournalDamaged, NotWritable, DiskFull, OutputLocked
-        (another program is in the file). If cancelled: what was opened is closed.
+        (another program is in the file); ConfigError where results of an account are of another
+        server. If cancelled: what was opened is closed.
         """
 
         def make_folder() -> traces.Traces:
@@ -102,6 +107,7 @@ class Journal:
         try:
             first_position = await writer.read(next_position)
             empty = await writer.read(is_empty)
+            await _require_servers(writer, servers, folder.parent)
         except BaseException:
             await writer.aclose()
             raise
@@ -356,3 +362,21 @@ class Journal:
             rows = [(attempts, key) for key, attempts in self._attempts.items()]
             self._attempts.clear()
             self._writer.write_along(lambda db: queue.attempted(db, rows))
+
+
+async def _require_servers(writer: Writer, servers: Mapping[str, str], out: Path) -> None:
+    """Raise ConfigError where results of an account are of another server; else note its own.
+
+    If cancelled: noted or not.
+    """
+    other = await writer.read(lambda db: other_server(db, servers))
+    if other is not None:
+        name, known, asked = other
+        raise ConfigError(
+            f"account {name} was asked at {known} for what is in {out}, and would be at {asked}",
+            hint="Use another `out` for another server, or another name for the account. If it is "
+            f"the same org, which has moved: bulkfetch forget {out} --server {name}",
+        )
+    new = await writer.read(lambda db: lacking(db, servers))
+    if new:
+        await writer.write(lambda db: note_servers(db, new))

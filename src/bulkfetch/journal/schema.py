@@ -156,6 +156,8 @@ STEPS: tuple[str, ...] = (
     EXPORT_TABLES,
     PAGE_FILES,
     RUN_TABLE,
+    # The one that the account's results came from (`servers`). Before this format: not known.
+    "ALTER TABLE account ADD COLUMN server TEXT;",
 )
 
 

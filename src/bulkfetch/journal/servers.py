@@ -1,0 +1,75 @@
+"""Which server each account's results came from, so that another's are not taken for them.
+
+What an id or a cursor means is the server's matter: the same one elsewhere is another result.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from bulkfetch.journal.admission import account_key
+from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FAILED_BEFORE, SKIPPED
+
+_SERVER = "SELECT server FROM account WHERE name = ?"
+# A server that never said anything of a job or a page may have been a slip of the settings.
+_HAS_ANSWERS = f"""
+    SELECT EXISTS (
+        SELECT 1 FROM job JOIN account ON account.key = job.account WHERE account.name = ?1 AND (
+            job.state IN ({DOWNLOADED}, {DONE}, {SKIPPED})
+            OR job.state IN ({FAILED}, {FAILED_BEFORE}) AND job.attempts > 0
+        )
+    ) OR EXISTS (
+        SELECT 1 FROM generation WHERE account = ?1 AND (
+            state IN ('PUBLISHING', 'COMMITTED') OR EXISTS (
+                SELECT 1 FROM page
+                WHERE page.generation = generation.key AND page.job_id IS NOT NULL
+            )
+        )
+    )
+"""
+
+
+class OtherServer(NamedTuple):
+    """An account of which there are answers of a server, and another one is to be asked."""
+
+    account: str
+    known: str
+    asked: str
+
+
+def other_server(connection: sqlite3.Connection, servers: Mapping[str, str]) -> OtherServer | None:
+    """Return the first account whose answers are not those of its server, None if there is none.
+
+    `servers` are those that are to be asked, by account. What is not known yet is no other.
+    """
+    for account, asked in servers.items():
+        known = server_of(connection, account)
+        if known not in (None, asked):
+            ((has_answers,),) = connection.execute(_HAS_ANSWERS, (account,))
+            if has_answers:
+                return OtherServer(account, str(known), asked)
+    return None
+
+
+def lacking(connection: sqlite3.Connection, servers: Mapping[str, str]) -> dict[str, str]:
+    """Return those of the servers that are not noted as the ones of their accounts."""
+    return {
+        account: asked
+        for account, asked in servers.items()
+        if server_of(connection, account) != asked
+    }
+
+
+def note_servers(connection: sqlite3.Connection, servers: Mapping[str, str]) -> None:
+    """Note which server each account's answers come from; within a transaction."""
+    for account, asked in servers.items():
+        key = account_key(connection, account)
+        connection.execute("UPDATE account SET server = ? WHERE key = ?", (asked, key))
+
+
+def server_of(connection: sqlite3.Connection, account: str) -> str | None:
+    """Return what is noted of an account, None if nothing is."""
+    row = connection.execute(_SERVER, (account,)).fetchone()
+    return None if row is None else row[0]
