@@ -269,11 +269,12 @@ def test_no_table_holds_a_secret(
 
 def test_the_how_to_has_a_file_that_loads_and_a_unit_that_starts_it(tmp_path: Path) -> None:
     """FLEET.toml as it stands there, and what systemd is to run: a command with options of ours."""
-    [text] = (each.text for each in fences(HOW_TO) if each.language == "toml")
-    (tmp_path / "fleet.toml").write_text(text)
+    accounts, exports = (each.text for each in fences(HOW_TO) if each.language == "toml")
+    (tmp_path / "fleet.toml").write_text(accounts + exports)
     fleet = load_fleet(tmp_path / "fleet.toml", {"ACME_ZOHO_ACCESS_TOKEN": "t"})
     assert fleet.settings.account_names == {"acme", "globex"}
     assert fleet.settings.account("acme").credentials.access_token is not None
+    assert fleet.chosen_exports() == [("acme", "Leads"), ("globex", "Leads"), ("globex", "Deals")]
     [unit] = (each.text for each in fences(HOW_TO) if each.language == "ini")
     keys = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line)
     assert (keys["DynamicUser"], keys["Restart"], keys["TimeoutStopSec"]) == ("yes", "always", "30")
