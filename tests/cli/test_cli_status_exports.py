@@ -10,7 +10,7 @@ from tests.support.journals import opened
 from tests.support.programs import Ended, Program
 
 from bulkfetch.journal import Change, GenerationRow, PageRow
-from bulkfetch.models import Failure
+from bulkfetch.models import ExportReport, Failure
 
 Call = Callable[..., Ended]
 
@@ -42,9 +42,10 @@ def furnish(program: Program) -> None:
                 leads = replace(made, export=rows[name].key)
                 generation, _ = await tables.open(leads, [PageRow(0, 1, 1)], Change())
                 if name == "Leads":
-                    row = replace(rows[name], committed=COMMITTED, turn=None)
+                    row = replace(rows[name], committed=COMMITTED)
                     ended = replace(generation, state="COMMITTED", spent=53)
-                    await tables.write(Change(generation=ended, export=row))
+                    end = ExportReport(name, "default", "done")
+                    await tables.write(Change(generation=ended, export=row, end=end))
                     continue
                 pages = [
                     PageRow(generation.key, 1, 1, "COUNTED", job_id="71", records=200_000),
