@@ -27,7 +27,14 @@ from bulkfetch.download.tls import shared_context
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Emit, Event, Kind
 from bulkfetch.pipeline.active_job import AccountAccess
-from bulkfetch.ratelimit import RateLimit, SlotLimiter, WindowEvent, open_limiter, this_process
+from bulkfetch.ratelimit import (
+    OnEvent,
+    RateLimit,
+    SlotLimiter,
+    WindowEvent,
+    open_limiter,
+    this_process,
+)
 from bulkfetch.secret import Secret
 from bulkfetch.services import CommonWindows, Services
 from bulkfetch.zoho.tokens import ProvidedToken, TokenSource, token_source
@@ -54,7 +61,8 @@ class AccountSession:
 
     `settings` and `servers` of an account of the built-in sandbox are those of the running one, and
     `is_alone` says that nobody else asks its server. Processes share what they know of the account
-    in `state_dir`; None: they share nothing.
+    in `state_dir`; None: they share nothing. `window_news` tells what its windows have to tell, and
+    once where several things wait for their database.
     """
 
     settings: AccountSettings
@@ -63,6 +71,7 @@ class AccountSession:
     tokens: TokenSource
     state_dir: Path | None
     is_alone: bool
+    window_news: OnEvent
 
     @property
     def key(self) -> str:
@@ -137,14 +146,27 @@ class AccountOpener:
             figures.credits_per_day,
             figures.credits_reserve,
         )
-        budget = await ControlBudget.open(
-            limits,
-            session.key,
-            session.state_dir,
-            lease_s=times.lease_s,
-            alone=session.is_alone,
-            note=note,
-        )
+        if (windows := await self._shared_windows(session)) is not None:
+            from bulkfetch.control.hosts_ledger import HostsLedger  # late: few share with hosts
+
+            ledger = HostsLedger(
+                windows.name_of(session.settings),
+                windows.store,
+                on_away=session.window_news,
+                clock=self._clock.boottime,
+            )
+            budget = ControlBudget(
+                limits, session.key, ledger, times.lease_s, generation=windows.generation
+            )
+        else:
+            budget = await ControlBudget.open(
+                limits,
+                session.key,
+                session.state_dir,
+                lease_s=times.lease_s,
+                alone=session.is_alone,
+                note=note,
+            )
         self._stack.push_async_callback(budget.aclose)
         return budget
 
@@ -180,6 +202,15 @@ class AccountOpener:
             text = f"an access token was issued by the {by}"
             self._emit(Event("token_issued", text, account.name, data={"by": by}))
 
+        def window_news(event: WindowEvent) -> None:
+            figures = {
+                "for_s": event.for_s,
+                "capacity": event.capacity,
+                "in_flight_cap": event.in_flight_cap,
+            }
+            data = {key: value for key, value in figures.items() if value is not None}
+            self._emit(Event(_WINDOW_NEWS[event.kind], event.message, account.name, data=data))
+
         where = servers(account)
         http = await self._http(account, where)
         # Times of a clock that others do not have mean nothing to them.
@@ -192,25 +223,14 @@ class AccountOpener:
             tokens = token_source(
                 account, http, state_dir, note, issued=issued, wall_clock=self._clock.time
             )
-        return AccountSession(account, where, http, tokens, state_dir, alone)
+        return AccountSession(account, where, http, tokens, state_dir, alone, window_news)
 
     async def _open_results(self, session: AccountSession) -> AccountAccess:
         limits, account = self._settings.limits, session.settings
         window, api_domain = account.window, session.servers.api_domain
-
-        def news(event: WindowEvent) -> None:
-            figures = {
-                "for_s": event.for_s,
-                "capacity": event.capacity,
-                "in_flight_cap": event.in_flight_cap,
-            }
-            data = {key: value for key, value in figures.items() if value is not None}
-            self._emit(Event(_WINDOW_NEWS[event.kind], event.message, account.name, data=data))
-
+        news = session.window_news
         pace = pace_of(account, limits)
-        if session.is_alone:
-            limiter = SlotLimiter(pace, on_event=news)
-        elif (windows := await self._shared_windows()) is not None:
+        if (windows := await self._shared_windows(session)) is not None:
             # late: few share a window between hosts
             from bulkfetch.ratelimit.postgres.limiter import open_database_limiter
 
@@ -223,6 +243,8 @@ class AccountOpener:
                 on_event=news,
                 clock=self._clock.boottime,
             )
+        elif session.is_alone:
+            limiter = SlotLimiter(pace, on_event=news)
         elif self._services.clock is not None:
             slots = this_process(self._clock.boottime).slots(session.key)
             limiter = SlotLimiter(pace, slots=slots, on_event=news)
@@ -250,9 +272,11 @@ class AccountOpener:
             account.name, downloader, limiter, tokens, window.concurrency, limits.tries, clock
         )
 
-    async def _shared_windows(self) -> CommonWindows | None:
-        """Return the windows of all hosts; None where the machine's own count."""
+    async def _shared_windows(self, session: AccountSession) -> CommonWindows | None:
+        """Return what an account shares with all hosts; None where the machine's own counts."""
         url = self._settings.window.shared
+        if session.is_alone:
+            return None
         if self._services.windows is not None or url is None:
             return self._services.windows
         from bulkfetch.ratelimit.postgres.database import WindowDatabase  # late: as above

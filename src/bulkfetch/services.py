@@ -30,7 +30,7 @@ OpenExports = Callable[[ExportTables], ExportStore]
 
 
 class CommonWindows(NamedTuple):
-    """The rows of windows, which many clients of a process share; never closed by a client.
+    """The rows of windows and budgets, which clients of a process share; never closed by a client.
 
     The store must be of the loop in which the clients are entered. `name_of` gives what all that
     use the rows call an account. `generation` is that of the turn of a fleet in which one client's

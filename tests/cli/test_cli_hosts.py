@@ -12,18 +12,22 @@ from tests.support.postgres import PASSWORD, ROLE, PostgresServer
 from tests.support.programs import IDS, Program
 
 from bulkfetch.ratelimit.postgres.schema import SQL_FILE
-from bulkfetch.sandbox import SandboxOptions
+from bulkfetch.sandbox import SandboxOptions, read_log
+from bulkfetch.sandbox.quota import worst_in
 
 pytestmark = pytest.mark.slow
 
 
-def host(folder: Path, server: str, database: str, **env: str) -> Program:
-    """A host of its own: nothing is shared with another one but the database."""
+def host(folder: Path, server: str, database: str, more: str = "", **env: str) -> Program:
+    """A host of its own: nothing is shared with another one but the database.
+
+    `more` are lines of jobs.toml.
+    """
     folder.mkdir()
     (folder / "jobs.toml").write_text(
         f'out = "out"\n[window]\nshared = "{database}"\n'
         f'[accounts.acme]\napi_domain = "{server}"\naccounts_url = "{server}"\n'
-        "[accounts.acme.window]\nrequests = 5\nperiod_s = 2\nmargin_s = 0.5\n"
+        f"[accounts.acme.window]\nrequests = 5\nperiod_s = 2\nmargin_s = 0.5\n{more}"
     )
     return Program(folder, {"ZOHO_ACCESS_TOKEN": "t", **env})
 
@@ -55,6 +59,45 @@ def test_two_hosts_keep_the_limit_together(
         "SELECT account, cardinality(token) FROM bulkfetch.account_window", database
     )
     assert used.partition("|")[0] == "acme"
+
+
+@pytest.mark.timeout(300)  # a minute has to go by
+def test_two_hosts_that_export_keep_one_budget_of_calls(
+    tmp_path: Path, postgres: PostgresServer, database: str
+) -> None:
+    """In any minute the server sees no more creates and polls than were allowed, of both together.
+
+    Either host by itself would have kept to the figures without waiting.
+    """
+    control = (
+        "[accounts.acme.control]\ncreates_per_minute = 4\npolls_per_minute = 5\n"
+        '[[exports]]\nmodule = "Leads"\n'
+    )
+    options = SandboxOptions(records=20, per_page=8, prepare_s=0, requests=5, period_s=2)
+    with service(tmp_path, options) as server:
+        url = postgres.url(database)
+        hosts = [host(tmp_path / name, server.url, url, control) for name in ("one", "two")]
+        try:
+            running = [each.start("export", "jobs.toml", "--no-progress") for each in hosts]
+            ended = [process.communicate(timeout=280) for process in running]
+        finally:
+            for each in hosts:
+                each.close()
+        log = read_log(server.log)
+    for process, (out, err) in zip(running, ended, strict=True):
+        assert process.returncode == 0, err.decode()
+        assert len(out.splitlines()) == 3
+    assert [each for each in log if each.status == 429] == []
+    for kind, most in (("create", 4), ("status", 5)):
+        times = [each.at_s for each in log if each.kind == kind]
+        assert len(times) >= 6
+        assert worst_in(times, 60.0) <= most
+    found = postgres.sql(
+        "SELECT account, (SELECT sum(credits) >= 300 FROM unnest(span_credits) AS credits)"
+        " FROM bulkfetch.account_control",
+        database,
+    )
+    assert found == "acme|t"
 
 
 def test_check_looks_at_the_database(
@@ -111,18 +154,24 @@ def test_an_account_without_a_name_is_refused(program: Program) -> None:
     assert "[accounts.NAME]" in ended.err
 
 
-def test_a_plain_run_imports_nothing_of_it(program: Program) -> None:
-    """A run whose window is the machine's knows neither asyncpg nor what uses it."""
+@pytest.mark.parametrize("command", [("run", "jobs.toml", IDS[0]), ("export", "jobs.toml")])
+def test_what_shares_with_no_host_imports_nothing_of_it(
+    program: Program, command: tuple[str, ...]
+) -> None:
+    """Where window and budget are the machine's nobody knows asyncpg, nor what uses it."""
     code = (
         "import sys; from bulkfetch.cli import main; status = main(sys.argv[1:]);"
-        "found = [m for m in sys.modules if 'asyncpg' in m or 'ratelimit.postgres' in m];"
+        "found = [m for m in sys.modules if any(each in m for each in"
+        " ('asyncpg', 'ratelimit.postgres', 'hosts_ledger'))];"
         "sys.exit(f'imported: {found}' if found else status)"
     )
-    with service(program.folder, SandboxOptions(records=5)) as server:
-        (program.folder / "jobs.toml").write_text(f'[account]\napi_domain = "{server.url}"\n')
+    with service(program.folder, SandboxOptions(records=5, prepare_s=0)) as server:
+        (program.folder / "jobs.toml").write_text(
+            f'[account]\napi_domain = "{server.url}"\n[[exports]]\nmodule = "Leads"\n'
+        )
         program.env["ZOHO_ACCESS_TOKEN"] = "t"
         ended = subprocess.run(
-            [sys.executable, "-c", code, "run", "jobs.toml", IDS[0]],
+            [sys.executable, "-c", code, *command],
             cwd=program.folder,
             env=program.environment(),
             capture_output=True,

@@ -18,7 +18,7 @@ from bulkfetch.control.books import QUIET_S, Caller
 from bulkfetch.control.budget import LATE_S, ControlBudget
 from bulkfetch.control.calls import CREDITS, Kind
 from bulkfetch.control.hosts_ledger import HostsLedger
-from bulkfetch.errors import ConfigError, CreditsSpent
+from bulkfetch.errors import ConfigError, CreditsSpent, Superseded
 from bulkfetch.ratelimit import RateLimit, WindowEvent, patience
 from bulkfetch.ratelimit.postgres.database import WindowDatabase
 from bulkfetch.ratelimit.postgres.limiter import DatabaseLimiter
@@ -158,6 +158,38 @@ def test_who_is_cancelled_holds_nothing(postgres: PostgresServer, database: str)
             async with other.budget.call("read"), other.budget.call("read"):
                 pass
             assert await other.ledger.submit(lambda books, time: books.line) == {}
+
+    asyncio.run(main())
+
+
+def test_a_turn_that_another_has_followed_makes_no_call(
+    postgres: PostgresServer, database: str
+) -> None:
+    """It learns it also while it waits; runs that are none of a fleet's do not look at it."""
+    limits = ControlLimits(concurrency=1)
+
+    async def main() -> None:
+        async with host(postgres.url(database), limits) as plain:
+            postgres.sql(
+                "INSERT INTO bulkfetch.account_window (account, generation) VALUES ('acme', 7)",
+                database,
+            )
+            ledger = HostsLedger("acme", plain.database)
+            turn = ControlBudget(limits, "key", ledger, LEASE_S, generation=7)
+            async with turn.call("create") as place:
+                place.answered(None, well=True)
+            async with plain.budget.call("read"):
+                waiting = asyncio.create_task(turn.call("create").__aenter__())
+                while not await plain.ledger.submit(lambda books, time: books.line):
+                    await asyncio.sleep(0)
+                postgres.sql("UPDATE bulkfetch.account_window SET generation = 8", database)
+                with pytest.raises(Superseded):
+                    await waiting
+            with pytest.raises(Superseded):
+                await turn.call("status").__aenter__()
+            await plain.call()
+            await turn.aclose()
+            assert await plain.ledger.submit(lambda books, time: books.line) == {}
 
     asyncio.run(main())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from bulkfetch.control.books import AccountBooks
@@ -20,9 +21,9 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 # What a row is that was just added.
-NEW: Mapping[str, Callable[[], Any]] = {
+NEW: Mapping[str, Callable[..., Any]] = {
     WINDOW_TABLE.name: WindowRow,
-    CONTROL_TABLE.name: lambda: AccountBooks(hold_s=0.0),
+    CONTROL_TABLE.name: partial(AccountBooks, hold_s=0.0),
 }
 
 
@@ -64,7 +65,9 @@ class MemoryWindows:
 
     def _read(self, table: RowTable[R], account: str) -> R:
         columns = self._rows.get((table.name, account))
-        row: R = NEW[table.name]() if columns is None else table.read(columns)
+        if columns is not None:
+            return table.read({**columns, "generation": self.generation})
+        row: R = NEW[table.name](generation=self.generation)
         return row
 
     async def _once(self, table: RowTable[R], account: str, change: Callable[[R, Moment], T]) -> T:
@@ -73,8 +76,6 @@ class MemoryWindows:
         if slow_s := self._slow_s():
             await asyncio.sleep(slow_s)
         row = self._read(table, account)
-        if isinstance(row, WindowRow):
-            row.generation = self.generation
         result = change(row, Moment(self._clock() + self.ahead_s, asked, loop_asked))
         self._rows[table.name, account] = dict(zip(table.columns, table.write(row), strict=True))
         if slow_s := self._slow_s():

@@ -37,7 +37,8 @@ class WindowSettings(Table):
 class ControlSettings(Table):
     """The budget of the calls that are not downloads; they never take a slot of the window.
 
-    It holds for all processes of this machine together. The service bears some 5 to 25 requests of
+    It holds for all processes of this machine together, or of all hosts with `[window] shared`. The
+    service bears some 5 to 25 requests of
     an org at once, by its edition: those of the window and these together.
     """
 
@@ -63,7 +64,7 @@ class ControlSettings(Table):
 
 
 class SharedWindow(Table):
-    """Where the windows of all accounts are kept, if not in this user's state directory."""
+    """Where windows and budgets of all accounts are kept, if not in the user's state directory."""
 
     shared: fields.Database | None = setting(
         None, "A PostgreSQL whose window all hosts share that name it; without a password."

@@ -35,7 +35,9 @@ LOOK_S = 0.5
 # A 429 of both doors within this time is not for the pace of either: the credits are spent.
 TOGETHER_S = 60.0
 
-Why = Literal["", "turn", "place", "minute", "closed", "pause", "ceiling", "reserve", "spent"]
+Why = Literal[
+    "", "turn", "place", "minute", "closed", "pause", "ceiling", "reserve", "spent", "superseded"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ them in between. A change that was perhaps kept already may be made again, and c
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -65,11 +66,15 @@ class Settled(NamedTuple):
 
 
 class Caller(NamedTuple):
-    """Who asks: its number, which nobody else has, its figures, and how long its calls may take."""
+    """Who asks: its number, which nobody else has, its figures, and how long its calls may take.
+
+    `generation` is that of the turn of a fleet for which it asks, None where it does not matter.
+    """
 
     owner: int
     limits: ControlLimits
     lease_s: float
+    generation: int | None = None
 
 
 class BookedCall(NamedTuple):
@@ -96,7 +101,8 @@ class AccountBooks:
     `calls` are by number, who waits in `line` by owner and kind, the credits `spent` by the start
     of their span. `remaining` is what the service said at `remaining_at`. Nothing leaves before
     `paused_until`, which a 429 has asked for, and `closed_until`, since earlier calls are not
-    known. `hold_s`: nothing that has begun counts for longer.
+    known. `hold_s`: nothing that has begun counts for longer. `generation` is that of the fleet's
+    newest turn, 0 where there was none; it is written elsewhere.
     """
 
     calls: dict[int, BookedCall] = field(default_factory=dict)
@@ -107,6 +113,7 @@ class AccountBooks:
     remaining_at: float = 0.0
     closed_until: float = 0.0
     hold_s: float = FAR_AHEAD_S
+    generation: int = 0
 
     def copy(self) -> AccountBooks:
         """Return books that change by themselves."""
@@ -123,14 +130,15 @@ class AccountBooks:
         """
         self.hold_s = max(self.hold_s, caller.lease_s + QUIET_S)
         self._prune(time)
-        self._take_back(number)
+        self.withdraw(caller.owner, number, kind)
+        if caller.generation not in (None, self.generation):
+            return Allowance(math.inf, "superseded")
         me = InLine(time.of(since), caller.owner, kind)
         allowance = allow(kind, caller.limits, self._seen_by(me), me, time.now, time.wall)
         if allowance.for_s:
             until = time.now + allowance.for_s + _SLACK_S
             self.line[me.owner, kind] = LineEntry(me.since, until)
         else:
-            self.line.pop((me.owner, kind), None)
             span = _span(time.wall)
             ends_at = time.now + caller.lease_s
             self.calls[number] = BookedCall(kind, ends_at, me.owner, False, span)

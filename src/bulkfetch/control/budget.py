@@ -25,7 +25,7 @@ from bulkfetch.control.books import QUIET_S, AccountBooks, BookTime, Caller, Set
 from bulkfetch.control.calls import Kind
 from bulkfetch.control.ledger import Change, ControlLedger, ProcessLedger
 from bulkfetch.control.machine_ledger import MachineLedger
-from bulkfetch.errors import ControlPaused, CreditsSpent
+from bulkfetch.errors import ControlPaused, CreditsSpent, Superseded
 from bulkfetch.ratelimit.interfaces import Unusable
 from bulkfetch.text import duration
 
@@ -72,14 +72,17 @@ class ControlBudget:
         ledger: ControlLedger,
         lease_s: float,
         note: Callable[[str], None] = lambda _: None,
+        *,
+        generation: int | None = None,
     ) -> None:
         """Take the figures as they are. No call may take longer than `lease_s`.
 
-        `note` gets, in one sentence, what a user should know.
+        `note` gets, in one sentence, what a user should know. `generation` is that of the turn of a
+        fleet in which calls are made: there are no places once there is a newer one. None: none.
         """
         self._limits, self._key, self._note = limits, account_key, note
         # The lease begins when the place is asked for, not when it is had.
-        self._caller = Caller(secrets.randbits(62), limits, lease_s + LATE_S)
+        self._caller = Caller(secrets.randbits(62), limits, lease_s + LATE_S, generation)
         self._ledger = ledger
         self._turns: dict[Kind, anyio.Lock] = {}
         self._changed = asyncio.Event()
@@ -122,8 +125,8 @@ class ControlBudget:
     async def call(self, kind: Kind) -> AsyncIterator[Place]:
         """Wait for a place, and take it back at the end.
 
-        Raises CreditsSpent, ControlPaused where that would take long. If cancelled: the place is
-        taken back all the same.
+        Raises CreditsSpent, ControlPaused where that would take long, Superseded where it is for
+        ever. If cancelled: the place is taken back all the same.
         """
         place = await self._take(kind)
         try:
@@ -200,6 +203,8 @@ class ControlBudget:
 
     def _require_patience(self, allowance: Allowance) -> None:
         """Raise where a wait is not to be waited for."""
+        if allowance.why == "superseded":
+            raise Superseded("another worker of the fleet has the account now")
         again = datetime.now(UTC) + timedelta(seconds=allowance.for_s)
         when = f"{again:%Y-%m-%d %H:%M} UTC"
         match allowance.why:

@@ -107,6 +107,7 @@ def _read(columns: Mapping[str, Any]) -> AccountBooks:
         columns["remaining_at"],
         0.0 if closed_until is None else closed_until,
         columns["hold_s"],
+        columns["generation"] or 0,
     )
 
 
@@ -139,4 +140,6 @@ CONTROL_TABLE = RowTable(
     ),
     _read,
     _written,
+    "(SELECT generation FROM bulkfetch.account_window AS newest"
+    " WHERE newest.account = locked.account) AS generation",
 )  # fmt: skip

@@ -270,12 +270,13 @@ def _lock(table: RowTable[Any]) -> str:
 
     The clock is read for a row that is had already: what is materialized is locked.
     """
+    beside = f", {table.beside}" if table.beside else ""
     return f"""
         WITH locked AS MATERIALIZED (
             SELECT * FROM bulkfetch.{table.name} WHERE account = ANY($1)
             ORDER BY account FOR UPDATE
         )
-        SELECT {NOW} AS now, locked.* FROM locked
+        SELECT {NOW} AS now, locked.*{beside} FROM locked
     """
 
 

@@ -17,13 +17,15 @@ class RowTable(Generic[R]):
     """A table with a row for each account, and what such a row is as a value that can be changed.
 
     `read` makes the value of the row's columns, `write` gives those of `columns`, in their order.
-    Every table has the columns account, closed_until and hold_s, as `window.sql` says.
+    Every table has the columns account, closed_until and hold_s, as `window.sql` says. `beside` is
+    read with them: SQL of a column that is written elsewhere, of a row that is called locked.
     """
 
     name: str
     columns: tuple[str, ...]
     read: Callable[[Mapping[str, Any]], R]
     write: Callable[[R], tuple[Any, ...]]
+    beside: str = ""
 
 
 class Moment(NamedTuple):
