@@ -12,7 +12,7 @@ from tests.support.fleets import PASSING, PERMANENT, end_exports, make_fleet, pu
 from tests.support.postgres import PostgresServer
 from tests.support.programs import Ended, Program
 
-from bulkfetch.exporter.reports import ExportReport
+from bulkfetch.models import ExportReport
 from bulkfetch.observe.export_words import export_record
 from bulkfetch.observe.records import job_record
 

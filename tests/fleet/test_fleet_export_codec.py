@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.fleet.export_codec import report_read, report_written
-from bulkfetch.models import Failure, Outcome, PublishedFile
+from bulkfetch.models import ExportReport, Failure, Outcome, PublishedFile
 
 ERROR = Failure("EXPORT_FAILED", "Zoho says “no”", "Ask it again.", 400)
 PARTS = (

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import asyncpg
 import pytest
 from tests.support.export_stores import ACCOUNT, begun, fleet_keeper, turn
+from tests.support.fleets import submit_to
 from tests.support.journals import opened
 from tests.support.postgres import PostgresServer
 
@@ -101,6 +102,30 @@ def test_no_turn_begins_between_a_look_for_it_and_what_is_written_then(
             await writing
             await beginning
         await connection.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("mode", "state"), [("changes", 0), ("full", 1)])
+def test_changes_do_not_serve_who_has_asked_for_everything_meanwhile(
+    tmp_path: Path, url: str, mode: str, state: int
+) -> None:
+    """The export stays to be done in full, which then ends it."""
+    keeper = fleet_keeper(tmp_path, url)
+
+    async def main() -> None:
+        await submit_to(url, [], exports=[f"{ACCOUNT}/Leads"])
+        async with keeper() as (store, _):
+            await begun(store)
+            await submit_to(url, [], exports=[f"{ACCOUNT}/Leads"], full=True)
+            report = ExportReport("Leads", ACCOUNT, "done", mode=mode)
+            await store.write(Change(end=report))
+            [row] = await asked(url, "SELECT state, whole, ended_in FROM bulkfetch.fleet_export")
+            assert (row["state"], row["whole"]) == (state, state == 0)
+            assert (row["ended_in"] is None) == (state == 0)
+            await store.write(Change(end=replace(report, mode="full")))
+            [row] = await asked(url, "SELECT state, whole FROM bulkfetch.fleet_export")
+            assert (row["state"], row["whole"]) == (1, False)
 
     asyncio.run(main())
 

@@ -18,12 +18,11 @@ from tests.support.fleets import (
 )
 from tests.support.postgres import PostgresServer
 
-from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.fleet.connections import Connections
 from bulkfetch.fleet.export_codec import EndedExport
 from bulkfetch.fleet.failed import failed_exports
 from bulkfetch.fleet.watch import News, WaitingExport, Watch
-from bulkfetch.models import Job, Outcome
+from bulkfetch.models import ExportReport, Job, Outcome
 
 pytestmark = pytest.mark.slow
 

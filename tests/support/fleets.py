@@ -9,14 +9,13 @@ from typing import Any
 import asyncpg
 
 from bulkfetch.config.fleet import ExportKey
-from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.fleet import engine
 from bulkfetch.fleet.codec import STATES
 from bulkfetch.fleet.database import install, open_connection
 from bulkfetch.fleet.export_codec import report_written
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.submission import Submitted, submit
-from bulkfetch.models import Failure, Job, Outcome, PublishedFile
+from bulkfetch.models import ExportReport, Failure, Job, Outcome, PublishedFile
 
 ACCOUNTS = ("acme", "beta")
 # A cause that passes, and one that does not.

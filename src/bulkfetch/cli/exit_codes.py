@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bulkfetch.exporter.reports import ExportReport
-from bulkfetch.models import Report
+from bulkfetch.models import ExportReport, Report
 
 DONE = 0
 FAILED = 1

@@ -6,10 +6,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bulkfetch.models import Failure, Outcome, Report
+from bulkfetch.models import ExportReport, Failure, Outcome, Report
 
 if TYPE_CHECKING:
-    from bulkfetch.exporter.reports import ExportReport
     from bulkfetch.fleet.export_codec import EndedExport
 
 # How many failures are kept to be told at the end; --json has all of them.

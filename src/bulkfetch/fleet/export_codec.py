@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.fleet.codec import REFUSED, failure_of
-from bulkfetch.models import Failure, Outcome, PublishedFile
+from bulkfetch.models import ExportReport, Failure, Outcome, PublishedFile
 
 if TYPE_CHECKING:
     import asyncpg

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from bulkfetch.errors import DatabaseLost, Superseded
-from bulkfetch.fleet.codec import PENDING, STATES
+from bulkfetch.fleet.codec import DONE, PENDING, STATES
 from bulkfetch.fleet.connections import Connections, Work
 from bulkfetch.fleet.export_codec import report_written
 from bulkfetch.journal import (
@@ -64,12 +64,20 @@ _ADD_EXPORTS = """
 _UPDATE_EXPORT = """
     UPDATE bulkfetch.fleet_export SET committed = $2, prepared_s = $3::jsonb WHERE key = $1
 """
+# Who has asked for it in full, while its changes were under way, is not served by them.
 _END = f"""
-    UPDATE bulkfetch.fleet_export SET
-        state = $3::smallint, report = $4::jsonb, whole = whole AND $3::smallint = {PENDING},
-        ended_at = CASE WHEN $3::smallint <> {PENDING} THEN clock_timestamp() END,
-        ended_in = CASE WHEN $3::smallint <> {PENDING} THEN pg_current_xact_id() END
-    WHERE account = $1 AND name = $2 AND state = {PENDING}
+    UPDATE bulkfetch.fleet_export AS export SET
+        state = said.state, report = said.report, whole = whole AND said.state = {PENDING},
+        ended_at = CASE WHEN said.state <> {PENDING} THEN clock_timestamp() END,
+        ended_in = CASE WHEN said.state <> {PENDING} THEN pg_current_xact_id() END
+    FROM (
+        SELECT key, $4::jsonb AS report, CASE
+            WHEN whole AND $3::smallint = {DONE} AND $4::jsonb ->> 'mode' = 'changes'
+            THEN {PENDING} ELSE $3::smallint END AS state
+        FROM bulkfetch.fleet_export WHERE account = $1 AND name = $2 AND state = {PENDING}
+        FOR UPDATE
+    ) AS said
+    WHERE export.key = said.key
 """
 _OPEN_FIRST = f"""
     SELECT {", ".join(GENERATION)} FROM bulkfetch.fleet_generation WHERE export = $1

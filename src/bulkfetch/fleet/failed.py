@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
-from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.fleet.codec import FAILED, outcome_of
 from bulkfetch.fleet.connections import Connections
 from bulkfetch.fleet.export_codec import report_read
-from bulkfetch.models import Outcome
+from bulkfetch.models import ExportReport, Outcome
 
 _PAGE = 2_000
 

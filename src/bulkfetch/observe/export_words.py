@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from bulkfetch.exporter.reports import ExportReport
+from bulkfetch.models import ExportReport
 from bulkfetch.observe.records import Record
 from bulkfetch.text import escape
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from bulkfetch.exporter.reports import ExportReport
-from bulkfetch.models import Outcome, Report
+from bulkfetch.models import ExportReport, Outcome, Report
 
 Record = dict[str, Any]
 
