@@ -18,8 +18,11 @@ from tests.support.programs import Ended, Program
 
 from bulkfetch.cli.fleet_work import work
 from bulkfetch.config.fleet import load_fleet
+from bulkfetch.fleet import engine
+from bulkfetch.fleet.database import steps
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.models import Failure, Outcome
+from bulkfetch.ratelimit.postgres.schema import SQL_FILE as WINDOW_SQL
 
 pytestmark = pytest.mark.slow
 
@@ -228,6 +231,34 @@ def test_the_owner_of_the_database_can_make_the_tables_by_hand(
     assert "hint: The password comes from BULKFETCH_DATABASE_PASSWORD" in wrong.err
     for secret in (PASSWORD, "wr0ng"):
         assert secret not in ended.err + wrong.err + refused.err
+
+
+def test_the_owner_of_the_database_can_upgrade_the_tables_by_hand(
+    call: Call, program: Program, postgres: PostgresServer, database: str
+) -> None:
+    """With what --missing prints, of the engine's tables too; what is there stays."""
+    fleet = settings(program.folder, postgres.url(database))
+    before, *_ = steps()
+    postgres.sql(WINDOW_SQL.read_text() + before + engine.install_sql(), database)
+    # As an engine before may have made them.
+    postgres.sql("DROP INDEX bulkfetch.pgqueuer_unique_dedupe_key", database)
+    postgres.sql(
+        "INSERT INTO bulkfetch.fleet_job (account, id, name, claim, owns) "
+        "VALUES ('acme', '1', '1.csv', '1.csv', true)",
+        database,
+    )
+    refused = call("fleet", "status", fleet)
+    assert refused.status == 2
+    assert "the fleet's tables are of version 1" in refused.err
+    printed = call("fleet", "init", fleet, "--missing")
+    assert printed.status == 0, printed.err
+    postgres.sql(printed.out, database)
+    assert call("fleet", "status", fleet).out.endswith("1 pending\n")
+    assert "pgqueuer_unique_dedupe_key" in postgres.sql(
+        "SELECT indexname FROM pg_indexes WHERE schemaname = 'bulkfetch'", database
+    )
+    made = call("fleet", "init", fleet)
+    assert made.err.endswith(f"are of version {len(steps())} already\n")
 
 
 def test_no_table_holds_a_secret(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
@@ -12,22 +13,30 @@ from bulkfetch.cli.fleet_settings import fleet_of
 from bulkfetch.cli.printer import Printer
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from bulkfetch.config.fleet import FleetSettings
+
+    Connection: TypeAlias = asyncpg.Connection[Any]
+
+T = TypeVar("T")
 
 _ABOUT = """\b
 Examples:
   bulkfetch fleet init fleet.toml
   bulkfetch fleet init fleet.toml --sql > fleet.sql
+  bulkfetch fleet init fleet.toml --missing > upgrade.sql
 
 Make the tables of a fleet in the schema `bulkfetch` of its database, or bring them up to this
 version; doing it again does no harm. Workers of the version before go on meanwhile. The role of
-`database` must be allowed to make them; with --sql nothing is connected to, and the statements are
-printed that make them in a database without any, for its owner to run with psql, together with the
-rights that the workers' role needs.
+`database` must be allowed to make them. Where it is not, the database's owner runs with psql what
+is printed instead: with --sql, without a connection, the statements that make the tables in a
+database without any, together with the rights that the workers' role needs; with --missing, which
+looks at the tables and changes nothing, those that bring them up to this version.
 """
 
 _EPILOG = exit_codes.epilog(
-    s0="the tables are there, or were printed",
+    s0="the tables are there, or the statements were printed",
     s2="bad settings, no database, or tables of a newer version: nothing was changed",
     s130="interrupted, or stdout was closed",
 )
@@ -35,17 +44,22 @@ _EPILOG = exit_codes.epilog(
 
 @click.command(help=_ABOUT, short_help="Make a fleet's tables.", epilog=_EPILOG)
 @click.argument("fleet_file", metavar="FLEET.toml")
-@click.option("--sql", is_flag=True, help="Print the statements instead.")
+@click.option("--sql", is_flag=True, help="Print the statements for an empty database instead.")
+@click.option("--missing", is_flag=True, help="Print the statements that this database lacks.")
 @click.pass_obj
-def init(printer: Printer, fleet_file: str, sql: bool) -> int:
+def init(printer: Printer, fleet_file: str, sql: bool, missing: bool) -> int:
     """Make the tables, or print how, and return the exit status."""
+    if sql and missing:
+        raise click.UsageError("--sql and --missing cannot be used together")
     fleet = fleet_of(printer, fleet_file)
-    if sql:
-        _print(printer)
+    if sql or missing:
+        for part in asyncio.run(_connected(fleet, _missing)) if missing else _whole():
+            for line in part.splitlines():
+                printer.result(line, None)
         return exit_codes.DONE
     from bulkfetch.ratelimit.postgres.schema import host_of
 
-    before, after = asyncio.run(_install(fleet))
+    before, after = asyncio.run(_connected(fleet, _install))
     database = host_of(fleet.fleet.database)
     if before == after:
         printer.note(f"the tables in {database} are of version {after} already")
@@ -56,37 +70,52 @@ def init(printer: Printer, fleet_file: str, sql: bool) -> int:
     return exit_codes.DONE
 
 
-def _print(printer: Printer) -> None:
+def _whole() -> list[str]:
+    """Return the statements that make all tables, the engine's too."""
     from bulkfetch.fleet import engine
     from bulkfetch.fleet.database import install_sql
 
-    for part in (*install_sql(), engine.install_sql()):
-        for line in part.splitlines():
-            printer.result(line, None)
+    return [*install_sql(), engine.install_sql()]
 
 
-async def _install(fleet: FleetSettings) -> tuple[int, int]:
+async def _missing(connection: Connection) -> list[str]:
+    """Return the statements that make what is missing."""
+    from bulkfetch.fleet import engine
+    from bulkfetch.fleet.database import missing_sql
+
+    return [*await missing_sql(connection), *await engine.missing_sql(connection)]
+
+
+async def _install(connection: Connection) -> tuple[int, int]:
     """Make the tables, the engine's too; return their versions before and after."""
+    from bulkfetch.fleet import engine
+    from bulkfetch.fleet.database import install
+
+    versions = await install(connection)
+    await engine.install(connection)
+    return versions
+
+
+async def _connected(fleet: FleetSettings, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """Do `work` with the fleet's database. Raises ConfigError."""
     import asyncpg
 
     from bulkfetch.errors import ConfigError
-    from bulkfetch.fleet import engine
-    from bulkfetch.fleet.database import STATEMENT_S, install, refused
+    from bulkfetch.fleet.database import STATEMENT_S, refused
     from bulkfetch.ratelimit.postgres.schema import FAILED, connect, reason
 
     url = fleet.fleet.database
     try:
         connection = await connect(url, fleet.password, STATEMENT_S)
         try:
-            versions = await install(connection)
-            await engine.install(connection)
+            return await work(connection)
         finally:
             await connection.close(timeout=1)
     except asyncpg.InsufficientPrivilegeError as error:
         raise ConfigError(
             f"the fleet's tables cannot be made: {reason(error)}",
-            hint="Have the database's owner run this, or what it prints with --sql.",
+            hint="Have the database's owner run what it prints with --sql, or with --missing where "
+            "there are tables already.",
         ) from None
     except FAILED as error:
         raise refused(url, error) from None
-    return versions

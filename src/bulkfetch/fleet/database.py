@@ -126,10 +126,25 @@ async def install(connection: asyncpg.Connection[Any]) -> tuple[int, int]:
     return found, len(known)
 
 
-def install_sql() -> Iterator[str]:
-    """Yield the statements that make the tables of the window and of the journal."""
+def install_sql(found: int = 0) -> Iterator[str]:
+    """Yield the statements that make the tables of the window and of the journal, for psql.
+
+    Of a database whose tables are of version `found`, 0: that has none. All are done or none.
+    """
+    yield "BEGIN;"
     yield window.SQL_FILE.read_text(encoding="utf-8")
-    yield from steps()
+    yield from steps()[found:]
+    yield "COMMIT;"
+
+
+async def missing_sql(connection: asyncpg.Connection[Any]) -> Iterator[str]:
+    """Return what makes of this database's tables those of this version, as `install_sql`.
+
+    Nothing is changed. Raises ConfigError where they are of a newer version, asyncpg.PostgresError.
+    """
+    found = await _version(connection)
+    _refuse_newer(found, len(steps()))
+    return install_sql(found)
 
 
 async def _version(connection: asyncpg.Connection[Any]) -> int:

@@ -83,6 +83,17 @@ def install_sql() -> str:
     return QueryBuilderEnvironment(_TABLES).build_install_query(create_schema=False)
 
 
+async def missing_sql(connection: Connection) -> list[str]:
+    """Return the statements that make of its tables those of this version, none where they are.
+
+    Each is for a transaction of its own. Nothing is changed. Raises asyncpg.PostgresError.
+    """
+    queries = _queries_on(connection)
+    if not await queries.schema_is_installed():
+        return [install_sql()]
+    return list((await queries.plan_upgrade()).statements)
+
+
 async def ask_for_turns(connection: Connection, accounts: Iterable[str]) -> None:
     """Give each of these accounts a turn that has none.
 
