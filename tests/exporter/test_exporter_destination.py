@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -126,23 +128,25 @@ def test_an_export_has_a_bucket_of_its_own(tmp_path: Path, monkeypatch: pytest.M
         exporting(main, org(records=8))
 
 
-def test_what_is_being_published_goes_on_only_where_it_was_begun(tmp_path: Path) -> None:
-    """Without that destination it is refused and kept; with it nothing is asked of Zoho again."""
-    seen = memory()
-    broken = True
+def breakable() -> tuple[Any, Event]:
+    """Give a destination in memory, which fails at an export's last file while the event is set."""
+    broken = Event()
 
-    class Broken(type(seen.destination)):  # type: ignore[misc]
-        """Fails at the last file."""
-
+    class Broken(type(documented_memory())):  # type: ignore[misc]
         def replace(self, place: str, content: bytes, expected: bytes | None) -> bool:
-            if broken:
+            if broken.is_set():
                 raise ConnectionError
             return bool(super().replace(place, content, expected))
 
-    place = Broken()
+    return Broken(), broken
+
+
+def test_what_is_being_published_goes_on_only_where_it_was_begun(tmp_path: Path) -> None:
+    """Without that destination it is refused and kept; with it nothing is asked of Zoho again."""
+    place, broken = breakable()
 
     async def main(sandbox: Sandbox) -> None:
-        nonlocal broken
+        broken.set()
         done = await export(sandbox, tmp_path, LEADS, place=place)
         assert done.error is not None
         assert (done.error.code, done.only().status) == ("DESTINATION_FAILED", "pending")
@@ -150,7 +154,7 @@ def test_what_is_being_published_goes_on_only_where_it_was_begun(tmp_path: Path)
         done = await export(sandbox, tmp_path, LEADS)
         assert isinstance(done.error, ConfigError)
         assert "is being published as memory://Leads/" in str(done.error)
-        broken = False
+        broken.clear()
         done = await export(sandbox, tmp_path, LEADS, place=place)
         assert (done.only().status, done.count("create", "result")) == ("done", 0)
         assert "Leads/latest.json" in place.files
@@ -170,5 +174,39 @@ def test_a_host_that_is_late_says_that_a_newer_one_is_named(
         assert done.only().status == "done"
         assert any("names a newer export already" in note for note in done.told("note"))
         assert seen.files()["Leads/latest.json"] == newer
+
+    exporting(main, org(records=8))
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_full_export_follows_the_changes_that_were_being_published(
+    tmp_path: Path, lost: bool
+) -> None:
+    """The call that asks for all publishes what is left of the changes, and then exports all."""
+    place, broken = breakable()
+
+    async def main(sandbox: Sandbox) -> None:
+        await export(sandbox, tmp_path, LEADS, place=place)
+        broken.set()
+        await export(sandbox, tmp_path, LEADS, place=place)
+        if lost:
+            shutil.rmtree(tmp_path / ".bulkfetch" / "exports" / "Leads")
+            changes = {name for name in place.files if "-changes/" in name}
+            for name in changes:
+                del place.files[name]
+        broken.clear()
+        done = await export(sandbox, tmp_path, LEADS, full=True, place=place)
+        report = done.only()
+        assert (report.status, report.mode) == ("done", "full")
+        assert report.credits_spent < 100
+        assert done.count("create") == len(report.parts)
+        latest = json.loads(place.files["Leads/latest.json"])
+        assert latest["mode"] == "full"
+        assert any("-changes/manifest.json" in name for name in place.files) != lost
+        published = [event for event in done.events if event.kind == "export_published"]
+        assert len(published) == (1 if lost else 2)
+        assert {each.status for each in done.outcomes} == {"done"}
+        done = await export(sandbox, tmp_path, LEADS, place=place)
+        assert done.only().mode == "changes"
 
     exporting(main, org(records=8))

@@ -27,10 +27,20 @@ def goes_on(stored: StoredExport, export: Export, account: str, *, full: bool) -
     generation = stored.generation
     if generation is None or generation.state not in ("ACTIVE", "PUBLISHING"):
         return False
+    if full and step_of(generation).mode != "full":
+        return False
     if generation.state == "PUBLISHING":  # all is at home, and described
         return True
-    same = generation.query_hash == query_hash(export) and generation.account == account
-    return same and not (full and step_of(generation).mode != "full")
+    return generation.query_hash == query_hash(export) and generation.account == account
+
+
+def publishes_first(stored: StoredExport | None, *, full: bool) -> bool:
+    """Return whether changes are being published, after which all is to be exported as asked."""
+    if not full or being_published(stored) is None:
+        return False
+    assert stored is not None, "something is being published"
+    assert stored.generation is not None, "it is a generation"
+    return step_of(stored.generation).mode != "full"
 
 
 def done_earlier(stored: Mapping[str, StoredExport], *, full: bool) -> frozenset[str]:

@@ -231,6 +231,7 @@ class Exporter(Readable):
             open_control=self._open_control,
             open_check=self._open_check,
             destinations=self._destinations,
+            published=self._published,
             emit=self._emit,
             now=self._now,
             full=self._full,
@@ -339,11 +340,15 @@ class Exporter(Readable):
                 status: Status = "pending" if error.retryable else "failed"
                 await self._end(work, status, Failure.of(error))
             else:
-                work.tell("export_published", f"published, {report.manifest}")
-                for part in report.parts:
-                    await self._report_outcome(part)
+                await self._published(work, report)
                 work.end(report)
             return
+
+    async def _published(self, work: ExportWork, report: ExportReport) -> None:
+        """Tell of an export that was published just now, and of its parts."""
+        work.tell("export_published", f"published, {report.manifest}")
+        for part in report.parts:
+            await self._report_outcome(part)
 
     async def _end(self, work: ExportWork, status: Status, error: Failure | None) -> None:
         """Note that nothing more becomes of an export in this command, and tell of its pages."""

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import anyio.to_thread
 
 from bulkfetch.config import Export
-from bulkfetch.errors import AccountError, BulkfetchError, ChainBroken, JobError, PublishConflict
+from bulkfetch.errors import (
+    AccountError,
+    BulkfetchError,
+    ChainBroken,
+    ExportLost,
+    JobError,
+    PublishConflict,
+)
 from bulkfetch.events import Emit, Event
 from bulkfetch.exporter.accounts import AccountState
 from bulkfetch.exporter.beginning import (
@@ -25,8 +33,9 @@ from bulkfetch.exporter.beginning import (
     giving_up,
     goes_on,
     new_generation,
+    publishes_first,
 )
-from bulkfetch.exporter.finishing import fields_of, ordered
+from bulkfetch.exporter.finishing import fields_of, finish, ordered
 from bulkfetch.exporter.ready import ReadyPages
 from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.exporter.work import ExportWork
@@ -45,6 +54,8 @@ if TYPE_CHECKING:
 
 # Checks an export against the metadata of its account, once each is asked.
 Check = Callable[[Export], Awaitable["Metadata"]]
+# Tells of an export that was published just now.
+Published = Callable[[ExportWork, ExportReport], Awaitable[None]]
 
 
 class ExportPlaces(Protocol):
@@ -76,6 +87,7 @@ class Starter:
         open_control: Callable[[str], Awaitable[ControlClient]],
         open_check: Callable[[ControlClient], Check],
         destinations: ExportPlaces,
+        published: Published,
         emit: Emit,
         now: Callable[[], datetime],
         full: bool,
@@ -87,6 +99,7 @@ class Starter:
         self._open_control = open_control
         self._open_check = open_check
         self._destinations = destinations
+        self._published = published
         self._emit = emit
         self._now = now
         self._full = full
@@ -98,7 +111,12 @@ class Starter:
         Returns those that an earlier call of the same command has committed. An export that cannot
         begin now has its report. Raises ConfigError for what does not fit its module, RunError.
         """
-        stored = await self._store.load([work.name for work in works])
+        names = [work.name for work in works]
+        stored = await self._store.load(names)
+        for work in works:
+            if publishes_first(stored.get(work.name), full=self._full):
+                await self._publish_first(work, stored[work.name])
+        stored = await self._store.load(names)
         skipped = done_earlier(stored, full=self._full)
         live = [work for work in works if work.name not in skipped]
         for work in works:
@@ -106,7 +124,8 @@ class Starter:
                 self._accounts[work.account] = AccountState(work.account, self._emit)
             self._accounts[work.account].works.append(work)
         for work in live:
-            await self._check(work, stored.get(work.name))
+            if work.report is None:
+                await self._check(work, stored.get(work.name))
         rows = await self._store.begin([(work.name, work.account) for work in live])
         for work in live:
             work.row = rows[work.name]
@@ -121,6 +140,23 @@ class Starter:
             work.row = known.row
             work.take_up(known.generation, known.pages)
         return left
+
+    async def _publish_first(self, work: ExportWork, known: StoredExport) -> None:
+        """Publish the changes that were being published. Raises ConfigError, RunError."""
+        generation = known.generation
+        assert generation is not None, "it is being published"
+        assert generation.folder is not None, "known before it is PUBLISHING"
+        open_it = partial(self._destinations.of, work.name, generation.folder)
+        work.publish_in(await anyio.to_thread.run_sync(open_it))
+        work.row = known.row
+        work.take_up(generation, known.pages)
+        try:
+            await self._published(work, await finish(work, self._layout, self._now()))
+        except ExportLost as error:
+            work.tell("note", f"{error.message}: the full export takes its place")
+        except PublishConflict as error:
+            work.end(_not_begun(work, "failed", error))
+        work.put_down()
 
     async def _check(self, work: ExportWork, known: StoredExport | None) -> None:
         """Open an export's account, and check it if it begins anew. Raises ConfigError."""
@@ -148,7 +184,7 @@ class Starter:
             work.end(_not_begun(work, "pending", error))
 
     def _destination(self, work: ExportWork, known: StoredExport | None) -> ExportDestination:
-        folder = being_published(known)
+        folder = being_published(known) if self._goes_on(work, known) else None
         if folder is not None:
             return self._destinations.of(work.name, folder)
         return self._destinations.new(work.bucket)

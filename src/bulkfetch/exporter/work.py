@@ -159,6 +159,12 @@ class ExportWork:
         self._generation = generation
         self.pages = {_place(page): page for page in pages}
 
+    def put_down(self) -> None:
+        """Have done with a generation: the next one begins without its pages and credits."""
+        self._spent_before = 0
+        self._generation = None
+        self.pages = {}
+
     def is_replaced(self, page: PageRow) -> bool:
         """Return whether the generation of a page has been given up, or is about to be."""
         return self._is_replaced or page.generation != self.generation.key

@@ -14,13 +14,12 @@ import asyncpg.pool
 from bulkfetch.clock import boottime
 from bulkfetch.fleet.database import (
     STATEMENT_S,
-    may_pass,
     may_start,
     refused,
     require_tables,
-    require_wanted,
+    until_done,
 )
-from bulkfetch.ratelimit.patience import Patience, pauses
+from bulkfetch.ratelimit.patience import Patience
 from bulkfetch.ratelimit.postgres.schema import CAREFULLY, FAILED, reason
 from bulkfetch.secret import Secret
 
@@ -82,21 +81,14 @@ class Connections:
 
         Raises what no waiting mends. If cancelled: it may have been done.
         """
-        waits = pauses()
-        while True:
-            try:
-                async with self._pool.acquire(timeout=STATEMENT_S) as connection:
-                    result = await work(connection)  # type: ignore[arg-type]  # a proxy of one
-            except FAILED as error:
-                require_wanted()
-                if not may_pass(error):
-                    raise
-                self._why = reason(error)
-                self._patience.due_s()
-            else:
-                self._patience.succeeded()
-                return result
-            await asyncio.sleep(next(waits))
+
+        async def attempt() -> T:
+            async with self._pool.acquire(timeout=STATEMENT_S) as connection:
+                result = await work(connection)  # type: ignore[arg-type]  # a proxy of one
+            self._patience.succeeded()
+            return result
+
+        return await until_done(attempt, self._note_away)
 
     async def fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
         """Return the rows that a statement gives; as `read`."""
@@ -109,6 +101,10 @@ class Connections:
                 await asyncio.wait_for(self._pool.close(), timeout=1)
         finally:
             self._pool.terminate()
+
+    def _note_away(self, error: BaseException) -> None:
+        self._why = reason(error)
+        self._patience.due_s()
 
 
 async def _open_pool(url: str, password: Secret | None) -> asyncpg.Pool[Any]:

@@ -7,16 +7,19 @@ tables are of then. Steps only add, so that workers of the version before go on 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 
 from bulkfetch.errors import ConfigError
+from bulkfetch.ratelimit.patience import pauses
 from bulkfetch.ratelimit.postgres import schema as window
 from bulkfetch.ratelimit.postgres.schema import CAREFULLY, FAILED, connect, host_of, reason
 from bulkfetch.secret import Secret
+
+T = TypeVar("T")
 
 # How long a statement of a command or a worker may take, in seconds.
 STATEMENT_S = 10.0
@@ -43,7 +46,27 @@ def may_pass(error: BaseException) -> bool:
     return isinstance(error, FAILED) and not isinstance(error, ValueError)
 
 
-def require_wanted() -> None:
+async def until_done(
+    attempt: Callable[[], Awaitable[T]], away: Callable[[BaseException], None] = lambda _: None
+) -> T:
+    """Return what an attempt gives, which is made again and again while the database is away.
+
+    `away` is told each error that may be over some time later. Raises what no waiting mends. If
+    cancelled: an attempt may have been made.
+    """
+    waits = pauses()
+    while True:
+        try:
+            return await attempt()
+        except FAILED as error:
+            _require_wanted()
+            if not may_pass(error):
+                raise
+            away(error)
+        await asyncio.sleep(next(waits))
+
+
+def _require_wanted() -> None:
     """Raise CancelledError where the task is being cancelled.
 
     A connection that is broken may raise an error of its own in place of that.

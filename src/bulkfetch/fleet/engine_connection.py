@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from bulkfetch.clock import boottime
-from bulkfetch.fleet.database import STATEMENT_S, may_pass, require_wanted
-from bulkfetch.ratelimit.patience import pauses
+from bulkfetch.fleet.database import STATEMENT_S, until_done
 from bulkfetch.ratelimit.postgres.schema import FAILED, connect
 from bulkfetch.secret import Secret
 
@@ -42,20 +41,16 @@ class LastingConnection:
 
         Raises asyncpg.PostgresError for what no waiting mends. If cancelled: it may have been done.
         """
-        waits = pauses()
-        while True:
-            try:
-                async with self._lock:
-                    try:
-                        return await work(await self._connected())
-                    except FAILED:
-                        self._drop()
-                        raise
-            except FAILED as error:
-                require_wanted()
-                if not may_pass(error):
+
+        async def attempt() -> T:
+            async with self._lock:
+                try:
+                    return await work(await self._connected())
+                except FAILED:
+                    self._drop()
                     raise
-            await asyncio.sleep(next(waits))
+
+        return await until_done(attempt)
 
     async def listen(self, channel: str, on_notice: Callable[[str], None]) -> None:
         """Have what is notified on a channel told; what comes while the connection is lost is not.
