@@ -201,6 +201,20 @@ def test_run_error(tmp_path: Path) -> None:
     run_virtual(main())
 
 
+def test_what_is_being_recorded_when_the_run_ends_is_told(tmp_path: Path) -> None:
+    """What another job's full disk overtakes while it is recorded as done or failed is told."""
+
+    async def main() -> None:
+        script = {"1": [Answer(DiskFull("full"), 1.0)], "3": [Answer(NoPermission("no"))]}
+        scene = Scene(tmp_path, many(3), script=script)
+        scene.journal.ending_s = 2.0
+        with pytest.raises(BaseExceptionGroup):
+            await scene.worker.run()
+        assert {each.job_id: each.status for each in scene.outcomes} == {"2": "done", "3": "failed"}
+
+    run_virtual(main())
+
+
 def test_stop(tmp_path: Path) -> None:
     """After a stop neither first tries nor retries start; what is under way comes in."""
 

@@ -108,9 +108,13 @@ class FakeTokens:
 
 @dataclass
 class FakeJournal:
-    """Hands out a list and notes what it is told; what it hands out as staged is recorded."""
+    """Hands out a list and notes what it is told; what it hands out as staged is recorded.
+
+    It takes `ending_s` to record how a job ended, and does so also if cancelled meanwhile.
+    """
 
     jobs: list[Entry]
+    ending_s: float = 0.0
     noted: dict[str, int] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
 
@@ -128,11 +132,15 @@ class FakeJournal:
 
     async def done(self, entry: Entry, outcome: Outcome, kept: PublishedFile | None = None) -> None:
         """Stand in for the journal."""
+        if self.ending_s:
+            await asyncio.sleep(self.ending_s)
 
     async def failed(self, entry: Entry, outcome: Outcome) -> None:
         """Stand in for the journal."""
         assert outcome.error is not None
         self.failures.append((entry.job.id, outcome.error.code))
+        if self.ending_s:
+            await asyncio.sleep(self.ending_s)
 
 
 @dataclass

@@ -198,7 +198,7 @@ class AccountWorker:
         return await self._publisher.publish(job, staged)
 
     async def _finish(self, job: ActiveJob, published: Published) -> None:
-        """Record a job as done, then report it. If cancelled: recorded or not, never half."""
+        """Record a job as done, then report it; a cancellation waits for the record."""
         outcome = Outcome(
             job_id=job.job.id,
             account=job.job.account,
@@ -208,8 +208,8 @@ class AccountWorker:
             records=published.records,
             attempts=job.attempts,
         )
-        await self._journal.done(job.entry, outcome, published.zip)
-        with anyio.CancelScope(shield=True):  # what is done is reported
+        with anyio.CancelScope(shield=True):  # what the journal knows as done is reported
+            await self._journal.done(job.entry, outcome, published.zip)
             await self._publisher.discard(job.job)
         took_s = 0.0
         if job.started is not None:
@@ -225,7 +225,7 @@ class AccountWorker:
     async def _fail(
         self, job: ActiveJob, error: BulkfetchError, quarantine: str | None = None
     ) -> None:
-        """Record a job as failed, then report it. If cancelled: recorded or not, never half."""
+        """Record a job as failed, then report it; a cancellation waits for the record."""
         outcome = Outcome(
             job_id=job.job.id,
             account=job.job.account,
@@ -235,7 +235,8 @@ class AccountWorker:
             quarantine=quarantine,
             error=Failure.of(error),
         )
-        await self._journal.failed(job.entry, outcome)
+        with anyio.CancelScope(shield=True):  # what the journal knows as failed is reported
+            await self._journal.failed(job.entry, outcome)
         self._news.failed(outcome)
         await self._report(job, outcome)
 
