@@ -13,19 +13,21 @@ from bulkfetch.errors import ConfigError
 from bulkfetch.events import Event
 from bulkfetch.fleet.worker import Standing
 from bulkfetch.observe.event_counts import EventCounts
+from bulkfetch.ratelimit import WindowState
 
 WORKING = Standing("working", 2, {"served": 7, "held": 1}, 4, 0.0, "")
 
 
 @pytest.mark.anyio
 async def test_how_a_worker_stands_is_served() -> None:
-    """Its figures as metrics without accounts; a probe is told whether it works, and why not."""
+    """As metrics, with the windows of its turns; a probe is told whether it works, and why not."""
     standing = WORKING
     counts = EventCounts(by_account=False)
     for account in ("acme", "beta"):
         counts.count(Event("done", "", account, "1", {"path": "", "bytes": 1, "took_s": 0.0}))
     counts.count(Event("failed", "", "beta", "2", {"code": "POISONED", "hint": "", "attempts": 0}))
-    own = served(Address.of("0"), 'odd "name"', lambda: standing, counts)
+    windows = {"acme": WindowState(3, 2, 5, None, 1.5, 9, 10)}
+    own = served(Address.of("0"), 'odd "name"', lambda: standing, lambda: windows, counts)
     async with own as url, aiohttp.ClientSession(url) as session:
 
         async def metrics() -> dict[tuple[str, ...], float]:
@@ -54,6 +56,10 @@ async def test_how_a_worker_stands_is_served() -> None:
         assert read["bulkfetch_fleet_accounts_held",] == 4
         assert read["bulkfetch_worker_database_away_seconds",] == 0
         assert read["bulkfetch_jobs_done_total",] == 2
+        assert read["bulkfetch_window_free_slots", "acme"] == 3
+        assert read["bulkfetch_window_slots", "acme"] == 9
+        assert read["bulkfetch_window_closed_seconds", "acme"] == 1.5
+        assert ("bulkfetch_window_slots", "beta") not in read
         assert read["bulkfetch_jobs_failed_total", "POISONED"] == 1
         assert read["process_resident_memory_bytes",] > 0
         assert await health() == (200, {"status": "working", "worker": 'odd "name"', "turns": 2})
@@ -111,5 +117,5 @@ async def test_an_address_that_cannot_be_had_is_told() -> None:
             ("a..b", "no name of a host"),
         ):
             with pytest.raises(ConfigError) as refused:
-                await served(Address(host, port), "w", lambda: WORKING, counts).__aenter__()
+                await served(Address(host, port), "w", lambda: WORKING, dict, counts).__aenter__()
             assert refused.value.message == f"cannot listen at {host}:{port}: {why}"

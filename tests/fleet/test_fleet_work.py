@@ -149,8 +149,11 @@ def test_an_account_that_a_worker_does_not_know_is_left_to_others(
 def test_a_worker_tells_how_it_stands(
     tmp_path: Path, postgres: PostgresServer, database: str
 ) -> None:
-    """Its probe is red while the database is away; it ends with the worker, and has no secret."""
-    with fleet_scene(tmp_path, postgres, database, accounts=2, auth=True) as scene:
+    """Its probe is red while the database is away; it ends with the worker, and has no secret.
+
+    A window is told of while the worker has a turn of its account.
+    """
+    with fleet_scene(tmp_path, postgres, database, accounts=2, period_s=60, auth=True) as scene:
         scene.submit({name: ids_of(at, 3) for at, name in enumerate(scene.accounts)})
         scene.start(0, "--listen", "0")
         scene.wait(30)
@@ -178,7 +181,10 @@ def test_a_worker_tells_how_it_stands(
                 said.append(answer.read().decode())
             families = text_string_to_metric_families(said[-1])
             return {
-                one.name: one.value for each in families for one in each.samples if not one.labels
+                one.labels.get("account", "") + one.name: one.value
+                for each in families
+                for one in each.samples
+                if one.labels.keys() <= {"account"}
             }
 
         assert healthz(200)["worker"] == "host0"
@@ -193,6 +199,14 @@ def test_a_worker_tells_how_it_stands(
             postgres.start()
         healthz(200)
         assert metrics()["bulkfetch_worker_database_away_seconds"] == 0
+        assert "a000bulkfetch_window_slots" not in metrics()
+        scene.submit({"a000": ids_of(0, 12)})
+        over = time.monotonic() + 30
+        while metrics().get("a000bulkfetch_window_free_slots") != 0:
+            assert time.monotonic() < over, said[-1]
+            time.sleep(0.05)
+        assert metrics()["a000bulkfetch_window_slots"] == 10
+        assert "a001bulkfetch_window_slots" not in metrics()
         scene.term(0)
         with pytest.raises(URLError, match="refused"):
             urlopen(f"{found[1]}/healthz", timeout=5)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -22,6 +22,8 @@ from prometheus_client.registry import Collector
 from bulkfetch.errors import ConfigError
 from bulkfetch.fleet.worker import Standing
 from bulkfetch.observe.event_counts import EventCounts
+from bulkfetch.observe.window_gauges import window_gauges
+from bulkfetch.ratelimit import WindowState
 
 # How often a worker that is listened to looks at the database, in seconds.
 LOOK_S = 5.0
@@ -61,12 +63,20 @@ class Address(NamedTuple):
 class WorkerMetrics(Collector):
     """A worker's metrics: how it stands when it is asked, and what has been counted so far.
 
-    Without a label for the account: a fleet may have thousands, on each of its workers in turn.
+    Counters have no label for the account: a fleet may have thousands, on each of its workers in
+    turn. Windows have one, of the accounts that the worker has a turn of.
     """
 
-    def __init__(self, name: str, standing: Callable[[], Standing], counts: EventCounts) -> None:
+    def __init__(
+        self,
+        name: str,
+        standing: Callable[[], Standing],
+        windows: Callable[[], Mapping[str, WindowState]],
+        counts: EventCounts,
+    ) -> None:
         self._name = name
         self._standing = standing
+        self._windows = windows
         self._counts = counts
 
     def collect(self) -> Iterator[Metric]:
@@ -89,6 +99,7 @@ class WorkerMetrics(Collector):
             yield GaugeMetricFamily("bulkfetch_fleet_accounts_held", about, standing.held)
         about = "Seconds for which the database could not be used, 0 while it can."
         yield GaugeMetricFamily("bulkfetch_worker_database_away_seconds", about, standing.away_s)
+        yield from window_gauges(self._windows())
         yield from self._counts.families()
 
 
@@ -106,14 +117,18 @@ def trouble(standing: Standing) -> tuple[str, str] | None:
 
 @asynccontextmanager
 async def served(
-    address: Address, name: str, standing: Callable[[], Standing], counts: EventCounts
+    address: Address,
+    name: str,
+    standing: Callable[[], Standing],
+    windows: Callable[[], Mapping[str, WindowState]],
+    counts: EventCounts,
 ) -> AsyncIterator[str]:
     """Serve a worker's metrics and health until the block ends; give the address as a URL.
 
     Raises ConfigError where the address cannot be had. If cancelled: nothing is left open.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(WorkerMetrics(name, standing, counts))
+    registry.register(WorkerMetrics(name, standing, windows, counts))
     ProcessCollector(registry=registry)
 
     async def metrics(_: web.Request) -> web.Response:

@@ -96,7 +96,9 @@ async def _work(printer: Printer, fleet: FleetSettings, name: str, listen: str |
 
             counts = EventCounts(by_account=False)
             worker = Worker(fleet, name, tell, counts.count, LOOK_S)
-            health = served(Address.of(listen), name, lambda: worker.standing, counts)
+            health = served(
+                Address.of(listen), name, lambda: worker.standing, lambda: worker.windows, counts
+            )
             printer.note(f"listens at {await stack.enter_async_context(health)}")
         working = asyncio.ensure_future(worker.run())
         with stop_on_signals(asyncio.get_running_loop(), stop, drop):

@@ -16,33 +16,12 @@ from prometheus_client.registry import Collector
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Event
 from bulkfetch.observe.event_counts import EventCounts
+from bulkfetch.observe.window_gauges import window_gauges
 from bulkfetch.ratelimit import WindowState
 
 WRITTEN_EVERY_S = 5.0
 # How long the end of a run waits for a disk that hangs.
 PATIENCE_S = 5.0
-
-# Of an account's window while the run goes on, by name: what is shown of it.
-_GAUGES: dict[str, tuple[str, Callable[[WindowState], float]]] = {
-    "bulkfetch_window_slots": ("Slots of the window that are used.", lambda it: it.capacity),
-    "bulkfetch_window_free_slots": ("Slots that could be taken now.", lambda it: it.free),
-    "bulkfetch_window_in_flight_requests": (
-        "Requests that hold a slot and have no answer yet.",
-        lambda it: it.in_flight,
-    ),
-    "bulkfetch_window_waiting_requests": (
-        "Requests of this run that wait for a slot.",
-        lambda it: it.waiting,
-    ),
-    "bulkfetch_window_closed_seconds": (
-        "Seconds for which a 429 keeps the window closed.",
-        lambda it: it.closed_s,
-    ),
-    "bulkfetch_window_held_seconds": (
-        "Seconds for which the window has been kept from everybody.",
-        lambda it: it.held_s,
-    ),
-}
 
 
 class RunMetrics(Collector):
@@ -75,11 +54,7 @@ class RunMetrics(Collector):
         with self._lock:
             exit_status, windows = self._exit_status, self._windows
         yield from self._counts.families()
-        for name, (about, figure) in _GAUGES.items():
-            gauge = GaugeMetricFamily(name, about, labels=["account"])
-            for account, state in windows.items():
-                gauge.add_metric([account], figure(state))
-            yield gauge
+        yield from window_gauges(windows)
         about = "When the run began, in seconds since 1970."
         yield GaugeMetricFamily("bulkfetch_run_start_time_seconds", about, self._started_s)
         about = "Whether the run goes on."

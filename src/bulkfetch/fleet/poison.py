@@ -23,6 +23,7 @@ from bulkfetch.fleet.turn import TurnEnd
 from bulkfetch.models import Failure, Job, Outcome
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.outcomes import failure_event
+from bulkfetch.ratelimit import WindowState
 from bulkfetch.ratelimit.interfaces import Settlement
 from bulkfetch.ratelimit.postgres.limiter import DatabaseLimiter
 from bulkfetch.ratelimit.postgres.store import WindowStore
@@ -56,13 +57,19 @@ class CarefulTurn:
     ) -> None:
         self._processes = processes
         self._fleet = fleet
-        self._account = account
+        self.account = account
         self._journal = journal
         self._recorder = recorder
         self._windows = windows
         self._generation = generation
         self._on_event = on_event
         self._stopping = asyncio.Event()
+        self._limiter: DatabaseLimiter | None = None
+
+    @property
+    def window(self) -> WindowState | None:
+        """As of `Turn`."""
+        return None if self._limiter is None else self._limiter.state()
 
     def stop(self) -> None:
         """Begin nothing more; more calls do no harm."""
@@ -70,18 +77,20 @@ class CarefulTurn:
 
     async def run(self) -> TurnEnd:
         """Do the turn, as `Turn.run`. If cancelled: the job under way is broken off."""
-        settings = self._fleet.of_account(self._account, self._fleet.fleet.staging)
-        pace = pace_of(settings.account(self._account), settings.limits)
-        limiter = DatabaseLimiter(pace, self._account, self._windows, generation=self._generation)
+        settings = self._fleet.of_account(self.account, self._fleet.fleet.staging)
+        pace = pace_of(settings.account(self.account), settings.limits)
+        limiter = DatabaseLimiter(pace, self.account, self._windows, generation=self._generation)
+        self._limiter = limiter
         try:
             async with self._processes:
                 return await self._run(limiter)
         finally:
+            self._limiter = None
             await limiter.aclose()
 
     async def _run(self, limiter: DatabaseLimiter) -> TurnEnd:
         done = failed = 0
-        for _, job in await self._journal.pending(self._account, 0, _JOBS):
+        for _, job in await self._journal.pending(self.account, 0, _JOBS):
             try:
                 if not await self._has_slot(limiter):
                     break
@@ -111,7 +120,7 @@ class CarefulTurn:
 
     async def _do(self, job: Job) -> TurnEnd:
         """Do one job, marked before it is begun."""
-        marked = await self._journal.mark(self._account, self._generation, job.id)
+        marked = await self._journal.mark(self.account, self._generation, job.id)
         end: TurnEnd | int = 0
         if marked <= _MARKS:
             end = await self._processes.do(Order(self._generation, job), self._on_event)
@@ -122,7 +131,7 @@ class CarefulTurn:
         self._on_event(failure_event(outcome))
         await self._recorder.put(self._generation, outcome)
         await self._recorder.flush()
-        out = self._fleet.fleet.staging / self._account
+        out = self._fleet.fleet.staging / self.account
         layout = OutputLayout(out.absolute(), os.fspath(out))
         for path in (layout.zip(job), layout.part(job)):
             remove(path)

@@ -33,6 +33,7 @@ from bulkfetch.journal import JournalReader
 from bulkfetch.models import Failure, Job
 from bulkfetch.pipeline.handle import Run
 from bulkfetch.pipeline.layout import OutputLayout
+from bulkfetch.ratelimit import WindowState
 from bulkfetch.ratelimit.postgres.store import WindowStore
 from bulkfetch.services import CommonWindows
 
@@ -103,7 +104,7 @@ class Turn:
         self._settings = settings
         self._folder = folder
         [account] = settings.accounts
-        self._account = account.name
+        self.account = account.name
         self._journal = journal
         self._recorder = recorder
         self._windows = CommonWindows(windows, generation=generation)
@@ -137,6 +138,11 @@ class Turn:
         """Have what this host has of these jobs published and recorded."""
         await self._fetch(_each(jobs))
         await self._recorder.flush()
+
+    @property
+    def window(self) -> WindowState | None:
+        """Return how the account's window stands, None while nothing is asked for."""
+        return None if self._run is None else self._run.progress().windows.get(self.account)
 
     def stop(self) -> None:
         """Begin nothing more; more calls do no harm."""
@@ -183,7 +189,7 @@ class Turn:
     async def _pages(self) -> AsyncIterator[Job]:
         """Yield what is pending, some of it at a time, until nothing is."""
         after = 0
-        while page := await self._journal.pending(self._account, after, PAGE_JOBS):
+        while page := await self._journal.pending(self.account, after, PAGE_JOBS):
             after = page[-1][0]
             for _, job in page:
                 self._listed += 1

@@ -23,7 +23,7 @@ from bulkfetch.fleet.turn import Turn, TurnEnd, salvage
 from bulkfetch.journal import OutputLock
 from bulkfetch.models import Failure
 from bulkfetch.pipeline.layout import STATE_DIR
-from bulkfetch.ratelimit import WindowEvent
+from bulkfetch.ratelimit import WindowEvent, WindowState
 from bulkfetch.ratelimit.postgres.database import OPEN_S, WindowDatabase
 from bulkfetch.readiness import require_usable
 from bulkfetch.text import jobs as counted
@@ -152,6 +152,12 @@ class Worker:
             self._journal.away_s if self._connected else 0.0,
             self._journal.away_because if self._connected else "",
         )
+
+    @property
+    def windows(self) -> dict[str, WindowState]:
+        """Return how the windows stand of the accounts that have a turn here."""
+        found = {turn.account: turn.window for turn in self._turns}
+        return {account: window for account, window in found.items() if window is not None}
 
     async def _serve_all(self, engine: TurnEngine) -> None:
         serving = asyncio.create_task(engine.run())
