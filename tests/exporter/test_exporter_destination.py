@@ -210,3 +210,34 @@ def test_a_full_export_follows_the_changes_that_were_being_published(
         assert done.only().mode == "changes"
 
     exporting(main, org(records=8))
+
+
+def test_of_two_output_folders_with_one_place_the_first_is_told(tmp_path: Path) -> None:
+    """The second takes over, as a new machine does; the first then spends nothing, until somebody
+    says which it is to be."""
+    seen = memory()
+    made: Any = seen.destination
+
+    async def main(sandbox: Sandbox) -> None:
+        one, two = tmp_path / "one", tmp_path / "two"
+        await export(sandbox, one, LEADS, place=seen.destination)
+        sandbox.insert("Leads", {"Last_Name": "Boyle"})
+        done = await export(sandbox, two, LEADS, place=seen.destination)
+        assert done.only().status == "done"
+        assert any("of another output folder" in note for note in done.told("note"))
+        done = await export(sandbox, one, LEADS, place=seen.destination)
+        error = done.only().error
+        assert error is not None
+        assert error.code == "PUBLISH_CONFLICT"
+        assert done.log == []
+        assert (await export(sandbox, two, LEADS, place=seen.destination)).only().status == "done"
+        deals = Export(module="Deals", name="Leads")
+        done = await export(sandbox, tmp_path / "three", deals, place=seen.destination)
+        error = done.only().error
+        assert error is not None
+        assert "is of the module Leads, not of Deals" in error.message
+        assert done.log == []
+        del made.files["Leads/latest.json"]
+        assert (await export(sandbox, one, LEADS, place=seen.destination)).only().status == "done"
+
+    exporting(main, org(records=8))

@@ -39,6 +39,7 @@ from bulkfetch.exports.publication import (
     publish,
     remove_abandoned,
     require_home,
+    require_unshared,
 )
 from bulkfetch.exports.published import (
     folder_in,
@@ -235,6 +236,8 @@ def test_an_export_is_published_together_and_then_named(scene: Scene) -> None:
     assert scene.named() == {
         "format": 1,
         "export": "Leads",
+        "account": "default",
+        "module": "Leads",
         "folder": TARGET,
         "manifest": f"{TARGET}/manifest.json",
         "mode": "full",
@@ -452,6 +455,33 @@ def test_what_another_host_announces_in_between_is_looked_at_again(
     assert named == (rival == OLDER)
     assert scene.named()["folder"] == (TARGET if named else NEWER)
     assert scene.seen.drafts() == 0
+
+
+def require_mine(scene: Scene, last: str | None, account: str = "default") -> bool:
+    """Look whether another output folder publishes where this one does."""
+    return require_unshared(scene.destination, "Leads", account=account, module="Leads", last=last)
+
+
+def test_a_place_that_another_output_folder_has_taken_is_told(scene: Scene) -> None:
+    """Who has published there finds the other; who comes new takes over, if it is this export."""
+    mine = folder_in(scene.destination.reported(place_of("Leads", TARGET)))
+    is_shared = "://" in mine
+    assert not require_mine(scene, None)
+    go_on(scene)
+    assert not require_mine(scene, mine)
+    assert require_mine(scene, None) == is_shared
+    assert require_mine(scene, "s3://elsewhere/Leads/20260930T020001Z-full") == is_shared
+    if is_shared:
+        with pytest.raises(PublishConflict, match="is of the account default, not of acme"):
+            require_mine(scene, None, account="acme")
+    before = folder_in(scene.destination.reported(place_of("Leads", OLDER)))
+    if is_shared:
+        with pytest.raises(PublishConflict, match="another output folder has published") as caught:
+            require_mine(scene, before)
+        assert caught.value.hint is not None
+        assert "remove latest.json" in caught.value.hint
+    else:  # nobody else publishes in the output folder, which is locked
+        assert not require_mine(scene, before)
 
 
 def test_which_of_two_folders_is_newer() -> None:

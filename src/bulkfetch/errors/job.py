@@ -230,6 +230,15 @@ class PublishConflict(NamesPath, JobError):
             hint="Move it away, or give the export another name. What was fetched is kept.",
         )
 
+    @classmethod
+    def of_publisher(cls, shown: str, what: str) -> PublishConflict:
+        """Return the error for a latest.json that another output folder publishes."""
+        return cls(
+            f"{shown} {what}",
+            hint="Give each output folder a publish_to of its own, or the export another name. If "
+            "this one is to go on there, remove latest.json first.",
+        )
+
 
 class NotConvertible(JobError):
     """The result cannot be published in a format that was asked for, whole and exact."""

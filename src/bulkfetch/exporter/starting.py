@@ -41,7 +41,13 @@ from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.exporter.work import ExportWork
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import Step
-from bulkfetch.exports.publication import prepare, remove_abandoned, require_home
+from bulkfetch.exports.changes import Committed
+from bulkfetch.exports.publication import (
+    prepare,
+    remove_abandoned,
+    require_home,
+    require_unshared,
+)
 from bulkfetch.journal import ExportStore, PageRow, StoredExport
 from bulkfetch.models import Failure, Status
 from bulkfetch.pipeline.idle_jobs import are_missing
@@ -165,6 +171,8 @@ class Starter:
             destination = await anyio.to_thread.run_sync(self._destination, work, known)
             work.publish_in(destination)
             await anyio.to_thread.run_sync(require_home, destination, work.name)
+            if not self._goes_on(work, known):
+                await self._require_unshared(work, known)
             if account.ended is not None:
                 return
             work.use(await self._open_control(work.account))
@@ -182,6 +190,21 @@ class Starter:
             work.end(_not_begun(work, "failed", error))
         except JobError as error:  # the metadata cannot be had now
             work.end(_not_begun(work, "pending", error))
+
+    async def _require_unshared(self, work: ExportWork, known: StoredExport | None) -> None:
+        """Raise PublishConflict where another output folder publishes in the export's place."""
+        committed = known.row.committed if known else None
+        look = partial(
+            require_unshared,
+            work.destination,
+            work.name,
+            account=work.account,
+            module=work.export.module,
+            last=None if committed is None else Committed.of_text(committed).folder,
+        )
+        if await anyio.to_thread.run_sync(look):
+            text = "latest.json names an export of another output folder, whose place it takes"
+            work.tell("note", text)
 
     def _destination(self, work: ExportWork, known: StoredExport | None) -> ExportDestination:
         folder = being_published(known) if self._goes_on(work, known) else None

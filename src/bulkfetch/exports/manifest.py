@@ -168,6 +168,8 @@ def latest(manifest: Mapping[str, Any], folder: str) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "export": manifest["export"],
+        "account": manifest["account"],
+        "module": manifest["module"],
         "folder": folder,
         "manifest": f"{folder}/{MANIFEST}",
         "mode": manifest["mode"],

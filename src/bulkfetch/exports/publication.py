@@ -21,13 +21,16 @@ from bulkfetch.archive import SUFFIXES
 from bulkfetch.disk import disk_errors, fsync_dir, make_folders, remove, write_file
 from bulkfetch.errors import ExportLost, InvalidName, PublishConflict
 from bulkfetch.exports import manifest as files
-from bulkfetch.exports.published import is_newer, place_of
+from bulkfetch.exports.published import is_newer, is_url, place_of, target_of
 from bulkfetch.filenames import UNFINISHED_EXPORTS, unsafe_stem
+from bulkfetch.text import escape
 
 if TYPE_CHECKING:
     from bulkfetch.destination import ExportDestination
 
 _PART = re.compile(rf"part-[0-9]+({'|'.join(map(re.escape, SUFFIXES))})", re.ASCII)
+
+_SHOWN = 60
 
 
 class ExportFolders:
@@ -64,6 +67,33 @@ def require_home(destination: ExportDestination, name: str) -> None:
     """
     destination.require_folder(name)
     _latest(destination, name)
+
+
+def require_unshared(
+    destination: ExportDestination, name: str, *, account: str, module: str, last: str | None
+) -> bool:
+    """Raise PublishConflict if another output folder publishes under this name where this one does.
+
+    To be called before an export begins. `last` is the folder that this one has committed last, as
+    its journal has it, None if none. Returns whether the place was another's, who may be gone: then
+    it is taken over. Raises RunError.
+    """
+    place = _place_of_latest(name)
+    shown = destination.reported(place)
+    content = _latest(destination, name) if is_url(shown) else None
+    if content is None:  # the output folder itself is locked
+        return False
+    latest = _json(content)
+    if last is not None and destination.reported(place_of(name, target_of(last))) == last:
+        if is_newer(str(latest.get("folder")), target_of(last)):
+            what = "names an export that another output folder has published there since"
+            raise PublishConflict.of_publisher(shown, what)
+        return False
+    for key, own in (("account", account), ("module", module)):
+        if latest.get(key, own) != own:
+            what = f"is of the {key} {escape(str(latest[key]), _SHOWN)}, not of {own}"
+            raise PublishConflict.of_publisher(shown, what)
+    return True
 
 
 def prepare(folders: ExportFolders, generation: str = "") -> None:
