@@ -102,7 +102,7 @@ class ExportDestinations:
             layout.out, layout.out / UNFINISHED_EXPORTS, layout.above, settings.limits.free_bytes
         )
         self._given = given
-        self._buckets = _Buckets(settings.destination)
+        self._buckets = _Buckets(settings.destination, overwrite=settings.overwrite)
 
     def new(self, bucket: str | None) -> ExportDestination:
         """Return where an export that begins is to be published; a bucket was looked at.
@@ -175,14 +175,17 @@ class PublishedObjects:
 class _Buckets:
     """Places in buckets by their URLs, each opened once, when it is first asked for. Blocking."""
 
-    def __init__(self, settings: DestinationSettings) -> None:
+    def __init__(self, settings: DestinationSettings, *, overwrite: bool = False) -> None:
         self._settings = settings
+        self._overwrite = overwrite
         self._opened: dict[str, BucketDestination] = {}
 
     def at(self, url: str) -> BucketDestination:
         """Return a place as a destination. Raises RunError, ConfigError."""
         if url not in self._opened:
-            self._opened[url] = open_bucket(bucket_place(url), self._settings)
+            self._opened[url] = open_bucket(
+                bucket_place(url), self._settings, overwrite=self._overwrite
+            )
         return self._opened[url]
 
     def usable(self, url: str) -> BucketDestination:
@@ -197,8 +200,13 @@ class _Buckets:
         return bucket
 
 
-def open_bucket(place: BucketPlace, settings: DestinationSettings) -> BucketDestination:
-    """Return a place in a bucket as a destination. Raises RunError, ConfigError."""
+def open_bucket(
+    place: BucketPlace, settings: DestinationSettings, *, overwrite: bool = False
+) -> BucketDestination:
+    """Return a place in a bucket as a destination. Raises RunError, ConfigError.
+
+    `overwrite`: files of a folder replace what else stands at their places.
+    """
     require_extra("s3", f"{place.url} can be looked at only with")
     from bulkfetch.destination.bucket import BucketDestination
     from bulkfetch.destination.store import BucketOptions
@@ -210,5 +218,6 @@ def open_bucket(place: BucketPlace, settings: DestinationSettings) -> BucketDest
             endpoint=settings.endpoint,
             part_bytes=settings.part_bytes,
             uploads=settings.uploads,
+            overwrite=overwrite,
         )
     )

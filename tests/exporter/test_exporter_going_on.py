@@ -155,8 +155,8 @@ def test_full_gives_up_changes_that_were_begun(tmp_path: Path) -> None:
     exporting(main, SMALL)
 
 
-def test_a_part_that_is_gone_has_the_export_begin_again(tmp_path: Path) -> None:
-    """Somebody removed the hidden folder between two calls: no manifest without its parts."""
+def test_a_part_that_is_gone_is_fetched_once_more(tmp_path: Path) -> None:
+    """Somebody removed the hidden folder between two calls: its page is not created again."""
 
     async def main(sandbox: Sandbox) -> None:
         sandbox.plan("Leads", JobPlan(), JobPlan(prepare_s=1000.0))
@@ -165,7 +165,32 @@ def test_a_part_that_is_gone_has_the_export_begin_again(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / ".bulkfetch" / "exports")
         again = await export(sandbox, tmp_path, LEADS)
         assert again.only().status == "done"
-        assert len(again.told("export_again")) == 1
+        assert (again.count("create"), again.count("result")) == (0, 2)
+        assert rows(tmp_path, "Leads") == sandbox.rows("Leads")
+        spent = sandbox.credits_spent(again.log[0].account)
+        assert manifest(tmp_path, "Leads")["credits"]["spent"] == spent
+
+    exporting(main, SMALL)
+
+
+def test_a_part_that_goes_during_a_call_has_the_export_begin_again(tmp_path: Path) -> None:
+    """It shows before anything is described: no manifest without its parts."""
+
+    async def main(sandbox: Sandbox) -> None:
+        hidden = tmp_path / ".bulkfetch" / "exports" / "Leads"
+
+        async def remove() -> None:
+            while not list(hidden.rglob("part-*.csv")):
+                await asyncio.sleep(1)
+            for part in hidden.rglob("part-*.csv"):
+                part.unlink()
+
+        sandbox.plan("Leads", JobPlan(), JobPlan(prepare_s=1000.0))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(remove())
+            seen = await export(sandbox, tmp_path, LEADS)
+        assert seen.only().status == "done"
+        assert len(seen.told("export_again")) == 1
         assert rows(tmp_path, "Leads") == sandbox.rows("Leads")
 
     exporting(main, SMALL)

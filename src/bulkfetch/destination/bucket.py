@@ -155,7 +155,8 @@ class BucketDestination:
         if self.stands(url):
             if self._has(url, size_of(source), lambda: _crc32_of(pieces_of(source, check))):
                 return  # a run put it there, and was cut off before it had come further
-            raise PublishConflict.of_export(url, "appeared while the export was made")
+            if not self._options.overwrite:
+                raise PublishConflict.of_export(url, "appeared while the export was made")
         draft = self.new_draft(place)
         try:
             draft.copy(source, check)

@@ -27,7 +27,8 @@ class BucketOptions(NamedTuple):
     `part_bytes` are sent at a time, `uploads` parts of one file at once. A look at what is there is
     answered within `look_s`, and content that is read has no longer pause; what is written has
     `write_s`, and more for large parts. A call that fails is tried again up to `retry_s` after its
-    beginning: a server that is away for longer ends the run.
+    beginning: a server that is away for longer ends the run. `overwrite`: files of a folder replace
+    what else stands at their places.
     """
 
     scheme: str
@@ -40,6 +41,7 @@ class BucketOptions(NamedTuple):
     look_s: float = 20.0
     write_s: float = 180.0
     retry_s: float = 30.0
+    overwrite: bool = False
 
     @property
     def url(self) -> str:

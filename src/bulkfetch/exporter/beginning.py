@@ -140,9 +140,12 @@ def step_of(generation: GenerationRow) -> SyncStep:
 
 
 def being_published(stored: StoredExport | None) -> str | None:
-    """Return the folder that an export is being published as, None where it is not."""
+    """Return the folder that an export is being published as, None where it is not.
+
+    Also where its files have to be fetched again for it.
+    """
     generation = None if stored is None else stored.generation
-    if generation is None or generation.state != "PUBLISHING":
+    if generation is None or generation.state not in ("ACTIVE", "PUBLISHING"):
         return None
     return generation.folder
 

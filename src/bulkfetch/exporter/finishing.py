@@ -57,7 +57,11 @@ async def finish(
     generation = work.generation
     assert generation.folder is not None, "known before it is PUBLISHING"
     target = target_of(generation.folder)
-    check = anyio.from_thread.check_cancelled
+
+    def check() -> None:
+        anyio.from_thread.check_cancelled()
+        anyio.from_thread.run(work.require_turn)
+
     step = partial(publish, work.folders, work.hidden, work.destination, target, check)
     if not await anyio.to_thread.run_sync(step):
         work.tell("note", f"{files.LATEST} names a newer export already, and stays as it is")
@@ -99,9 +103,11 @@ async def _describe(work: ExportWork, now: datetime) -> None:
         work.tell("note", notice)
     warnings = (*generation.warnings, *said)
     finished = now.astimezone(UTC).isoformat(timespec="seconds")
-    wanted = f"{stamp(server_time(cursor_to) or now)}-{step.mode}"
-    target = await anyio.to_thread.run_sync(choose_target, work.destination, work.name, wanted)
-    published_in = folder_in(work.destination.reported(place_of(work.name, target)))
+    published_in = generation.folder
+    if published_in is None:
+        wanted = f"{stamp(server_time(cursor_to) or now)}-{step.mode}"
+        target = await anyio.to_thread.run_sync(choose_target, work.destination, work.name, wanted)
+        published_in = folder_in(work.destination.reported(place_of(work.name, target)))
     manifest = Manifest(
         export=work.name,
         account=work.account,

@@ -6,9 +6,9 @@ What is decided is in `beginning`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import anyio.to_thread
@@ -43,13 +43,17 @@ from bulkfetch.exports import chain
 from bulkfetch.exports.chain import Step
 from bulkfetch.exports.changes import Committed
 from bulkfetch.exports.publication import (
+    discard,
+    is_described,
+    is_published,
     prepare,
     remove_abandoned,
     require_home,
     require_unshared,
 )
+from bulkfetch.exports.published import target_of
 from bulkfetch.journal import ExportStore, PageRow, StoredExport
-from bulkfetch.models import Failure, Status
+from bulkfetch.models import Failure, Outcome, Status
 from bulkfetch.pipeline.idle_jobs import are_missing
 from bulkfetch.pipeline.layout import OutputLayout
 
@@ -235,9 +239,14 @@ class Starter:
         await anyio.to_thread.run_sync(prepare, work.folders, work.hidden)
 
     async def _reopen(self, work: ExportWork) -> None:
-        """Take over what an earlier command has left, and what its downloads have come to."""
+        """Take over what an earlier command has left, and what its downloads have come to.
+
+        In a fleet that was perhaps on another host: what is not here is fetched again.
+        """
         if work.generation.state == "PUBLISHING":
-            return
+            if await self._can_be_published(work):
+                return
+            await work.write_rows(replace(work.generation, state="ACTIVE"))
         step = chain.reopen(work.pages.values())
         if step.restart:
             await self.begin_again(work, ordered(work)[0], step.restart)
@@ -247,21 +256,64 @@ class Starter:
             await work.write(step, forgotten=gone)
         if work.typed and work.fields is None and work.can_ask:
             work.fields = await fields_of(work)
+        await anyio.to_thread.run_sync(prepare, work.folders, work.hidden)
         for page in list(work.pages.values()):
-            if page.state == "COUNTED" and not work.is_as_wanted(file.name for file in page.files):
-                await work.write(Step((chain.in_other_formats(page),)))
-        for page in [page for page in work.pages.values() if page.state == "READY"]:
+            if page.state in ("READY", "COUNTED"):
+                await self._look_for(work, page)
+
+    async def _can_be_published(self, work: ExportWork) -> bool:
+        """Return whether an export that was being published needs nothing but that.
+
+        What is here of one that is published already is removed: it may be less than all.
+        """
+        folder = work.generation.folder
+        assert folder is not None, "known before it is PUBLISHING"
+        there = partial(is_published, work.destination, work.name, target_of(folder))
+        if await anyio.to_thread.run_sync(there):
+            await anyio.to_thread.run_sync(discard, work.folders, work.hidden)
+            return True
+        if not await anyio.to_thread.run_sync(is_described, work.folders, work.hidden):
+            return False
+        for page in work.pages.values():
+            if not await self._is_here(work, page, await self._outcome(work, page)):
+                return False
+        return True
+
+    async def _look_for(self, work: ExportWork, page: PageRow) -> None:
+        """Take over a page that has been downloaded here; have it fetched again if it is gone."""
+        outcome = await self._outcome(work, page)
+        is_here = await self._is_here(work, page, outcome)
+        if page.state == "COUNTED":
+            if is_here:
+                return
+            page = chain.not_here(page, 0 if outcome is None else outcome.attempts)
+            await work.write(Step((page,)))
+            is_here = await self._is_here(work, page, outcome)
+        if is_here:
+            assert outcome is not None, "it has files"
+            await work.downloaded(page, outcome)
+        elif outcome is not None and outcome.status == "done":
             assert page.job_id is not None, "only a created page is ready"
-            outcome = await self._store.outcome(work.account, page.job_id)
-            if outcome is None or outcome.status != "done":
-                continue
-            as_wanted = work.is_as_wanted(Path(file.path).name for file in outcome.files)
-            if not as_wanted or await anyio.to_thread.run_sync(
-                are_missing, outcome.files, self._layout
-            ):
-                self._ready.fetch_again(page.job_id)
-            else:
-                await work.downloaded(page, outcome)
+            self._ready.fetch_again(page.job_id)
+
+    async def _outcome(self, work: ExportWork, page: PageRow) -> Outcome | None:
+        assert page.job_id is not None, "only a created page is ready"
+        return await self._store.outcome(work.account, page.job_id)
+
+    async def _is_here(self, work: ExportWork, page: PageRow, outcome: Outcome | None) -> bool:
+        """Return whether the files of a page are here as they are wanted, by its job's outcome.
+
+        Those that are counted have to be the very same: another host's may differ.
+        """
+        if outcome is None or outcome.status != "done":
+            return False
+        found = chain.page_files(outcome)
+        if not work.is_as_wanted(file.name for file in found):
+            return False
+        if page.state == "COUNTED" and page.files != found:
+            return False
+        missing = partial(are_missing, outcome.files, self._layout)
+        return not await anyio.to_thread.run_sync(missing)
 
     async def begin_again(self, work: ExportWork, page: PageRow, why: str) -> None:
         """Have an export begin in a fresh generation, unless it has too often.

@@ -223,7 +223,7 @@ class ExportWork:
         step = chain.ended(self.pages.values(), page, outcome)
         if not step.pages:
             return
-        requests = outcome.attempts - page.requests
+        requests = max(0, outcome.attempts - page.requests)  # not those of another host
         gone = [page] if step.pages[0].state == "EXPIRED" else []
         kept = outcome.quarantine
         warnings = [f"page {page.number}: {step.note}"] if step.note else []
@@ -235,6 +235,10 @@ class ExportWork:
         elif step.pages[0].state == "COUNTED":
             counted = {} if outcome.records is None else {"records": outcome.records}
             self.tell("page_counted", "downloaded and counted", page, **counted)
+
+    async def require_turn(self) -> None:
+        """Raise Superseded where another worker of a fleet has the account by now."""
+        await self._around.store.require_turn()
 
     async def forget(self, outcome: Outcome) -> None:
         """Have the journal forget a job that nobody wants any more. If cancelled: or not."""

@@ -240,10 +240,7 @@ def ended(pages: Collection[PageRow], page: PageRow, outcome: Outcome) -> Step:
     row = replace(
         page,
         state="COUNTED",
-        files=tuple(
-            PageFile(file.path.rpartition("/")[2], file.bytes, file.sha256)
-            for file in outcome.files
-        ),
+        files=page_files(outcome),
         records=outcome.records,
         zip_bytes=outcome.zip_bytes,
         requests=outcome.attempts,
@@ -255,6 +252,13 @@ def ended(pages: Collection[PageRow], page: PageRow, outcome: Outcome) -> Step:
     return Step((row,))
 
 
+def page_files(outcome: Outcome) -> tuple[PageFile, ...]:
+    """Return the files of a page's download."""
+    return tuple(
+        PageFile(file.path.rpartition("/")[2], file.bytes, file.sha256) for file in outcome.files
+    )
+
+
 def _is_same_page(one: PageRow, other: PageRow) -> bool:
     """Return whether two files that came hold the same rows: each row has an id of its own."""
     if one.number == other.number or one.chain != other.chain:
@@ -263,9 +267,12 @@ def _is_same_page(one: PageRow, other: PageRow) -> bool:
     return bool(other.records) and any(file.sha256 in digests for file in other.files)
 
 
-def in_other_formats(page: PageRow) -> PageRow:
-    """Return a page whose files are not those that are wanted now, to be fetched once more."""
-    return replace(page, state="READY", files=(), records=None, zip_bytes=None)
+def not_here(page: PageRow, requests: int) -> PageRow:
+    """Return a page whose files are not here, or not as they are wanted now, to be fetched again.
+
+    `requests` are those that are counted here; another host may have made more.
+    """
+    return replace(page, state="READY", files=(), records=None, zip_bytes=None, requests=requests)
 
 
 # --- the whole -----------------------------------------------------------------------------------

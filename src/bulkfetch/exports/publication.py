@@ -147,6 +147,19 @@ def choose_target(destination: ExportDestination, name: str, wanted: str) -> str
     return target
 
 
+def is_published(destination: ExportDestination, name: str, target: str) -> bool:
+    """Return whether a folder of an export is published; its description comes with all, or last.
+
+    Raises RunError.
+    """
+    return _is_ours(destination.content(place_of(name, target, files.MANIFEST)) or b"", name)
+
+
+def is_described(folders: ExportFolders, generation: str) -> bool:
+    """Return whether the description of a generation is here, beside its parts."""
+    return (folders.staged(generation) / files.MANIFEST).is_file()
+
+
 def publish(
     folders: ExportFolders,
     generation: str,
@@ -162,15 +175,14 @@ def publish(
     RunError.
     """
     name, staged = folders.name, folders.staged(generation)
-    manifest = place_of(name, target, files.MANIFEST)
     with disk_errors(staged):
         is_staged = os.path.lexists(staged)
-    if not is_staged and not _is_ours(destination.content(manifest) or b"", name):
+    if not is_staged and not is_published(destination, name, target):
         raise _lost(staged)
     require_home(destination, name)
     prepare(folders)
     destination.publish_folder(staged, place_of(name, target), files.MANIFEST, check)
-    described = _json(destination.content(manifest) or b"")
+    described = _json(destination.content(place_of(name, target, files.MANIFEST)) or b"")
     return _announce(destination, name, target, files.latest(described, target), check)
 
 
