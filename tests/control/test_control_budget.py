@@ -8,6 +8,7 @@ import sqlite3
 import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import anyio
@@ -400,6 +401,54 @@ def test_a_reboot_breaks_no_minute(tmp_path: Path, age_s: float) -> None:
         with pytest.raises(CreditsSpent):
             await call(after)
         await after.aclose()
+
+    run_flow(main())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("back_s", [0.0, 30.0, 400.0, 1e6])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_slow_database_crowds_no_minute(seed: int, back_s: float) -> None:
+    """Its replies take up to 8 s, changes are made twice, its clock goes back: as the server sees.
+
+    A place that was had too late is not used.
+    """
+
+    async def main() -> None:
+        dice, loop = Random(seed), asyncio.get_running_loop()
+        rows = MemoryWindows(
+            loop.time,
+            ahead_s=WALL,
+            slow_s=lambda: dice.choice([0.0, 0.0, 0.0, 0.1, 2.0, 8.0]),
+            repeat=lambda: dice.random() < 0.2,
+        )
+        counted: list[float] = []
+        under_way = most = 0
+
+        async def work() -> None:
+            nonlocal under_way, most
+            ledger = HostsLedger("key", rows, clock=loop.time)
+            budget = ControlBudget(LIMITS, "key", ledger, LEASE_S)
+            for _ in range(5):
+                async with budget.call("create") as place:
+                    under_way += 1
+                    most = max(most, under_way)
+                    await asyncio.sleep(takes_s := dice.choice([0.0, 0.2, 5.0, 20.0]))
+                    counted.append(now() - takes_s * dice.random())
+                    under_way -= 1
+                    place.answered(None, well=True)
+                if back_s and len(counted) == 5:
+                    rows.ahead_s = WALL - back_s
+            await budget.aclose()
+
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(work)
+        counted.sort()
+        assert len(counted) == 15
+        gaps = zip(counted, counted[LIMITS.creates_per_minute :], strict=False)
+        assert min(later - earlier for earlier, later in gaps) >= 60
+        assert 1 <= most <= LIMITS.concurrency
 
     run_flow(main())
 
