@@ -187,6 +187,26 @@ def test_what_does_not_fit_the_accounts_is_told(
     assert hint in caught.value.hint
 
 
+def test_exports_are_chosen_by_name_and_account(tmp_path: Path) -> None:
+    """All of them, or some; what there is not, or what nobody of the chosen has, is told."""
+    deals = "[[exports]]\nmodule = 'Deals'\naccount = 'beta'\n"
+    fleet = load(tmp_path, FLEET + deals + LEADS)
+    assert fleet.chosen_exports() == [("acme", "Leads"), ("beta", "Deals"), ("beta", "Leads")]
+    assert fleet.chosen_exports(["Leads"], ["beta"]) == [("beta", "Leads")]
+    assert fleet.chosen_exports(["Deals"], ["acme", "beta"]) == [("beta", "Deals")]
+    for names, accounts, message in (
+        (["Leds"], [], "there is no export 'Leds'"),
+        (["Leads"], ["acm"], "unknown account 'acm'"),
+        (["Leads", "Deals"], ["acme"], "export Deals is of another account than acme"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            fleet.chosen_exports(names, accounts)
+    with pytest.raises(ConfigError, match="has no export of acme"):
+        load(tmp_path, FLEET + deals).chosen_exports([], ["acme"])
+    with pytest.raises(ConfigError, match=r"has no \[\[exports\]\]"):
+        load(tmp_path, FLEET).chosen_exports()
+
+
 def test_of_thousands_of_accounts_only_some_are_listed(tmp_path: Path) -> None:
     """An unknown one is told with the nearest name, or with the first twenty."""
     many = "".join(f"[accounts.a{at:03}]\nenv_prefix = 'A{at}_'\n" for at in range(400))

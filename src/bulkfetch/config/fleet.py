@@ -146,8 +146,8 @@ class FleetSettings:
     ) -> list[ExportKey]:
         """Return the exports that have these names, of these accounts; of none given, of all.
 
-        Raises ConfigError for a name or an account that there is not, and for a name that none of
-        the accounts has.
+        Raises ConfigError for a name or an account that there is not, for a name that none of the
+        accounts has, and where they have none at all.
         """
         if not self.exports:
             raise ConfigError(
@@ -172,6 +172,11 @@ class FleetSettings:
                     f"export {name} is of another account than {', '.join(accounts)}",
                     hint="Leave --account out, or name one that has it.",
                 )
+        if not found:
+            raise ConfigError(
+                f"{self.settings.source} has no export of {', '.join(accounts)}",
+                hint="Leave --account out, or add [[exports]] for it.",
+            )
         return found
 
     @cached_property
