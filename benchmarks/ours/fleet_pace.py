@@ -1,9 +1,10 @@
-"""fleet_pace.py ACCOUNTS SECONDS: what a fleet at full pace costs its database, without HTTP.
+"""fleet_pace.py ACCOUNTS SECONDS WORKERS: what a fleet at full pace costs its database.
 
-A PostgreSQL of its own with fsync on, on the disk that TMPDIR names. Each account asks as often as
-its window allows, ten times in 60.1 s, evenly: a slot is taken, given back 0.3 s later as answered,
-and the outcome recorded, through the limiter, the window's connection and the recorder of a worker.
-There is one such set for each 500 accounts, as there would be one worker.
+Without HTTP. A PostgreSQL of its own with fsync on, on the disk that TMPDIR names. Each account
+asks as often as its window allows, ten times in 60.1 s, evenly: a slot is taken, given back 0.3 s
+later as answered, and the outcome recorded, through the limiter, the window's connection and the
+recorder of a worker. There is one such set for each worker, in a process of its own: what the
+accounts of one ask at the same time is one transaction.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import asyncio
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -41,7 +44,8 @@ LIMIT = RateLimit(10, 60.0)
 EVERY_S = (LIMIT.period_s + LIMIT.margin_s) / LIMIT.requests
 ANSWER_S = 0.3
 GATHER_S = LIMIT.period_s * GATHERED
-PER_WORKER = 500
+AT_ONCE = 500
+WORKER = "--worker"
 CLAIMS = 60
 
 
@@ -98,7 +102,7 @@ async def claim_ms(connection: asyncpg.Connection[Any], names: list[str]) -> flo
             10,
             {types.QueueEntrypoint(engine.TURN): EntrypointExecutionParameter(0)},
             types.QueueManagerId(uuid.uuid4()),
-            PER_WORKER,
+            AT_ONCE,
             timedelta(seconds=60),
         )
         times.append((time.perf_counter() - began) * 1000)
@@ -114,7 +118,9 @@ def cpu_s(postgres: EmbeddedPostgres) -> float:
             fields = stat.read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if parent in (int(stat.parent.name), int(fields[1])):
+        if parent == int(stat.parent.name):  # with its children that have ended
+            ticks += sum(map(int, fields[11:15]))
+        elif parent == int(fields[1]):
             ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
@@ -129,33 +135,89 @@ async def look(connection: asyncpg.Connection[Any]) -> tuple[int, int]:
     return row[0], row[1]
 
 
-async def measure(postgres: EmbeddedPostgres, count: int, seconds: float) -> dict[str, float]:
+async def work(url: str, first: int, step: int, count: int, seconds: float) -> list[float]:
+    """Be the worker of each `step`-th account from the `first` one on, once a line is on stdin.
+
+    Return how late each slot was had, in seconds.
+    """
+    async with AsyncExitStack() as stack:
+        store = await WindowDatabase.open(url, gather_s=GATHER_S)
+        stack.push_async_callback(store.aclose)
+        connections = await Connections.open(url, None)
+        stack.push_async_callback(connections.aclose)
+        recorder = OutcomeRecorder(FleetJournal(connections), 2 * GATHER_S)
+        stack.push_async_callback(recorder.aclose)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        callers = (
+            account(account_name(number), number / count, seconds, store, recorder)
+            for number in range(first, count, step)
+        )
+        late = [each for taken in await asyncio.gather(*callers) for each in taken]
+        await asyncio.sleep(5 * GATHER_S)
+    return late
+
+
+def account_name(number: int) -> str:
+    """Return what an account is called."""
+    return f"account{number:05}"
+
+
+@contextmanager
+def worker(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Start the process of a worker, which waits for a line; kill it in the end."""
+    process = subprocess.Popen(
+        [sys.executable, __file__, WORKER, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def pace(
+    url: str, count: int, seconds: float, workers: int, begin: Callable[[], None]
+) -> list[float]:
+    """Have workers ask for all accounts; call `begin` when they are ready. Return as `work`."""
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(worker(url, first, workers, count, seconds))
+            for first in range(workers)
+        ]
+        for process in started:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        begin()
+        for process in started:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        answers = [process.communicate()[0] for process in started]
+    return [each for answer in answers for each in json.loads(answer)]
+
+
+async def measure(
+    postgres: EmbeddedPostgres, count: int, seconds: float, workers: int
+) -> dict[str, float]:
     """Have all accounts ask at full pace; return what it cost the database."""
-    names = [f"account{number:05}" for number in range(count)]
+    names = list(map(account_name, range(count)))
     connection: asyncpg.Connection[Any] = await asyncpg.connect(postgres.url())
     await prepare(connection, names, int(seconds / EVERY_S) + 1)
     claim = await claim_ms(connection, names)
-    async with AsyncExitStack() as stack:
-        callers = []
-        for first in range(0, count, PER_WORKER):
-            store = await WindowDatabase.open(postgres.url(), gather_s=GATHER_S)
-            stack.push_async_callback(store.aclose)
-            connections = await Connections.open(postgres.url(), None)
-            stack.push_async_callback(connections.aclose)
-            recorder = OutcomeRecorder(FleetJournal(connections), 2 * GATHER_S)
-            stack.push_async_callback(recorder.aclose)
-            callers += [
-                account(name, number / count, seconds, store, recorder)
-                for number, name in enumerate(names[first : first + PER_WORKER], first)
-            ]
-        before, cpu_before, began = await look(connection), cpu_s(postgres), time.monotonic()
-        late = [each for taken in await asyncio.gather(*callers) for each in taken]
-        await asyncio.sleep(5 * GATHER_S)
-        after, cpu_after, elapsed = (
-            await look(connection),
-            cpu_s(postgres),
-            time.monotonic() - began,
-        )
+    cpu_before = began = 0.0
+
+    def begin() -> None:
+        nonlocal cpu_before, began
+        cpu_before, began = cpu_s(postgres), time.monotonic()
+
+    before = await look(connection)
+    late = await asyncio.to_thread(pace, postgres.url(), count, seconds, workers, begin)
+    after, cpu_after = await look(connection), cpu_s(postgres)
+    elapsed = time.monotonic() - began
     done = await connection.fetchval("SELECT count(*) FROM bulkfetch.fleet_job WHERE state = 1")
     assert done == len(late), f"{done} outcomes of {len(late)} are in the journal"
     await connection.close()
@@ -172,10 +234,16 @@ async def measure(postgres: EmbeddedPostgres, count: int, seconds: float) -> dic
 
 def main() -> None:
     """Tell what a request costs the database."""
+    if sys.argv[1] == WORKER:
+        url, first, step, count, seconds = sys.argv[2:]
+        print(json.dumps(asyncio.run(work(url, int(first), int(step), int(count), float(seconds)))))
+        return
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
         settings = {"max_connections": "200"}
         with EmbeddedPostgres(Path(folder), settings=settings) as postgres:
-            print(json.dumps(asyncio.run(measure(postgres, int(sys.argv[1]), float(sys.argv[2])))))
+            count, duration, workers = sys.argv[1:]
+            measuring = measure(postgres, int(count), float(duration), int(workers))
+            print(json.dumps(asyncio.run(measuring)))
 
 
 if __name__ == "__main__":
