@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bulkfetch.config import Settings
 from bulkfetch.config.bucket import SCHEMES, BucketPlace, DestinationSettings, bucket_place
+from bulkfetch.disk import file_size
 from bulkfetch.errors import ConfigError
 from bulkfetch.exports.published import place_of, target_of, url_above
 from bulkfetch.extras import require_extra
@@ -145,9 +146,9 @@ def _for_exports(given: Destination) -> ExportDestination:
 
 
 class PublishedObjects:
-    """Objects that were published, by their URLs, in whichever buckets they are. Blocking.
+    """What was published outside of the output folder, by its URLs: in buckets, in shared folders.
 
-    Raises ConfigError where what buckets need is not installed.
+    Blocking. Raises ConfigError where what buckets need is not installed.
     """
 
     def __init__(self, settings: DestinationSettings) -> None:
@@ -155,10 +156,13 @@ class PublishedObjects:
 
     def size(self, url: str) -> int | None:
         """Return an object's size in bytes, None where there is none. Raises RunError."""
-        return self._of(url).size(url)
+        from bulkfetch.destination.shared import shared_path
+
+        path = shared_path(url)
+        return self._of(url).size(url) if path is None else file_size(path)
 
     def read(self, url: str) -> Iterator[Buffer]:
-        """Yield an object's content in pieces. Raises FileNotFoundError, RunError."""
+        """Yield an object's content, in a bucket, in pieces. Raises FileNotFoundError, RunError."""
         return self._of(url).read(url)
 
     def _of(self, url: str) -> BucketDestination:

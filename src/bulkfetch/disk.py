@@ -76,6 +76,15 @@ def free_bytes(folder: StrPath) -> int | None:
     return room.f_bavail * unit
 
 
+def file_size(path: StrPath) -> int | None:
+    """Return a regular file's size in bytes, None where there is none or it cannot be seen."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
 def has_no_files_left(folder: StrPath) -> bool:
     """Return whether the file system below a folder says that it can hold no more files."""
     try:

@@ -34,7 +34,9 @@ from bulkfetch import (
     Outcome,
     TokenUnavailable,
 )
+from bulkfetch.cli import main as cli_main
 from bulkfetch.config.bucket import DestinationSettings
+from bulkfetch.destination.shared import DRAFTS, open_shared
 from bulkfetch.destinations import PublishedObjects
 from bulkfetch.errors import DestinationFailed, TokenProviderFailed
 from bulkfetch.sandbox import Sandbox
@@ -268,6 +270,33 @@ def test_a_destination_from_outside(tmp_path: Path) -> None:
             PublishedObjects(DestinationSettings()).size(one.files[0].path)
 
     run_flow(main())
+
+
+def test_what_is_in_a_shared_folder_is_verified(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`verify` reads it like what is in `out`, and knows what is missing or has changed."""
+    shared = open_shared(tmp_path / "acme", f"{DRAFTS}here", 0)
+
+    async def main() -> None:
+        async with service(tmp_path / "run", destination=shared) as (_, client):
+            for job_id in (ONE, TWO):
+                assert (await client.get(job_id)).status == "done"
+
+    (tmp_path / "run").mkdir()
+    run_flow(main())
+    verify = ("verify", str(tmp_path / "run"))
+    assert cli_main(verify) == 0
+    one, two = (tmp_path / "acme" / f"{job_id}.csv" for job_id in (ONE, TWO))
+    size, objects = two.stat().st_size, PublishedObjects(DestinationSettings())
+    assert objects.size(f"file://{two}") == size
+    one.write_bytes(b"x" * one.stat().st_size)
+    two.unlink()
+    assert cli_main(verify) == 1
+    told = capfd.readouterr().out
+    assert f"file://{one}: has other content than was published" in told
+    assert f"file://{two}: is gone" in told
+    assert objects.size(f"file://{two}") is None
 
 
 def test_a_destination_that_fails(tmp_path: Path) -> None:

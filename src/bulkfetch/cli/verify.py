@@ -27,7 +27,8 @@ Examples:
   bulkfetch verify exports --settings jobs.toml --download
 
 Check that each published file exists and has the size and SHA-256 that the journal recorded: the
-files of jobs, and the parts of the newest folder of each export. Files replaced by a newer job are
+files of jobs, and the parts of the newest folder of each export, also in a folder that a fleet's
+hosts share. Files replaced by a newer job are
 skipped. Changes nothing; `bulkfetch run JOBS.toml --again missing` fetches what is gone or has
 another size.
 
@@ -63,6 +64,7 @@ def verify(
     """Check every published file, and return the exit status."""
     from bulkfetch.config import load_settings
     from bulkfetch.config.bucket import DestinationSettings
+    from bulkfetch.destination.shared import shared_path
     from bulkfetch.destinations import PublishedObjects
     from bulkfetch.journal import JournalReader
     from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
@@ -78,12 +80,13 @@ def verify(
     with JournalReader.open(Path(out) / STATE_DIR) as reader:
         parts = [] if ids else _parts(reader, places)
         for about, file in chain(_files(_published(reader, ids)), parts):
-            if file.is_object:
+            local = shared_path(file.path) if file.is_object else places.absolute(file.path)
+            if local is None:
                 read = partial(objects.read, file.path) if download else None
                 problem = check_object(file, objects.size(file.path), read)
                 unread += not download and file.sha256 is not None
             else:
-                problem = check(places.absolute(file.path), file)
+                problem = check(local, file)
             files += 1
             sizes_only += file.sha256 is None
             bad += problem is not None

@@ -25,6 +25,14 @@ DRAFTS = ".bulkfetch-"
 _ABANDONED_S = 86_400.0
 
 
+_URL = "file://"
+
+
+def shared_path(url: str) -> str | None:
+    """Return the path of a file in a shared folder, None for a URL of another place."""
+    return url.removeprefix(_URL) if url.startswith(_URL) else None
+
+
 def open_shared(out: Path, drafts: str, reserve_bytes: int) -> SharedFolder:
     """Return a folder in which other hosts publish too, for one run; reported as file:// URLs.
 
@@ -44,7 +52,7 @@ def open_shared(out: Path, drafts: str, reserve_bytes: int) -> SharedFolder:
         _remove_abandoned(out, staging)
         for left in staging.iterdir():
             _remove_draft(left)
-    return SharedFolder(out, staging, f"file://{out}/", reserve_bytes)
+    return SharedFolder(out, staging, f"{_URL}{out}/", reserve_bytes)
 
 
 class SharedFolder(FolderDestination):

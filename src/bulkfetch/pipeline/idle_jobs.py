@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,6 +9,7 @@ from dataclasses import replace
 import anyio
 import anyio.to_thread
 
+from bulkfetch.disk import file_size
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.events import Emit, ignore, is_followed
 from bulkfetch.journal import Journal, Refused
@@ -113,13 +112,5 @@ def are_missing(files: Iterable[PublishedFile], places: OutputLayout) -> bool:
     Those in a bucket are not looked at: each would be a request.
     """
     return any(
-        _size(places.absolute(file.path)) != file.bytes for file in files if not file.is_object
+        file_size(places.absolute(file.path)) != file.bytes for file in files if not file.is_object
     )
-
-
-def _size(path: str) -> int | None:
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
