@@ -160,3 +160,18 @@ def test_what_cannot_be_exported_ends_with_2(
     assert ended.out == ""
     assert error in ended.err
     assert hint in ended.err
+
+
+@pytest.mark.slow
+def test_what_ends_all_exports_is_told_once(program: Program) -> None:
+    """A disk without room is one error with one hint, and each export has its line."""
+    (program.folder / "jobs.toml").write_text(
+        '[account]\ndata_center = "sandbox"\n[limits]\nfree_bytes = "1000 TiB"\n'
+        '[[exports]]\nmodule = "Leads"\n[[exports]]\nmodule = "Deals"\n'
+    )
+    ended = program.run("export", "jobs.toml", "--no-progress")
+    assert ended.status == 3
+    assert ended.err.count("error: ") == ended.err.count("hint: ") == 1
+    assert "error: DISK_FULL: " in ended.err
+    assert "export Leads: pending" in ended.err
+    assert "export Deals: pending" in ended.err

@@ -64,6 +64,22 @@ def test_full_disk_behind_stdout(program: Program) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("words", [("run", IDS[0]), ("export",)])
+def test_a_full_stdout_is_told_once_beside_the_sums(
+    program: Program, words: tuple[str, ...]
+) -> None:
+    """However many lines are lost, stderr has one error, and what the run came to all the same."""
+    command, *ids = words
+    settings = program.settings('[[exports]]\nmodule = "Leads"\n')
+    with Path("/dev/full").open("wb") as full:
+        process = program.start(command, settings, *ids, "--json", stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert err.count(b"error: STDOUT_FAILED: ") == 1
+    assert b"1 done; " in err
+
+
+@pytest.mark.slow
 def test_paused_reader_does_not_stop_signals(program: Program) -> None:
     """A pager that does not read on holds up its run, but Ctrl-C still works, both times."""
     ids = program.folder / "ids.txt"

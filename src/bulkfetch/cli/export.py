@@ -97,6 +97,7 @@ def export(
         settings, lambda client: client.export(*names, full=full, wait=wait_s), printer, max_s
     )
     status = ending.exit_status
+    _tell(printer, ending, status)
     if ending.report is not None and not ending.stdout_gone and status != exit_codes.USAGE:
         for report in ending.exports or ():
             printer.result(None, export_record(report))
@@ -104,7 +105,6 @@ def export(
         counts = None if ending.exports is None else export_counts(ending.exports)
         record = summary_record(ending.report, status, counts)
         printer.sum_up(record, write=not ending.stdout_gone)
-    _tell(printer, ending, status)
     return status
 
 
@@ -136,17 +136,24 @@ def _require_known(settings: Settings, names: tuple[str, ...]) -> None:
 
 def _tell(printer: Printer, ending: Ending, status: int) -> None:
     report, error, exports = ending.report, ending.error, ending.exports or []
+    ended_all = error is not None or ending.out_of_time is not None
     if report is not None:
         shown = report.failures[:SHOWN_FAILURES]
         printer.failures(shown, report.failed - len(shown))
         told = [outcome.error for outcome in shown]
+        if ended_all:  # said of all of them at once
+            told.append(report.aborted)
         for each in exports:
-            if each.error is not None and each.error not in told:
+            if (
+                each.error is not None
+                and each.error not in told
+                and not ending.has_told(each.error)
+            ):
                 printer.error(*export_problem(each))
             printer.note(export_line(each))
     if error is not None:
         printer.aborted(error)
-    elif ending.out_of_time is not None and report is not None and report.aborted is not None:
+    elif ended_all and report is not None and report.aborted is not None:
         printer.failure(report.aborted)
     if report is not None and status != exit_codes.USAGE:
         printer.note(summary_line(report))

@@ -174,8 +174,11 @@ class Printer:
             self._say("hint", hint)
 
     def failure(self, failure: BulkfetchError | Failure) -> None:
-        """Write an error with its code."""
-        self.cause = failure if isinstance(failure, Failure) else Failure.of(failure)
+        """Write an error with its code, unless it is the cause that was told last."""
+        cause = failure if isinstance(failure, Failure) else Failure.of(failure)
+        if cause == self.cause:  # each line of a full stdout fails alike
+            return
+        self.cause = cause
         plain = failure.code in ("CONFIG", "ERROR")
         self.error(failure.message if plain else f"{failure.code}: {failure.message}", failure.hint)
 

@@ -133,9 +133,9 @@ def run(
             settings, lambda client: client.fetch(jobs, only_new=only_new), printer, max_s
         )
     status = ending.exit_status
+    _tell(printer, options, ending, status)
     if ending.report is not None:
         printer.sum_up(summary_record(ending.report, status), write=not ending.stdout_gone)
-    _tell(printer, options, ending, status)
     return status
 
 

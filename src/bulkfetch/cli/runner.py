@@ -43,6 +43,7 @@ _LAST_PATIENCE_S = 1.0
 class Ending:
     """How a run ended. `report` is None if it never started; `error` is what aborted it.
 
+    `stdout_gone`: it was closed, or cannot be written.
     `at_once`: a second signal stopped it. `hangs`: blocked threads remain, for which the process
     must not wait. `told` are the codes and messages of ended accounts already reported. `exports`
     are those that have ended, of a run of exports. `out_of_time` is set once the time that a run
@@ -239,6 +240,7 @@ class Runner:
             run.stop()
         except StdoutFailed as error:
             self._writes = False
+            self.ending.stdout_gone = True
             self.ending.error = error
             run.stop()
 
