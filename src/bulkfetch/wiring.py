@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 
 from bulkfetch.config import Settings, job_of
-from bulkfetch.config.regions import results_server
+from bulkfetch.config.regions import results_servers
 from bulkfetch.destinations import Destinations, ExportDestinations, claimed_names
 from bulkfetch.events import Emit, Event
 from bulkfetch.forms import forms_of, forms_of_part
@@ -111,7 +111,7 @@ class Wiring:
             name: RunPace(window.requests, window.period_s + window.margin_s)
             for name, window in windows.items()
         }
-        servers = {account.name: results_server(account) for account in self._settings.accounts}
+        servers = results_servers(self._settings.accounts)
         folder = self._settings.out / STATE_DIR
         journal = await Journal.open(folder, paces, servers=servers, fed=fed)
         if journal.afresh is not None:

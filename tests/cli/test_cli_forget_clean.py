@@ -263,7 +263,7 @@ def test_another_server_under_the_same_folder_is_refused(fetched: Program, call:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOHO_ACCESS_TOKEN", "1000.any")
-        for command in ("run", "export"):
+        for command in ("plan", "run", "export"):
             ended = call(command, "real.toml")
             assert ended.status == 2
             assert "error: account default was asked at this machine" in ended.err

@@ -138,11 +138,26 @@ def plan(printer: Printer, options: ListOptions, estimate: bool, as_json: bool) 
     settings = settings_of(options)
     for warning in settings.warnings:
         printer.warn(warning)
+    _require_servers(settings)
     if settings.exports:
         plan_exports(printer, settings, estimate=estimate)
         if not (options.ids or options.lists or settings.ids_file or settings.jobs):
             return
     _plan_list(printer, options, settings)
+
+
+def _require_servers(settings: Settings) -> None:
+    """Raise ConfigError where a run would be refused, as it asks another server than before."""
+    from bulkfetch.config.regions import results_servers
+    from bulkfetch.journal import JournalReader
+    from bulkfetch.pipeline.layout import STATE_DIR
+
+    try:
+        reader = JournalReader.open(settings.out / STATE_DIR)
+    except ConfigError:
+        return  # no run has written there yet
+    with reader:
+        reader.require_servers(results_servers(settings.accounts))
 
 
 def _plan_list(printer: Printer, options: ListOptions, settings: Settings) -> None:

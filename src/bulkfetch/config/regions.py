@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from bulkfetch.config.hosts import host_of, is_loopback, server_key
@@ -51,12 +51,15 @@ def servers(account: AccountSettings) -> Servers:
     return Servers(account.api_domain, accounts_url or _accounts_url_of(account.api_domain))
 
 
-def results_server(account: AccountSettings) -> str:
-    """Return what tells the server of an account's results from others, in words for people too.
+def results_servers(accounts: Iterable[AccountSettings]) -> dict[str, str]:
+    """Return what tells the server of each account's results from others, in words for people too.
 
     Those of this machine are one, since the built-in sandbox has another port in each run.
     """
-    return "this machine" if account.is_local else server_key(servers(account).api_domain)
+    return {
+        each.name: "this machine" if each.is_local else server_key(servers(each).api_domain)
+        for each in accounts
+    }
 
 
 def _accounts_url_of(api_domain: str) -> str | None:

@@ -21,7 +21,6 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from bulkfetch.disk import disk_errors, fsync_dir
-from bulkfetch.errors import ConfigError
 from bulkfetch.journal import ownership, queue, runs, traces
 from bulkfetch.journal.admission import (
     Admission,
@@ -36,7 +35,7 @@ from bulkfetch.journal.codec import Outcomes
 from bulkfetch.journal.entries import Counts, Entry, Owner, Rival
 from bulkfetch.journal.exports import ExportTables
 from bulkfetch.journal.schema import FILE_NAME
-from bulkfetch.journal.servers import lacking, note_servers, other_server
+from bulkfetch.journal.servers import lacking, note_servers, require_servers
 from bulkfetch.journal.writer import Work, Writer
 from bulkfetch.models import Failure, Job, Outcome, PublishedFile
 
@@ -107,7 +106,7 @@ class Journal:
         try:
             first_position = await writer.read(next_position)
             empty = await writer.read(is_empty)
-            await _require_servers(writer, servers, folder.parent)
+            await _keep_servers(writer, servers, folder.parent)
         except BaseException:
             await writer.aclose()
             raise
@@ -364,19 +363,12 @@ class Journal:
             self._writer.write_along(lambda db: queue.attempted(db, rows))
 
 
-async def _require_servers(writer: Writer, servers: Mapping[str, str], out: Path) -> None:
+async def _keep_servers(writer: Writer, servers: Mapping[str, str], out: Path) -> None:
     """Raise ConfigError where results of an account are of another server; else note its own.
 
     If cancelled: noted or not.
     """
-    other = await writer.read(lambda db: other_server(db, servers))
-    if other is not None:
-        name, known, asked = other
-        raise ConfigError(
-            f"account {name} was asked at {known} for what is in {out}, and would be at {asked}",
-            hint="Use another `out` for another server, or another name for the account. If it is "
-            f"the same org, which has moved: bulkfetch forget {out} --server {name}",
-        )
+    await writer.read(lambda db: require_servers(db, servers, out))
     new = await writer.read(lambda db: lacking(db, servers))
     if new:
         await writer.write(lambda db: note_servers(db, new))

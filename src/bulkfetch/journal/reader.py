@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
@@ -34,6 +34,7 @@ from bulkfetch.journal.schema import (
     open_copy_to_read,
     open_to_read,
 )
+from bulkfetch.journal.servers import require_servers
 from bulkfetch.models import Job, Outcome, PublishedFile
 
 T = TypeVar("T")
@@ -146,6 +147,14 @@ class JournalReader:
             return cls(_connect(path), path)
         except sqlite3.Error as error:
             raise journal_error(error, path) or error from error
+
+    def require_servers(self, servers: Mapping[str, str]) -> None:
+        """Raise ConfigError where results of an account are of another server than it is asked at.
+
+        A run refuses to begin then.
+        """
+        out = self._path.parent.parent
+        self.ask(lambda connection: require_servers(connection, servers, out), None)
 
     def counts(self) -> list[AccountCounts]:
         """Count the jobs of each account by state; walks the whole table once."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from typing import NamedTuple
+from pathlib import Path
 
+from bulkfetch.errors import ConfigError
 from bulkfetch.journal.admission import account_key
 from bulkfetch.journal.schema import DONE, DOWNLOADED, FAILED, FAILED_BEFORE, SKIPPED
 
@@ -31,26 +32,24 @@ _HAS_ANSWERS = f"""
 """
 
 
-class OtherServer(NamedTuple):
-    """An account of which there are answers of a server, and another one is to be asked."""
+def require_servers(connection: sqlite3.Connection, servers: Mapping[str, str], out: Path) -> None:
+    """Raise ConfigError where answers of an account are those of another server.
 
-    account: str
-    known: str
-    asked: str
-
-
-def other_server(connection: sqlite3.Connection, servers: Mapping[str, str]) -> OtherServer | None:
-    """Return the first account whose answers are not those of its server, None if there is none.
-
-    `servers` are those that are to be asked, by account. What is not known yet is no other.
+    `servers` are those that are to be asked, by account; `out` is the output folder. What is not
+    known yet is no other.
     """
     for account, asked in servers.items():
         known = server_of(connection, account)
         if known not in (None, asked):
             ((has_answers,),) = connection.execute(_HAS_ANSWERS, (account,))
             if has_answers:
-                return OtherServer(account, str(known), asked)
-    return None
+                raise ConfigError(
+                    f"account {account} was asked at {known} for what is in {out}, and would be "
+                    f"at {asked}",
+                    hint="Use another `out` for another server, or another name for the account. "
+                    "If it is the same org, which has moved: bulkfetch forget "
+                    f"{out} --server {account}",
+                )
 
 
 def lacking(connection: sqlite3.Connection, servers: Mapping[str, str]) -> dict[str, str]:
