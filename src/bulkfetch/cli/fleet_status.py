@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from bulkfetch.errors import ConfigError
 from bulkfetch.text import number
 
 if TYPE_CHECKING:
+    from bulkfetch.cli.fleet_screen import FleetScreen
     from bulkfetch.fleet.accounts import AccountExports, FleetAccount
     from bulkfetch.fleet.connections import Connections
 
@@ -29,8 +32,10 @@ Examples:
 
 Show what is done, what failed and what is still to be fetched of each account, jobs of lists first
 and then exports; which worker has its turn, and which accounts are held and why. Jobs that ended
-longer than submissions_keep_days ago are not known any more. With --watch the sum of all is written
-every few seconds, until nothing is to be done but for accounts that are held. Changes nothing.
+longer than submissions_keep_days ago are not known any more. With --watch it is shown every few
+seconds, until nothing is to be done but for accounts that are held: on a terminal the accounts
+under way, with the worker that has each, how fast it goes and when it is over; else the sum of all,
+a line each time. Changes nothing.
 """
 
 _EPILOG = exit_codes.epilog(
@@ -46,7 +51,7 @@ _LOOK_S = 5.0
 @click.argument("fleet_file", metavar="FLEET.toml")
 @click.option("--account", metavar="NAME", help="Only of this account.")
 @click.option("--failed", is_flag=True, help="List every job and export that failed, and why.")
-@click.option("--watch", is_flag=True, help="The sum of all, again and again.")
+@click.option("--watch", is_flag=True, help="Show how it goes, until it is over.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_obj
 def status(
@@ -116,13 +121,35 @@ async def _tell_failed(printer: Printer, connections: Connections, account: str 
 
 
 async def _watch(printer: Printer, connections: Connections, account: str | None) -> None:
-    while True:
-        accounts = await _accounts(connections, account)
-        now = datetime.fromtimestamp(time.time()).astimezone()
-        await printer.send(f"{now:%H:%M:%S}  {_sum_line(accounts)}", _sum(accounts))
-        if not any(each.is_under_way for each in accounts):
-            return
-        await asyncio.sleep(_LOOK_S)
+    """Show how it goes until nothing is under way, and then the sum of all."""
+    with _screen(printer) as screen:
+        while True:
+            accounts = await _accounts(connections, account)
+            if not any(each.is_under_way for each in accounts):
+                break
+            if screen is None:
+                await _tell_sum(printer, accounts)
+            else:
+                screen.show(accounts)
+            await asyncio.sleep(_LOOK_S)
+    await _tell_sum(printer, accounts)
+
+
+async def _tell_sum(printer: Printer, accounts: Sequence[FleetAccount]) -> None:
+    now = datetime.fromtimestamp(time.time()).astimezone()
+    await printer.send(f"{now:%H:%M:%S}  {_sum_line(accounts)}", _sum(accounts))
+
+
+@contextmanager
+def _screen(printer: Printer) -> Iterator[FleetScreen | None]:
+    """Give the screen, where stdout is a terminal and people read it; else None."""
+    if printer.json or not os.isatty(1) or os.environ.get("TERM", "dumb") == "dumb":
+        yield None
+        return
+    from bulkfetch.cli.fleet_screen import FleetScreen
+
+    with FleetScreen() as screen:
+        yield screen
 
 
 def _line(each: FleetAccount) -> str:

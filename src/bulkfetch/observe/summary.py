@@ -20,17 +20,18 @@ _SHOWN_EXPORTS = 3
 
 
 class Meter:
-    """Measures bytes per second from a growing number of bytes."""
+    """Measures how much a second a growing number grows, as bytes do, over the last `over_s`."""
 
-    def __init__(self) -> None:
+    def __init__(self, over_s: float = _RATE_OVER_S) -> None:
+        self._over_s = over_s
         self._samples: deque[tuple[float, int]] = deque()
 
     def rate(self, elapsed_s: float, count: int) -> float:
-        """Add a sample, and return the rate over the last seconds; 0 for the first sample."""
+        """Add a sample, and return the rate over that time; 0 for the first sample."""
         samples = self._samples
         samples.append((elapsed_s, count))
         # Keep one older sample, as the beginning of the interval.
-        while len(samples) > 2 and samples[1][0] <= elapsed_s - _RATE_OVER_S:
+        while len(samples) > 2 and samples[1][0] <= elapsed_s - self._over_s:
             samples.popleft()
         first_s, first = samples[0]
         return (count - first) / (elapsed_s - first_s) if elapsed_s > first_s else 0.0
