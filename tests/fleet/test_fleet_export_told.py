@@ -54,7 +54,7 @@ def test_who_waits_is_told_what_the_command_tells(
             )
             told: list[dict[str, Any]] = []
             async with Client(
-                settings, exports=lambda local: journal.exports_in("acme", turn, local)
+                settings, exports=lambda local: journal.exports.in_turn("acme", turn, local)
             ) as client:
                 run = client.export()
                 async for outcome in run:

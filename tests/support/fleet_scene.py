@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.support.destinations import AWS_ENV
@@ -72,6 +73,8 @@ class FleetScene:
     asked: dict[str, list[str]] = field(default_factory=dict)
     hosts: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
+    exports: str = ""  # tables of every host's settings
+    store: str = f"s3://{BUCKET}/{{account}}"
     tokens: dict[str, str] = field(default_factory=dict)  # those that are not right
     ways: dict[int, str] = field(default_factory=dict)  # to the database, where it is another one
     inside: dict[int, tuple[str, ...]] = field(default_factory=dict)  # before a host's commands
@@ -91,14 +94,16 @@ class FleetScene:
             f'api_domain = "{self.service.url}"\nenv_prefix = "{name.upper()}_"\n'
             f"window = {{ requests = {REQUESTS}, period_s = {self.period_s}, "
             f"margin_s = {MARGIN_S} }}\n"
+            f"control = {{ creates_per_minute = 1000, polls_per_minute = 10000 }}\n"
             for name in self.accounts
         )
         name = f"host{host}.toml"
         (self.folder / name).write_text(
-            f'[fleet]\ndatabase = "{self.ways.get(host, self.url)}"\nstore = "s3://{BUCKET}/{{account}}"\n'
+            f'[fleet]\ndatabase = "{self.ways.get(host, self.url)}"\nstore = "{self.store}"\n'
             f'staging = "{self.folder}/host{host}"\n{keys}'
             f"[limits]\nconnect_s = 2\nheaders_s = {self.headers_s}\n"
             f'[destination]\nendpoint = "{self.bucket.url}"\nregion = "eu-central-1"\n{accounts}'
+            f"{self.exports}"
         )
         return name
 
@@ -175,6 +180,10 @@ class FleetScene:
                 known.append(job.id)
         asyncio.run(submit_to(self.url, jobs, ids))
 
+    def submit_exports(self, *exports: str, full: bool = False) -> None:
+        """Submit exports, written as ACCOUNT/NAME."""
+        asyncio.run(submit_to(self.url, [], self.accounts, exports=exports, full=full))
+
     def sql(self, statement: str) -> str:
         """Do a statement in the fleet's database, and return what it prints."""
         return self.postgres.sql(statement, self.database)
@@ -237,12 +246,15 @@ def fleet_scene(
     period_s: float = 3.0,
     latency_s: tuple[float, float] = (0.0, 0.1),
     auth: bool = False,
+    exports: str = "",
+    org: Mapping[str, Any] = MappingProxyType({}),
     headers_s: float = HEADERS_S,
     **keys: Any,
 ) -> Iterator[FleetScene]:
-    """Give a fleet without workers; `keys` are further ones of [fleet]."""
+    """Give a fleet without workers; `keys` are further ones of [fleet], `org` of the sandbox."""
     names = [f"a{number:03}" for number in range(accounts)]
     options = SandboxOptions(
+        **org,
         requests=REQUESTS,
         period_s=period_s,
         lockout_s=period_s,
@@ -260,6 +272,7 @@ def fleet_scene(
         scene = FleetScene(
             folder, postgres, database_name, served, bucket, names, period_s, headers_s, keys
         )
+        scene.exports = exports
         stack.callback(scene.close)
         yield scene
 

@@ -153,4 +153,4 @@ def being_published(stored: StoredExport | None) -> str | None:
 def folders_to_keep(stored: StoredExport | None) -> list[str]:
     """Return the names of the hidden folders that an export still needs."""
     generation = None if stored is None else stored.generation
-    return [] if generation is None else [hidden_folder(generation)]
+    return [] if generation is None else [hidden_folder(generation.key)]

@@ -151,7 +151,7 @@ class ExportWork:
     @property
     def hidden(self) -> str:
         """The name of the hidden folder of the generation."""
-        return hidden_folder(self.generation)
+        return hidden_folder(self.generation.key)
 
     def take_up(self, generation: GenerationRow, pages: Sequence[PageRow]) -> None:
         """Go on with a generation as the journal has it."""
@@ -322,9 +322,9 @@ class ExportWork:
         return next((page.error for page in pages if page.state == "FAILED"), None)
 
 
-def hidden_folder(generation: GenerationRow) -> str:
-    """Return the name of a generation's folder before it is published."""
-    return f"generation-{generation.key}"
+def hidden_folder(generation: int) -> str:
+    """Return the name of the folder of a generation, by its key, before it is published."""
+    return f"generation-{generation}"
 
 
 def _place(page: PageRow) -> Place:

@@ -1,4 +1,4 @@
-"""Jobs one at a time in a process of its own, which may die of one.
+"""Jobs and exports one at a time in a process of its own, which may die of one.
 
 The parent writes what is to be done to its stdin, pickled, since it holds secrets; what came of
 each, and the events of it, come pickled from its stdout, behind their length.
@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 from bulkfetch.config.fleet import FleetSettings
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Emit, Event
+from bulkfetch.fleet.exports import PendingExport
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.recorder import OutcomeRecorder
 from bulkfetch.fleet.turn import Turn, TurnEnd
@@ -25,10 +26,10 @@ _LENGTH_BYTES = 8
 
 
 class Order(NamedTuple):
-    """A job to be done in a turn of that generation."""
+    """A job or an export to be done in a turn of that generation."""
 
     generation: int
-    job: Job
+    item: Job | PendingExport
 
 
 class AloneProcesses:
@@ -97,7 +98,7 @@ class _AloneProcess:
         except asyncio.IncompleteReadError:
             status = await self._process.wait()
             if status >= 0:
-                raise RuntimeError(f"the process of job {order.job.id} has ended") from None
+                raise RuntimeError(f"the process of {order.item} has ended") from None
             return -status
         except BaseException:
             self._process.kill()
@@ -134,7 +135,7 @@ async def _serve(fleet: FleetSettings) -> None:
     try:
         while (order := await _next_order()) is not None:
             events: list[Event] = []
-            account = order.job.account
+            account = order.item.account
             turn = Turn(
                 fleet.of_account(account, fleet.fleet.staging),
                 journal,
@@ -145,7 +146,7 @@ async def _serve(fleet: FleetSettings) -> None:
                 events.append,
                 folder=fleet.folder_of(account),
             )
-            _answer(await turn.run([order.job]), events)
+            _answer(await turn.run(order.item), events)
     finally:
         await recorder.aclose()
         await windows.aclose()

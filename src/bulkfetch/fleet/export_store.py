@@ -37,7 +37,7 @@ from bulkfetch.journal.export_codec import (
     page_of,
     values,
 )
-from bulkfetch.models import Outcome
+from bulkfetch.models import ExportReport, Outcome
 
 T = TypeVar("T")
 
@@ -115,7 +115,7 @@ class TurnExports:
     def __init__(
         self, connections: Connections, account: str, generation: int, local: ExportTables
     ) -> None:
-        """Use `FleetJournal.exports_in`."""
+        """Use `FleetExports.in_turn`."""
         self._connections = connections
         self._account = account
         self._turn = generation
@@ -207,8 +207,7 @@ class TurnExports:
 
     async def _write(self, work: Work[None]) -> None:
         async def checked(connection: asyncpg.Connection[Any]) -> None:
-            if await connection.fetchval(_STILL_OURS, self._account, self._turn) is None:
-                raise Superseded
+            await _require_turn(connection, self._account, self._turn)
             await work(connection)
 
         await self._within(self._connections.write(checked))
@@ -222,8 +221,7 @@ class TurnExports:
             key, _, _, committed, prepared_s, _ = values(change.export)
             await connection.execute(_UPDATE_EXPORT, key, committed, prepared_s)
         if change.end is not None:
-            end, text = change.end, report_written(change.end)
-            await connection.execute(_END, self._account, end.name, STATES[end.status], text)
+            await _end(connection, change.end)
 
     async def _within(self, asked: Awaitable[T]) -> T:
         limit = asyncio.timeout_at(None if self._until == math.inf else self._until)
@@ -239,6 +237,27 @@ class TurnExports:
             ) from None
         finally:
             self._waiting.discard(limit)
+
+
+async def end_export(
+    connection: asyncpg.Connection[Any], generation: int, report: ExportReport
+) -> None:
+    """Write how an export of an account ended in its turn; within a transaction.
+
+    Raises Superseded where the account has a newer turn.
+    """
+    await _require_turn(connection, report.account, generation)
+    await _end(connection, report)
+
+
+async def _end(connection: asyncpg.Connection[Any], report: ExportReport) -> None:
+    state, text = STATES[report.status], report_written(report)
+    await connection.execute(_END, report.account, report.name, state, text)
+
+
+async def _require_turn(connection: asyncpg.Connection[Any], account: str, generation: int) -> None:
+    if await connection.fetchval(_STILL_OURS, account, generation) is None:
+        raise Superseded
 
 
 async def _stored(connection: asyncpg.Connection[Any], export: ExportRow) -> StoredExport:

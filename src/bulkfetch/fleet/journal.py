@@ -18,8 +18,7 @@ from bulkfetch.fleet.accounts import ACCOUNTS, FleetAccount
 from bulkfetch.fleet.codec import DONE, STATES, written
 from bulkfetch.fleet.connections import Connections
 from bulkfetch.fleet.database import STATEMENT_S
-from bulkfetch.fleet.export_store import TurnExports
-from bulkfetch.journal import ExportTables
+from bulkfetch.fleet.exports import FleetExports
 from bulkfetch.models import Failure, Job, Outcome
 from bulkfetch.ratelimit.postgres.schema import NOW
 from bulkfetch.secret import Secret
@@ -65,8 +64,10 @@ _RECORD = f"""
     SELECT DISTINCT account FROM said WHERE NOT ours
 """
 _IS_PENDING = """
-    EXISTS (SELECT 1 FROM bulkfetch.fleet_job AS job
-            WHERE job.account = fleet_account.account AND job.state = 0)
+    (EXISTS (SELECT 1 FROM bulkfetch.fleet_job AS job
+             WHERE job.account = fleet_account.account AND job.state = 0)
+     OR EXISTS (SELECT 1 FROM bulkfetch.fleet_export AS export
+                WHERE export.account = fleet_account.account AND export.state = 0))
 """
 _END_TURN = f"""
     UPDATE bulkfetch.fleet_account SET crashes = 0, suspect = NULL, marked = 0
@@ -96,11 +97,15 @@ _WITH_PENDING = """
                 ORDER BY job.account LIMIT 1)
         FROM found WHERE found.account IS NOT NULL
     )
-    SELECT account FROM found
-    WHERE account IS NOT NULL AND NOT EXISTS (
+    SELECT account FROM (
+        SELECT account FROM found WHERE account IS NOT NULL
+        UNION SELECT account FROM bulkfetch.fleet_export WHERE state = 0
+    ) AS wanted
+    WHERE NOT EXISTS (
         SELECT 1 FROM bulkfetch.fleet_account AS held
-        WHERE held.account = found.account AND held.held IS NOT NULL
+        WHERE held.account = wanted.account AND held.held IS NOT NULL
     )
+    ORDER BY account
 """
 # Updated to what it is, so that it is returned whoever wrote it.
 _STORE_MARK = """
@@ -245,7 +250,7 @@ class FleetJournal:
     async def end_turn(self, account: str, generation: int) -> bool:
         """Note a turn's orderly end; return whether the account needs no further turn now.
 
-        It does where jobs are pending, unless it is held or a newer turn has begun.
+        It does where jobs or exports are pending, unless it is held or a newer turn has begun.
         """
         goes_on = await self._connections.write(
             lambda connection: connection.fetchval(_END_TURN, account, generation)
@@ -262,14 +267,15 @@ class FleetJournal:
             lambda connection: connection.execute(_HOLD, account, generation, cause)
         )
 
-    def exports_in(self, account: str, generation: int, local: ExportTables) -> TurnExports:
-        """Return what keeps an account's exports in a turn; `local` is that of this host."""
-        return TurnExports(self._connections, account, generation, local)
+    @property
+    def exports(self) -> FleetExports:
+        """Return the accounts' exports, by the same connections."""
+        return FleetExports(self._connections)
 
     # --- all accounts -----------------------------------------------------------------------------
 
     async def accounts_with_pending(self) -> list[str]:
-        """Return the accounts that have jobs to do and are not held."""
+        """Return the accounts that have jobs or exports to do and are not held."""
         rows = await self._connections.read(lambda connection: connection.fetch(_WITH_PENDING))
         return [row["account"] for row in rows]
 
@@ -295,8 +301,10 @@ class FleetJournal:
     async def forget(self, days: int) -> int:
         """Delete what ended longer ago, and submissions of which nothing is left; return how much.
 
-        In jobs. What is submitted again later is asked for again.
+        In jobs. What is submitted again later is asked for again. Of exports the newest generation
+        stays, and what the next one is to begin with.
         """
+        await self.exports.forget()
         forgotten = 0
         while True:
             count: int = await self._connections.write(

@@ -1,15 +1,17 @@
-"""A turn of an account at which workers have died: one job at a time, in a process of its own.
+"""A turn of an account at which workers have died: one thing at a time, in a process of its own.
 
 What kills a process may be one result: an archive at which a library crashes, or that takes all
 memory. Deaths that are counted in a shared process would blame whatever was under way beside it.
-Here exactly the culprit fails, and the account's other jobs are done. Slots are waited for here, so
-that no process stands idle meanwhile that another account could use.
+Here exactly the culprit, a job or an export, fails, and all else of the account is done. Slots are
+waited for here, so that no process stands idle meanwhile that another account could use.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from bulkfetch.access import pace_of
 from bulkfetch.config.fleet import FleetSettings
@@ -17,16 +19,20 @@ from bulkfetch.disk import remove
 from bulkfetch.errors import Poisoned, Superseded
 from bulkfetch.events import Emit
 from bulkfetch.fleet.alone import AloneProcesses, Order
+from bulkfetch.fleet.exports import PendingExport
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.recorder import OutcomeRecorder
 from bulkfetch.fleet.turn import TurnEnd
-from bulkfetch.models import Failure, Job, Outcome
+from bulkfetch.fleet.turn_exports import known_exports
+from bulkfetch.models import ExportReport, Failure, Job, Outcome
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.outcomes import failure_event
 from bulkfetch.ratelimit import WindowState
 from bulkfetch.ratelimit.interfaces import Settlement
 from bulkfetch.ratelimit.postgres.limiter import DatabaseLimiter
 from bulkfetch.ratelimit.postgres.store import WindowStore
+
+T = TypeVar("T")
 
 # After so many deaths in a row.
 DEATHS = 2
@@ -39,7 +45,7 @@ _MARKS = 2
 
 
 class CarefulTurn:
-    """As `Turn`, for the first jobs of an account at which workers have died.
+    """As `Turn`, for an account at which workers have died: its first jobs, and its exports.
 
     `processes` are for all such turns of a worker.
     """
@@ -90,43 +96,58 @@ class CarefulTurn:
 
     async def _run(self, limiter: DatabaseLimiter) -> TurnEnd:
         done = failed = 0
-        for _, job in await self._journal.pending(self.account, 0, _JOBS):
-            try:
-                if not await self._has_slot(limiter):
+        jobs = [job for _, job in await self._journal.pending(self.account, 0, _JOBS)]
+        settings = self._fleet.of_account(self.account, self._fleet.fleet.staging)
+        pending = await self._journal.exports.pending(self.account)
+        exports, unknown = known_exports(settings, pending)
+        try:
+            items: list[Job | PendingExport] = [*jobs, *exports]
+            for item in items:
+                if not await self._unless_stopped(_free_slot(limiter)):
                     break
-            except Superseded:
-                return TurnEnd(done, failed, superseded=True)
-            end = await self._do(job)
-            done, failed = done + end.done, failed + end.failed
-            if end.held or end.superseded or end.error:
-                return end._replace(done=done, failed=failed)
-        return TurnEnd(done, failed)
+                end = await self._do(item)
+                done, failed = done + end.done, failed + end.failed
+                if end.held or end.superseded or end.error:
+                    return end._replace(done=done, failed=failed)
+        except Superseded:
+            return TurnEnd(done, failed, superseded=True)
+        return TurnEnd(done, failed, unknown=unknown)
 
-    async def _has_slot(self, limiter: DatabaseLimiter) -> bool:
-        """Wait until the process can take a slot at once; return False once it is to stop."""
-        asking = asyncio.ensure_future(_free_slot(limiter))
+    async def _unless_stopped(self, wanted: Coroutine[Any, Any, T]) -> T | None:
+        """Return what is wanted, None once the turn is to stop: then it is cancelled."""
+        asking = asyncio.ensure_future(wanted)
         stopping = asyncio.ensure_future(self._stopping.wait())
-        tasks = (asking, stopping)
+        tasks: set[asyncio.Future[Any]] = {asking, stopping}
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if stopping.done():
-                return False
-            asking.result()
-            return True
+            return None if stopping.done() else asking.result()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
 
-    async def _do(self, job: Job) -> TurnEnd:
-        """Do one job, marked before it is begun."""
-        marked = await self._journal.mark(self.account, self._generation, job.id)
-        end: TurnEnd | int = 0
+    async def _do(self, item: Job | PendingExport) -> TurnEnd:
+        """Do a job or an export, marked before it is begun. Raises Superseded."""
+        suspect = item.id if isinstance(item, Job) else f"export {item.name}"
+        marked = await self._journal.mark(self.account, self._generation, suspect)
+        end: TurnEnd | int | None = None
         if marked <= _MARKS:
-            end = await self._processes.do(Order(self._generation, job), self._on_event)
+            doing = self._processes.do(Order(self._generation, item), self._on_event)
+            # An export may take minutes; wherever it is broken off it is gone on with.
+            is_job = isinstance(item, Job)
+            end = await (doing if is_job else self._unless_stopped(doing)) or TurnEnd(0, 0)
             if isinstance(end, TurnEnd):
                 return end
         error = Poisoned(f"whatever process fetches it dies{f' of signal {end}' if end else ''}")
+        if isinstance(item, Job):
+            await self._fail(item, error)
+            return TurnEnd(0, 1)
+        failure = Failure.of(error)
+        report = ExportReport(item.name, item.account, "failed", error=failure)
+        await self._journal.exports.end(self._generation, report)
+        return TurnEnd(0, 0)
+
+    async def _fail(self, job: Job, error: Poisoned) -> None:
         outcome = Outcome(job.id, job.account, "failed", error=Failure.of(error))
         self._on_event(failure_event(outcome))
         await self._recorder.put(self._generation, outcome)
@@ -135,11 +156,11 @@ class CarefulTurn:
         layout = OutputLayout(out.absolute(), os.fspath(out))
         for path in (layout.zip(job), layout.part(job)):
             remove(path)
-        return TurnEnd(0, 1)
 
 
-async def _free_slot(limiter: DatabaseLimiter) -> None:
-    """Wait for a slot, and give it back unused. Raises Superseded."""
+async def _free_slot(limiter: DatabaseLimiter) -> bool:
+    """Wait until a process can take a slot at once; return True. Raises Superseded."""
     lease = await limiter.acquire()
     now = asyncio.get_running_loop().time()
     await limiter.settle([Settlement(lease, "unused", now, None)])
+    return True

@@ -1,5 +1,7 @@
 """One account's turn: an ordinary client over what the fleet's journal has for it.
 
+Jobs come first, for half of the turn where exports are pending too, then those.
+
 The client's output folder is in the host's staging. Its own journal there is the host's memory: a
 ZIP that is whole on this disk is published without a request. What the fleet knows is in the
 fleet's journal, and is written there before the turn ends.
@@ -13,8 +15,8 @@ import math
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -27,12 +29,19 @@ from bulkfetch.destination.shared import DRAFTS, open_shared
 from bulkfetch.disk import remove
 from bulkfetch.errors import ConfigError, RunError, Superseded, is_transient
 from bulkfetch.events import Emit, ignore
+from bulkfetch.exporter.handle import ExportRun
+from bulkfetch.exporter.work import hidden_folder
+from bulkfetch.filenames import UNFINISHED_EXPORTS
+from bulkfetch.fleet.export_store import TurnExports
+from bulkfetch.fleet.exports import ExportUnderWay, PendingExport
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.recorder import OutcomeRecorder
-from bulkfetch.journal import JournalReader
-from bulkfetch.models import Failure, Job
+from bulkfetch.fleet.turn_exports import account_cause, do_exports, known_exports
+from bulkfetch.journal import ExportTables, JournalReader
+from bulkfetch.models import ExportReport, Failure, Job, Report
 from bulkfetch.pipeline.handle import Run
 from bulkfetch.pipeline.layout import OutputLayout
+from bulkfetch.pipeline.run import DRAIN_S
 from bulkfetch.ratelimit import WindowState
 from bulkfetch.ratelimit.postgres.store import WindowStore
 from bulkfetch.services import CommonWindows
@@ -42,6 +51,8 @@ from bulkfetch.services import CommonWindows
 PAGE_JOBS = 200
 # In an account's state folder while what is here of it is salvaged.
 _SALVAGING = "salvaging"
+# After a drain, for what is written of exports that have not ended.
+_LAST_WORD_S = 1.0
 # The generation of no turn: with it nothing is asked for.
 _NO_TURN = -1
 
@@ -51,7 +62,8 @@ class TurnEnd(NamedTuple):
 
     `held` is why nothing more can be fetched for the account until somebody does something, None
     where something can. `superseded` says that another worker has the account. `error` is why this
-    worker cannot go on with it for now, None where it can.
+    worker cannot go on with it for now, None where it can. `waits`: all that is left are exports
+    that cannot go on at once; of these the settings do not know `unknown`.
     """
 
     done: int
@@ -59,15 +71,17 @@ class TurnEnd(NamedTuple):
     held: Failure | None = None
     superseded: bool = False
     error: Failure | None = None
+    waits: bool = False
+    unknown: tuple[str, ...] = ()
 
     @property
     def how(self) -> Literal["served", "held", "superseded", "postponed"]:
         """Return how it ended, in a word."""
-        if self.error is not None:
-            return "postponed"
         if self.held is not None:
             return "held"
-        return "superseded" if self.superseded else "served"
+        if self.superseded:
+            return "superseded"
+        return "postponed" if self.error is not None or self.waits else "served"
 
     @classmethod
     def of(cls, done: int, failed: int, cause: Failure | None) -> TurnEnd:
@@ -111,71 +125,131 @@ class Turn:
         self._generation = generation
         self._turn_s = turn_s
         self._on_event = on_event
-        self._run: Run | None = None
+        self._run: Run | ExportRun | None = None
+        self._kept: TurnExports | None = None  # of the newest run of exports
         self._stopped = False
         self._listed = 0  # of which no outcome is known yet
         self._fewer = asyncio.Event()
         self.done = self._failed = 0
 
-    async def run(self, jobs: Iterable[Job] | None = None) -> TurnEnd:
+    async def run(self, only: Job | PendingExport | None = None) -> TurnEnd:
         """Do the turn; what came of it is in the fleet's journal when this returns.
 
-        `jobs` are all that is done in it, None: what is pending. If cancelled: as a client.
+        `only` is all that is done in it, None: what is pending. If cancelled: as a client.
         """
-        error: Failure | None = None
-        cause: Failure | None = None
+        until = asyncio.get_running_loop().time() + self._turn_s
+        end = TurnEnd(0, 0)
         try:
-            cause = await self._fetch(self._pages() if jobs is None else _each(jobs))
+            if only is None:
+                pending = await self._journal.exports.pending(self.account)
+                end = await self._do(self._pages(), pending, until)
+            elif isinstance(only, Job):
+                end = await self._do(_each([only]), [], until)
+            else:
+                end = await self._do(_each([]), [only], until)
+        except Superseded:
+            end = end._replace(superseded=True)
         except (RunError, ConfigError) as failure:
-            error = Failure.of(failure)
+            end = end._replace(error=Failure.of(failure))
         await self._recorder.flush()
-        if error is not None:
-            return TurnEnd(self.done, self._failed, error=error)
-        await anyio.to_thread.run_sync(_remove_unneeded, self._settings)
-        return TurnEnd.of(self.done, self._failed, cause)
+        if end.error is None:
+            await anyio.to_thread.run_sync(_remove_unneeded, self._settings)
+        return end._replace(done=self.done, failed=self._failed)
 
     async def salvage(self, jobs: Iterable[Job]) -> None:
         """Have what this host has of these jobs published and recorded."""
-        await self._fetch(_each(jobs))
+        async with await self._client() as client:
+            await self._fetch(client, _each(jobs), self._turn_s)
         await self._recorder.flush()
 
     @property
     def window(self) -> WindowState | None:
         """Return how the account's window stands, None while nothing is asked for."""
-        return None if self._run is None else self._run.progress().windows.get(self.account)
+        progress = None if self._run is None else self._run.progress()
+        return None if progress is None else progress.windows.get(self.account)
 
     def stop(self) -> None:
         """Begin nothing more; more calls do no harm."""
         self._stopped = True
         if self._run is not None:
             self._run.stop()
+        if self._kept is not None:
+            # What is under way ends by then, unless the database is away.
+            self._kept.wait_until(_drained_at())
 
-    async def _fetch(self, jobs: AsyncIterator[Job]) -> Failure | None:
-        """Fetch a list, and have its outcomes recorded; return why the account has ended."""
-        loop = asyncio.get_running_loop()
-        async with Client(
+    async def _do(
+        self, jobs: AsyncIterator[Job], pending: Sequence[PendingExport], until: float
+    ) -> TurnEnd:
+        """Do jobs, then exports, until then. Raises Superseded, RunError, ConfigError."""
+        exports, unknown = known_exports(self._settings, pending)
+        async with await self._client() as client:
+            jobs_s = self._turn_s / 2 if exports else self._turn_s
+            report = await self._fetch(client, jobs, jobs_s)
+            if report.aborted is not None:
+                return TurnEnd.of(0, 0, report.aborted)._replace(unknown=unknown)
+            reports = await self._export(client, exports, until)
+        is_left = bool(unknown) or any(each.status == "pending" for each in reports)
+        is_early = not self._stopped and asyncio.get_running_loop().time() < until
+        waits = is_left and is_early and report.list_read and not report.pending
+        return TurnEnd.of(0, 0, account_cause(reports))._replace(waits=waits, unknown=unknown)
+
+    async def _client(self) -> Client:
+        return Client(
             self._settings,
             on_event=self._on_event,
             windows=self._windows,
+            exports=self._keep,
             destination=await anyio.to_thread.run_sync(self._destination),
-        ) as client:
-            self._run = run = client.fetch(jobs)
-            over = loop.call_later(self._turn_s, self.stop)
-            try:
-                if self._stopped:
-                    run.stop()
-                async for outcome in run:
-                    if outcome.status == "pending":
-                        continue
-                    self._listed -= 1
-                    self._fewer.set()
-                    self.done += outcome.status == "done"
-                    self._failed += outcome.status == "failed"
-                    await self._recorder.put(self._generation, outcome)
-            finally:
-                over.cancel()
-                self._run = None
-            return run.report.aborted
+        )
+
+    def _keep(self, local: ExportTables) -> TurnExports:
+        self._kept = self._journal.exports.in_turn(self.account, self._generation, local)
+        if self._stopped:
+            self._kept.wait_until(_drained_at())
+        return self._kept
+
+    async def _fetch(self, client: Client, jobs: AsyncIterator[Job], for_s: float) -> Report:
+        """Fetch a list for so many seconds, and have its outcomes recorded."""
+        run = client.fetch(jobs)
+        with self._under_way(run, for_s):
+            async for outcome in run:
+                if outcome.status == "pending":
+                    continue
+                self._listed -= 1
+                self._fewer.set()
+                self.done += outcome.status == "done"
+                self._failed += outcome.status == "failed"
+                await self._recorder.put(self._generation, outcome)
+        return run.report
+
+    async def _export(
+        self, client: Client, exports: Sequence[PendingExport], until: float
+    ) -> list[ExportReport]:
+        """Do exports until then, on the loop's clock. Raises Superseded, RunError."""
+        if self._stopped or not exports:
+            return []
+        with ExitStack() as runs:
+
+            def begun(run: ExportRun) -> None:
+                left_s = until - asyncio.get_running_loop().time()
+                runs.enter_context(self._under_way(run, left_s))
+
+            return await do_exports(
+                client, exports, self._journal.exports, self._generation, until, begun
+            )
+
+    @contextmanager
+    def _under_way(self, run: Run | ExportRun, for_s: float) -> Iterator[None]:
+        """Have a run stopped after so many seconds, and by `stop`."""
+        self._run = run
+        over = asyncio.get_running_loop().call_later(for_s, run.stop)
+        try:
+            if self._stopped:
+                run.stop()
+            yield
+        finally:
+            over.cancel()
+            self._run = None
 
     def _destination(self) -> Destination | None:
         if self._folder is None:
@@ -212,11 +286,15 @@ async def salvage(
 
     That is a ZIP that is whole in staging, or a result of which a worker that has died could not
     say any more that it was published. Nothing is asked for, whoever has the account now. ZIPs that
-    nobody waits for any more are removed. `folder` as of a turn. Raises RunError, ConfigError.
+    nobody waits for any more are removed, and parts of exports that are over. `folder` as of a
+    turn. Raises RunError, ConfigError.
     """
     [account] = settings.accounts
     layout = OutputLayout(settings.out.absolute(), os.fspath(settings.out))
     staged, published = await anyio.to_thread.run_sync(_known_here, layout)
+    under_way = await journal.exports.under_way(account.name)
+    await anyio.to_thread.run_sync(_remove_ended, layout, under_way)
+    staged -= frozenset[str]().union(*(each.job_ids for each in under_way))
     if not staged and not published:
         return 0
     wanted: list[Job] = []
@@ -242,6 +320,11 @@ async def salvage(
     return turn.done
 
 
+def _drained_at() -> float:
+    """Return until when a turn that is to stop has ended, unless the database is away."""
+    return asyncio.get_running_loop().time() + DRAIN_S + _LAST_WORD_S
+
+
 async def _each(jobs: Iterable[Job]) -> AsyncIterator[Job]:
     for job in jobs:
         yield job
@@ -264,6 +347,18 @@ def _remove(layout: OutputLayout, ids: Iterable[str], account: AccountSettings) 
         remove(layout.zip(Job(job_id, account.name)))
 
 
+def _remove_ended(layout: OutputLayout, under_way: Sequence[ExportUnderWay]) -> None:
+    """Remove the hidden folders of exports but those that are under way."""
+    kept = {(each.name, hidden_folder(each.generation)) for each in under_way}
+    for folder in _hidden_folders(layout):
+        if (folder.parent.name, folder.name) not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _hidden_folders(layout: OutputLayout) -> list[Path]:
+    return list((layout.out / UNFINISHED_EXPORTS).glob("*/*/"))
+
+
 def _remove_unneeded(settings: Settings) -> None:
     """Remove an account's folder that holds nothing but the memory of what the fleet knows."""
     layout = OutputLayout(settings.out.absolute(), os.fspath(settings.out))
@@ -271,4 +366,5 @@ def _remove_unneeded(settings: Settings) -> None:
         with suppress(FileNotFoundError):
             if os.listdir(folder):
                 return
-    shutil.rmtree(layout.out, ignore_errors=True)
+    if not _hidden_folders(layout):
+        shutil.rmtree(layout.out, ignore_errors=True)

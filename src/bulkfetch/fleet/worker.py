@@ -33,7 +33,8 @@ from bulkfetch.text import jobs as counted
 GATHERED = 1 / 600
 # After a stop: turns have eight seconds to drain, and the rest to get back into the queue.
 STOP_S = 9.5
-# How soon a turn is tried again that could not go on, as for lack of room, or of the service.
+# How soon a turn is tried again that could not go on, as for lack of room, of the service, or of
+# credits for exports.
 AGAIN_S = 60.0
 # Accounts whose staging is looked through at a time, when a worker starts.
 _SALVAGE_AT_ONCE = 8
@@ -94,6 +95,7 @@ class Worker:
         self._known = fleet.settings.account_names
         self._turns: set[Turn | CarefulTurn] = set()
         self._unknown: set[str] = set()
+        self._unknown_exports: set[tuple[str, str]] = set()
         self._processes = AloneProcesses(fleet)
         self._stopping = asyncio.Event()
         self._connected = False
@@ -235,6 +237,11 @@ class Worker:
     async def _end(self, claim: Claim, generation: int, end: TurnEnd) -> None:
         if end.error is not None:
             self._tell(Notice("its turn goes on later", claim.account, end.error))
+        for name in end.unknown:
+            if (claim.account, name) not in self._unknown_exports:
+                self._unknown_exports.add((claim.account, name))
+                text = f"the settings here do not know its export {name}; it is left alone"
+                self._tell(Notice(text, claim.account))
         if end.held is not None:
             await self._journal.hold(claim.account, generation, end.held)
             text = f"held until it is submitted again: {end.held.message}"
@@ -243,7 +250,7 @@ class Worker:
             await self._journal.outlived(claim.account, generation)
             self._tell(Notice("another worker has taken it over", claim.account))
         if await claim.leave() and not await self._journal.end_turn(claim.account, generation):
-            await claim.ask_again(0.0 if end.error is None else AGAIN_S)
+            await claim.ask_again(AGAIN_S if end.how == "postponed" else 0.0)
 
     async def _sweep(self) -> Iterable[str]:
         """Return the accounts that should have a turn; and have the journal forget what is old."""
