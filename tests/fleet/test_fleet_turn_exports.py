@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.fleet_scene import FleetScene, fleet_scene, ids_of
+from tests.support.fleet_exports import EXPORTS, creates, ended, published, wait_for
+from tests.support.fleet_scene import fleet_scene, ids_of
 from tests.support.postgres import PostgresServer
 
-from bulkfetch.sandbox import read_log
+from bulkfetch.fleet.turn_exports import account_cause
+from bulkfetch.models import ExportReport, Failure
 
 pytestmark = pytest.mark.slow
 
-EXPORTS = """
-[[exports]]
-module = "Leads"
-sync = "changes"
-deleted = true
-[[exports]]
-module = "Contacts"
-"""
 PAGES = 3
 # What Python imports at its start: a worker that dies as soon as a state is written.
 _DEADLY = """
@@ -45,45 +35,6 @@ if os.environ.get("DEADLY_STATE"):
     TurnExports.open, TurnExports.write = open_and_die, write_and_die
 """
 STEPS = ("PLANNED", "CREATING", "PREPARING", "READY", "COUNTED", "PUBLISHING")
-
-
-def wait_for(scene: FleetScene, holds: Callable[[], bool], within_s: float = 60.0) -> None:
-    """Wait until something holds, and tell what the workers have said if it never does."""
-    over = time.monotonic() + within_s
-    while not holds():
-        said = "".join(f"\n--- {host}\n{scene.log(host)}" for host in scene.hosts)
-        rows = scene.sql("SELECT account, name, state, report FROM bulkfetch.fleet_export")
-        pages = scene.sql("SELECT generation, number, state FROM bulkfetch.fleet_page")
-        assert time.monotonic() < over, f"{rows}\n{pages}{said}"
-        time.sleep(0.05)
-
-
-def ended(scene: FleetScene) -> dict[str, str]:
-    """How the exports stand, written as ACCOUNT/NAME."""
-    found = scene.sql("SELECT account || '/' || name, state FROM bulkfetch.fleet_export")
-    return dict(line.split("|") for line in found.splitlines())
-
-
-def creates(scene: FleetScene, account: str) -> int:
-    """Count the create calls of an account."""
-    log = read_log(scene.service.log)
-    return sum(each.kind == "create" and each.account == f"the-{account}" for each in log)
-
-
-def published(scene: FleetScene, place: str) -> list[str]:
-    """Give the digests of the newest export's parts; all of it checked: manifest, sizes, names."""
-    files = scene.bucket.objects
-    latest = json.loads(files[f"{place}/latest.json"])
-    told = json.loads(files[f"{place}/{latest['manifest']}"])
-    folder = f"{place}/{latest['folder']}/"
-    digests = [hashlib.sha256(files[folder + part["file"]]).hexdigest() for part in told["parts"]]
-    assert digests == [part["sha256"] for part in told["parts"]]
-    there = {name.removeprefix(folder) for name in files if name.startswith(folder)}
-    described = {"manifest.json", "schema.json"} | ({"deleted.csv"} if told["deleted"] else set())
-    assert there == {*described, *(part["file"] for part in told["parts"])}
-    folders = {name.split("/")[2] for name in files if name.startswith(f"{place}/2")}
-    assert folders == {latest["folder"]}
-    return digests
 
 
 def test_an_export_is_gone_on_with_by_another_host_wherever_the_first_one_died(
@@ -118,10 +69,10 @@ def test_an_export_is_gone_on_with_by_another_host_wherever_the_first_one_died(
         scene.start(0)
         wait_for(scene, lambda: ended(scene)[f"{whole}/Leads"] == "1")
         scene.term(0)
-        digests = published(scene, f"{whole}/Leads")
+        digests = published(scene.bucket.objects, f"{whole}/Leads")
         assert len(digests) == creates(scene, whole) == PAGES
         for account, step in zip(accounts, STEPS, strict=True):
-            assert published(scene, f"{account}/Leads") == digests, step
+            assert published(scene.bucket.objects, f"{account}/Leads") == digests, step
             assert creates(scene, account) == PAGES, step
             wasted = "SELECT report ->> 'credits_wasted' FROM bulkfetch.fleet_export"
             told = scene.sql(f"{wasted} WHERE account = '{account}'")
@@ -177,4 +128,105 @@ def test_jobs_and_exports_share_a_turn_and_what_the_settings_do_not_know_is_left
         scene.term(0)
         assert scene.log(0).count("do not know its export") == 1
         scene.check()
-        assert len(published(scene, "a001/Contacts")) == 1
+        assert len(published(scene.bucket.objects, "a001/Contacts")) == 1
+
+
+def test_an_export_is_published_in_a_shared_folder_by_the_host_that_goes_on_with_it(
+    tmp_path: Path, postgres: PostgresServer, database: str
+) -> None:
+    """The first one died just before: the other one publishes under the same name."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    with fleet_scene(
+        tmp_path,
+        postgres,
+        database,
+        accounts=1,
+        heartbeat_s=2,
+        exports=EXPORTS,
+        org={"per_page": 8, "prepare_s": 0.0},
+        period_s=1.0,
+    ) as scene:
+        (tmp_path / "sitecustomize.py").write_text(_DEADLY)
+        scene.store = f"{shared}/{{account}}"
+        scene.env["DEADLY_STATE"] = "PUBLISHING"
+        scene.submit_exports("a000/Leads")
+        scene.start(0)
+        wait_for(scene, lambda: scene.hosts[0].poll() is not None)
+        del scene.env["DEADLY_STATE"]
+        wanted = scene.sql("SELECT folder FROM bulkfetch.fleet_generation")
+        scene.start(1)
+        wait_for(scene, lambda: ended(scene) == {"a000/Leads": "1"})
+        scene.term(1)
+        found = (path for path in shared.rglob("*") if path.is_file())
+        files = {path.relative_to(shared).as_posix(): path.read_bytes() for path in found}
+        assert len(published(files, "a000/Leads")) == creates(scene, "a000") == PAGES
+        assert scene.sql("SELECT folder FROM bulkfetch.fleet_generation") == wanted
+        assert wanted.startswith(f"file://{shared}/a000/Leads/2")
+
+
+# Whoever publishes this export dies.
+_DEADLY_EXPORT = """
+import os, signal
+from bulkfetch.exporter import finishing
+finish = finishing.finish
+async def deadly(work, *arguments):
+    if work.name == "Leads":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return await finish(work, *arguments)
+finishing.finish = deadly
+"""
+
+
+def test_an_export_at_which_workers_die_fails_alone(
+    tmp_path: Path, postgres: PostgresServer, database: str
+) -> None:
+    """After two deaths each export of its account is done in a process of its own, as jobs are."""
+    failed = "SELECT report->'error'->>'code' FROM bulkfetch.fleet_export WHERE state = 2"
+    with fleet_scene(
+        tmp_path,
+        postgres,
+        database,
+        accounts=1,
+        heartbeat_s=2,
+        exports=EXPORTS,
+        org={"prepare_s": 0.0},
+        period_s=1.0,
+    ) as scene:
+        (tmp_path / "sitecustomize.py").write_text(_DEADLY_EXPORT)
+        scene.submit({"a000": ids_of(0, 3)})
+        scene.submit_exports("a000/Leads", "a000/Contacts")
+        deaths = 0
+        scene.start(0)
+
+        def is_over() -> bool:
+            nonlocal deaths
+            if scene.hosts[0].poll() is not None:
+                deaths += 1
+                scene.start(0)
+            return ended(scene) == {"a000/Leads": "2", "a000/Contacts": "1"}
+
+        wait_for(scene, is_over, within_s=90)
+        scene.term(0)
+        assert scene.sql(failed) == "POISONED"
+        assert deaths == 2
+        scene.check()
+
+
+@pytest.mark.parametrize(
+    ("code", "ends"),
+    [
+        ("SUPERSEDED", True),
+        ("INVALID_TOKEN", True),
+        ("SERVICE_DOWN", True),
+        ("NOT_READY_IN_TIME", False),
+        ("CREDITS_SPENT", False),
+        ("CONTROL_PAUSED", False),
+    ],
+)
+def test_what_keeps_an_export_waiting_does_not_end_its_account(code: str, *, ends: bool) -> None:
+    """A page that is prepared, or credits that are spent, hinder no job; wrong credentials do."""
+    failure = Failure(code, "words")
+    waits = ExportReport("Leads", "acme", "pending", error=failure)
+    assert account_cause([waits]) == (failure if ends else None)
+    assert account_cause([ExportReport("Leads", "acme", "failed", error=failure)]) is None

@@ -7,16 +7,21 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.fleet_exports import EXPORTS, NAMES, creates, ended, published, wait_for
 from tests.support.fleet_scene import FleetFigures, fleet_scene, ids_of
 from tests.support.postgres import PostgresServer
 
 
 @dataclass(frozen=True)
 class Chaos:
-    """How much: times in seconds, `pause_s` between kills, `away_s` for which the database is."""
+    """How much: times in seconds, `pause_s` between kills, `away_s` for which the database is.
+
+    `exports`: so many of each account, beside its jobs, of the two that there are.
+    """
 
     accounts: int = 20
     jobs: int = 20
+    exports: int = 0
     workers: int = 3
     kills: int = 6
     period_s: float = 3.0
@@ -41,7 +46,12 @@ def wreak(
         turn_s=3 * chaos.period_s,
         accounts_at_once=chaos.accounts,
         headers_s=3.0,
+        exports=EXPORTS,
+        org={"per_page": 8, "prepare_s": 1.0},
     ) as scene:
+        asked = [f"{name}/{each}" for each in NAMES[: chaos.exports] for name in scene.accounts]
+        if asked:
+            scene.submit_exports(*asked)
         scene.submit({name: ids_of(at, chaos.jobs) for at, name in enumerate(scene.accounts)})
         for host in range(chaos.workers):
             scene.start(host)
@@ -57,7 +67,11 @@ def wreak(
             time.sleep(dice.uniform(0, chaos.pause_s[0]))
             scene.start(victim)
         scene.wait(chaos.within_s)
+        wait_for(scene, lambda: set(ended(scene).values()) <= {"1"}, chaos.within_s)
         figures = scene.check()
+        for place in asked:
+            pages = len(published(scene.bucket.objects, place))
+            assert pages <= creates(scene, *place.split("/")) <= pages + chaos.kills, place
         for host in range(chaos.workers):
             scene.term(host)
         return figures
