@@ -339,7 +339,7 @@ class Client:
         of these; and RunError. The next call tries again, for an account that has ended once what
         it has under way is over. RuntimeError as `fetch`, which in turn takes no list while a call
         waits.
-        If cancelled: the job goes on, other calls are not touched.
+        If cancelled: the job goes on until a list is taken, other calls are not touched.
         """
         self._require_open()
         asked = job if isinstance(job, Job) else job_of(self._settings, job)

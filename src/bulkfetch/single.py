@@ -64,8 +64,9 @@ class SingleResults:
 
     @property
     def are_waiting(self) -> bool:
-        """Whether calls wait until results are prepared."""
-        return self._waits is not None and self._waits.are_any
+        """Whether calls wait until results are prepared, or for what their jobs come to."""
+        prepares = self._waits is not None and self._waits.are_any
+        return prepares or (self._calls is not None and self._calls.are_waiting)
 
     async def get(self, job: Job, wait_s: float) -> Outcome:
         """Return what becomes of a job, once its result is prepared; 0: it is.

@@ -319,7 +319,7 @@ def test_calls_and_lists_take_turns(tmp_path: Path) -> None:
         async with service(tmp_path) as (_, client):
             call = asyncio.create_task(client.get(ONE))
             await asyncio.sleep(0)
-            with pytest.raises(RuntimeError, match="another list"):
+            with pytest.raises(RuntimeError, match="another list: calls of `get` wait"):
                 client.fetch([TWO])
             assert (await call).status == "done"
             async with client.fetch([TWO]) as run:
@@ -327,6 +327,27 @@ def test_calls_and_lists_take_turns(tmp_path: Path) -> None:
                     await client.get(THREE)
                 assert [outcome.status async for outcome in run] == ["done"]
             assert (await client.get(THREE)).status == "done"
+
+    run_flow(main())
+
+
+def test_a_list_need_not_wait_for_calls_that_were_cancelled(tmp_path: Path) -> None:
+    """Once nobody waits for a call's job any more, a list is taken at once, and can hold it."""
+
+    async def main() -> None:
+        options = small(requests=1000, faults={ONE: ("stall_before_head",)})
+        async with service(tmp_path, options) as (sandbox, client):
+            calls = [asyncio.create_task(client.get(ONE)) for _ in range(2)]
+            await under_way(sandbox)
+            for number, call in enumerate(calls):
+                call.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await call
+                if number == 0:  # the other one waits still
+                    with pytest.raises(RuntimeError, match="another list"):
+                        client.fetch([TWO])
+            async with client.fetch([TWO, ONE]) as run:
+                assert [outcome.status async for outcome in run] == ["done", "done"]
 
     run_flow(main())
 

@@ -34,11 +34,17 @@ class Calls:
         self.ended = False
         self._asked: asyncio.Queue[Job] = asyncio.Queue()  # no longer than there are calls
         self._awaited: dict[tuple[str, str], _Awaited] = {}
+        self._callers = 0  # who wait for an answer: none may be left for a job under way
         self.engine = run_of(self._jobs(), self._leave)
 
     async def _jobs(self) -> AsyncIterator[Job]:
         while True:
             yield await self._asked.get()
+
+    @property
+    def are_waiting(self) -> bool:
+        """Whether a call waits for its answer."""
+        return self._callers > 0
 
     @property
     def takes_more(self) -> bool:
@@ -48,7 +54,8 @@ class Calls:
     async def get(self, job: Job) -> Outcome:
         """Return what becomes of a job. Raises AccountError, RunError, and what broke the run off.
 
-        If cancelled: the job goes on, for others who wait for it and for the journal.
+        If cancelled: the job goes on, for others who wait for it and for the journal, until the
+        client takes a list.
         """
         key = (job.account, job.id)
         awaited = self._awaited.get(key)
@@ -56,14 +63,20 @@ class Calls:
             answer = asyncio.get_running_loop().create_future()
             awaited = self._awaited[key] = _Awaited(job, answer)
             self._asked.put_nowait(job)
-            self.engine.held = True
         elif job.name is not None and job.place != awaited.job.place:
             error = InvalidName(
                 f"job {job.id} is being fetched under another name than {job.name!a}",
                 hint="Ask again once it has ended, or for the same name.",
             )
             return Outcome(job.id, job.account, "failed", error=Failure.of(error))
-        found = await asyncio.shield(awaited.answer)
+        self._callers += 1
+        self.engine.held = True
+        try:
+            found = await asyncio.shield(awaited.answer)
+        finally:
+            self._callers -= 1
+            # Where nobody waits for this run, the client takes its next list at once.
+            self.engine.held = self.are_waiting
         if isinstance(found, Outcome):
             return found
         # Each caller raises one of his own: a traceback grows with every raise.
@@ -106,5 +119,3 @@ class Calls:
         awaited = self._awaited.pop(key, None)
         if awaited is not None:
             awaited.answer.set_result(found)
-        # Where nobody waits for this run, the client takes its next list at once.
-        self.engine.held = bool(self._awaited)
