@@ -235,6 +235,15 @@ def test_an_open_quote_is_told(program: Program, call: Call) -> None:
     assert "c.csv:3: 'lines 3 to 4 not read: a quote is never closed'" in ended.err
 
 
+def test_ids_that_a_spreadsheet_has_rounded_are_named(program: Program, call: Call) -> None:
+    """5.54E+17 was an id whose digits are lost: the hint says whose slip it is, and what to do."""
+    (program.folder / "ids.txt").write_text("5.54023E+17\n5.5e17\n")
+    ended = call("run", program.settings(), "--ids", "ids.txt")
+    assert (ended.status, ended.out) == (1, "")
+    assert "ids.txt:1: '5.54023E+17' is not a job id" in ended.err
+    assert ended.err.count("hint: A spreadsheet has rounded it: ") == 1
+
+
 def test_several_accounts_and_an_id_of_none(program: Program, call: Call) -> None:
     """The hint names the option that says whose an id is."""
     accounts = "".join(f'[accounts.{name}]\ndata_center = "sandbox"\n' for name in "ab")

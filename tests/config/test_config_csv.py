@@ -215,6 +215,7 @@ def test_what_is_no_list_is_told_before_the_run(
         (f"# Leads, Deals\n\n{ONE},\n", 3, "here number 1"),
         (f"{ONE},{TWO}\n", 1, "one id per line"),
         (f'"{ONE}",x\r', 1, "here number 1"),
+        (f'"{ONE}"\n"{TWO}"\n', 1, "here number 1"),
         (f'{ONE},"open\n', 1, "--ids-column"),
     ],
 )

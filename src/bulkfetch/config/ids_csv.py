@@ -93,11 +93,11 @@ def is_heading(cells: list[str], at: int) -> bool:
 
 
 def looks_like_csv(line: str) -> str | None:
-    """Return how to read a line that holds several cells rather than one id; None where it doesn't.
+    """Return how to read a line that holds cells rather than one bare id; None where it doesn't.
 
-    The answer is a hint for who gave no column.
+    The answer is a hint for who gave no column. A cell in quotes is one, also if it is the only one.
     """
-    if not any(delimiter in line for delimiter in _DELIMITERS):
+    if not (line.startswith('"') or any(delimiter in line for delimiter in _DELIMITERS)):
         return None
     row = next(_parse([line], _delimiter(line), 0))[0]
     say = "Name the column with the ids: --ids-column, or ids_column beside ids_file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 
 from bulkfetch.config.ids import shown
@@ -12,6 +13,8 @@ from bulkfetch.models import Job, is_job_id
 
 # What stands in an outcome for an account that was not named at all.
 NO_ACCOUNT = "(none)"
+# A long number as spreadsheets show it, and save it: 5.54023E+17.
+_ROUNDED = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE]\+?[0-9]+", re.ASCII)
 
 
 def refusal(job: Job, accounts: Container[str]) -> Refused | None:
@@ -37,7 +40,11 @@ def refusal(job: Job, accounts: Container[str]) -> Refused | None:
 def _problem(job: Job, is_known: bool) -> JobError | None:
     where = f"{job.origin}: " if job.origin else ""
     if not is_job_id(job.id):
-        return InvalidJobId(f"{where}{_shown(job.id)!r} is not a job id")
+        rounded = isinstance(job.id, str) and _ROUNDED.fullmatch(job.id) is not None
+        hint = "A spreadsheet has rounded it: save the list again with this column as text."
+        return InvalidJobId(
+            f"{where}{_shown(job.id)!r} is not a job id", hint=hint if rounded else None
+        )
     if not is_known:
         if not job.account:
             return UnknownAccount(f"{where}the job names none of several accounts")
