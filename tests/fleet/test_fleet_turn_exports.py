@@ -165,6 +165,32 @@ def test_an_export_is_published_in_a_shared_folder_by_the_host_that_goes_on_with
         assert wanted.startswith(f"file://{shared}/a000/Leads/2")
 
 
+def test_a_worker_that_is_told_to_stop_leaves_its_exports_to_the_others(
+    tmp_path: Path, postgres: PostgresServer, database: str
+) -> None:
+    """Within ten seconds, while a page is being prepared; nothing is created twice."""
+    states = "SELECT string_agg(state, ' ') FROM bulkfetch.fleet_page"
+    with fleet_scene(
+        tmp_path,
+        postgres,
+        database,
+        accounts=1,
+        heartbeat_s=60,
+        exports=EXPORTS,
+        org={"prepare_s": 5.0},
+        period_s=1.0,
+    ) as scene:
+        scene.submit_exports("a000/Leads")
+        scene.start(0)
+        wait_for(scene, lambda: scene.sql(states) == "PREPARING")
+        assert scene.term(0) < 10, scene.log(0)
+        assert ended(scene) == {"a000/Leads": "0"}
+        scene.start(1)
+        wait_for(scene, lambda: ended(scene) == {"a000/Leads": "1"})
+        scene.term(1)
+        assert len(published(scene.bucket.objects, "a000/Leads")) == creates(scene, "a000") == 1
+
+
 # Whoever publishes this export dies.
 _DEADLY_EXPORT = """
 import os, signal
