@@ -11,8 +11,7 @@ from docs.extension.settings_text import settings_text
 
 from bulkfetch.config.schema import fleet_schema, json_schema
 from bulkfetch.errors import BulkfetchError
-from bulkfetch.exporter.reports import ExportReport
-from bulkfetch.models import Failure, Outcome, Report
+from bulkfetch.models import ExportReport, Failure, Outcome, Report
 from bulkfetch.observe.export_words import export_record
 from bulkfetch.observe.records import job_record, summary_record
 

@@ -11,7 +11,7 @@ from tests.support.exporting import EPOCH, export, exporting, manifest, org, row
 from tests.support.flows import settings_for
 
 from bulkfetch import Client, Export, Outcome
-from bulkfetch.exporter.reports import ExportReport
+from bulkfetch.models import ExportReport
 from bulkfetch.sandbox import Sandbox
 from bulkfetch.sandbox.org.specs import JobPlan, ModuleSpec
 

@@ -18,8 +18,7 @@ from tests.support.flows import loop_windows, settings_for
 from bulkfetch import BulkfetchError, Client, Event, Outcome
 from bulkfetch.clock import MACHINE_CLOCK
 from bulkfetch.config import Export
-from bulkfetch.exporter.reports import ExportReport
-from bulkfetch.models import Report
+from bulkfetch.models import ExportReport, Report
 from bulkfetch.sandbox import Arrival, Sandbox, SandboxOptions
 
 T = TypeVar("T")

@@ -21,8 +21,7 @@ from bulkfetch.config import Settings
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Event
 from bulkfetch.exporter.handle import ExportRun
-from bulkfetch.exporter.reports import ExportReport
-from bulkfetch.models import Failure, Outcome, Report
+from bulkfetch.models import ExportReport, Failure, Outcome, Report
 from bulkfetch.observe.messages import NORMAL, event_level, event_line
 from bulkfetch.observe.records import job_record
 from bulkfetch.pipeline.handle import Handle

@@ -12,6 +12,6 @@ Decisions are in `exports`; here they are carried out.
 * `asking`    an account's jobs are asked for until they are ready
 * `ready`     what is ready, handed on to the run of downloads
 * `finishing` the folder is described, published, and the cursor committed
-* `reports`   what became of an export: `ExportReport`; `totals` of all of them
+* `totals`    what became of the pages of all of them, in one sum
 * `handle`    what the caller holds: `ExportRun`
 """

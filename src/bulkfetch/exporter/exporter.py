@@ -34,7 +34,6 @@ from bulkfetch.exporter.asking import Asker
 from bulkfetch.exporter.creating import TRY_AGAIN_S, Creator
 from bulkfetch.exporter.finishing import finish, ordered, part_outcome, report_of
 from bulkfetch.exporter.ready import ReadyPages
-from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.exporter.starting import Check, ExportPlaces, Starter
 from bulkfetch.exporter.totals import phase, totals
 from bulkfetch.exporter.wanted import WantedExport
@@ -42,7 +41,7 @@ from bulkfetch.exporter.work import ExportWork, Surroundings
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import Step
 from bulkfetch.journal import ExportStore, Journal, PageRow
-from bulkfetch.models import ColumnType, Failure, Job, Report, Status
+from bulkfetch.models import ColumnType, ExportReport, Failure, Job, Report, Status
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.readable import Readable
 from bulkfetch.pipeline.run import ABANDONED_S, DRAIN_S, Engine

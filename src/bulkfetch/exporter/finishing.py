@@ -14,7 +14,6 @@ import anyio.to_thread
 
 from bulkfetch.errors import AccountError, JobError
 from bulkfetch.exporter.beginning import step_of
-from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.exporter.work import ExportWork
 from bulkfetch.exports import manifest as files
 from bulkfetch.exports.changes import Committed, SyncStep, committed_by, forgets_deletions
@@ -32,7 +31,7 @@ from bulkfetch.exports.publication import (
 from bulkfetch.exports.published import folder_in, is_url, place_of, reported_file, target_of
 from bulkfetch.exports.server_time import earliest, server_time, stamp
 from bulkfetch.journal import GenerationRow, PageRow
-from bulkfetch.models import Failure, Format, Outcome, PublishedFile, Status
+from bulkfetch.models import ExportReport, Failure, Format, Outcome, PublishedFile, Status
 from bulkfetch.pipeline.layout import OutputLayout
 
 if TYPE_CHECKING:

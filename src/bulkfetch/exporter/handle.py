@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkfetch.exporter.reports import ExportReport
-from bulkfetch.models import Report
+from bulkfetch.models import ExportReport, Report
 from bulkfetch.pipeline.handle import Handle
 
 if TYPE_CHECKING:

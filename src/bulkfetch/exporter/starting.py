@@ -37,7 +37,6 @@ from bulkfetch.exporter.beginning import (
 )
 from bulkfetch.exporter.finishing import fields_of, finish, ordered
 from bulkfetch.exporter.ready import ReadyPages
-from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.exporter.work import ExportWork
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import Step
@@ -53,7 +52,7 @@ from bulkfetch.exports.publication import (
 )
 from bulkfetch.exports.published import target_of
 from bulkfetch.journal import ExportStore, PageRow, StoredExport
-from bulkfetch.models import Failure, Outcome, Status
+from bulkfetch.models import ExportReport, Failure, Outcome, Status
 from bulkfetch.pipeline.idle_jobs import are_missing
 from bulkfetch.pipeline.layout import OutputLayout
 

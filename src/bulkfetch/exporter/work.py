@@ -11,7 +11,6 @@ import anyio
 
 from bulkfetch.config.column_types import column_types
 from bulkfetch.events import Emit, Event, Kind
-from bulkfetch.exporter.reports import ExportReport
 from bulkfetch.exporter.wanted import WantedExport
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import Step
@@ -25,7 +24,7 @@ from bulkfetch.journal import (
     GenerationRow,
     PageRow,
 )
-from bulkfetch.models import ColumnType, Failure, Job, Outcome
+from bulkfetch.models import ColumnType, ExportReport, Failure, Job, Outcome
 
 if TYPE_CHECKING:
     from bulkfetch.control.client import ControlClient
