@@ -132,7 +132,11 @@ class FleetScene:
 
     def run(self, host: int) -> Ended:
         """Run a worker of a host to its end."""
-        return self._program(host).run("fleet", "work", self.settings(host))
+        return self.command(host, "fleet", "work", self.settings(host))
+
+    def command(self, host: int, *words: str) -> Ended:
+        """Run a command on a host to its end."""
+        return self._program(host).run(*words)
 
     def _program(self, host: int) -> Program:
         tokens = {name: self.tokens.get(name, f"token-{name}") for name in self.accounts}
