@@ -176,7 +176,9 @@ class _Trouble:
         time.sleep(self._dice.uniform(0.5, self._chaos.longest_s))
         self._mend(at)
         self.past.append(Disturbance(kind, began, time.monotonic()))
-        print(f"{self._scene.figures()}: {kind}, host {at}, {self.past[-1].ended - began:.1f} s")
+        lasted_s, now = self.past[-1].ended - began, self._scene.figures()
+        told = f"{now.done} done, worst {now.worst}, {now.refused} refused"
+        print(f"{kind}, host {at}, {lasted_s:.1f} s: {told}", flush=True)
 
     def _mend(self, at: int) -> None:
         self._hosts[at].mend()
