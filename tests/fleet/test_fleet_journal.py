@@ -282,3 +282,20 @@ def test_a_role_with_the_rights_that_stand_there_can_do_it_all(
         await journal.aclose()
 
     asyncio.run(main())
+
+
+def test_who_was_superseded_has_not_died(postgres: PostgresServer, database: str) -> None:
+    """A worker that was cut off says so when it is back; of the others' deaths it takes none."""
+
+    async def main() -> None:
+        async with journal_of(postgres.url(database), "1") as journal:
+            cut_off = await journal.begin_turn("acme", "a")
+            newest = await journal.begin_turn("acme", "b")
+            assert await journal.deaths("acme") == 1
+            await journal.outlived("acme", cut_off)
+            assert await journal.deaths("acme") == 0
+            await journal.outlived("acme", newest)
+            await journal.begin_turn("acme", "c")
+            assert await journal.deaths("acme") == 1
+
+    asyncio.run(main())
