@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,35 @@ def test_a_worker_that_is_told_to_stop_leaves_its_exports_to_the_others(
         wait_for(scene, lambda: ended(scene) == {"a000/Leads": "1"})
         scene.term(1)
         assert len(published(scene.bucket.objects, "a000/Leads")) == creates(scene, "a000") == 1
+
+
+def test_a_worker_that_wakes_up_creates_no_page_of_an_export_that_others_have(
+    tmp_path: Path, postgres: PostgresServer, database: str
+) -> None:
+    """Frozen while a first page was prepared, it would have created the next one."""
+    states = "SELECT string_agg(state, ' ') FROM bulkfetch.fleet_page"
+    with fleet_scene(
+        tmp_path,
+        postgres,
+        database,
+        accounts=1,
+        heartbeat_s=2,
+        exports=EXPORTS,
+        org={"per_page": 8, "prepare_s": 3.0},
+        period_s=1.0,
+    ) as scene:
+        scene.submit_exports("a000/Leads")
+        scene.start(0)
+        wait_for(scene, lambda: scene.sql(states) == "PREPARING")
+        scene.hosts[0].send_signal(signal.SIGSTOP)
+        scene.start(1)
+        wait_for(scene, lambda: "host1" in scene.sql("SELECT worker FROM bulkfetch.fleet_account"))
+        scene.hosts[0].send_signal(signal.SIGCONT)
+        wait_for(scene, lambda: ended(scene) == {"a000/Leads": "1"})
+        wait_for(scene, lambda: "a000: another worker has taken it over" in scene.log(0))
+        for host in (0, 1):
+            scene.term(host)
+        assert len(published(scene.bucket.objects, "a000/Leads")) == creates(scene, "a000") == PAGES
 
 
 # Whoever publishes this export dies.
