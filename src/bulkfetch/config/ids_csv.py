@@ -95,7 +95,7 @@ def is_heading(cells: list[str], at: int) -> bool:
 def looks_like_csv(line: str) -> str | None:
     """Return how to read a line that holds cells rather than one bare id; None where it doesn't.
 
-    The answer is a hint for who gave no column. A cell in quotes is one, also if it is the only one.
+    The answer is a hint for who gave no column. A cell in quotes is one, also if it is alone.
     """
     if not (line.startswith('"') or any(delimiter in line for delimiter in _DELIMITERS)):
         return None
