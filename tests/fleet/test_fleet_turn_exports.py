@@ -132,6 +132,28 @@ def test_jobs_and_exports_share_a_turn_and_what_the_settings_do_not_know_is_left
         assert len(published(scene.bucket.objects, "a001/Contacts")) == 1
 
 
+def test_an_export_that_does_not_fit_its_module_fails_alone(
+    tmp_path: Path, postgres: PostgresServer, database: str
+) -> None:
+    """Why is in its report; the account's other exports are done in the same turn."""
+    with fleet_scene(
+        tmp_path,
+        postgres,
+        database,
+        accounts=1,
+        heartbeat_s=5,
+        exports=EXPORTS.replace("Contacts", "Kontakte"),
+        org={"prepare_s": 0.0},
+    ) as scene:
+        scene.submit_exports("a000/Kontakte", "a000/Leads")
+        scene.start(0)
+        wait_for(scene, lambda: ended(scene) == {"a000/Leads": "1", "a000/Kontakte": "2"})
+        scene.term(0)
+        code = "SELECT report -> 'error' ->> 'code' FROM bulkfetch.fleet_export"
+        assert scene.sql(f"{code} WHERE name = 'Kontakte'") == "CONFIG"
+        assert scene.sql("SELECT generation FROM bulkfetch.fleet_account") == "1"
+
+
 def test_an_export_is_published_in_a_shared_folder_by_the_host_that_goes_on_with_it(
     tmp_path: Path, postgres: PostgresServer, database: str
 ) -> None:

@@ -12,7 +12,7 @@ from bulkfetch.config.misfit import Misfit, nearest
 from bulkfetch.config.parquet import ParquetSettings
 from bulkfetch.config.settings import AccountTable, JobEntry, Settings, Tables
 from bulkfetch.config.toml_lines import key_text, nearest_line
-from bulkfetch.errors import ConfigError
+from bulkfetch.errors import ConfigError, ExportMisfit
 
 
 def complaint(found: Misfit, file: str, lines: Mapping[str, int]) -> ConfigError:
@@ -36,12 +36,14 @@ def complaint_later(found: Misfit, settings: Settings) -> ConfigError:
     return complaint(found, str(settings.source or "settings"), lines)
 
 
-def about_export(found: Misfit, export: Export, settings: Settings) -> ConfigError:
-    """Return the ConfigError of what does not fit in an export, one of the settings or another."""
+def about_export(found: Misfit, export: Export, settings: Settings) -> ExportMisfit:
+    """Return the error of what does not fit in an export, one of the settings or another."""
     if export.index is not None:
-        return complaint_later(found.below("exports", export.index), settings)
-    message = f"export {export.name}: {key_text(found.path)} {found.sentence}"
-    return ConfigError(message, hint=found.advice)
+        found = found.below("exports", export.index)
+        message = complaint_later(found, settings).message
+    else:
+        message = f"export {export.name}: {key_text(found.path)} {found.sentence}"
+    return ExportMisfit(message, hint=found.advice, export=export.name)
 
 
 def _line(origin: str) -> str:

@@ -1,8 +1,17 @@
-"""Errors of pages of an export."""
+"""Errors of exports and of their pages."""
 
 from __future__ import annotations
 
+from bulkfetch.errors.base import ConfigError
 from bulkfetch.errors.job import JobError
+
+
+class ExportMisfit(ConfigError):
+    """An export does not fit what the service says of its module. `export` is its name."""
+
+    def __init__(self, message: str, *, hint: str, export: str) -> None:
+        super().__init__(message, hint=hint)
+        self.export = export
 
 
 class CreateLost(JobError):

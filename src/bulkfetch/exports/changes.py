@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Self
 
 from bulkfetch.config import Export
-from bulkfetch.errors import ConfigError
+from bulkfetch.errors import ExportMisfit
 from bulkfetch.exports.columns import ExportColumn
 from bulkfetch.exports.server_time import server_time
 from bulkfetch.text import duration
@@ -98,13 +98,14 @@ def next_step(
     `account` is who is asked, by its name in the settings.
     `now` is compared with days, never sent: if possible it is the Date of the service's last reply.
     `has_modified_time` is None if the module's fields are unknown.
-    Raises ConfigError if changes cannot be told, because the module has no Modified_Time.
+    Raises ExportMisfit if changes cannot be told, because the module has no Modified_Time.
     """
     changes = export.sync == "changes"
     if has_modified_time is False and (changes or export.since is not None):
-        raise ConfigError(
+        raise ExportMisfit(
             f"{export.module} has no Modified_Time, by which changes are found",
             hint='Export it in full: sync = "full".',
+            export=export.name,
         )
     if export.since is not None and not full:
         deleted_since = export.since if export.deleted else None

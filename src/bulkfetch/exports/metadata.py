@@ -45,9 +45,8 @@ class MetadataReader:
         """Return what is known of an export's module, once the export is seen to fit it.
 
         Metadata that the account may not have, or that there is none of, is a warning, and what it
-        would tell stays unchecked. Raises ConfigError with file, key and line where the export does
-        not fit; AccountError, and JobError where another try may succeed. If cancelled: nothing
-        was changed.
+        would tell stays unchecked. Raises ExportMisfit with file, key and line; AccountError, and
+        JobError where another try may succeed. If cancelled: nothing was changed.
         """
         try:
             return await self._check(export)

@@ -225,7 +225,7 @@ class Turn:
     async def _export(
         self, client: Client, exports: Sequence[PendingExport], until: float
     ) -> list[ExportReport]:
-        """Do exports until then, on the loop's clock. Raises Superseded, RunError."""
+        """Do exports until then, on the loop's clock. Raises Superseded, RunError, ConfigError."""
         if self._stopped or not exports:
             return []
         with ExitStack() as runs:

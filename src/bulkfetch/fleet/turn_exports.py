@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from bulkfetch.client import Client
 from bulkfetch.config import Settings
-from bulkfetch.errors import AccountError, ConfigError, NotReadyInTime, error_class
+from bulkfetch.errors import AccountError, ExportMisfit, NotReadyInTime, error_class
 from bulkfetch.exporter.handle import ExportRun
 from bulkfetch.fleet.exports import FleetExports, PendingExport
 from bulkfetch.models import ExportReport, Failure
@@ -48,28 +48,29 @@ async def do_exports(
 
     Until then, on the loop's clock, pages are waited for. `begun` is told of each run before it is
     read, and may stop it. One that does not fit its module fails; the others are done. After the
-    end of the account nothing is begun. Raises Superseded, RunError. If cancelled: as a client.
+    end of the account nothing is begun. Raises Superseded, RunError, ConfigError. If cancelled: as
+    a client.
     """
-    groups = [[each for each in exports if each.whole == whole] for whole in (True, False)]
-    waiting = [group for group in groups if group]
+    whole, changes = ([each for each in exports if each.whole == whole] for whole in (True, False))
+    groups = [group for group in (whole, changes) if group]
     reports: list[ExportReport] = []
-    while waiting and account_cause(reports) is None:
+    while groups and account_cause(reports) is None:
+        group = groups[0]
         left_s = max(0.0, until - asyncio.get_running_loop().time())
-        group = waiting[0]
-        run = client.export(
-            *(each.name for each in group), full=group[0].whole, wait=left_s / len(waiting)
-        )
+        names = (each.name for each in group)
+        run = client.export(*names, full=group[0].whole, wait=left_s / len(groups))
         begun(run)
-        del waiting[0]
         try:
             reports += await run.reports()
-        except ConfigError as error:
-            if len(group) > 1:  # of one of them: of which, each by itself shows
-                waiting[:0] = [[each] for each in group]
-                continue
-            [export] = group
+        except ExportMisfit as error:
+            [misfit] = (each for each in group if each.name == error.export)
             failure = Failure.of(error)
-            report = ExportReport(export.name, export.account, "failed", error=failure)
+            report = ExportReport(misfit.name, misfit.account, "failed", error=failure)
             await journal.end(generation, report)
             reports.append(report)
+            group.remove(misfit)
+        else:
+            group.clear()
+        if not group:
+            del groups[0]
     return reports
