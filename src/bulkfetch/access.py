@@ -156,7 +156,7 @@ class AccountOpener:
                 clock=self._clock.boottime,
             )
             budget = ControlBudget(
-                limits, session.key, ledger, times.lease_s, generation=windows.generation
+                limits, session.key, ledger, times.lease_s, note, generation=windows.generation
             )
         else:
             budget = await ControlBudget.open(

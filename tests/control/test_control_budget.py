@@ -115,6 +115,27 @@ def test_creates_wait_for_their_minute_and_polls_do_not(make: Make) -> None:
     run_flow(main())
 
 
+def test_a_wait_for_the_minute_is_told_once_with_its_setting() -> None:
+    """While creates wait it can be asked what for; one note says it, and none of polls."""
+
+    async def main() -> None:
+        notes: list[str] = []
+        budget = await opened(None, ControlLimits(creates_per_minute=1), note=notes.append)
+        await asyncio.sleep(QUIET_S)
+        await call(budget)
+        assert budget.waits_for("create") == ""
+        waiting = [asyncio.create_task(call(budget)) for _ in range(2)]
+        await asyncio.sleep(REFILL_S / 2)
+        assert budget.waits_for("create") == "creates_per_minute (1)"
+        assert budget.waits_for("status") == ""
+        await asyncio.gather(*waiting)
+        assert budget.waits_for("create") == ""
+        assert notes == ["the next create call waits for creates_per_minute (1)"]
+        await budget.aclose()
+
+    run_flow(main())
+
+
 def test_first_come_first_served(make: Make) -> None:
     """Who waits longest leaves first, whatever the others do; nobody is passed by."""
 

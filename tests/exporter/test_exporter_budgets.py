@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from tests.support.exporting import Exported, export, exporting, manifest, org, rows
+from tests.support.flows import settings_for
 
-from bulkfetch import Export
+from bulkfetch import Client, Export
 from bulkfetch.sandbox import Sandbox
 from bulkfetch.sandbox.org.specs import JobPlan, ModuleSpec
 from bulkfetch.sandbox.quota import worst_in as worst_of
@@ -58,6 +59,25 @@ def test_the_services_credits_in_mid_chain_let_downloads_go_on(tmp_path: Path) -
         assert manifest(tmp_path, "Leads")["credits"]["spent"] == spent
 
     exporting(main, org(credits_per_day=170))
+
+
+def test_an_export_that_waits_for_its_minute_says_so(tmp_path: Path) -> None:
+    """Between two creates the progress names the setting that holds the next one up."""
+
+    async def main(sandbox: Sandbox) -> None:
+        made = settings_for(sandbox.url, tmp_path, control={"creates_per_minute": 1})
+        async with Client(made) as client:
+            run = client.export(LEADS)
+            ending = asyncio.create_task(run.reports())
+            await asyncio.sleep(40)
+            progress = run.progress()
+            assert progress is not None
+            assert progress.exports == (
+                "Leads: page to be created, waits for creates_per_minute (1)",
+            )
+            await ending
+
+    exporting(main, org(records=12, prepare_s=1.0))
 
 
 @pytest.mark.parametrize("kind", ["create", "status"])

@@ -54,6 +54,11 @@ class ControlLimits:
         """Return how many calls of a kind may reach the server in a minute; None: any number."""
         return {"create": self.creates_per_minute, "status": self.polls_per_minute}.get(kind)
 
+    def pace(self, kind: str) -> str:
+        """Return the setting of a kind's minute with its figure; "" where any number may leave."""
+        setting = {"create": "creates_per_minute", "status": "polls_per_minute"}.get(kind)
+        return f"{setting} ({self.per_minute(kind)})" if setting else ""
+
 
 class CountedCall(NamedTuple):
     """A call. `at`: when the server had counted it at the latest, of one under way by its lease."""

@@ -85,6 +85,8 @@ class ControlBudget:
         self._caller = Caller(secrets.randbits(62), limits, lease_s + LATE_S, generation)
         self._ledger = ledger
         self._turns: dict[Kind, anyio.Lock] = {}
+        self._full: set[Kind] = set()
+        self._told: set[Kind] = set()
         self._changed = asyncio.Event()
         self._closed = False
 
@@ -134,6 +136,10 @@ class ControlBudget:
         finally:
             self._settle(place)
 
+    def waits_for(self, kind: Kind) -> str:
+        """Return the setting, with its figure, that calls of a kind wait for; "" if for none."""
+        return self._limits.pace(kind) if kind in self._full else ""
+
     async def credits_spent(self) -> None:
         """Have nothing leave for a while: the service has shown that no credits remain.
 
@@ -172,6 +178,7 @@ class ControlBudget:
                     allowance, asked = await self._write(look)
                     if allowance.for_s:
                         self._require_patience(allowance)
+                        self._tell_full(kind, full=allowance.why == "minute")
                         with anyio.move_on_after(allowance.for_s):
                             await changed.wait()
                     elif self._ledger.clock() <= asked + LATE_S:
@@ -183,6 +190,18 @@ class ControlBudget:
                         lambda books, time: books.withdraw(self._caller.owner, place.number, kind)
                     )
                 raise
+            finally:
+                self._full.discard(kind)
+
+    def _tell_full(self, kind: Kind, *, full: bool) -> None:
+        """Note that calls of a kind wait for their minute, or for something else; told once."""
+        if not full:
+            self._full.discard(kind)
+            return
+        self._full.add(kind)
+        if kind not in self._told:
+            self._told.add(kind)
+            self._note(f"the next {kind} call waits for {self.waits_for(kind)}")
 
     async def _write(self, change: Change[T]) -> T:
         """Make a change in the books, those of this process where the others' cannot be had.

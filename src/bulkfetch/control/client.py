@@ -61,6 +61,7 @@ class ControlClient:
         """Take what the account's downloads use too; `session` is one of `open_session`."""
         self.account = account
         self._version = endpoint.version
+        self._budget = budget
         self._door = ControlDoor(
             session, endpoint, tokens, budget, times or CallTimes(), clock.time
         )
@@ -75,6 +76,11 @@ class ControlClient:
     def credits_remaining(self) -> int | None:
         """What the service last said remains of the org's credits; None while it does not say."""
         return self._door.credits_remaining
+
+    @property
+    def creates_wait_for(self) -> str:
+        """The setting that create calls of the account wait for now; "" if for none."""
+        return self._budget.waits_for("create")
 
     async def create(
         self, body: Mapping[str, Any], *, before: Callable[[], Awaitable[None]] | None = None

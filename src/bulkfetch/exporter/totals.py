@@ -46,6 +46,8 @@ def phase(work: ExportWork) -> str:
         words = f"page {by_state['PREPARING'].number} being prepared"
     else:
         words = "page to be created"
+        if work.can_ask and (setting := work.control.creates_wait_for):
+            words += f", waits for {setting}"
     return f"{work.name}: {words}"
 
 
