@@ -79,6 +79,29 @@ def test_a_full_stdout_is_told_once_beside_the_sums(
     assert b"1 done; " in err
 
 
+@pytest.mark.parametrize("words", [("--help",), ("run", "--help"), ("--version",), ("schema",)])
+def test_a_page_that_cannot_be_written_is_no_bug(program: Program, words: tuple[str, ...]) -> None:
+    """Help and version end on a full disk as every other output does: one error, status 3."""
+    with Path("/dev/full").open("wb") as full:
+        process = program.start(*words, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert err.decode().splitlines() == [
+        "error: STDOUT_FAILED: stdout: No space left on device",
+        "hint: Free some space, or redirect stdout elsewhere; then run the same command again.",
+    ]
+
+
+def test_a_closed_reader_of_the_help_is_no_error(program: Program) -> None:
+    """`bulkfetch --help | head -1` says nothing but the line, and ends as a closed pipe does."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        process = program.start("--help", stdout=closed)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, b"")
+
+
 @pytest.mark.slow
 def test_paused_reader_does_not_stop_signals(program: Program) -> None:
     """A pager that does not read on holds up its run, but Ctrl-C still works, both times."""

@@ -106,7 +106,7 @@ def _summary(printer: Printer, status: int) -> dict[str, Any]:
 def _command(printer: Printer, words: list[str]) -> int:
     # Not program.main(): it bypasses the printer and has its own exit statuses.
     try:
-        with program.make_context("bulkfetch", words, obj=printer) as context:
+        with printer.pages(), program.make_context("bulkfetch", words, obj=printer) as context:
             given = program.invoke(context)
     except click.exceptions.Exit as end:  # --help, --version
         return end.exit_code
@@ -133,10 +133,6 @@ def _answered_for(printer: Printer, act: Callable[[], int | None]) -> int:
         printer.failure(error)
         return exit_codes.ABORTED
     except StdoutGone:
-        return exit_codes.INTERRUPTED
-    except BrokenPipeError:
-        # click was writing a help page; flushing the rest at exit must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return exit_codes.INTERRUPTED
     except KeyboardInterrupt:
         printer.note("interrupted")

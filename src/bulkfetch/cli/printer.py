@@ -13,8 +13,8 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
@@ -138,6 +138,16 @@ class Printer:
             return
         with _stdout_errors():
             await self._stdout.send(line)
+
+    @contextmanager
+    def pages(self) -> Iterator[None]:
+        """Have the pages that click prints, of --help and --version, written as results are."""
+        with redirect_stdout(cast("TextIO", _Pages(self._put))):
+            yield
+
+    def _put(self, text: str) -> None:
+        with _stdout_errors():
+            self._stdout.put(text.encode(errors="surrogateescape"))
 
     def check_stdout(self) -> None:
         """Raise StdoutGone or StdoutFailed if an earlier result could not be written."""
@@ -310,6 +320,20 @@ class _Terminal(io.TextIOBase):
     def write(self, text: str) -> int:
         write_all(_STDERR, text.encode(self._encoding, "backslashreplace"))
         return len(text)
+
+
+class _Pages(io.TextIOBase):
+    """Stdout as a text file that only passes on what is written."""
+
+    def __init__(self, put: Callable[[str], None]) -> None:
+        self._put = put
+
+    def write(self, text: str) -> int:
+        self._put(text)
+        return len(text)
+
+    def isatty(self) -> bool:
+        return os.isatty(_STDOUT)
 
 
 @contextmanager
