@@ -209,13 +209,23 @@ def test_status_names_every_failure(program: Program, call: Call) -> None:
     """What the run only counts is named by `status --json`, jobs without a request included."""
     (program.folder / "ids.txt").write_text("".join(f"x{n}\n" for n in range(30)) + f"{GONE}\n")
     ended = call("run", program.settings(), "--ids", "ids.txt")
-    assert "and 11 jobs more failed; `bulkfetch status --json` lists all of them" in ended.err
+    told = "and 11 jobs more failed; `bulkfetch status exports --json` lists all of them\n"
+    assert told in ended.err
     named = call("status", "exports", "--json").records
     failed = [record["id"] for record in named if record.get("status") == "failed"]
     assert sorted(failed) == sorted([GONE, *(f"x{n}" for n in range(30))])
     shown = call("status", "exports")
     assert "31 failed" in shown.out
-    assert "and 11 jobs more failed; --json lists all of them\n" in shown.out
+    assert told in shown.out
+
+
+def test_status_gives_a_shared_hint_once(program: Program, call: Call) -> None:
+    """What several failed jobs are to be mended by stands once in `status`, as after a run."""
+    (program.folder / "ids.txt").write_text("x1\nx2\nx3\n")
+    call("run", program.settings(), "--ids", "ids.txt")
+    shown = call("status", "exports").out
+    assert shown.count("INVALID_JOB_ID") == 3
+    assert shown.count("  hint: ") == 1
 
 
 def test_account_option(program: Program, call: Call) -> None:

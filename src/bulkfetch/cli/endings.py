@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from bulkfetch.cli import exit_codes
 from bulkfetch.errors import error_class, is_permanent
@@ -57,6 +58,11 @@ def this_command(ids: Collection[str] = ()) -> str:
         same = found is not None and os.path.realpath(found) == os.path.realpath(program)
         words = [os.path.basename(program) if same else program]
     return command_line([*words, *sys.argv[1:]], ids)
+
+
+def listing_of(out: str | Path) -> tuple[str, ...]:
+    """Return the words of the command that lists all failures of an output folder."""
+    return ("bulkfetch", "status", str(out), "--json")
 
 
 def command_line(words: Sequence[str], ids: Collection[str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bulkfetch.cli import exit_codes
-from bulkfetch.cli.endings import this_command
+from bulkfetch.cli.endings import listing_of, this_command
 from bulkfetch.cli.output_options import output_options
 from bulkfetch.cli.printer import Printer
 from bulkfetch.cli.settings_source import file_and_rest, load, settings_source
@@ -22,6 +22,8 @@ from bulkfetch.observe.messages import (
 from bulkfetch.observe.records import export_counts, summary_record
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bulkfetch.cli.runner import Ending
     from bulkfetch.config import Settings
 
@@ -97,7 +99,7 @@ def export(
         settings, lambda client: client.export(*names, full=full, wait=wait_s), printer, max_s
     )
     status = ending.exit_status
-    _tell(printer, ending, status)
+    _tell(printer, settings.out, ending, status)
     if ending.report is not None and not ending.stdout_gone and status != exit_codes.USAGE:
         for report in ending.exports or ():
             printer.result(None, export_record(report))
@@ -134,12 +136,12 @@ def _require_known(settings: Settings, names: tuple[str, ...]) -> None:
             raise unknown("there is no export", name, known)
 
 
-def _tell(printer: Printer, ending: Ending, status: int) -> None:
+def _tell(printer: Printer, out: Path, ending: Ending, status: int) -> None:
     report, error, exports = ending.report, ending.error, ending.exports or []
     ended_all = error is not None or ending.out_of_time is not None
     if report is not None:
         shown = report.failures[:SHOWN_FAILURES]
-        printer.failures(shown, report.failed - len(shown))
+        printer.failures(shown, report.failed - len(shown), listing_of(out))
         told = [outcome.error for outcome in shown]
         if ended_all:  # said of all of them at once
             told.append(report.aborted)

@@ -65,7 +65,8 @@ def wait(printer: Printer, fleet_file: str, submission: int, as_json: bool) -> i
     report, status = told.report(), told.exit_status
     printer.sum_up(summary_record(report, status, told.exports))
     shown = report.failures[:SHOWN_FAILURES]
-    printer.failures(shown, report.failed - len(shown))
+    listing = ("bulkfetch", "fleet", "status", fleet_file, "--failed", "--json")
+    printer.failures(shown, report.failed - len(shown), listing)
     causes = [outcome.error for outcome in shown]
     for export in told.failed_exports:
         if export.error not in causes:

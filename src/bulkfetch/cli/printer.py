@@ -11,6 +11,7 @@ import errno
 import io
 import json
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -192,12 +193,12 @@ class Printer:
         plain = failure.code in ("CONFIG", "ERROR")
         self.error(failure.message if plain else f"{failure.code}: {failure.message}", failure.hint)
 
-    def failures(self, failures: Sequence[Outcome], more: int) -> None:
-        """Write why jobs failed, and that `more` did of which nothing is told."""
+    def failures(self, failures: Sequence[Outcome], more: int, listing: Sequence[str]) -> None:
+        """Write why jobs failed, and that `more` did, which the command `listing` lists."""
         for sentence, hint in grouped(failures):
             self.error(sentence, hint)
         if more > 0:
-            self.note(more_failures_line(more))
+            self.note(more_failures_line(more, shlex.join(listing)))
 
     def aborted(self, error: Exception) -> None:
         """Write the error that aborted a run."""

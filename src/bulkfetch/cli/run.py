@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bulkfetch.cli import exit_codes
-from bulkfetch.cli.endings import next_step, this_command
+from bulkfetch.cli.endings import listing_of, next_step, this_command
 from bulkfetch.cli.job_limit import JobLimit
 from bulkfetch.cli.options import (
     EmptyList,
@@ -31,6 +31,8 @@ from bulkfetch.observe.records import summary_record
 from bulkfetch.text import jobs as counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bulkfetch.cli.runner import Ending
 
 _ABOUT = """\b
@@ -133,7 +135,7 @@ def run(
             settings, lambda client: client.fetch(jobs, only_new=only_new), printer, max_s
         )
     status = ending.exit_status
-    _tell(printer, options, ending, status)
+    _tell(printer, options, settings.out, ending, status)
     if ending.report is not None:
         printer.sum_up(summary_record(ending.report, status), write=not ending.stdout_gone)
     return status
@@ -150,11 +152,12 @@ def _nothing_to_do(printer: Printer, limit: JobLimit | None, *, fail_empty: bool
     return exit_codes.DONE
 
 
-def _tell(printer: Printer, options: ListOptions, ending: Ending, status: int) -> None:
+def _tell(printer: Printer, options: ListOptions, out: Path, ending: Ending, status: int) -> None:
     report, error = ending.report, ending.error
     if report is not None:
         shown = report.failures[:SHOWN_FAILURES]
-        printer.failures(shown, report.failed - report.failed_before - len(shown))
+        more = report.failed - report.failed_before - len(shown)
+        printer.failures(shown, more, listing_of(out))
         for line in notes_on_skipped(report):
             printer.note(line)
     if error is not None:

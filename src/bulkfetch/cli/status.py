@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from bulkfetch.cli import exit_codes
+from bulkfetch.cli.endings import listing_of
 from bulkfetch.cli.printer import Printer
 from bulkfetch.errors import ConfigError
-from bulkfetch.observe.messages import SHOWN_FAILURES, failure_lines
-from bulkfetch.observe.records import job_record
-from bulkfetch.text import jobs
+from bulkfetch.observe.failures import grouped
+from bulkfetch.observe.messages import SHOWN_FAILURES, failure_lines, more_failures_line
+from bulkfetch.observe.records import Record, job_record
 
 if TYPE_CHECKING:
     from bulkfetch.journal import AccountCounts, JournalReader, Known
@@ -78,7 +80,7 @@ def status(
         else:
             open_exports = _tell_state(printer, reader, counts, Path(out) / STATE_DIR)
             if which is None and account is None:
-                _tell_failures(printer, reader, sum(each.failed for each in counts))
+                _tell_failures(printer, reader, sum(each.failed for each in counts), out)
             else:
                 for known in _selected(reader, which or "all", account):
                     _tell_job(printer, known.outcome)
@@ -155,23 +157,29 @@ def _selected(reader: JournalReader, which: str, account: str | None) -> Iterato
             yield known
 
 
-def _tell_failures(printer: Printer, reader: JournalReader, count: int) -> None:
-    limit = None if printer.json else SHOWN_FAILURES
-    for outcome in islice(reader.failed(), limit):
-        _tell_job(printer, outcome)
-    if limit is not None and count > limit:
-        printer.result(f"and {jobs(count - limit)} more failed; --json lists all of them", None)
+def _tell_failures(printer: Printer, reader: JournalReader, count: int, out: str) -> None:
+    if printer.json:
+        for outcome in reader.failed():
+            _tell_job(printer, outcome)
+        return
+    for sentence, hint in grouped(islice(reader.failed(), SHOWN_FAILURES)):
+        _tell_failure(printer, sentence, hint)
+    if (more := count - SHOWN_FAILURES) > 0:
+        printer.result(more_failures_line(more, shlex.join(listing_of(out))), None)
 
 
 def _tell_job(printer: Printer, outcome: Outcome) -> None:
     if outcome.status == "failed":
-        sentence, hint = failure_lines(outcome)
-        printer.result(sentence, job_record(outcome))
-        if hint:
-            printer.result(f"  hint: {hint}", None)
+        _tell_failure(printer, *failure_lines(outcome), job_record(outcome))
         return
     whose = "" if outcome.account == "default" else f" of account {outcome.account}"
     what = "".join(f" {file.path}" for file in outcome.files)
     if outcome.superseded_by is not None:
         what = f", superseded by {outcome.superseded_by}"
     printer.result(f"job {outcome.job_id}{whose}: {outcome.status}{what}", job_record(outcome))
+
+
+def _tell_failure(printer: Printer, sentence: str, hint: str, record: Record | None = None) -> None:
+    printer.result(sentence, record)
+    if hint:
+        printer.result(f"  hint: {hint}", None)

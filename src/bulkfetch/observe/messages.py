@@ -122,6 +122,6 @@ def notes_on_skipped(report: Report) -> list[str]:
     return lines
 
 
-def more_failures_line(count: int) -> str:
-    """Return the note that more jobs have failed than were listed."""
-    return f"and {jobs(count)} more failed; `bulkfetch status --json` lists all of them"
+def more_failures_line(count: int, listing: str) -> str:
+    """Return the note that more jobs have failed than were listed, which a command lists."""
+    return f"and {jobs(count)} more failed; `{listing}` lists all of them"
