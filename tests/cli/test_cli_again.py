@@ -116,6 +116,8 @@ def test_a_missing_file_is_told_and_fetched_again_on_request(program: Program, c
     assert (ended.status, set(_jobs(ended)), ended.records[-1]["done"]) == (0, {IDS[1]}, 1)
     assert lost.read_bytes() == content
     assert call("verify", "exports").status == 0
+    ended = call("run", name, "--again", "missing")
+    assert (ended.status, ended.err) == (0, "no file is missing: nothing to do\n")
 
 
 @pytest.mark.slow

@@ -127,7 +127,7 @@ def run(
         printer.note("reading ids from the terminal; press Ctrl-D to end the list")
     with open_list(options, settings) as jobs:
         if jobs is None:
-            return _nothing_to_do(printer, options.limit, fail_empty=fail_empty)
+            return _nothing_to_do(printer, options, fail_empty=fail_empty)
         from bulkfetch.cli.runner import carry_out
 
         only_new = not printer.json
@@ -141,11 +141,14 @@ def run(
     return status
 
 
-def _nothing_to_do(printer: Printer, limit: JobLimit | None, *, fail_empty: bool) -> int:
+def _nothing_to_do(printer: Printer, options: ListOptions, *, fail_empty: bool) -> int:
+    limit = options.limit
     if limit is not None and limit.passed_over:
         printer.note(f"{counted(limit.passed_over)} of the list: nothing is left to do")
     elif fail_empty:
         raise EmptyList
+    elif options.again and not (options.failed or options.pending or options.lists):
+        printer.note("no file is missing: nothing to do")
     else:
         printer.warn("the list is empty: nothing to do")
     printer.sum_up(summary_record(Report(), exit_codes.DONE))
