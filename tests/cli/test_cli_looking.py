@@ -233,7 +233,7 @@ def test_plan_asks_in_the_order_of_a_run(here: Program, capfd: pytest.CaptureFix
     (here.folder / settings).write_text(text + "[limits]\ntries = 1\n")
     assert here.run("run", settings, flaky).status == 1
     (here.folder / "slow.toml").write_text(
-        '[account]\ndata_center = "eu"\n[account.window]\nrequests = 1\nperiod_s = 80_000\n'
+        '[account]\ndata_center = "sandbox"\n[account.window]\nrequests = 1\nperiod_s = 80_000\n'
     )
     _, out, _ = looked(capfd, "plan", "slow.toml", *IDS[:3], "--json")
     late = [record for record in map(json.loads, out.splitlines()) if record["type"] == "expiring"]

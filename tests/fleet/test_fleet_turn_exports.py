@@ -10,8 +10,8 @@ from tests.support.fleet_exports import EXPORTS, creates, ended, published, wait
 from tests.support.fleet_scene import fleet_scene, ids_of
 from tests.support.postgres import PostgresServer
 
-from bulkfetch.fleet.turn_exports import account_cause
-from bulkfetch.models import ExportReport, Failure
+from bulkfetch.fleet.turn_exports import account_cause, must_wait
+from bulkfetch.models import ExportReport, Failure, Status
 
 pytestmark = pytest.mark.slow
 
@@ -308,3 +308,21 @@ def test_what_keeps_an_export_waiting_does_not_end_its_account(code: str, *, end
     waits = ExportReport("Leads", "acme", "pending", error=failure)
     assert account_cause([waits]) == (failure if ends else None)
     assert account_cause([ExportReport("Leads", "acme", "failed", error=failure)]) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "waits"),
+    [
+        ("pending", "NOT_READY_IN_TIME", False),
+        ("pending", "CREDITS_SPENT", True),
+        ("pending", None, True),
+        ("done", None, False),
+        ("failed", "CONFIG", False),
+    ],
+)
+def test_only_the_time_of_the_turn_lets_an_export_go_on_at_once(
+    status: Status, code: str | None, *, waits: bool
+) -> None:
+    """A page that was not ready is looked for by the next turn; credits do not come so soon."""
+    failure = None if code is None else Failure(code, "words")
+    assert must_wait(ExportReport("Leads", "acme", status, error=failure)) == waits

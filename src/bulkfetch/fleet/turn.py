@@ -36,7 +36,7 @@ from bulkfetch.fleet.export_store import TurnExports
 from bulkfetch.fleet.exports import ExportUnderWay, PendingExport
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.recorder import OutcomeRecorder
-from bulkfetch.fleet.turn_exports import account_cause, do_exports, known_exports
+from bulkfetch.fleet.turn_exports import account_cause, do_exports, known_exports, must_wait
 from bulkfetch.journal import ExportTables, JournalReader
 from bulkfetch.models import ExportReport, Failure, Job, Report
 from bulkfetch.pipeline.handle import Run
@@ -188,7 +188,7 @@ class Turn:
             if report.aborted is not None:
                 return TurnEnd.of(0, 0, report.aborted)._replace(unknown=unknown)
             reports = await self._export(client, exports, until)
-        is_left = bool(unknown) or any(each.status == "pending" for each in reports)
+        is_left = bool(unknown) or any(map(must_wait, reports))
         is_early = not self._stopped and asyncio.get_running_loop().time() < until
         waits = is_left and is_early and report.list_read and not report.pending
         return TurnEnd.of(0, 0, account_cause(reports))._replace(waits=waits, unknown=unknown)

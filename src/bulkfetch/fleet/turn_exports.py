@@ -36,6 +36,16 @@ def account_cause(reports: Sequence[ExportReport]) -> Failure | None:
     return None
 
 
+def must_wait(report: ExportReport) -> bool:
+    """Return whether an export cannot go on at once, in a turn of its own.
+
+    It can where a page was only not ready by the end of the time that was left in this one.
+    """
+    if report.status != "pending":
+        return False
+    return report.error is None or report.error.code != NotReadyInTime.code
+
+
 async def do_exports(
     client: Client,
     exports: Sequence[PendingExport],
