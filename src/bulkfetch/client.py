@@ -92,14 +92,12 @@ class Client:
 
         What is handed in serves every account but those of the built-in sandbox, is used in the
         loop in which the client is entered, and stays open when it is left. `tokens` gives the
-        access tokens, in place of credentials. Through `connector`, that of an aiohttp session for
-        instance, all requests go; redirects, cookies, proxies and time limits are the client's all
-        the same. `clock` is what is read beside the loop's time; such a client shares no window and
-        no token with other processes. `destination` is where results are published, and exports
-        that have no publish_to of their own, for which it has to be an `ExportDestination`; it is
-        called in worker threads. `windows` are shared with other clients, in place of what
-        `[window] shared` says. `exports` opens what keeps how far exports have come, in place of
-        the output folder's journal.
+        access tokens. Through `connector`, such as that of an aiohttp session, all requests go;
+        redirects, cookies, proxies and time limits are the client's. `clock` is what is read beside
+        the loop's time; such a client shares no window and no token with other processes.
+        `destination` is where results are published, and exports without a publish_to of their own
+        if it is an `ExportDestination`; it is called in worker threads. `windows` are shared with
+        other clients, in place of `[window] shared`; `exports` opens what is kept of exports.
 
         Raises ConfigError where two accounts have the same credentials.
         """
