@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from bulkfetch.cli.printer import Printer
 from bulkfetch.cli.settings_source import load
+from bulkfetch.cli.signals import run_in_loop
 from bulkfetch.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,4 +67,4 @@ def ask_accounts(
             await accounts.aclose()
 
     require_usable(settings)
-    return asyncio.run(main())
+    return run_in_loop(main())

@@ -6,10 +6,10 @@ requested, to see that this works, and shared with later runs, since Zoho issues
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 from bulkfetch.cli.check_findings import Finding, Wrong, shown, table_of
+from bulkfetch.cli.signals import run_in_loop
 from bulkfetch.config import AccountSettings, Settings
 from bulkfetch.config.hosts import host_of
 from bulkfetch.config.regions import servers
@@ -24,7 +24,7 @@ from bulkfetch.zoho.tokens import token_source
 def online_findings(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
     """Yield findings on each account, except for the parts that are already `wrong`."""
     if settings.window.shared is not None and ("window.shared", None) not in wrong:
-        yield asyncio.run(_database(settings.window.shared, settings.database_password))
+        yield run_in_loop(_database(settings.window.shared, settings.database_password))
     yield from _buckets(settings, wrong)
     for account in settings.accounts:
         key = table_of(settings, account)
@@ -33,9 +33,9 @@ def online_findings(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
             continue
         if ("ca_file", account.name) in wrong:
             continue
-        yield asyncio.run(_connection(settings, account, f"{key}.connection"))
+        yield run_in_loop(_connection(settings, account, f"{key}.connection"))
         if ("credentials", account.name) not in wrong:
-            yield from asyncio.run(_token(settings, account, f"{key}.token"))
+            yield from run_in_loop(_token(settings, account, f"{key}.token"))
 
 
 async def _database(url: str, password: Secret | None) -> Finding:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -11,6 +10,7 @@ import click
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.fleet_settings import fleet_of
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.signals import run_in_loop
 
 if TYPE_CHECKING:
     import asyncpg
@@ -53,13 +53,13 @@ def init(printer: Printer, fleet_file: str, sql: bool, missing: bool) -> int:
         raise click.UsageError("--sql and --missing cannot be used together")
     fleet = fleet_of(printer, fleet_file)
     if sql or missing:
-        for part in asyncio.run(_connected(fleet, _missing)) if missing else _whole():
+        for part in run_in_loop(_connected(fleet, _missing)) if missing else _whole():
             for line in part.splitlines():
                 printer.result(line, None)
         return exit_codes.DONE
     from bulkfetch.ratelimit.postgres.schema import host_of
 
-    before, after = asyncio.run(_connected(fleet, _install))
+    before, after = run_in_loop(_connected(fleet, _install))
     database = host_of(fleet.fleet.database)
     if before == after:
         printer.note(f"the tables in {database} are of version {after} already")

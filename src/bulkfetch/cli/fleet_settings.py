@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.signals import run_in_loop
 
 if TYPE_CHECKING:
     from bulkfetch.config.fleet import FleetSettings
@@ -41,4 +41,4 @@ def with_database(fleet: FleetSettings, work: Callable[[Connections], Awaitable[
         finally:
             await connections.aclose()
 
-    return asyncio.run(main())
+    return run_in_loop(main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from bulkfetch.cli import exit_codes
 from bulkfetch.cli.fleet_settings import fleet_of
 from bulkfetch.cli.options import ListOptions, id_lists, open_list
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.signals import run_in_loop
 from bulkfetch.text import jobs as counted
 from bulkfetch.text import number
 
@@ -83,7 +83,7 @@ def submit(
     source = ", ".join([*lists, *(names or ("[[exports]]",) * every)])
 
     def put(jobs: Iterator[Job] | AsyncReader) -> Submitted:
-        return asyncio.run(_submit(fleet, jobs, source, exports, again=again, full=full))
+        return run_in_loop(_submit(fleet, jobs, source, exports, again=again, full=full))
 
     if not lists:
         _tell(printer, put(iter(())))

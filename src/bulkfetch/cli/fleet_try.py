@@ -66,11 +66,10 @@ def try_(printer: Printer, accounts: int, seconds: int, as_json: bool) -> int:
 
 
 def _try(printer: Printer, plan: TrialPlan, dice: random.Random) -> TrialFigures:
-    import asyncio
     import tempfile
     from pathlib import Path
 
-    from bulkfetch.cli.signals import ignored_signals
+    from bulkfetch.cli.signals import ignored_signals, run_in_loop
     from bulkfetch.fleet.embedded import EmbeddedPostgres
     from bulkfetch.fleet.trial import Trial
     from bulkfetch.fleet.trial_workers import TrialWorkers
@@ -83,7 +82,7 @@ def _try(printer: Printer, plan: TrialPlan, dice: random.Random) -> TrialFigures
         printer.note("starting a PostgreSQL in a folder of its own")
         url = stack.enter_context(EmbeddedPostgres(at)).url()
         workers = stack.enter_context(TrialWorkers(folder, url))
-        return asyncio.run(Trial(plan, url, workers, dice, printer.note).run())
+        return run_in_loop(Trial(plan, url, workers, dice, printer.note).run())
     finally:
         with ignored_signals():
             stack.close()

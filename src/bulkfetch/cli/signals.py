@@ -7,13 +7,15 @@ and shells with background jobs intend.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
+
+T = TypeVar("T")
 
 # One stop can arrive as two signals: timeout(1) and shells send it to the process and to its group.
 # A signal so soon after the first counts as the first.
@@ -92,3 +94,32 @@ def stop_on_signals(
         for number in before:
             loop.remove_signal_handler(number)
             signal.signal(number, before[number])
+
+
+def run_in_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Return what a coroutine comes to in an event loop of its own; a signal cancels it.
+
+    Raises KeyboardInterrupt then. It is not raised wherever Python happens to be, as outside of a
+    loop: in the midst of a C extension that parses an answer it has ended the process.
+    """
+    import asyncio  # late: `--help` needs no loop
+
+    interrupted = False
+
+    async def main() -> T:
+        working = asyncio.ensure_future(work)
+
+        def stop(signal_name: str = "") -> None:
+            nonlocal interrupted
+            interrupted = True
+            working.cancel()
+
+        with stop_on_signals(asyncio.get_running_loop(), stop, stop):
+            return await working
+
+    try:
+        return asyncio.run(main())
+    except asyncio.CancelledError:
+        if interrupted:
+            raise KeyboardInterrupt from None
+        raise
