@@ -115,7 +115,9 @@ def test_what_a_dead_worker_had_whole_is_published_without_a_request(
         assert scene.figures().requests == 10
         scene.start(0)
         scene.wait(30)
-        assert "a000: 5 jobs of a worker before are done" in scene.log(0)
+        while "a000: 5 jobs of a worker before are done" not in scene.log(0):
+            assert time.monotonic() < over + 60, scene.log(0)
+            time.sleep(0.05)
         assert scene.check().requests == 10
         second = scene.run(0)
         assert second.status == 3

@@ -45,7 +45,7 @@ with warnings.catch_warnings():
 
 def test_zohos_sdk_gets_its_export(tmp_path: Path) -> None:
     """The SDK refreshes a token, creates a job, sees its states and gets the right ZIP."""
-    options = SandboxOptions(records=50, prepare_s=0.6)
+    options = SandboxOptions(records=50, prepare_s=3.0)
     with SandboxThread(options) as thread:
         initialize(thread.url, tmp_path)
         operations = BulkReadOperations()

@@ -35,8 +35,7 @@ def require_writable(out: Path) -> None:
         else:
             _require_one_file_system(out, staging)
         for name in (lock.FILE_NAME, *journals):
-            if (state / name).is_file():
-                _require(state / name, os.R_OK | os.W_OK)
+            _require_if_there(state / name, os.R_OK | os.W_OK)
 
 
 def lacking_room(out: Path, reserve: int) -> DiskFull | None:
@@ -81,6 +80,12 @@ def _require_to_be_made(folder: Path) -> None:
 def _require(path: Path, access: int) -> None:
     if not os.access(path, access):
         raise _forbidden(path)
+
+
+def _require_if_there(file: Path, access: int) -> None:
+    """Raise NotWritable for a file that is there; a run that just ends takes some of its away."""
+    if not os.access(file, access) and file.is_file():
+        raise _forbidden(file)
 
 
 def _require_one_file_system(out: Path, staging: Path) -> None:
