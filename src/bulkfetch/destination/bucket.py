@@ -95,7 +95,7 @@ class BucketDestination:
                 obstore.put(self._stores.writes, place, content, mode=mode)
             except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
                 return False
-            except NotImplementedError:
+            except NotImplementedError:  # conditional puts are switched off, for servers without
                 obstore.put(self._stores.writes, place, content)
         return True
 
