@@ -89,14 +89,15 @@ def test_the_source_archive_has_what_the_readme_needs(built: Path) -> None:
 
 @pytest.mark.slow
 def test_the_wheel_has_a_file_to_start_from(built: Path) -> None:
-    """An installed user finds the example of jobs.toml in the package, where the README says."""
+    """An installed user finds the example of jobs.toml in the package, where the documents say."""
     [wheel] = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         text = archive.read("bulkfetch/jobs.example.toml")
         assert "bulkfetch/py.typed" in archive.namelist()
         assert "bulkfetch/cli/init.template.toml" in archive.namelist()
     assert text == (ROOT / "jobs.example.toml").read_bytes()
-    [command] = re.findall(r"python -c '(.*)'\n", README)
+    guide = (ROOT / "docs/how-to-connect-an-org.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"python -c '(.*)'\n", guide)
     installed = built / "installed"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(installed)

@@ -16,10 +16,12 @@ from bulkfetch.cli.plan import in_a_day
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+OUTPUT = (ROOT / "docs/reference/output.md").read_text(encoding="utf-8")
+GUIDES = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md")]
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def _blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
 def _section(title: str) -> str:
@@ -28,24 +30,38 @@ def _section(title: str) -> str:
 
 @pytest.mark.parametrize("title", ["Try it", "Test it"])
 def test_the_two_commands_stand_alone(title: str) -> None:
-    """Under each of the two headings stands one command line that does it all."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", _section(title), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 1
-    assert blocks[0].count("\n") == 1
-    assert blocks[0].startswith("python3 -m venv .venv && ")
+    """Under each of the two headings the first command line does it all."""
+    command, *_ = _blocks(_section(title), "sh")
+    assert command.count("\n") == 1
+    assert command.startswith("python3 -m venv .venv && ")
 
 
-def test_commands_and_options_in_the_readme_exist() -> None:
+def test_the_readme_is_of_one_page() -> None:
+    """What does not help somebody to begin is in docs/, to which the README links."""
+    assert README.count("\n") <= 150
+
+
+def test_commands_and_options_in_the_documents_exist() -> None:
     """Every `bulkfetch COMMAND` with its options is one that the program knows."""
-    assert isinstance(program, Group)
-    commands = "|".join(program.list_commands(Context(program)))
-    used = re.findall(rf"(?:^|[`/ ])bulkfetch ({commands})\b([^\n`#]*)", README)
-    assert {name for name, _ in used} >= {"run", "export", "modules", "plan", "check", "init"}
-    for name, rest in used:
-        command = program.get_command(Context(program), name)
-        assert command is not None
-        known = {option for item in command.params for option in item.opts}
-        assert set(re.findall(r"--[a-z-]+", rest)) <= known
+    pages = "\n".join([README, *GUIDES])
+    used = re.findall(r"(?:^|[`/ ])bulkfetch ([a-z]+ [^\n`#|;&()]*)", pages, re.MULTILINE)
+    assert len(used) > 50
+    for line in used:
+        options = set(re.findall(r" (--[a-z-]+)", line))
+        assert options <= _options(line.split()) | {"--help"}, line
+
+
+def _options(words: list[str]) -> set[str]:
+    """The options of the command that these words begin with; {} where they begin with none."""
+    command = program
+    for word in words:
+        if not isinstance(command, Group):
+            break
+        found = command.get_command(Context(command), word)
+        if found is None:
+            break
+        command = found
+    return {option for item in command.params for option in item.opts}
 
 
 def test_the_readme_and_the_help_agree_on_exit_statuses(
@@ -68,15 +84,15 @@ def test_the_readme_and_the_help_say_how_many_a_day(capfd: pytest.CaptureFixture
     assert f"account can start {said}." in " ".join(capfd.readouterr().out.split())
 
 
-def test_the_json_in_the_readme_is_what_it_claims() -> None:
+def test_the_json_in_the_documents_is_what_it_claims() -> None:
     """The lines of JSON are the records that `run` and `export` write."""
-    lines = [line for block in _blocks("json") for line in block.splitlines()]
+    lines = [line for block in _blocks(OUTPUT, "json") for line in block.splitlines()]
     assert {json.loads(line)["type"] for line in lines} == {"job", "export", "summary"}
 
 
 def test_the_library_example_is_ten_lines_or_so() -> None:
     """The example of the library stays short enough to be read at a glance."""
-    code = [line for line in _blocks("python")[0].splitlines() if line.strip()]
+    code = [line for line in _blocks(README, "python")[0].splitlines() if line.strip()]
     assert len(code) <= 12
 
 
