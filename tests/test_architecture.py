@@ -48,6 +48,12 @@ def test_every_class_between_backticks_is_there() -> None:
     assert names <= classes()
 
 
+def test_no_module_is_long() -> None:
+    """A module holds one thought, which 400 lines are enough for."""
+    lines = {path: path.read_text(encoding="utf-8").count("\n") for path in SOURCE.rglob("*.py")}
+    assert not {path: count for path, count in lines.items() if count > 400}
+
+
 def test_every_room_has_its_row() -> None:
     """The table of rooms names each package and module at the top of the source."""
     text = (ROOT / ARCHITECTURE).read_text(encoding="utf-8")
