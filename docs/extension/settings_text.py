@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bulkfetch.config.durations import DURATION_PATTERN
-from bulkfetch.config.fields import SIZE_PATTERN
+from bulkfetch.config.quantities import DURATION_PATTERN, SIZE_PATTERN
 
 Schema = Mapping[str, Any]
 

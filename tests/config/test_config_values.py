@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkfetch.config.fields import parse_size
 from bulkfetch.config.hosts import host_of, is_loopback, server_key, server_url
+from bulkfetch.config.quantities import parse_size
 from bulkfetch.config.toml_lines import key_lines
 from bulkfetch.filenames import same_file, unsafe_stem
 from bulkfetch.secret import Secret

@@ -11,7 +11,7 @@ from tests.support.flows import ids, small, watch
 from tests.support.virtual_clock import run_virtual
 from tests.support.whole_runs import run_whole
 
-from bulkfetch.config.fields import parse_rate
+from bulkfetch.config.quantities import parse_rate
 from bulkfetch.download.attempt import Attempt
 from bulkfetch.download.bandwidth import Bandwidth
 from bulkfetch.sandbox import JobSpec

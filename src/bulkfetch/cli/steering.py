@@ -41,7 +41,7 @@ class Rate(click.ParamType[int]):
         """Return the bytes; fails for what is no rate, or none at all."""
         if isinstance(value, int):
             return value
-        from bulkfetch.config.fields import parse_rate  # late: it imports all settings
+        from bulkfetch.config.quantities import parse_rate  # late: it imports all settings
 
         try:
             rate = parse_rate(value)

@@ -22,7 +22,7 @@ class Duration(click.ParamType[float]):
         """Return the seconds; fails for what is no duration."""
         if isinstance(value, float):
             return value
-        from bulkfetch.config.durations import parse_duration  # late: it imports all settings
+        from bulkfetch.config.quantities import parse_duration  # late: it imports all settings
 
         try:
             seconds = parse_duration(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from typing import NamedTuple
 
 from bulkfetch.config.account_key import refuse_same_credentials
@@ -15,6 +14,7 @@ from bulkfetch.config.proxies import variables as proxy_variables
 from bulkfetch.config.regions import REGIONS
 from bulkfetch.config.secrets_file import read_secrets
 from bulkfetch.config.settings import AccountSettings, AccountTable, Credentials, exceeds_zoho
+from bulkfetch.config.tables import fields_of
 from bulkfetch.config.toml_lines import Key, key_text
 
 
@@ -41,7 +41,7 @@ def read_accounts(
         warnings += [f"account {name}: {warning}" for warning in found.warnings]
         warnings += _overruled(name, table, found, key_text(key), document.origins)
         origins |= {f"{key_text(key)}.{setting}": said for setting, said in found.origins.items()}
-        if table.proxy is None and not account.is_sandbox:
+        if table.proxy is None and not table.is_sandbox:
             named = proxy_variables(env).items()
             origins |= {
                 f"{key_text(key)}.proxy.{scheme}": f"environment {v}" for scheme, v in named
@@ -55,13 +55,13 @@ def _account(
     document: Document[T], name: str, table: AccountTable, env: Mapping[str, str], key: Key
 ) -> tuple[AccountSettings, FromEnvironment]:
     """Return an account made of the file's table and of the environment, which wins."""
-    given = {field.name: getattr(table, field.name) for field in fields(table)}
+    given = fields_of(AccountTable, table)
     for setting in ("secrets_file", "ca_file"):
         if given[setting] is not None:
             given[setting] = document.under(given[setting], (*key, setting))
     if (ca_file := given["ca_file"]) is not None and not ca_file.is_file():
         raise document.tell(Misfit(f": no such file: {ca_file}", (*key, "ca_file")))
-    if table.data_center == "sandbox" and table.api_domain is None:
+    if table.is_sandbox:
         # The stand-in has its own credentials: whatever the environment holds is not for it.
         return AccountSettings(name=name, **given), FromEnvironment(Credentials(), {}, {}, ())
     secrets: Mapping[str, str] = {}

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from bulkfetch.config import fields as kinds
 from bulkfetch.config.misfit import Misfit
+from bulkfetch.config.quantities import parse_size
 from bulkfetch.config.tables import Table, setting
 
 SCHEMES = ("s3", "gs", "az")
@@ -60,7 +61,7 @@ def _publish_to(url: str) -> str:
 
 
 def _part(value: object) -> int:
-    if (size := kinds.parse_size(value)) < 5 << 20:
+    if (size := parse_size(value)) < 5 << 20:
         raise ValueError('must be at least "5 MiB"')
     return size
 

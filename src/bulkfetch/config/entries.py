@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from bulkfetch.config.export import Export, ExportTable
+from bulkfetch.config.export import Export, ExportKeys, ExportTable
 from bulkfetch.config.misfit import unknown
-from bulkfetch.config.settings import JobEntry
+from bulkfetch.config.settings import JobEntry, default_among
+from bulkfetch.config.tables import fields_of
 from bulkfetch.errors import ConfigError
 from bulkfetch.filenames import same_file
 
@@ -63,22 +64,14 @@ def checked_exports(
     for index, table in enumerate(tables):
         here, line = where(f"exports[{index + 1}]")
         of_all = of_each and table.account is None
-        export = Export(
-            module=table.module,
-            name=table.name or table.module,
-            account=None if of_all else _account(table.account, accounts, here),
-            fields=table.fields,
-            custom_view=table.custom_view,
-            criteria=table.criteria,
-            sync=table.sync,
-            deleted=table.deleted,
-            split=table.split,
-            file_type=table.file_type,
-            publish_to=table.publish_to,
-            overlap_s=table.overlap,
-            full_every_s=table.full_every,
-            index=index,
-        )
+        own = {
+            "name": table.name or table.module,
+            "account": None if of_all else _account(table.account, accounts, here),
+            "overlap_s": table.overlap,
+            "full_every_s": table.full_every,
+            "index": index,
+        }
+        export = Export(**fields_of(ExportKeys, table) | own)
         others = owners.setdefault(same_file(export.name), {})
         whose = export.account if of_each else None
         for known in others if whose is None else others.keys() & {whose, None}:
@@ -93,8 +86,7 @@ def checked_exports(
 
 def _account(given: str | None, names: Sequence[str], here: str) -> str:
     """Return the account of an entry. Raises ConfigError where there is no such account."""
-    default = names[0] if len(names) == 1 else "default" if "default" in names else None
-    account = given or default
+    account = given or default_among(names)
     if account is None:
         raise ConfigError(f"{here}: account is missing", hint=f"One of {', '.join(names)}.")
     if account not in names:

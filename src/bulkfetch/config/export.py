@@ -18,8 +18,8 @@ from bulkfetch.config.criteria import (
     normal_criteria,
     require_few,
 )
-from bulkfetch.config.durations import DURATION_PATTERN, parse_duration
 from bulkfetch.config.misfit import Misfit
+from bulkfetch.config.quantities import DURATION_PATTERN, parse_duration
 from bulkfetch.config.tables import Table, setting
 from bulkfetch.filenames import unsafe_stem
 
@@ -112,7 +112,7 @@ CriteriaTable = Annotated[
 ViewId = Annotated[
     kinds.Text,
     kinds.Matches(r"[0-9]{1,19}", "the id of a custom view: digits such as 5725767000000087501"),
-    BeforeValidator(kinds.no_number("custom_view", "5725767000000087501")),
+    kinds.no_number("custom_view", "5725767000000087501"),
 ]
 Overlap = Annotated[
     float, Field(ge=0, le=30 * _DAY_S), BeforeValidator(parse_duration), _DURATION_SCHEMA

@@ -1,15 +1,14 @@
 """The types of single settings: what pydantic checks, what the JSON Schema says, what users read.
 
-A check raises ValueError with a sentence about the key, such as "must be at least 1", or Misfit
-where there is a hint too. Neither repeats the value: it may be a secret in the wrong place. A
-checked value passes the same check again as it is.
+Each type stands below its check. A check raises ValueError with a sentence about the key, such as
+"must be at least 1", or Misfit where there is a hint too. Neither repeats the value: it may be a
+secret in the wrong place. A checked value passes the same check again as it is.
 """
 
 from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -30,77 +29,20 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function
 
-from bulkfetch.config.durations import DURATION_PATTERN, parse_duration
 from bulkfetch.config.hosts import server_url
 from bulkfetch.config.misfit import NO_POINT, Misfit, nearest
 from bulkfetch.config.proxies import Proxies, check_proxy
+from bulkfetch.config.quantities import (
+    DURATION_PATTERN,
+    RATE_PATTERN,
+    SIZE_PATTERN,
+    parse_duration,
+    parse_rate,
+    parse_size,
+)
 from bulkfetch.filenames import unsafe_stem
 from bulkfetch.models import Format
 from bulkfetch.secret import Secret, is_sendable
-
-_UNITS = {"": 1, "B": 1} | {
-    f"{letter}{kind}": base**power
-    for power, letter in enumerate("KMGT", start=1)
-    for kind, base in (("B", 1000), ("iB", 1024))
-}
-_BY_LOWER = {unit.lower(): factor for unit, factor in _UNITS.items()}
-# Also for the JSON Schema: the units in any case.
-SIZE_PATTERN = r"^\s*[0-9]{1,18}(\.[0-9]{1,6})? ?([KkMmGgTt]?[Bb]|[KkMmGgTt][Ii][Bb])?\s*$"
-_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,6})?) ?([A-Za-z]{0,3})", re.ASCII)
-
-
-def parse_size(value: object) -> int:
-    """Return the bytes that a size such as "4 GiB", "500 MB" or 4096 stands for.
-
-    MB are 1000², MiB 1024². Raises ValueError for anything else, a bool included.
-    """
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    factor = _BY_LOWER.get(match[2].lower()) if match else None
-    if match is None or factor is None:
-        raise ValueError('must be a size such as "4 GiB", "500 MB" or a number of bytes')
-    return int(match[1]) * factor if match[1].isdigit() else int(float(match[1]) * factor)
-
-
-# Also for the JSON Schema.
-RATE_PATTERN = r"^\s*[0-9]{1,18}(\.[0-9]{1,6})? ?([Bb]|[KkMmGgTt]([Ii]?[Bb])?)?(/s)?\s*$"
-
-
-def parse_rate(value: object) -> int:
-    """Return the bytes per second that a rate such as "500k", "1.5M", "2 MB/s" or 4096 stands for.
-
-    A letter alone is a power of 1024, as for curl; all else is as in sizes. Raises ValueError.
-    """
-    text = value.strip().removesuffix("/s").rstrip() if isinstance(value, str) else value
-    if isinstance(text, str) and text[-1:] in tuple("kKmMgGtT"):
-        text += "iB"
-    try:
-        return parse_size(text)
-    except ValueError:
-        raise ValueError('must be bytes per second such as "500k", "1.5M" or 2_000_000') from None
-
-
-# What else people call the data centres: countries, and the ends of Zoho's own host names.
-_REGION_WORDS = {
-    "com": "us",
-    "usa": "us",
-    "america": "us",
-    "europe": "eu",
-    "de": "eu",
-    "india": "in",
-    "australia": "au",
-    "com.au": "au",
-    "japan": "jp",
-    "china": "cn",
-    "com.cn": "cn",
-    "canada": "ca",
-    "saudi": "sa",
-    "gb": "uk",
-    "united kingdom": "uk",
-    "uae": "ae",
-}
-DataCenter = Literal["us", "eu", "in", "au", "jp", "cn", "ca", "sa", "uk", "ae", "sandbox"]
 
 
 @dataclass(frozen=True)
@@ -125,37 +67,7 @@ class Matches:
         return {**handler(core), "pattern": f"^(?:{self.pattern})$"}
 
 
-def _within_floats(value: object) -> object:
-    # pydantic holds an int beyond all floats to be no number at all.
-    if isinstance(value, int) and not isinstance(value, bool):
-        return max(-(2**63), min(value, 2**63))
-    return value
-
-
-def _region(value: object) -> object:
-    regions = get_args(DataCenter)
-    if isinstance(value, str) and value in regions:
-        return value
-    word = value.strip().lower() if isinstance(value, str) else ""
-    like = _REGION_WORDS.get(word) or nearest(word, regions)
-    raise Misfit(
-        f"must be one of {', '.join(map(repr, regions))}",
-        hint=f'did you mean "{like}"?' if like else "",
-    )
-
-
-def _result_path(template: str) -> str:
-    try:
-        parts = [part[1:] for part in string.Formatter().parse(template) if part[1] is not None]
-    except ValueError:
-        parts = [("", "", None)]
-    plain = {("version", "", None), ("job_id", "", None)}
-    if not set(parts) <= plain or ("job_id", "", None) not in parts:
-        raise ValueError("must contain {job_id}, may contain {version}, and no other braces")
-    return template
-
-
-def no_number(key: str, example: str) -> Callable[[object], object]:
+def no_number(key: str, example: str) -> BeforeValidator:
     """Return a check that refuses an id without quotes, and says how `key` is written."""
 
     def check(value: object) -> object:
@@ -164,103 +76,53 @@ def no_number(key: str, example: str) -> Callable[[object], object]:
             raise Misfit("must be a string in quotes", hint=hint)
         return value
 
-    return check
+    return BeforeValidator(check)
 
 
-def _stem(text: str) -> str:
-    if (reason := unsafe_stem(text)) is not None:
-        raise ValueError(f"cannot be a file's name: it {reason}")
-    return text
+def no_single(hint: str) -> BeforeValidator:
+    """Return a check that refuses a single text where a list is wanted."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str):
+            raise Misfit("must be a list", hint=hint)
+        return value
+
+    return BeforeValidator(check)
 
 
-def _no_text(value: object) -> object:
-    if isinstance(value, str):
-        raise Misfit("must be a list", hint='Word by word: ["pass", "show", "zoho"].')
+Flag = Annotated[bool, Strict()]
+Text = Annotated[str, Strict()]
+Whole = Annotated[int, Strict()]
+
+
+def _within_floats(value: object) -> object:
+    # pydantic holds an int beyond all floats to be no number at all.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return max(-(2**63), min(value, 2**63))
     return value
 
 
-def _no_single(value: object) -> object:
-    if isinstance(value, str):
-        raise Misfit("must be a list", hint='In brackets: ["csv", "parquet"].')
-    return value
-
-
-def _each_once(formats: tuple[Format, ...]) -> tuple[Format, ...]:
-    if len(set(formats)) < len(formats):
-        raise ValueError("names a format twice")
-    return formats
-
-
-def _path(value: object) -> Path:
-    if not isinstance(value, str | Path):
-        raise ValueError("must be a path in quotes")
-    if "\0" in str(value):
-        raise ValueError("must be a path without NUL")
-    if not str(value).strip():
-        raise Misfit("must not be empty", hint='For the folder itself use "."; or omit it.')
-    return Path(value)
-
-
-def _token_cache(value: object) -> bool | Literal["keyring"]:
-    if value == "keyring":
-        return "keyring"
-    if not isinstance(value, bool):
-        raise ValueError('must be true, false or "keyring"')
-    return value
-
-
-def _database(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        held = parts.password is not None or "password" in parse_qs(parts.query)
-    except ValueError:
-        raise ValueError("must be an address such as postgresql://user@host/database") from None
-    if held:
-        raise Misfit(
-            "must not hold a password",
-            hint="Set BULKFETCH_DATABASE_PASSWORD, or use PGPASSFILE or a service file.",
-        )
-    return url
-
-
-def _column(value: object) -> str | int:
-    if not isinstance(value, str | int) or isinstance(value, bool):
-        hint = NO_POINT if isinstance(value, float) else ""
-        raise Misfit("must be a whole number", hint=hint)
-    if not str(value).strip():
-        raise ValueError("must be a column's title, or its number from 1")
-    if not str(value).strip("0") or (isinstance(value, int) and value < 1):
-        raise ValueError("must be at least 1")
-    return value
-
-
-def _secret(value: object) -> Secret:
-    if not isinstance(value, str | Secret):
-        raise ValueError("must be a string in quotes")
-    return Secret(value) if isinstance(value, str) else value
-
-
-def _sendable(secret: Secret) -> Secret:
-    if not is_sendable(secret.reveal()):
-        raise Misfit(
-            "holds spaces or unprintable characters",
-            hint="It must be the bare value: no quotes, no header name, one line.",
-        )
-    return secret
-
-
-def _proxies(value: object) -> Proxies:
-    if not isinstance(value, Proxies):
-        raise ValueError("must be Proxies")
-    for address in (value.https, value.http):
-        if address is not None:
-            check_proxy(address.reveal())
-    return value
+Seconds = Annotated[
+    float, Strict(), Field(gt=0, le=86_400, allow_inf_nan=False), BeforeValidator(_within_floats)
+]
+Margin = Annotated[
+    float, Strict(), Field(ge=0, le=3_600, allow_inf_nan=False), BeforeValidator(_within_floats)
+]
 
 
 def size_schema(least: int, pattern: str = SIZE_PATTERN) -> WithJsonSchema:
     number = {"type": "integer", "minimum": least}
     return WithJsonSchema({"anyOf": [number, {"type": "string", "pattern": pattern}]})
+
+
+Size = Annotated[int, Field(gt=0, le=2**62 - 1), BeforeValidator(parse_size), size_schema(1)]
+Rate = Annotated[
+    int,
+    Field(gt=0, le=2**62 - 1),
+    BeforeValidator(parse_rate),
+    size_schema(1, RATE_PATTERN),
+]
+SizeOrZero = Annotated[int, Field(ge=0, le=2**62 - 1), BeforeValidator(parse_size), size_schema(0)]
 
 
 def _wait(value: object) -> float | None:
@@ -278,7 +140,6 @@ def _wait(value: object) -> float | None:
     return float(value)
 
 
-Flag = Annotated[bool, Strict()]
 # Seconds, infinity for no limit, None for not at all.
 Wait = Annotated[
     float | None,
@@ -293,50 +154,32 @@ Wait = Annotated[
         }
     ),
 ]
-Whole = Annotated[int, Strict()]
-Seconds = Annotated[
-    float, Strict(), Field(gt=0, le=86_400, allow_inf_nan=False), BeforeValidator(_within_floats)
-]
-Margin = Annotated[
-    float, Strict(), Field(ge=0, le=3_600, allow_inf_nan=False), BeforeValidator(_within_floats)
-]
-Size = Annotated[int, Field(gt=0, le=2**62 - 1), BeforeValidator(parse_size), size_schema(1)]
-Rate = Annotated[
-    int,
-    Field(gt=0, le=2**62 - 1),
-    BeforeValidator(parse_rate),
-    size_schema(1, RATE_PATTERN),
-]
-SizeOrZero = Annotated[int, Field(ge=0, le=2**62 - 1), BeforeValidator(parse_size), size_schema(0)]
-Text = Annotated[str, Strict()]
+Version = Annotated[Text, Matches(r"v[0-9]{1,2}(\.[0-9]{1,2})?", "a version such as v8")]
+Prefix = Annotated[Text, Matches(r"[A-Za-z0-9_]*", "made of letters, digits and underscores")]
+
+
+def _path(value: object) -> Path:
+    if not isinstance(value, str | Path):
+        raise ValueError("must be a path in quotes")
+    if "\0" in str(value):
+        raise ValueError("must be a path without NUL")
+    if not str(value).strip():
+        raise Misfit("must not be empty", hint='For the folder itself use "."; or omit it.')
+    return Path(value)
+
+
 SomePath = Annotated[
     Path, PlainValidator(_path), WithJsonSchema({"type": "string", "pattern": "\\S"})
 ]
-AnySecret = Annotated[Secret, PlainValidator(_secret)]
-Sendable = Annotated[AnySecret, AfterValidator(_sendable)]
-ProxyAddress = Annotated[
-    AnySecret, WithJsonSchema({"type": "string", "pattern": "^([Hh][Tt][Tt][Pp][Ss]?://.+)?$"})
-]
 
-Region = Annotated[DataCenter, BeforeValidator(_region)]
-Server = Annotated[
-    Text,
-    AfterValidator(server_url),
-    Field(json_schema_extra={"pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"}),
-]
-Database = Annotated[
-    Text,
-    Matches(r"postgres(ql)?://\S+", "an address such as postgresql://user@host/database"),
-    AfterValidator(_database),
-]
-Version = Annotated[Text, Matches(r"v[0-9]{1,2}(\.[0-9]{1,2})?", "a version such as v8")]
-Prefix = Annotated[Text, Matches(r"[A-Za-z0-9_]*", "made of letters, digits and underscores")]
-# A path of "//host/…" or with a scheme would name another server when joined to the domain.
-ResultPath = Annotated[
-    Text,
-    Matches(r"/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@%/{}-]+", "a path that begins with one slash"),
-    AfterValidator(_result_path),
-]
+
+def _stem(text: str) -> str:
+    if (reason := unsafe_stem(text)) is not None:
+        raise ValueError(f"cannot be a file's name: it {reason}")
+    return text
+
+
+Stem = Annotated[Text, AfterValidator(_stem), Field(json_schema_extra={"minLength": 1})]
 # Fit for a file's name as well.
 AccountName = Annotated[
     Text,
@@ -348,22 +191,39 @@ AccountName = Annotated[
 JobId = Annotated[
     Text,
     Matches(r"[0-9]{1,20}", "a job id: 1 to 20 digits such as 554023000000568002"),
-    BeforeValidator(no_number("id", "554023000000568002")),
+    no_number("id", "554023000000568002"),
 ]
-Stem = Annotated[Text, AfterValidator(_stem), Field(json_schema_extra={"minLength": 1})]
 Argument = Annotated[Text, Matches(r"[^\x00]+", "a string without NUL")]
-Command = Annotated[tuple[Argument, ...], Field(min_length=1), BeforeValidator(_no_text)]
+Command = Annotated[
+    tuple[Argument, ...], Field(min_length=1), no_single('Word by word: ["pass", "show", "zoho"].')
+]
+
+
+def _each_once(formats: tuple[Format, ...]) -> tuple[Format, ...]:
+    if len(set(formats)) < len(formats):
+        raise ValueError("names a format twice")
+    return formats
+
+
 Formats = Annotated[
     tuple[Format, ...],
     Field(min_length=1, json_schema_extra={"uniqueItems": True}),
-    BeforeValidator(_no_single),
+    no_single('In brackets: ["csv", "parquet"].'),
     AfterValidator(_each_once),
 ]
-TokenCache = Annotated[
-    bool | Literal["keyring"],
-    PlainValidator(_token_cache),
-    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"const": "keyring"}]}),
-]
+
+
+def _column(value: object) -> str | int:
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        hint = NO_POINT if isinstance(value, float) else ""
+        raise Misfit("must be a whole number", hint=hint)
+    if not str(value).strip():
+        raise ValueError("must be a column's title, or its number from 1")
+    if not str(value).strip("0") or (isinstance(value, int) and value < 1):
+        raise ValueError("must be at least 1")
+    return value
+
+
 Column = Annotated[
     str | int,
     PlainValidator(_column),
@@ -371,4 +231,136 @@ Column = Annotated[
         {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "[^0\\s]"}]}
     ),
 ]
+
+
+# What else people call the data centres: countries, and the ends of Zoho's own host names.
+_REGION_WORDS = {
+    "com": "us",
+    "usa": "us",
+    "america": "us",
+    "europe": "eu",
+    "de": "eu",
+    "india": "in",
+    "australia": "au",
+    "com.au": "au",
+    "japan": "jp",
+    "china": "cn",
+    "com.cn": "cn",
+    "canada": "ca",
+    "saudi": "sa",
+    "gb": "uk",
+    "united kingdom": "uk",
+    "uae": "ae",
+}
+DataCenter = Literal["us", "eu", "in", "au", "jp", "cn", "ca", "sa", "uk", "ae", "sandbox"]
+
+
+def _region(value: object) -> object:
+    regions = get_args(DataCenter)
+    if isinstance(value, str) and value in regions:
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    like = _REGION_WORDS.get(word) or nearest(word, regions)
+    raise Misfit(
+        f"must be one of {', '.join(map(repr, regions))}",
+        hint=f'did you mean "{like}"?' if like else "",
+    )
+
+
+Region = Annotated[DataCenter, BeforeValidator(_region)]
+Server = Annotated[
+    Text,
+    AfterValidator(server_url),
+    Field(json_schema_extra={"pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"}),
+]
+
+
+def _database(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        held = parts.password is not None or "password" in parse_qs(parts.query)
+    except ValueError:
+        raise ValueError("must be an address such as postgresql://user@host/database") from None
+    if held:
+        raise Misfit(
+            "must not hold a password",
+            hint="Set BULKFETCH_DATABASE_PASSWORD, or use PGPASSFILE or a service file.",
+        )
+    return url
+
+
+Database = Annotated[
+    Text,
+    Matches(r"postgres(ql)?://\S+", "an address such as postgresql://user@host/database"),
+    AfterValidator(_database),
+]
+
+
+def _result_path(template: str) -> str:
+    try:
+        parts = [part[1:] for part in string.Formatter().parse(template) if part[1] is not None]
+    except ValueError:
+        parts = [("", "", None)]
+    plain = {("version", "", None), ("job_id", "", None)}
+    if not set(parts) <= plain or ("job_id", "", None) not in parts:
+        raise ValueError("must contain {job_id}, may contain {version}, and no other braces")
+    return template
+
+
+# A path of "//host/…" or with a scheme would name another server when joined to the domain.
+ResultPath = Annotated[
+    Text,
+    Matches(r"/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@%/{}-]+", "a path that begins with one slash"),
+    AfterValidator(_result_path),
+]
+
+
+def _secret(value: object) -> Secret:
+    if not isinstance(value, str | Secret):
+        raise ValueError("must be a string in quotes")
+    return Secret(value) if isinstance(value, str) else value
+
+
+AnySecret = Annotated[Secret, PlainValidator(_secret)]
+
+
+def _sendable(secret: Secret) -> Secret:
+    if not is_sendable(secret.reveal()):
+        raise Misfit(
+            "holds spaces or unprintable characters",
+            hint="It must be the bare value: no quotes, no header name, one line.",
+        )
+    return secret
+
+
+Sendable = Annotated[AnySecret, AfterValidator(_sendable)]
+ProxyAddress = Annotated[
+    AnySecret, WithJsonSchema({"type": "string", "pattern": "^([Hh][Tt][Tt][Pp][Ss]?://.+)?$"})
+]
+
+
+def _proxies(value: object) -> Proxies:
+    if not isinstance(value, Proxies):
+        raise ValueError("must be Proxies")
+    for address in (value.https, value.http):
+        if address is not None:
+            check_proxy(address.reveal())
+    return value
+
+
 ProxiesField = Annotated[Proxies, PlainValidator(_proxies)]
+
+
+def _token_cache(value: object) -> bool | Literal["keyring"]:
+    if value == "keyring":
+        return "keyring"
+    if not isinstance(value, bool):
+        raise ValueError('must be true, false or "keyring"')
+    return value
+
+
+TokenCache = Annotated[
+    bool | Literal["keyring"],
+    PlainValidator(_token_cache),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"const": "keyring"}]}),
+]

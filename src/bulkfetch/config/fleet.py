@@ -27,7 +27,7 @@ from bulkfetch.config.settings import (
     ExportTables,
     Settings,
 )
-from bulkfetch.config.tables import Table, setting
+from bulkfetch.config.tables import Table, fields_of, setting
 from bulkfetch.errors import ConfigError
 from bulkfetch.filenames import same_file
 from bulkfetch.secret import Secret
@@ -227,16 +227,10 @@ def load_fleet(path: str | os.PathLike[str], env: Mapping[str, str] | None = Non
     _require_own_places(document, found.accounts)
     staging = document.under(tables.fleet.staging, ("fleet", "staging"))
     settings = Settings(
+        **fields_of(CommonTables, tables) | {"parquet": parquet_of(document)},
         out=staging,
         accounts=found.accounts,
-        limits=tables.limits,
         database_password=database_password(env),
-        keep_zip=tables.keep_zip,
-        sha256=tables.sha256,
-        records=tables.records,
-        formats=tables.formats,
-        destination=tables.destination,
-        parquet=parquet_of(document, tables.parquet),
         state_dir=state_dir(env),
         source=document.source,
         origins=tuple((document.origins | found.origins).items()),

@@ -196,7 +196,7 @@ def _csv(
     default, entries = settings.default_account, settings.entries
     if default is None and not has_accounts:
         _no_account(settings, label)
-    known = frozenset(account.name for account in settings.accounts)
+    known = settings.account_names
 
     def jobs() -> Iterator[Job]:
         for text, account, name, place in rows:
@@ -224,14 +224,12 @@ def _claimed(settings: Settings, job_id: str, account: str) -> tuple[str | None,
 
     `account` is what the list says, "" for nothing: then [[jobs]], then the default account.
     """
-    default = settings.default_account
-    only = settings.entries.get(job_id)
-    if only is None:
-        return account or default, None
-    several = settings.shared_entries.get(job_id)
-    if not account and several is None:
-        return only.account or default, only.name
-    for entry in several or (only,):
-        if (entry.account or default) == (account or default):
-            return account or default, entry.name
+    entries = settings.entries.get(job_id)
+    whose = account or settings.default_account
+    if entries is None:
+        return whose, None
+    if not account and len(entries) == 1:
+        whose = next(iter(entries))
+    if (entry := entries.get(whose)) is not None:
+        return whose, entry.name
     return account or None, None

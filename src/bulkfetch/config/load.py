@@ -6,20 +6,23 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from bulkfetch.config.accounts import read_accounts
 from bulkfetch.config.bucket import place_of
-from bulkfetch.config.document import Document, T, read_document
+from bulkfetch.config.document import Document, read_document
 from bulkfetch.config.entries import check_jobs, checked_exports
 from bulkfetch.config.fields import DataCenter
 from bulkfetch.config.misfit import Misfit
 from bulkfetch.config.parquet import ParquetSettings
-from bulkfetch.config.settings import AccountTable, Settings, Tables
+from bulkfetch.config.settings import AccountTable, CommonTables, Settings, Shared, Tables
+from bulkfetch.config.tables import fields_of
 from bulkfetch.config.toml_lines import Key, key_text
 from bulkfetch.errors import ConfigError
 from bulkfetch.secret import Secret
 from bulkfetch.state_dir import state_dir
+
+C = TypeVar("C", bound=CommonTables)
 
 
 def load_settings(
@@ -53,10 +56,9 @@ def load_settings(
         raise ConfigError("out must not be empty", hint='The working directory is ".".')
     document = read_document(None if path is None else Path(path), Tables)
     tables = document.tables
-    given = _account_tables(document)
-    moved = _Moved(document, given)
+    moved = _Moved(document, _account_tables(document))
     if data_center is not None:
-        moved = _move(document, given, account, data_center)
+        moved = _move(document, moved.tables, account, data_center)
     found = read_accounts(moved.document, moved.tables, env)
     accounts = found.accounts
     origins = moved.document.origins | found.origins
@@ -82,26 +84,21 @@ def load_settings(
     if max_bytes_per_s is not None:
         origins["limits.max_bytes_per_s"] = "--limit-rate"
         limits = replace(limits, max_bytes_per_s=max_bytes_per_s)
+    own = {
+        "out": document.under(tables.out, ("out",)) if out is None else Path(out),
+        "ids_file": tables.ids_file and document.under(tables.ids_file, ("ids_file",)),
+        "keep_zip": tables.keep_zip if keep_zip is None else keep_zip,
+        "overwrite": tables.overwrite if overwrite is None else overwrite,
+        "wait": tables.wait if wait is None else wait,
+        "limits": limits,
+        "parquet": parquet_of(document),
+    }
     settings = Settings(
-        out=document.under(tables.out, ("out",)) if out is None else Path(out),
+        **fields_of(Shared, tables) | own,
         accounts=accounts,
-        limits=limits,
-        window=tables.window,
-        database_password=database_password(env),
-        ids_file=tables.ids_file and document.under(tables.ids_file, ("ids_file",)),
-        ids_column=tables.ids_column,
-        keep_zip=tables.keep_zip if keep_zip is None else keep_zip,
-        overwrite=tables.overwrite if overwrite is None else overwrite,
-        sha256=tables.sha256,
-        records=tables.records,
-        formats=tables.formats,
-        publish_to=tables.publish_to,
-        destination=tables.destination,
-        parquet=parquet_of(document, tables.parquet),
-        wait=tables.wait if wait is None else wait,
-        jobs=tables.jobs,
         exports=exports,
         fallback_account=account,
+        database_password=database_password(env),
         sandbox=tuple((tables.sandbox or {}).items()),
         state_dir=state_dir(env),
         source=document.source,
@@ -162,8 +159,9 @@ def database_password(env: Mapping[str, str]) -> Secret | None:
     return Secret(password) if password else None
 
 
-def parquet_of(document: Document[T], table: ParquetSettings) -> ParquetSettings:
+def parquet_of(document: Document[C]) -> ParquetSettings:
     """Return what a file says of Parquet, its path as seen from the working directory."""
+    table = document.tables.parquet
     if table.fields is None:
         return table
     return replace(table, fields=document.under(table.fields, ("parquet", "fields")))

@@ -9,7 +9,7 @@ cross a process boundary.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
@@ -114,6 +114,16 @@ class AccountTable(Table):
     window: WindowSettings = WindowSettings()
     control: ControlSettings = ControlSettings()
 
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether the built-in stand-in is to be started for this account."""
+        return self.data_center == "sandbox" and self.api_domain is None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its server runs on this machine."""
+        return self.is_sandbox if self.api_domain is None else is_loopback(self.api_domain)
+
 
 class Credentials(Table):
     """What a token is got with; all from the environment or a secrets file, None where not set."""
@@ -140,18 +150,6 @@ class AccountSettings(AccountTable):
     credentials: Credentials = Credentials()
     proxies: fields.ProxiesField = Proxies()
 
-    @property
-    def is_sandbox(self) -> bool:
-        """Whether the built-in stand-in is to be started for this account."""
-        return self.data_center == "sandbox" and self.api_domain is None
-
-    @property
-    def is_local(self) -> bool:
-        """Whether its server runs on this machine."""
-        if self.api_domain is None:
-            return self.data_center == "sandbox"
-        return is_loopback(self.api_domain)
-
     def at(self, base_url: str, credentials: Credentials) -> AccountSettings:
         """Return the account with a local server as both its API and its accounts server.
 
@@ -161,6 +159,11 @@ class AccountSettings(AccountTable):
             raise ValueError("not a loopback address")
         base = server_url(base_url)
         return replace(self, api_domain=base, accounts_url=base, credentials=credentials)
+
+
+def default_among(names: Sequence[str]) -> str | None:
+    """Return which account is that of ids that name none: the only one, or `default`, else None."""
+    return names[0] if len(names) == 1 else "default" if "default" in names else None
 
 
 def exceeds_zoho(account: AccountSettings) -> tuple[str, str, str] | None:
@@ -274,16 +277,13 @@ class Settings(Shared):
                 return account
         raise unknown("unknown account", name, [account.name for account in self.accounts])
 
-    @property
+    @cached_property
     def default_account(self) -> str | None:
         """The account of ids that name none: `fallback_account`, the only one, or `default`.
 
         None where there is none of these.
         """
-        if self.fallback_account is not None:
-            return self.fallback_account
-        names = [account.name for account in self.accounts]
-        return names[0] if len(names) == 1 else "default" if "default" in names else None
+        return self.fallback_account or default_among([each.name for each in self.accounts])
 
     @property
     def account_names(self) -> frozenset[str]:
@@ -291,17 +291,12 @@ class Settings(Shared):
         return frozenset(account.name for account in self.accounts)
 
     @cached_property
-    def entries(self) -> Mapping[str, JobEntry]:
-        """`jobs` by id; of several with one id, the first."""
-        return {entry.id: entry for entry in reversed(self.jobs)}
-
-    @cached_property
-    def shared_entries(self) -> Mapping[str, tuple[JobEntry, ...]]:
-        """The `jobs` whose id stands under several accounts, by id."""
+    def entries(self) -> Mapping[str, Mapping[str | None, JobEntry]]:
+        """`jobs` by id and then by account, None where that is unknown; of several the first."""
         found: dict[str, dict[str | None, JobEntry]] = {}
         for entry in self.jobs:
             found.setdefault(entry.id, {}).setdefault(entry.account or self.default_account, entry)
-        return {key: tuple(group.values()) for key, group in found.items() if len(group) > 1}
+        return found
 
     def formats_of(self, account: str) -> tuple[Format, ...]:
         """Return what the tables of an account are published as."""
@@ -331,10 +326,8 @@ class Settings(Shared):
 
     def module_of(self, job: Job) -> str | None:
         """Return of which module a job is, None where that is not said."""
-        for entry in self.shared_entries.get(job.id) or (self.entries.get(job.id),):
-            if entry is not None and (entry.account or self.default_account) == job.account:
-                return entry.module
-        return None
+        entry = self.entries.get(job.id, {}).get(job.account)
+        return None if entry is None else entry.module
 
     def origin(self, key: str) -> str:
         """Return where a setting came from: `jobs.toml:12`, an environment variable, `default`."""

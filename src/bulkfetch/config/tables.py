@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import Field, field
+from dataclasses import Field, field, fields
 from functools import wraps
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
@@ -18,6 +18,11 @@ def setting(default: T, description: str) -> T:
     """Return a field with its default and its description in the JSON Schema."""
     made: T = field(default=default, metadata={"description": description})
     return made
+
+
+def fields_of(kind: type[Table], table: Table) -> dict[str, Any]:
+    """Return the fields that `kind` has, by name, with the values of a table that has them too."""
+    return {each.name: getattr(table, each.name) for each in fields(kind)}
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
