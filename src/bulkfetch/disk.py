@@ -85,6 +85,17 @@ def file_size(path: StrPath) -> int | None:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
+def mode_of(path: StrPath) -> int | None:
+    """Return the `st_mode` of what has a path, links not followed; None for nothing.
+
+    Raises OSError.
+    """
+    try:
+        return os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def has_no_files_left(folder: StrPath) -> bool:
     """Return whether the file system below a folder says that it can hold no more files."""
     try:
@@ -182,25 +193,12 @@ def make_folders(folder: Path, below: Path) -> None:
             fsync_dir((below / part).parent)
 
 
-def publish(staged: Path, final: Path, *, replace: bool) -> None:
-    """Give a complete staged file its final name, durably and atomically.
-
-    The order is the promise: the bytes are on the device before the name exists, and the name is on
-    the device before this returns. A regular file under the final name is replaced only with
-    `replace`, or if it contains the same bytes. Both paths must be on one file system.
-
-    Raises PublishConflict, DiskFull, NotWritable; the staged file then still exists, unless only
-    the last step, the folder's fsync, failed.
-    """
-    fsync_file(staged)
-    rename_into_place(staged, final, replace=replace)
-    fsync_dir(final.parent)
-
-
 def rename_into_place(staged: StrPath, final: StrPath, *, replace: bool) -> None:
-    """Do the middle step of `publish`; the caller syncs the file before and the folder after.
+    """Give a complete staged file its final name, on the same file system, in one step.
 
-    Raises PublishConflict, DiskFull, NotWritable; the staged file then still exists.
+    A regular file under that name is replaced only with `replace`, or if it contains the same
+    bytes. The caller syncs the file before, so that no name is ever without its bytes, and the
+    folder after. Raises PublishConflict, DiskFull, NotWritable; the staged file then still exists.
     """
     require_free(staged, final, replace=replace)
     with disk_errors(final):
@@ -222,7 +220,7 @@ def require_free(staged: StrPath, final: StrPath, *, replace: bool) -> None:
     Raises NotWritable where that cannot be seen.
     """
     with disk_errors(final):
-        found = _mode(final)
+        found = mode_of(final)
         if found is not None and not stat.S_ISREG(found):
             raise _conflict(final, PublishConflict(f"{os.fspath(final)} is not a regular file"))
         # With the same bytes nothing is lost: perhaps a run was killed before it recorded the file.
@@ -238,13 +236,6 @@ def _conflict(final: StrPath, error: PublishConflict) -> PublishConflict:
 def _unwritable(*folders: str) -> str:
     """Return the folder that forbids a rename between them, the first if none seems to."""
     return next((each for each in folders if not os.access(each, os.W_OK | os.X_OK)), folders[0])
-
-
-def _mode(path: StrPath) -> int | None:
-    try:
-        return os.lstat(path).st_mode
-    except FileNotFoundError:
-        return None
 
 
 def _fsync(path: StrPath, flags: int) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from bulkfetch import disk, errors
+from bulkfetch.destination import FolderDestination
+from bulkfetch.destination.folder import FolderGroup
 
 
 @pytest.mark.parametrize(
@@ -47,7 +51,7 @@ def test_publishing_moves_the_file(tmp_path: Path) -> None:
     """The staged file gets its final name and is gone from the old one."""
     staged, final = tmp_path / "staged", tmp_path / "final.csv"
     staged.write_bytes(b"new")
-    disk.publish(staged, final, replace=False)
+    disk.rename_into_place(staged, final, replace=False)
     assert final.read_bytes() == b"new"
     assert not staged.exists()
 
@@ -57,7 +61,7 @@ def test_publishing_replaces_a_regular_file(tmp_path: Path) -> None:
     staged, final = tmp_path / "staged", tmp_path / "final.csv"
     staged.write_bytes(b"new")
     final.write_bytes(b"old")
-    disk.publish(staged, final, replace=True)
+    disk.rename_into_place(staged, final, replace=True)
     assert final.read_bytes() == b"new"
 
 
@@ -67,10 +71,10 @@ def test_a_file_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
     staged.write_bytes(b"new")
     final.write_bytes(b"old")
     with pytest.raises(errors.PublishConflict, match="was not published by bulkfetch"):
-        disk.publish(staged, final, replace=False)
+        disk.rename_into_place(staged, final, replace=False)
     assert (staged.read_bytes(), final.read_bytes()) == (b"new", b"old")
     final.write_bytes(b"new")
-    disk.publish(staged, final, replace=False)
+    disk.rename_into_place(staged, final, replace=False)
     assert not staged.exists()
 
 
@@ -91,19 +95,34 @@ def test_publishing_leaves_what_is_not_a_file_alone(kind: str, tmp_path: Path) -
             os.mkfifo(final)
     mode = final.lstat().st_mode
     with pytest.raises(errors.PublishConflict):
-        disk.publish(staged, final, replace=True)
+        disk.rename_into_place(staged, final, replace=True)
     assert final.lstat().st_mode == mode
     assert staged.read_bytes() == b"new"
     if kind == "link":
         assert other.read_bytes() == b"precious"
 
 
+STAGED = "key.csv.out"
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[FolderGroup]:
+    """Give a group of one file, which is whole and not published as `final.csv` yet."""
+    with FolderDestination(folder, folder, "", 0).group("key", "final") as group:
+        draft = group.draft(".csv", lambda size: False)
+        draft.begin(3)
+        draft.write([b"new"])
+        yield group
+
+
 def test_a_staged_link_is_not_published(tmp_path: Path) -> None:
     """A link in the staged file's place is not followed and not renamed."""
     (tmp_path / "secret").write_bytes(b"secret")
-    (tmp_path / "staged").symlink_to(tmp_path / "secret")
-    with pytest.raises(errors.NotWritable):
-        disk.publish(tmp_path / "staged", tmp_path / "final.csv", replace=False)
+    with staged(tmp_path) as group:
+        (tmp_path / STAGED).unlink()
+        (tmp_path / STAGED).symlink_to(tmp_path / "secret")
+        with pytest.raises(errors.NotWritable):
+            group.publish()
     assert not (tmp_path / "final.csv").exists()
 
 
@@ -118,15 +137,15 @@ def test_the_bytes_are_on_the_device_before_the_name(
         steps.append("fsync " + Path(os.readlink(f"/proc/self/fd/{fd}")).name)
         fsync(fd)
 
-    def seen_rename(old: Path, new: Path) -> None:
-        steps.append(f"rename {old.name} {new.name}")
+    def seen_rename(old: str, new: str) -> None:
+        steps.append(f"rename {Path(old).name} {Path(new).name}")
         rename(old, new)
 
     monkeypatch.setattr(os, "fsync", seen_fsync)
     monkeypatch.setattr(os, "rename", seen_rename)
-    (tmp_path / "staged").write_bytes(b"new")
-    disk.publish(tmp_path / "staged", tmp_path / "final.csv", replace=False)
-    assert steps == ["fsync staged", "rename staged final.csv", f"fsync {tmp_path.name}"]
+    with staged(tmp_path) as group:
+        group.publish()
+    assert steps == [f"fsync {STAGED}", f"rename {STAGED} final.csv", f"fsync {tmp_path.name}"]
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
@@ -171,8 +190,8 @@ def test_a_folder_that_cannot_be_synced_is_let_off(
 ) -> None:
     """Publishing goes through where only the folder's fsync is not to be had."""
     failing(monkeypatch, getattr(errno, name), folders=True)
-    (tmp_path / "staged").write_bytes(b"new")
-    disk.publish(tmp_path / "staged", tmp_path / "final.csv", replace=False)
+    with staged(tmp_path) as group:
+        group.publish()
     assert (tmp_path / "final.csv").read_bytes() == b"new"
 
 
@@ -211,9 +230,8 @@ def test_a_file_that_cannot_be_synced_is_an_error(
 ) -> None:
     """Only folders are let off: what is not on the device is not published."""
     failing(monkeypatch, getattr(errno, name), folders=False)
-    (tmp_path / "staged").write_bytes(b"new")
-    with pytest.raises(errors.NotWritable):
-        disk.publish(tmp_path / "staged", tmp_path / "final.csv", replace=False)
+    with staged(tmp_path) as group, pytest.raises(errors.NotWritable):
+        group.publish()
     assert not (tmp_path / "final.csv").exists()
 
 

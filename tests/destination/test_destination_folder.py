@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bulkfetch.archive import FileDraft
+from bulkfetch.destination import FolderDestination
 from bulkfetch.errors import NotWritable
 
 
@@ -30,3 +31,11 @@ def test_a_published_draft_is_not_dropped(tmp_path: Path) -> None:
     (tmp_path / "draft").write_bytes(b"another's")
     draft.drop()
     assert (tmp_path / "draft").read_bytes() == b"another's"
+
+
+def test_a_copy_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    """What was copied before the error goes with the group: the disk may be what is full."""
+    destination = FolderDestination(tmp_path, tmp_path, "", 0)
+    with pytest.raises(NotWritable), destination.group("key", "Leads") as group:
+        group.copy("/proc/self/mem", "Leads.zip", lambda size: False)  # can be opened, not read
+    assert list(tmp_path.iterdir()) == []

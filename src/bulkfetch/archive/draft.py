@@ -11,6 +11,7 @@ from typing import Protocol
 
 from bulkfetch.archive.inflate import Buffer
 from bulkfetch.disk import disk_errors, remove, require_room
+from bulkfetch.errors import RunError
 
 # Free disk space is checked once per this many bytes: often enough to protect the reserve.
 DISK_CHECK_BYTES = 16 << 20
@@ -32,7 +33,7 @@ class Draft(Protocol):
         """Remove what was written, unless it is published. More calls do no harm."""
 
 
-class FileDraft:
+class FileDraft(Draft):
     """A draft in a file at `path`, where nothing may be yet; `reserve_bytes` of the disk stay free.
 
     It is not synced.
@@ -48,11 +49,10 @@ class FileDraft:
         self._check_at = DISK_CHECK_BYTES
 
     def require_room(self, size: int) -> None:
-        """Raise DiskFull if `size` bytes do not fit beside the reserve."""
         require_room(self._folder, size, "unpacked", self._reserve)
 
     def begin(self, size: int) -> None:
-        """Make the file. Raises DiskFull, NotWritable."""
+        """Make the file, where none may be."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with disk_errors(self.path):
             self._fd = os.open(self.path, flags, 0o666)
@@ -60,7 +60,7 @@ class FileDraft:
         self._expected = size
 
     def write(self, pieces: Sequence[Buffer]) -> None:
-        """Append these bytes. Raises DiskFull, also before the reserve is used; NotWritable."""
+        """Append these bytes. Raises DiskFull before the reserve is used, too."""
         assert self._fd is not None, "it was begun"
         with disk_errors(self.path):
             _write(self._fd, pieces)
@@ -83,7 +83,7 @@ class FileDraft:
                 shutil.copyfile(source, self.path)
 
     def close(self) -> None:
-        """Close the file, which is whole; more calls do no harm."""
+        """Close the file, which is whole; more calls do no harm. Raises DiskFull, NotWritable."""
         if self._fd is not None:
             fd, self._fd = self._fd, None
             with disk_errors(self.path):
@@ -95,10 +95,8 @@ class FileDraft:
 
     def drop(self) -> None:
         """Close the file, and remove it if this draft made it and it is not published."""
-        if self._fd is not None:
-            fd, self._fd = self._fd, None
-            with suppress(OSError):  # what it could not write is not wanted
-                os.close(fd)
+        with suppress(RunError):  # what it could not write is not wanted
+            self.close()
         if self._is_ours:
             self._is_ours = False
             remove(self.path)

@@ -11,14 +11,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from isal.isal_zlib import crc32
 
+from bulkfetch.archive import Draft
 from bulkfetch.archive.inflate import Buffer
 from bulkfetch.destination.copying import COPY_BYTES, pieces_of, size_of
-from bulkfetch.destination.group import MayReplace
+from bulkfetch.destination.group import ExportDestination, MayReplace, PublishGroup
 from bulkfetch.destination.store import BucketOptions, BucketStores, bucket_errors
 from bulkfetch.disk import disk_errors
 from bulkfetch.errors import PublishConflict, RunError
@@ -31,7 +31,7 @@ _MOST_PARTS = 8_000
 _GONE = "the upload or its bucket is gone"
 
 
-class BucketDestination:
+class BucketDestination(ExportDestination):
     """Places below a prefix of a bucket; imports obstore. Credentials come from the environment."""
 
     def __init__(self, options: BucketOptions) -> None:
@@ -49,7 +49,6 @@ class BucketDestination:
             self._holds_below(None)
 
     def reported(self, place: str) -> str:
-        """Return the URL of a place."""
         return self._above + place
 
     def is_free(self, place: str) -> bool:
@@ -57,23 +56,20 @@ class BucketDestination:
         return False
 
     def stands(self, reported: str) -> bool:
-        """Return whether there is an object at a URL. Raises RunError."""
         return self.size(reported) is not None
 
     def holds(self, place: str) -> bool:
-        """Return whether there is an object below a place. Raises RunError."""
         with bucket_errors(self.reported(place), absent=_GONE):
             return self._holds_below(place)
 
     def content(self, place: str) -> bytes | None:
-        """Return what the object at a place holds, None where there is none. Raises RunError."""
         try:
             return b"".join(bytes(piece) for piece in self.read(self.reported(place)))
         except FileNotFoundError:
             return None
 
     def replace(self, place: str, content: bytes, expected: bytes | None) -> bool:
-        """Put an object in the place of the one that was read, by its tag. Raises RunError.
+        """Put an object in the place of the one that was read, by its tag.
 
         A server that knows no such condition overwrites whatever is there right after the look.
         """
@@ -120,7 +116,6 @@ class BucketDestination:
             yield from obstore.get(self._stores.reads, self._place(reported)).stream(COPY_BYTES)
 
     def group(self, key: str, place: str) -> BucketGroup:
-        """Return a new group, to be published at a place, to which suffixes are added."""
         return BucketGroup(self, place)
 
     def new_draft(self, place: str) -> BucketDraft:
@@ -143,7 +138,7 @@ class BucketDestination:
     def publish_folder(
         self, folder: Path, place: str, last: str, check: Callable[[], object]
     ) -> None:
-        """Put each file of a folder, which stays. Raises PublishConflict, RunError."""
+        """Put each file of a folder, which stays."""
         with disk_errors(folder):
             names = os.listdir(folder) if folder.exists() else []
         for name in sorted(names, key=lambda name: (name == last, name)):
@@ -184,7 +179,7 @@ class BucketDestination:
         return reported.removeprefix(self._above)
 
 
-class BucketDraft:
+class BucketDraft(Draft):
     """A draft of one object."""
 
     def __init__(self, stores: BucketStores, place: str, url: str, options: BucketOptions) -> None:
@@ -201,7 +196,7 @@ class BucketDraft:
         """Return: a bucket has room."""
 
     def begin(self, size: int) -> None:
-        """Begin; nothing is sent yet. Raises RunError."""
+        """Begin; nothing is sent yet."""
         import obstore
 
         with bucket_errors(self.url, absent=_GONE):
@@ -213,7 +208,7 @@ class BucketDraft:
             )
 
     def write(self, pieces: Sequence[Buffer]) -> None:
-        """Append these bytes; waits where too many are on their way. Raises RunError."""
+        """Append these bytes; waits where too many are on their way."""
         assert self._writer is not None, "it was begun"
         with bucket_errors(self.url, absent=_GONE):
             for piece in pieces:
@@ -243,34 +238,30 @@ class BucketDraft:
                 writer.__exit__(RuntimeError, RuntimeError(), None)
 
 
-class BucketGroup:
-    """Objects that are published together; see `PublishGroup`."""
+class BucketGroup(PublishGroup):
+    """Objects that are published together."""
 
     def __init__(self, destination: BucketDestination, place: str) -> None:
         """Use `BucketDestination.group`."""
         self._destination = destination
         self._place = place
-        self._objects: list[_GroupObject] = []
-        self._copies = 0  # they come first
+        self._copies: list[_GroupObject] = []
+        self._drafts: list[_GroupObject] = []
 
     def draft(self, suffix: str, may_replace: MayReplace) -> BucketDraft:
-        """Return a new draft, to be published at the group's place with this suffix."""
         draft = self._destination.new_draft(f"{self._place}{suffix}")
-        self._objects.append(_GroupObject(draft, may_replace))
+        self._drafts.append(_GroupObject(draft, may_replace))
         return draft
 
     def copy(self, source: str | os.PathLike[str], place: str, may_replace: MayReplace) -> None:
-        """Add a copy of a local file. Raises RunError."""
         draft = self._destination.new_draft(place)
-        self._objects.insert(self._copies, _GroupObject(draft, may_replace))
-        self._copies += 1
+        self._copies.append(_GroupObject(draft, may_replace))
         draft.copy(source, check=lambda: None)
 
     def publish(self) -> None:
-        """Complete all of them; durable on return. Raises PublishConflict, RunError."""
-        for each in self._objects:
+        for each in (*self._copies, *self._drafts):
             self._require_free(each)
-        for each in self._objects:
+        for each in (*self._copies, *self._drafts):
             self._destination.complete(each.draft)
 
     def _require_free(self, each: _GroupObject) -> None:
@@ -282,14 +273,9 @@ class BucketGroup:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Abort what is not published."""
-        for each in self._objects:
+        for each in (*self._copies, *self._drafts):
             each.draft.drop()
 
 

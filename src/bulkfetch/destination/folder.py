@@ -8,16 +8,16 @@ import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple, Self
 
 from bulkfetch.archive import FileDraft
-from bulkfetch.destination.group import MayReplace
+from bulkfetch.destination.group import ExportDestination, MayReplace, PublishGroup
 from bulkfetch.disk import (
     disk_errors,
     fsync_dir,
     fsync_file,
     make_folders,
+    mode_of,
     remove,
     rename_into_place,
     require_free,
@@ -30,7 +30,7 @@ from bulkfetch.filenames import same_file
 _TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 
 
-class FolderDestination:
+class FolderDestination(ExportDestination):
     """The folder `out`, with drafts in `staging` on the same file system.
 
     `above` is what reports write before a place in it; `reserve_bytes` of the disk stay free.
@@ -45,33 +45,28 @@ class FolderDestination:
         self._folders = {os.fspath(out)}  # those that are on the device
 
     def reported(self, place: str) -> str:
-        """Return a place as reports and the journal have it."""
         return self._above + place
 
     def is_free(self, place: str) -> bool:
-        """Return whether nothing stands at a place."""
         return not os.path.lexists(self.path(place))
 
     def stands(self, reported: str) -> bool:
-        """Return whether something stands at a place, given as reported."""
         return os.path.lexists(self.path(reported.removeprefix(self._above)))
 
     def holds(self, place: str) -> bool:
-        """Return whether something stands at a place."""
         with disk_errors(self.path(place)):
-            return _mode(self.path(place)) is not None
+            return mode_of(self.path(place)) is not None
 
     def content(self, place: str) -> bytes | None:
-        """Return what a file at a place holds. Raises NotWritable."""
         path = self.path(place)
         with disk_errors(path):
-            mode = _mode(path)
+            mode = mode_of(path)
             if mode is None or not stat.S_ISREG(mode):
                 return None if mode is None else b""
             return Path(path).read_bytes()
 
     def replace(self, place: str, content: bytes, expected: bytes | None) -> bool:
-        """Replace a file by a rename, right after a look. Raises DiskFull, NotWritable.
+        """Replace a file by a rename, right after a look.
 
         No file system does both in one step: of two hosts that replace a file of a shared folder
         within the same moment, both may be told that they did.
@@ -90,11 +85,10 @@ class FolderDestination:
         return True
 
     def require_folder(self, place: str) -> None:
-        """Raise PublishConflict where something else has a place's name; NotWritable."""
         parent, name = os.path.split(self.path(place))
         with disk_errors(parent):
             others = os.listdir(parent) if os.path.isdir(parent) else []
-            found = _mode(self.path(place))
+            found = mode_of(self.path(place))
         for other in others:
             if other != name and same_file(other) == same_file(name):
                 shown = self.reported(place)[: -len(name)] + other
@@ -107,12 +101,12 @@ class FolderDestination:
     def publish_folder(
         self, folder: Path, place: str, last: str, check: Callable[[], object]
     ) -> None:
-        """Give a folder its place by a rename. Raises PublishConflict, DiskFull, NotWritable."""
+        """Give a folder its place by a rename."""
         final = self.path(place)
         self.make_folder(os.path.dirname(final))
         with disk_errors(final):
-            if _mode(os.fspath(folder)) is not None:
-                if _mode(final) is not None:
+            if mode_of(os.fspath(folder)) is not None:
+                if mode_of(final) is not None:
                     raise self.taken(place)
                 try:
                     os.rename(folder, final)
@@ -125,7 +119,6 @@ class FolderDestination:
         fsync_dir(folder.parent)
 
     def group(self, key: str, place: str) -> FolderGroup:
-        """Return a new group, to be published at a place, to which suffixes are added."""
         return FolderGroup(self, key, place)
 
     def path(self, place: str) -> str:
@@ -152,48 +145,39 @@ class FolderDestination:
                 self._folders.add(folder)
 
 
-class FolderGroup:
-    """Files that are published together in a folder; see `PublishGroup`."""
+class FolderGroup(PublishGroup):
+    """Files that are published together in a folder."""
 
     def __init__(self, destination: FolderDestination, key: str, place: str) -> None:
         """Use `FolderDestination.group`."""
-        self._destination = destination
-        self._key = key
-        self._place = place
-        self._files: list[_GroupFile] = []
-        self._copies = 0  # they come first
+        self._destination, self._key, self._place = destination, key, place
+        self._copies: list[_GroupFile] = []
+        self._drafts: list[_GroupFile] = []
 
     def draft(self, suffix: str, may_replace: MayReplace) -> FileDraft:
-        """Return a new draft, to be published at the group's place with this suffix."""
         draft = self._destination.new_draft(f"{self._key}{suffix}.out")
         final = self._destination.path(f"{self._place}{suffix}")
-        self._files.append(_GroupFile(draft, final, may_replace))
+        self._drafts.append(_GroupFile(draft, final, may_replace))
         return draft
 
     def copy(self, source: str | os.PathLike[str], place: str, may_replace: MayReplace) -> None:
-        """Add another link to a local file, or a copy where links are not to be had.
-
-        Raises DiskFull, NotWritable.
-        """
+        """Add another link to a local file, or a copy where links are not to be had."""
         draft = self._destination.new_draft(f"{self._key}{os.path.splitext(place)[1]}.keep")
+        self._copies.append(_GroupFile(draft, self._destination.path(place), may_replace))
         draft.copy(source)
-        self._files.insert(
-            self._copies, _GroupFile(draft, self._destination.path(place), may_replace)
-        )
-        self._copies += 1
 
     def publish(self) -> None:
-        """Give all their names; durable on return. Raises PublishConflict, RunError."""
-        for file in self._files:
+        files = [*self._copies, *self._drafts]
+        for file in files:
             file.draft.close()
             fsync_file(file.draft.path)
-        folders = {os.path.dirname(file.final): None for file in self._files}
+        folders = {os.path.dirname(file.final): None for file in files}
         for folder in folders:
             self._destination.make_folder(folder)
-        if len(self._files) > 1:  # a single one is looked at in the moment in which it is renamed
-            for file in self._files:
+        if len(files) > 1:  # a single one is looked at in the moment in which it is renamed
+            for file in files:
                 require_free(file.draft.path, file.final, replace=file.may_be_replaced())
-        for file in self._files:
+        for file in files:
             rename_into_place(file.draft.path, file.final, replace=file.may_be_replaced())
             file.draft.published()
         for folder in folders:
@@ -202,14 +186,9 @@ class FolderGroup:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Drop what is not published: the disk's room may be what is lacking."""
-        for file in self._files:
+        for file in (*self._copies, *self._drafts):
             file.draft.drop()
 
 
@@ -225,10 +204,3 @@ class _GroupFile(NamedTuple):
         except FileNotFoundError:
             return False
         return self.may_replace(size)
-
-
-def _mode(path: str) -> int | None:
-    try:
-        return os.lstat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return None

@@ -23,8 +23,6 @@ from bulkfetch.errors import NotWritable
 # How the folders begin that hold drafts in a shared folder, and when nobody works on one any more.
 DRAFTS = ".bulkfetch-"
 _ABANDONED_S = 86_400.0
-
-
 _URL = "file://"
 
 
@@ -61,10 +59,7 @@ class SharedFolder(FolderDestination):
     def publish_folder(
         self, folder: Path, place: str, last: str, check: Callable[[], object]
     ) -> None:
-        """Copy a folder, which stays, and give the copy its place by a rename.
-
-        Raises PublishConflict, DiskFull, NotWritable.
-        """
+        """Copy a folder, which stays, and give the copy its place by a rename."""
         draft = Path(self.draft_path(place))
         with disk_errors(draft):
             draft.parent.mkdir(exist_ok=True)
