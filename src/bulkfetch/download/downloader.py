@@ -54,6 +54,13 @@ class Endpoint:
     version: str
     proxy: str | None = field(default=None, repr=False)  # may hold a password
 
+    @property
+    def proxy_password(self) -> Secret | None:
+        """The password in the proxy's address."""
+        userinfo = (self.proxy or "").partition("://")[2].rpartition("@")[0]
+        password = userinfo.partition(":")[2]
+        return Secret(password) if password else None
+
     def url(self, job_id: str) -> URL:
         """Return the address of a job's result.
 
@@ -111,9 +118,6 @@ class Downloader:
         self._limits = limits
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s)
         self._clock = clock
-        userinfo, _, _ = (endpoint.proxy or "").partition("://")[2].rpartition("@")
-        password = userinfo.partition(":")[2]
-        self._proxy_password = Secret(password) if password else None
 
     async def fetch(self, job_id: str, part: StrPath, attempt: Attempt) -> Download:
         """Request a result once and stream it to `part`, which lies in an existing folder.
@@ -143,8 +147,8 @@ class Downloader:
         attempt.partial = _left(part, attempt) if again else None
         if attempt.token is not None:
             failure = redacted(failure, attempt.token)
-        if self._proxy_password is not None:
-            failure = redacted(failure, self._proxy_password)
+        if (password := self._endpoint.proxy_password) is not None:
+            failure = redacted(failure, password)
         # The frames it came through hold the server's words as they were.
         raise failure.with_traceback(None)
 
@@ -182,47 +186,34 @@ class Downloader:
     async def _take(
         self, watchdog: Watchdog, head: Head, part: StrPath, attempt: Attempt
     ) -> Download:
-        limits, partial = self._limits, attempt.partial
-        cap = limits.zip_bytes
-        validator: str | None
-        refused: BulkfetchError | None
-        first, refused, resumes = b"", None, head.status == 206 and partial is not None
-        if partial is not None and resumes:
-            refused = range_response_error(head, partial.bytes, partial.total)
-            if refused is None and head.validator not in (None, partial.validator):
-                refused = BadResponse("the rest of another file", http=head.status)
-        if not resumes or refused is not None:
-            first = await _beginning(watchdog, head)
-            judged = response_error(head, first)
-            if refused is None or isinstance(judged, TooManyRequests):
-                refused = judged
+        """Judge a response, which settles its slot, and bring its body to `part`."""
+        first, refused = await _judge(watchdog, head, attempt.partial)
         limited = isinstance(refused, TooManyRequests)
         attempt.settle(refused=limited, retry_after_s=head.retry_after_s)
-        if partial is not None and head.status in (206, 416) and refused is not None:
-            attempt.partial = None
-            if head.status == 416 and not limited:
-                raise BadResponse(f"no bytes from {partial.bytes} on", http=head.status)
         if refused is not None:
+            if head.status in (206, 416):
+                attempt.partial = None  # the server has not the rest of what is on disk
             attempt.retry_after_s = head.retry_after_s
             raise refused
         attempt.begun()
-        if partial is not None and resumes:
-            offset, total, validator = partial.bytes, partial.total, partial.validator
+        limits = self._limits
+        validator: str | None
+        if attempt.partial is not None and head.status == 206:
+            offset, total, validator = attempt.partial
         else:
-            offset, total = 0, head.length
-            validator = head.validator if head.resumable else None
-        if head.length is not None and offset + head.length > cap:
-            raise TooLarge(f"{offset + head.length} bytes announced, {cap} allowed")
+            offset, total, validator = 0, head.length, head.validator if head.resumable else None
+        if head.length is not None and offset + head.length > limits.zip_bytes:
+            raise TooLarge(f"{offset + head.length} bytes announced, {limits.zip_bytes} allowed")
         attempt.tell("first_byte", "the file's first byte is here", {"offset": offset})
         if head.length is not None:
             _require_room(part, offset, head.length, limits.free_bytes)
         attempt.offset, attempt.total = offset, total
-        # From here on the file holds this reply's bytes, and no earlier one's.
-        attempt.partial = Partial(offset, total, validator) if validator is not None else None
+        # From here on the file holds this response's bytes, and no earlier one's.
+        attempt.partial = None if validator is None else Partial(offset, total, validator)
         read: Read = watchdog.read
         if self._bandwidth is not None:
             read = self._bandwidth.bounding(read, attempt, len(first))
-        size = await save_body(read, first, part, offset=offset, cap_bytes=cap)
+        size = await save_body(read, first, part, offset=offset, cap_bytes=limits.zip_bytes)
         if total is not None and size != total:
             raise Truncated(f"{size} of {total} bytes")
         if size < len(ZIP_MAGIC):
@@ -230,6 +221,29 @@ class Downloader:
         figures = {"bytes": size, "received_bytes": attempt.received}
         attempt.tell("last_byte", f"all {size} bytes are here", figures)
         return Download(zip_bytes=size, resumed_bytes=offset)
+
+
+async def _judge(
+    watchdog: Watchdog, head: Head, partial: Partial | None
+) -> tuple[bytes, BulkfetchError | None]:
+    """Return what was read of a body in order to judge it, and the error, None for a file.
+
+    Of a body that goes on with `partial`, nothing is read.
+    """
+    mismatch: BulkfetchError | None = None
+    if partial is not None and head.status == 206:
+        mismatch = range_response_error(head, partial.bytes, partial.total)
+        if mismatch is None and head.validator not in (None, partial.validator):
+            mismatch = BadResponse("the rest of another file", http=head.status)
+        if mismatch is None:
+            return b"", None
+    elif partial is not None and head.status == 416:
+        mismatch = BadResponse(f"no bytes from {partial.bytes} on", http=head.status)
+    first = await _beginning(watchdog, head)
+    error = response_error(head, first)
+    if isinstance(error, TooManyRequests):  # whatever else is wrong
+        return first, error
+    return first, mismatch or error
 
 
 async def _beginning(watchdog: Watchdog, head: Head) -> bytes:
