@@ -37,7 +37,7 @@ from bulkfetch.ratelimit import (
 )
 from bulkfetch.secret import Secret
 from bulkfetch.services import CommonWindows, Services
-from bulkfetch.zoho.tokens import ProvidedToken, TokenSource, token_source
+from bulkfetch.zoho.tokens import TokenSource, provided_token, token_source
 
 if TYPE_CHECKING:
     from bulkfetch.control.budget import ControlBudget
@@ -218,7 +218,7 @@ class AccountOpener:
         state_dir = None if apart else self._settings.state_dir
         tokens: TokenSource
         if self._services.tokens is not None and not alone:
-            tokens = ProvidedToken(self._services.tokens, account.name, issued)
+            tokens = provided_token(self._services.tokens, account.name, issued)
         else:
             tokens = token_source(
                 account, http, state_dir, note, issued=issued, wall_clock=self._clock.time

@@ -44,9 +44,10 @@ from bulkfetch.zoho.token_cache import (
 from bulkfetch.zoho.token_refresh import REFRESH_TRIES, Refresh
 from bulkfetch.zoho.token_response import Grant
 from bulkfetch.zoho.tokens import (
-    CommandToken,
+    AskedToken,
     RefreshedToken,
     StaticToken,
+    command_token,
     token_source,
 )
 
@@ -309,7 +310,7 @@ def test_the_source_follows_from_the_settings(tmp_path: Path) -> None:
     both = AccountSettings(credentials=access)
     command = replace(both, token_command=("pass",))
     only = AccountSettings(credentials=Credentials(access_token=Secret("tok")))
-    assert isinstance(token_source(command, NO_SESSION, None), CommandToken)
+    assert isinstance(token_source(command, NO_SESSION, None), AskedToken)
     assert isinstance(token_source(both, NO_SESSION, tmp_path), RefreshedToken)
     assert isinstance(token_source(only, NO_SESSION, None), StaticToken)
     with pytest.raises(MissingCredentials) as caught:
@@ -579,7 +580,7 @@ def python(code: str) -> tuple[str, ...]:
 @pytest.mark.anyio
 async def test_a_command_s_line_is_the_token() -> None:
     """What the program prints is the token, run once until it is refused."""
-    source = CommandToken(python("import os; print(f'tok-{os.getpid()}')"))
+    source = command_token(python("import os; print(f'tok-{os.getpid()}')"))
     first = await source.token()
     assert await source.token() == first
     fresh = await asyncio.gather(*(source.renew(first) for _ in range(5)))
@@ -590,7 +591,7 @@ async def test_a_command_s_line_is_the_token() -> None:
 @pytest.mark.anyio
 async def test_a_command_that_repeats_a_refused_token_ends_the_account() -> None:
     """The same token again is no answer to its refusal."""
-    source = CommandToken(python("print('tok')"))
+    source = command_token(python("print('tok')"))
     with pytest.raises(InvalidToken):
         await source.renew(await source.token())
 
@@ -614,7 +615,7 @@ async def test_a_failing_command_is_told_without_its_output(
 ) -> None:
     """Whatever goes wrong is one sentence; what the program printed is not in it."""
     with pytest.raises(TokenCommandFailed, match=message) as caught:
-        await CommandToken(python(code)).token()
+        await command_token(python(code)).token()
     assert "s3cret" not in caught.value.message
     assert "s3cret" not in "".join(capfd.readouterr())
 
@@ -623,7 +624,7 @@ async def test_a_failing_command_is_told_without_its_output(
 async def test_a_command_that_is_not_there_is_told() -> None:
     """A missing program is a failed token_command, not an OSError."""
     with pytest.raises(TokenCommandFailed, match="cannot be started"):
-        await CommandToken(("/nonexistent/pass", "show")).token()
+        await command_token(("/nonexistent/pass", "show")).token()
 
 
 @pytest.mark.slow
@@ -638,7 +639,7 @@ async def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -
         "    time.sleep(600)\n"
     )
     with pytest.raises(TokenCommandFailed, match="did not finish"):
-        await CommandToken(python(code), timeout_s=1.0).token()
+        await command_token(python(code), timeout_s=1.0).token()
     pid = int(pid_file.read_text())
     with anyio.fail_after(10):
         while _runs(pid):
@@ -657,7 +658,7 @@ async def test_a_cancelled_command_is_ended(tmp_path: Path) -> None:
     )
     with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
-            group.start_soon(CommandToken(python(code)).token)
+            group.start_soon(command_token(python(code)).token)
             while not pid_file.exists():
                 await anyio.sleep(0.01)
             group.cancel_scope.cancel()

@@ -16,9 +16,10 @@ import os
 import stat
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -34,7 +35,7 @@ _POLL_S = 0.05
 _MAX_BYTES = 16 * 1024
 _SERVICE = "bulkfetch"
 # Stored in place of a refused token: any cache that can store a token can forget it.
-_NO_TOKEN = b'{"version": 1}'
+_NO_TOKEN = '{"version": 1}'
 
 
 class CachedToken(NamedTuple):
@@ -55,50 +56,70 @@ def cache_key(accounts_url: str, client_id: Secret, refresh_token: Secret) -> st
     return hashlib.sha256("\0".join(("bulkfetch token 1", *parts)).encode()).hexdigest()[:40]
 
 
-class TokenCache(Protocol):
-    """Stores a token between refreshes and for other processes."""
+class TokenCache(ABC):
+    """Stores a token under a key between refreshes and for other processes.
+
+    `folder` has the lock file, None: there is no lock. Problems are reported to `note`.
+    """
+
+    def __init__(self, folder: Path | None, key: str, note: Callable[[str], None]) -> None:
+        self._folder, self._key, self._note = folder, key, note
 
     async def load(self) -> CachedToken | None:
         """Return the stored token, None if there is no usable one."""
-        ...
+        raw = await self._read()
+        return None if raw is None else _parsed(raw)
 
     async def store(self, token: CachedToken) -> None:
         """Store a token instead of the previous one."""
-        ...
+        kept = {
+            "version": 1,
+            "access_token": token.secret.reveal(),
+            "expires_at": token.expires_at,
+            "lifetime_s": token.lifetime_s,
+        }
+        await self._write(json.dumps(kept))
 
     async def forget(self) -> None:
         """Remove the stored token for good: the server refused it."""
-        ...
+        await self._write(_NO_TOKEN)
 
     def exclusive(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Keep other processes from refreshing meanwhile. If cancelled: nothing is held."""
-        ...
+        if self._folder is None:
+            return contextlib.nullcontext()
+        return _locked(self._folder, self._key, self._note)
+
+    @abstractmethod
+    async def _read(self) -> str | bytes | None:
+        """Return what is stored, None for nothing."""
+
+    @abstractmethod
+    async def _write(self, text: str) -> None:
+        """Store a text instead of what is stored."""
 
 
-class NoCache:
+class NoCache(TokenCache):
     """Stores nothing: `token_cache = false`."""
 
-    async def load(self) -> CachedToken | None:
+    def __init__(self) -> None:
+        super().__init__(None, "", lambda _: None)
+
+    async def _read(self) -> None:
         return None
 
-    async def store(self, token: CachedToken) -> None:
+    async def _write(self, text: str) -> None:
         return None
 
-    async def forget(self) -> None:
-        return None
 
-    def exclusive(self) -> contextlib.AbstractAsyncContextManager[None]:
-        return contextlib.nullcontext()
-
-
-class FileCache:
-    """Stores the token in `folder/key.json`, mode 0600; problems are reported to `note`."""
+class FileCache(TokenCache):
+    """Stores the token in `folder/key.json`, mode 0600."""
 
     def __init__(self, folder: Path, key: str, note: Callable[[str], None]) -> None:
-        self._folder, self._key, self._note = folder, key, note
+        super().__init__(folder, key, note)
         self._file = folder / f"{key}.json"
 
-    async def load(self) -> CachedToken | None:
+    async def _read(self) -> bytes | None:
         try:
             fd = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
@@ -108,66 +129,47 @@ class FileCache:
             if not stat.S_ISREG(about.st_mode) or not _is_private(about):
                 self._note(f"the shared token {self._file} is ignored: other users can access it")
                 return None
-            return _read(file.read(_MAX_BYTES + 1))
+            return file.read(_MAX_BYTES + 1)
 
-    async def store(self, token: CachedToken) -> None:
-        self._write(_written(token))
-
-    async def forget(self) -> None:
-        self._write(_NO_TOKEN)
-
-    def _write(self, kept: bytes) -> None:
+    async def _write(self, text: str) -> None:
+        folder = self._file.parent
         try:
-            _make_private(self._folder)
-            fd, temporary = tempfile.mkstemp(prefix=".", dir=self._folder)  # 0600 from the start
+            _make_private(folder)
+            fd, temporary = tempfile.mkstemp(prefix=".", dir=folder)  # 0600 from the start
             try:
-                with os.fdopen(fd, "wb") as file:
-                    file.write(kept)
+                with os.fdopen(fd, "w") as file:
+                    file.write(text)
                 os.replace(temporary, self._file)
             except BaseException:
                 os.unlink(temporary)
                 raise
         except OSError as error:
-            self._note(f"the token cannot be shared in {self._folder}: {error.strerror}")
-
-    def exclusive(self) -> contextlib.AbstractAsyncContextManager[None]:
-        return _locked(self._folder, self._key, self._note)
+            self._note(f"the token cannot be shared in {folder}: {error.strerror}")
 
 
-class KeyringCache:
+class KeyringCache(TokenCache):
     """Stores the token in the desktop's keyring; the lock is still a file.
 
     Raises ConfigError if the extra is not installed.
     """
 
     def __init__(self, folder: Path | None, key: str, note: Callable[[str], None]) -> None:
-        self._folder, self._key, self._note = folder, key, note
+        super().__init__(folder, key, note)
         self._keyring: Any = import_keyring()
 
-    async def load(self) -> CachedToken | None:
+    async def _read(self) -> str | None:
         try:
             text = await anyio.to_thread.run_sync(self._keyring.get_password, _SERVICE, self._key)
         except Exception as error:  # each backend raises its own
             self._note(f"the keyring cannot be read: {type(error).__name__}")
             return None
-        return _read(text.encode()) if isinstance(text, str) else None
-
-    async def store(self, token: CachedToken) -> None:
-        await self._write(_written(token).decode())
-
-    async def forget(self) -> None:
-        await self._write(_NO_TOKEN.decode())
+        return text if isinstance(text, str) else None
 
     async def _write(self, text: str) -> None:
         try:
             await anyio.to_thread.run_sync(self._keyring.set_password, _SERVICE, self._key, text)
         except Exception as error:  # each backend raises its own
             self._note(f"the keyring cannot be written: {type(error).__name__}")
-
-    def exclusive(self) -> contextlib.AbstractAsyncContextManager[None]:
-        if self._folder is None:
-            return contextlib.nullcontext()
-        return _locked(self._folder, self._key, self._note)
 
 
 def import_keyring() -> Any:
@@ -225,19 +227,8 @@ def _is_private(about: os.stat_result) -> bool:
     return about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
 
 
-def _written(token: CachedToken) -> bytes:
-    return json.dumps(
-        {
-            "version": 1,
-            "access_token": token.secret.reveal(),
-            "expires_at": token.expires_at,
-            "lifetime_s": token.lifetime_s,
-        }
-    ).encode()
-
-
-def _read(raw: bytes) -> CachedToken | None:
-    """Return a stored token, None for any other bytes."""
+def _parsed(raw: str | bytes) -> CachedToken | None:
+    """Return a stored token, None for anything else."""
     if len(raw) > _MAX_BYTES:
         return None
     try:

@@ -96,7 +96,7 @@ def token_source(
     credentials = account.credentials
     way = token_way(account)
     if account.token_command is not None:
-        return CommandToken(account.token_command, issued=issued)
+        return command_token(account.token_command, issued=issued)
     if credentials.access_token is not None and way == "token":
         return StaticToken(credentials.access_token)
     url = accounts_server(account)
@@ -132,7 +132,7 @@ class _Turn:
                 raise
 
 
-class StaticToken:
+class StaticToken(TokenSource):
     """A fixed token from the environment."""
 
     def __init__(self, secret: Secret) -> None:
@@ -148,7 +148,7 @@ class StaticToken:
         return None
 
 
-class AskedToken:
+class AskedToken(TokenSource):
     """Tokens from somebody who is asked again when his token is refused.
 
     `ask` gets the token that was refused last, None at first; `by` names who is asked.
@@ -191,28 +191,20 @@ class AskedToken:
         return fresh
 
 
-class CommandToken(AskedToken):
-    """Tokens from a program, which is run again when its token is refused."""
-
-    def __init__(
-        self,
-        command: tuple[str, ...],
-        timeout_s: float = TIMEOUT_S,
-        issued: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        super().__init__(lambda _: run_token_command(command, timeout_s), "token_command", issued)
+def command_token(
+    command: tuple[str, ...],
+    timeout_s: float = TIMEOUT_S,
+    issued: Callable[[str], None] = lambda _: None,
+) -> AskedToken:
+    """Return tokens from a program, which is run again when its token is refused."""
+    return AskedToken(lambda _: run_token_command(command, timeout_s), "token_command", issued)
 
 
-class ProvidedToken(AskedToken):
-    """Tokens from the program that this library is part of."""
-
-    def __init__(
-        self,
-        provider: TokenProvider,
-        account: str,
-        issued: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        super().__init__(partial(ask_provider, provider, account), "token provider", issued)
+def provided_token(
+    provider: TokenProvider, account: str, issued: Callable[[str], None]
+) -> AskedToken:
+    """Return tokens from the program that this library is part of."""
+    return AskedToken(partial(ask_provider, provider, account), "token provider", issued)
 
 
 class _Held(NamedTuple):
@@ -223,7 +215,7 @@ class _Held(NamedTuple):
     ends_at: float
 
 
-class RefreshedToken:
+class RefreshedToken(TokenSource):
     """Tokens for a refresh token, shared with other processes through `cache`.
 
     `anew`: a new one is requested, whatever is there.
