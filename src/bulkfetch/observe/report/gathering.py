@@ -60,9 +60,8 @@ def gather(lines: Iterable[bytes]) -> Gathered:
             gathered.runs += 1
             gathered.tally, jobs = Tally(), {}
         _take(gathered.tally, jobs, event)
-    tally = gathered.tally
-    for window in tally.windows.values():
-        window.move(tally.last_s)
+    for window in gathered.tally.windows.values():
+        window.move(gathered.tally.last_s)
     return gathered
 
 
@@ -93,7 +92,6 @@ def _take(tally: Tally, jobs: dict[str, _Job], event: dict[str, Any]) -> None:
     account, job_id = str(event.get("account", "")), str(event.get("job_id", ""))
     message = str(event.get("message", ""))
     tally.last_s = max(tally.last_s, at_s)
-    tally.wall_s = str(event.get("time", ""))
     if kind in _MARKS:
         tally.window(account).mark(at_s, kind)
     if kind.startswith(("page_", "export")):
@@ -171,7 +169,6 @@ def _take_step(tally: Tally, job: _Job, event: dict[str, Any], at_s: float) -> b
                 tally.jobs.add(at_s - job.taken_s)
             tally.done += 1
             tally.file_bytes += int(_number(data, "bytes"))
-            tally.finished.add(at_s, 1)
             return False
         case "attempt_started" | "first_byte" | "salvaged" | "resumed" | "restarted":
             return True

@@ -13,6 +13,7 @@ from bulkfetch.observe.report.tables import (
     exports_section,
     failures_section,
     notes_section,
+    section,
     waits_table,
     window_table,
 )
@@ -150,11 +151,8 @@ def _window(tally: Tally, account: str, window: Window, key: str) -> str:
         )  # fmt: skip
         legend = _legend(("used", "slots in use: most in each step"))
         caption = "Slots whose request is under way or was answered within the period, at most."
-    return (
-        f'<section aria-labelledby="{key}-h"><h2 id="{key}-h">{escape(name)}</h2>{verdict}'
-        f"<figure><figcaption>{caption}</figcaption>{legend}{drawn}</figure>"
-        f"{window_table(window)}</section>\n"
-    )
+    figure = f"<figure><figcaption>{caption}</figcaption>{legend}{drawn}</figure>"
+    return section(key, name, f"{verdict}{figure}{window_table(window)}")
 
 
 def _legend(*entries: tuple[str, str]) -> str:
@@ -183,11 +181,9 @@ def _bytes(tally: Tally) -> str:
         width_s=series.width_s, span_s=_span_s(tally), most=top * divisor,
         ticks=value_ticks(top),
     )  # fmt: skip
-    return (
-        '<section aria-labelledby="bytes-h"><h2 id="bytes-h">Bytes over time</h2>'
-        f"<figure><figcaption>{unit} a second, from all accounts. {about}</figcaption>{drawn}"
-        f"</figure>{byte_table(tally)}</section>\n"
-    )
+    caption = f"{unit} a second, from all accounts. {about}"
+    figure = f"<figure><figcaption>{caption}</figcaption>{drawn}</figure>"
+    return section("bytes", "Bytes over time", f"{figure}{byte_table(tally)}")
 
 
 def _waits(tally: Tally) -> str:
@@ -209,9 +205,9 @@ def _waits(tally: Tally) -> str:
         span_s=_span_s(tally), most=most, ticks=value_ticks(most),
     )  # fmt: skip
     legend = _legend(*((stage, _WORDS[stage]) for stage in STAGES))
-    return (
-        '<section aria-labelledby="waits-h"><h2 id="waits-h">What waited for what</h2>'
-        "<figure><figcaption>How many jobs waited at a time, on average, and for what. For a slot "
-        f"one job of an account waits at a time; the others are not begun.</figcaption>{legend}"
-        f"{drawn}</figure>{waits_table(tally, _WORDS)}</section>\n"
+    caption = (
+        "How many jobs waited at a time, on average, and for what. For a slot one job of an "
+        "account waits at a time; the others are not begun."
     )
+    figure = f"<figure><figcaption>{caption}</figcaption>{legend}{drawn}</figure>"
+    return section("waits", "What waited for what", f"{figure}{waits_table(tally, _WORDS)}")

@@ -33,6 +33,14 @@ def table(
     )
 
 
+def section(key: str, title: str, content: str) -> str:
+    """Return a section of the page under its heading."""
+    return (
+        f'<section aria-labelledby="{key}-h"><h2 id="{key}-h">{escape(title)}</h2>{content}'
+        "</section>\n"
+    )
+
+
 def folded(name: str, content: str) -> str:
     """Return what is shown on demand."""
     return f"<details><summary>{escape(name)}</summary>{content}</details>"
@@ -64,14 +72,12 @@ def byte_table(tally: Tally) -> str:
 
 def waits_table(tally: Tally, words: Mapping[str, str]) -> str:
     """Return how long jobs waited for each."""
+    named = [(words[stage], tally.stages[stage]) for stage in STAGES]
+    named.append(("a whole job, from its last slot", tally.jobs))
     rows = []
-    for stage in STAGES:
-        waits = tally.stages[stage]
+    for name, waits in named:
         times = (waits.quantile(0.5), waits.quantile(0.9), waits.most_s, waits.sum_s)
-        rows.append((words[stage], f"{waits.count:,}", *map(duration, times)))
-    jobs = tally.jobs
-    whole = (jobs.quantile(0.5), jobs.quantile(0.9), jobs.most_s, jobs.sum_s)
-    rows.append(("a whole job, from its last slot", f"{jobs.count:,}", *map(duration, whole)))
+        rows.append((name, f"{waits.count:,}", *map(duration, times)))
     heads = ("For", "Times", "Half within", "90 % within", "Longest", "In all")
     return table("How long jobs waited", heads, rows)
 
@@ -79,24 +85,20 @@ def waits_table(tally: Tally, words: Mapping[str, str]) -> str:
 def failures_section(tally: Tally) -> str:
     """Return the failures by code, those for good first."""
     failures = sorted(tally.failures.values(), key=lambda each: (-each.jobs, -each.attempts))
+    rows = [
+        (
+            each.code,
+            f"{each.jobs:,}",
+            f"{each.attempts:,}",
+            f"job {each.job}: {each.example} {each.hint}".strip(),
+        )
+        for each in failures
+    ]
+    heads = ("Code", "Jobs failed", "Attempts tried again", "For example")
+    content = table("Failures by code", heads, rows, words=(0, 3))
     if not failures:
         content = '<p class="good">None.</p>'
-    else:
-        rows = [
-            (
-                each.code,
-                f"{each.jobs:,}",
-                f"{each.attempts:,}",
-                f"job {each.job}: {each.example} {each.hint}".strip(),
-            )
-            for each in failures
-        ]
-        heads = ("Code", "Jobs failed", "Attempts tried again", "For example")
-        content = table("Failures by code", heads, rows, words=(0, 3))
-    return (
-        f'<section aria-labelledby="failures-h"><h2 id="failures-h">Failures</h2>{content}'
-        "</section>\n"
-    )
+    return section("failures", "Failures", content)
 
 
 def exports_section(tally: Tally) -> str:
@@ -114,10 +116,7 @@ def exports_section(tally: Tally) -> str:
         )
         for name, each in sorted(tally.exports.items())
     ]
-    return (
-        '<section aria-labelledby="exports-h"><h2 id="exports-h">Exports</h2>'
-        f"{table('Pages of exports', heads, rows)}</section>\n"
-    )
+    return section("exports", "Exports", table("Pages of exports", heads, rows))
 
 
 def notes_section(tally: Tally) -> str:
@@ -128,7 +127,4 @@ def notes_section(tally: Tally) -> str:
         f"<li>{escape(text)}{f' ({count:,} times)' if count > 1 else ''}</li>"
         for text, count in tally.notes.items()
     )
-    return (
-        '<section aria-labelledby="notes-h"><h2 id="notes-h">Notes</h2>'
-        f"<ul>{items}</ul></section>\n"
-    )
+    return section("notes", "Notes", f"<ul>{items}</ul>")

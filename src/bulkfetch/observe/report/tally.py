@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bulkfetch.observe.report.series import Series, peak, total
@@ -195,7 +196,6 @@ class Tally:
     started: str = ""
     version: str = ""
     command: str = ""
-    wall_s: str = ""
     last_s: float = 0.0
     ended: dict[str, int] | None = None
     done: int = 0
@@ -211,25 +211,24 @@ class Tally:
     )
     busy: dict[str, Series] = field(default_factory=lambda: {stage: total() for stage in STAGES})
     jobs: Durations = field(default_factory=Durations)
-    finished: Series = field(default_factory=total)
     failures: dict[str, Failures] = field(default_factory=dict)
     exports: dict[str, ExportTally] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
 
     def window(self, account: str) -> Window:
         """Return an account's window."""
-        if account not in self.windows and len(self.windows) >= MOST_NAMED:
-            account = OTHERS
-        return self.windows.setdefault(account, Window())
+        return self.windows.setdefault(_bounded(account, self.windows), Window())
 
     def failures_of(self, code: str) -> Failures:
         """Return the failures of a code."""
-        if code not in self.failures and len(self.failures) >= MOST_NAMED:
-            code = OTHERS
+        code = _bounded(code, self.failures)
         return self.failures.setdefault(code, Failures(code))
 
     def export(self, name: str) -> ExportTally:
         """Return what became of an export."""
-        if name not in self.exports and len(self.exports) >= MOST_NAMED:
-            name = OTHERS
-        return self.exports.setdefault(name, ExportTally())
+        return self.exports.setdefault(_bounded(name, self.exports), ExportTally())
+
+
+def _bounded(name: str, known: Mapping[str, object]) -> str:
+    """Return the name, OTHERS for a new one where there are too many already."""
+    return name if name in known or len(known) < MOST_NAMED else OTHERS
