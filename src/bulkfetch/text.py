@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _STEPS = ("kB", "MB", "GB", "TB", "PB")
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def size(count: float) -> str:
@@ -26,17 +27,13 @@ def duration(seconds: float) -> str:
     seconds = max(seconds, 0.0)
     if seconds < 9.95:
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    for large, small, name, lesser in ((60, 1, "min", "s"), (3600, 60, "h", "min")):
-        if whole < large * (60 if name == "min" else 24):
-            first, rest = divmod(whole, large)
-            return (
-                f"{first} {name} {rest // small} {lesser}" if rest // small else f"{first} {name}"
-            )
-    days, rest = divmod(whole, 86_400)
-    return f"{days} d {rest // 3600} h" if rest // 3600 else f"{days} d"
+    rest = round(seconds)
+    words = []
+    for unit_s, unit in [each for each in _UNITS if each[0] <= rest][:2]:
+        count, rest = divmod(rest, unit_s)
+        if count:
+            words.append(f"{count} {unit}")
+    return " ".join(words)
 
 
 def jobs(count: int) -> str:

@@ -16,7 +16,7 @@ from bulkfetch.cli import exit_codes
 from bulkfetch.cli.printer import Printer
 from bulkfetch.disk import disk_errors, remove
 from bulkfetch.errors import OutputLocked
-from bulkfetch.text import jobs, size
+from bulkfetch.text import jobs, number, size
 
 if TYPE_CHECKING:
     from bulkfetch.journal import JournalReader
@@ -143,7 +143,7 @@ def _tell_sum(
     printer: Printer, strays: list[Stray], spent: Spent, freed: int, *, dry_run: bool
 ) -> None:
     total = sum(stray.bytes for stray in strays)
-    parts = [f"{len(strays)} file{'' if len(strays) == 1 else 's'} of {size(total)}"]
+    parts = [f"{number(len(strays), 'file')} of {size(total)}"]
     parts.append(f"rows of {jobs(spent.jobs)}")
     if spent.generations:
         parts.append(f"rows of {spent.generations} old exports")

@@ -16,7 +16,7 @@ from bulkfetch.cli.printer import Printer
 from bulkfetch.disk import disk_errors, remove
 from bulkfetch.errors import ConfigError
 from bulkfetch.models import is_job_id
-from bulkfetch.text import escape, jobs
+from bulkfetch.text import escape, jobs, number
 
 if TYPE_CHECKING:
     from bulkfetch.journal import JournalReader, Known
@@ -97,7 +97,7 @@ def forget(
         printer.warn(f"unknown here: {jobs(len(unknown))}: {', '.join(unknown[:_SHOWN_IDS])}{more}")
     if with_files and any(file.is_object for each in known for file in each.files):
         printer.warn("what is in a bucket is left there: remove it with the tools of the bucket")
-    files = f", {removed} file{'' if removed == 1 else 's'} removed" if with_files else ""
+    files = f", {number(removed, 'file')} removed" if with_files else ""
     summary = {"type": "summary", "forgotten": len(known), "unknown": len(unknown)}
     printer.result(f"{jobs(len(known))} forgotten{files}", summary | {"files": removed})
     return exit_codes.DONE

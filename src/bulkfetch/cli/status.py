@@ -15,7 +15,7 @@ from bulkfetch.cli.endings import listing_of
 from bulkfetch.cli.printer import Printer
 from bulkfetch.errors import ConfigError
 from bulkfetch.observe.failures import grouped
-from bulkfetch.observe.messages import SHOWN_FAILURES, failure_lines, more_failures_line
+from bulkfetch.observe.messages import SHOWN_FAILURES, failure_lines, more_failures_line, of_account
 from bulkfetch.observe.records import Record, job_record
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _tell_job(printer: Printer, outcome: Outcome) -> None:
     if outcome.status == "failed":
         _tell_failure(printer, *failure_lines(outcome), job_record(outcome))
         return
-    whose = "" if outcome.account == "default" else f" of account {outcome.account}"
+    whose = of_account(outcome.account)
     what = "".join(f" {file.path}" for file in outcome.files)
     if outcome.superseded_by is not None:
         what = f", superseded by {outcome.superseded_by}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from bulkfetch.cli.printer import Printer
 from bulkfetch.disk import disk_errors
 from bulkfetch.observe.eta import start_s
+from bulkfetch.observe.messages import of_account
 from bulkfetch.text import duration, jobs, size
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def last_start_s(to_start: int, requests: int, period_s: float) -> tuple[float, 
 
 def _tell_file(printer: Printer, file: StagedFile, idle_s: float) -> None:
     idle = f", no byte for {duration(idle_s)}" if file.kind == "part" and idle_s > _IDLE_S else ""
-    whose = "" if file.account == "default" else f" of account {file.account}"
+    whose = of_account(file.account)
     printer.result(
         f"  {_WORDS[file.kind]} job {file.job_id}{whose}: {size(file.bytes)}{idle}",
         {

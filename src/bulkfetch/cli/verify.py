@@ -14,6 +14,7 @@ from bulkfetch.cli import exit_codes
 from bulkfetch.cli.printer import Printer
 from bulkfetch.errors import ConfigError
 from bulkfetch.models import PublishedFile
+from bulkfetch.text import number
 
 if TYPE_CHECKING:
     from bulkfetch.journal import JournalReader, Known
@@ -104,7 +105,7 @@ def verify(
         wrong += f"; of {sizes_only} only the size is known (sha256 = false)"
     if unread:
         wrong += f"; of {unread} in a bucket only the size was looked at (--download reads them)"
-    printer.result(f"{files} file{'' if files == 1 else 's'}, {wrong}", summary)
+    printer.result(f"{number(files, 'file')}, {wrong}", summary)
     return exit_codes.FAILED if bad else exit_codes.DONE
 
 

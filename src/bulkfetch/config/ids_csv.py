@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 from bulkfetch.config.misfit import nearest
 from bulkfetch.errors import ConfigError
 from bulkfetch.models import is_job_id
+from bulkfetch.text import number
 
 # Id, account and name, "" where there is no such column or nothing in it; and the row's line from
 # 1, or its first and last as "8-9" where one of the three holds a line break.
@@ -193,7 +194,6 @@ def _by_title(cells: list[str], column: str, label: str) -> int:
 
 def _no_column(which: str, title: str, cells: list[str], label: str) -> ConfigError:
     """Return the complaint about a column that is not there, with what is."""
-    count = f"{len(cells)} column" + ("" if len(cells) == 1 else "s")
     ids = [number for number, cell in enumerate(cells, start=1) if is_job_id(cell.strip())]
     if ids:
         hint = f"Its first line has no titles; the ids may be in column {ids[0]}."
@@ -202,7 +202,9 @@ def _no_column(which: str, title: str, cells: list[str], label: str) -> ConfigEr
         hint = f"did you mean {titles[like][:40]!a}?"
     else:
         hint = f"Available: {_titles(cells)}."
-    return ConfigError(f"{label}: no column {which} among its {count}", hint=hint)
+    return ConfigError(
+        f"{label}: no column {which} among its {number(len(cells), 'column')}", hint=hint
+    )
 
 
 def _titles(cells: list[str]) -> str:

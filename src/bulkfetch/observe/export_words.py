@@ -6,8 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 from bulkfetch.models import ExportReport
+from bulkfetch.observe.messages import of_account
 from bulkfetch.observe.records import Record
-from bulkfetch.text import escape
+from bulkfetch.text import escape, number
 
 
 def export_record(report: ExportReport) -> Record:
@@ -34,7 +35,7 @@ def export_record(report: ExportReport) -> Record:
 
 def export_name(account: str, name: str) -> str:
     """Return what an export is called."""
-    return f"export {name}" + ("" if account == "default" else f" of account {account}")
+    return f"export {name}{of_account(account)}"
 
 
 def export_line(report: ExportReport) -> str:
@@ -42,9 +43,8 @@ def export_line(report: ExportReport) -> str:
     words = "done before" if report.skipped else report.status
     parts = [f"{export_name(report.account, report.name)}: {words}"]
     if report.mode is not None:
-        pages = len(report.parts)
         parts.append({"full": "full", "changes": "changes only"}.get(report.mode, report.mode))
-        parts.append(f"{pages} page{'' if pages == 1 else 's'}")
+        parts.append(number(len(report.parts), "page"))
         if report.records is not None:
             parts.append(f"{report.records} records")
         parts.append(f"{report.credits_spent} credits")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bulkfetch.models import Failure, Outcome
-from bulkfetch.observe.messages import failure_lines
+from bulkfetch.observe.messages import failure_lines, of_account
 from bulkfetch.text import escape, jobs
 
 # Ids that a group names; more are only counted.
@@ -38,12 +38,11 @@ def _cause(group: list[Outcome]) -> tuple[str, str]:
 
 def _together(group: list[Outcome]) -> tuple[str, str]:
     first, error = group[0], group[0].error
-    where = "" if first.account == "default" else f" of account {first.account}"
+    what = f"{jobs(len(group))}{of_account(first.account)}"
     names = ", ".join(outcome.job_id for outcome in group[:_NAMED])
     if (others := len(group) - _NAMED) > 0:
         names += f" and {others} more"
     if error is None:
-        return escape(f"{jobs(len(group))}{where} failed: {names}"), ""
+        return escape(f"{what} failed: {names}"), ""
     http = f" (HTTP {error.http})" if error.http else ""
-    said = f"{jobs(len(group))}{where}: {error.code}{http}: {error.message}: {names}"
-    return escape(said), escape(error.hint)
+    return escape(f"{what}: {error.code}{http}: {error.message}: {names}"), escape(error.hint)

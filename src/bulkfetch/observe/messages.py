@@ -6,7 +6,7 @@ from typing import Literal
 
 from bulkfetch.events import Event, Kind
 from bulkfetch.models import Outcome, Report
-from bulkfetch.text import duration, escape, jobs, size
+from bulkfetch.text import duration, escape, jobs, number, size
 
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 
@@ -69,6 +69,11 @@ def event_line(event: Event, verbosity: int) -> str | None:
     return escape(": ".join([*words, event.message]))
 
 
+def of_account(account: str) -> str:
+    """Return the words that follow what is an account's; none for the account `default`."""
+    return "" if account == "default" else f" of account {account}"
+
+
 def failure_lines(outcome: Outcome) -> tuple[str, str]:
     """Return the sentence about a failed job, and its hint ("" without one)."""
     error = outcome.error
@@ -76,13 +81,14 @@ def failure_lines(outcome: Outcome) -> tuple[str, str]:
         return f"job {outcome.job_id} failed", ""
     http = f" (HTTP {error.http})" if error.http else ""
     tried = f" after {outcome.attempts} requests" if outcome.attempts > 1 else ""
-    where = "" if outcome.account == "default" else f" of account {outcome.account}"
     kept = f"; kept as {outcome.quarantine}" if outcome.quarantine else ""
     what = f"job {outcome.job_id}"
     if outcome.export is not None:
         what = f"export {outcome.export}, page {outcome.page}"
         what += f" (job {outcome.job_id})" if outcome.job_id else ""
-    sentence = f"{what}{where}: {error.code}{http}{tried}: {error.message}{kept}"
+    sentence = (
+        f"{what}{of_account(outcome.account)}: {error.code}{http}{tried}: {error.message}{kept}"
+    )
     return escape(sentence), escape(error.hint)
 
 
@@ -101,7 +107,7 @@ def summary_line(report: Report) -> str:
     if not report.list_read:
         parts.append("the list was not read to its end")
     figures = f"{size(report.file_bytes)} of files from {size(report.zip_bytes)} of ZIPs"
-    requests = f"{report.requests} request" + ("" if report.requests == 1 else "s")
+    requests = number(report.requests, "request")
     return f"{', '.join(parts)}; {figures}, {requests}, {duration(report.elapsed_s)}"
 
 
