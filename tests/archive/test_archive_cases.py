@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from tests.support.unpacking import unpack as unpack_file
 from tests.support.zip_cases import honest, hostile
+from tests.support.zlib_engine import ZLIB
 
 from bulkfetch import errors
-from bulkfetch.archive import ISAL, ZLIB, ExtractLimits, InflateEngine, inspect
+from bulkfetch.archive import ISAL, ExtractLimits, InflateEngine, inspect
 
 HONEST, HOSTILE = honest(), hostile()
 LIMITS = ExtractLimits(file_bytes=1 << 30, reserve_bytes=0)

@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 from tests.support.seen_forms import see_forms
 from tests.support.unpacking import unpack
+from tests.support.zlib_engine import ZLIB
 
 from bulkfetch.archive import (
     ISAL,
-    ZLIB,
     ArchivedFile,
     ExtractLimits,
     InflateEngine,

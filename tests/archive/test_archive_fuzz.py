@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from tests.support.unpacking import unpack
 from tests.support.zip_cases import honest, hostile
 from tests.support.zips import CSV, STORED, Item, deflate, pack
+from tests.support.zlib_engine import ZLIB
 
-from bulkfetch.archive import ISAL, ZLIB, ExtractLimits, InflateEngine, inspect
+from bulkfetch.archive import ISAL, ExtractLimits, InflateEngine, inspect
 from bulkfetch.errors import ArchiveError, NotAZip
 
 pytestmark = pytest.mark.slow

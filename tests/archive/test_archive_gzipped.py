@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from tests.support.zip_cases import Honest, honest
 from tests.support.zips import CSV, STORED, Item, pack
+from tests.support.zlib_engine import ZLIB
 
 from bulkfetch import errors
 from bulkfetch.archive import (
     ISAL,
-    ZLIB,
     ArchivedFile,
     Extracted,
     ExtractionCancelled,

@@ -1,7 +1,7 @@
 """Verifying and extracting archives: synchronous code for worker threads.
 
 `structure` reads a ZIP's bytes into values, `validate` checks that it is a genuine export,
-`inflate` has the decompressors, `records` counts what is in a file, `draft` is where its bytes go,
+`inflate` has the decompressor, `records` counts what is in a file, `draft` is where its bytes go,
 `extract` puts them together, `gzipped` and `parquet` do so for other forms of the file, `forms`
 knows all of them.
 """
@@ -17,14 +17,13 @@ from bulkfetch.archive.extract import (
 )
 from bulkfetch.archive.forms import SUFFIXES, published_size, suffixes_of, write_form
 from bulkfetch.archive.gzipped import extract_gzip
-from bulkfetch.archive.inflate import ISAL, ZLIB, InflateEngine
+from bulkfetch.archive.inflate import ISAL, InflateEngine
 from bulkfetch.archive.records import RecordCounter, count_problem, counter_of, recount
 from bulkfetch.archive.validate import ExtractLimits, Suffix
 
 __all__ = [
     "ISAL",
     "SUFFIXES",
-    "ZLIB",
     "ArchivedFile",
     "Draft",
     "ExtractLimits",

@@ -6,7 +6,7 @@ names together. Blocking: for worker threads.
 
 from bulkfetch.archive import Draft
 from bulkfetch.destination.folder import FolderDestination
-from bulkfetch.destination.group import (
+from bulkfetch.destination.interfaces import (
     Destination,
     ExportDestination,
     MayReplace,

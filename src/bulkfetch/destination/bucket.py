@@ -18,7 +18,7 @@ from isal.isal_zlib import crc32
 from bulkfetch.archive import Draft
 from bulkfetch.archive.inflate import Buffer
 from bulkfetch.destination.copying import COPY_BYTES, pieces_of, size_of
-from bulkfetch.destination.group import ExportDestination, MayReplace, PublishGroup
+from bulkfetch.destination.interfaces import ExportDestination, MayReplace, PublishGroup
 from bulkfetch.destination.store import BucketOptions, BucketStores, bucket_errors
 from bulkfetch.disk import disk_errors
 from bulkfetch.errors import PublishConflict, RunError

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from bulkfetch.archive import FileDraft
-from bulkfetch.destination.group import ExportDestination, MayReplace, PublishGroup
+from bulkfetch.destination.interfaces import ExportDestination, MayReplace, PublishGroup
 from bulkfetch.disk import (
     disk_errors,
     fsync_dir,

@@ -11,7 +11,7 @@ from typing import Self, cast
 
 from bulkfetch.archive import Draft
 from bulkfetch.archive.inflate import Buffer
-from bulkfetch.destination.group import (
+from bulkfetch.destination.interfaces import (
     Destination,
     ExportDestination,
     MayReplace,

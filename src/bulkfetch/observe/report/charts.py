@@ -44,9 +44,9 @@ def time_ticks(span_s: float) -> list[Tick]:
     return [Tick(at / span_s, _time(at)) for at in _range(span_s, step)]
 
 
-def value_ticks(most: float, word: str = "{:g}") -> list[Tick]:
+def value_ticks(most: float) -> list[Tick]:
     """Return words along an axis of values from 0 to `most`."""
-    return [Tick(share, word.format(round(most * share, 2))) for share in (0.0, 0.5, 1.0)]
+    return [Tick(share, f"{round(most * share, 2):g}") for share in (0.0, 0.5, 1.0)]
 
 
 def rounded_up(value: float) -> float:

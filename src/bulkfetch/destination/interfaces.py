@@ -1,4 +1,4 @@
-"""What every destination can do."""
+"""What every destination can do: the one interface of folders, buckets and what callers write."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Protocol, Self
 
 from bulkfetch.archive import Draft
 
-# Returns whether a file of so many bytes, which stands where one is published, may be replaced.
+# Says of a file that stands where one is to be published, by its size, whether it may be replaced.
 MayReplace = Callable[[int], bool]
 
 
 class PublishGroup(Protocol):
-    """Files that are published together. To be left: what is not published by then is dropped.
+    """Files that are published together; what is not published when it is left is dropped.
 
     For one thread at a time.
     """
@@ -95,9 +95,9 @@ class ExportDestination(Destination, Protocol):
     ) -> None:
         """Publish a synced local folder of files at a place; durable on return.
 
-        Its file `last` comes with the others or after them: who finds that one finds all. `folder`
-        is on the same file system as the output folder, and may be gone afterwards. A call that was
-        cut off is gone on with by the same call; where it is gone by then, all is published.
-        `check` is called between the steps, and may raise to cut it off.
+        Its file `last` comes with the others or after them: whoever finds that one finds all.
+        `folder` is on the same file system as the output folder, and may be gone afterwards. After
+        a call that was cut off, the same call goes on; if `folder` is gone by then, all is
+        published. `check` is called between the steps, and may raise to cut it off.
         Raises PublishConflict where something else stands there, RunError.
         """
