@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from click import Context, Group
+from click import Command, Context, Group
 
 import bulkfetch
 from bulkfetch.cli import main
@@ -53,7 +53,7 @@ def test_commands_and_options_in_the_documents_exist() -> None:
 
 def _options(words: list[str]) -> set[str]:
     """The options of the command that these words begin with; {} where they begin with none."""
-    command = program
+    command: Command = program
     for word in words:
         if not isinstance(command, Group):
             break
