@@ -9,7 +9,8 @@ import errno
 import filecmp
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bulkfetch.errors import DiskFull, NotWritable, PublishConflict, RunError
@@ -126,20 +127,15 @@ def require_room(folder: StrPath, size: int, done: str, reserve: int) -> None:
         raise disk_full(f"{size} bytes are to be {done}, {free} are free", reserve)
 
 
-class disk_errors:
+@contextmanager
+def disk_errors(path: StrPath) -> Iterator[None]:
     """Convert each OSError of the block to its RunError, with `path` if the error names no file."""
-
-    def __init__(self, path: StrPath) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            if error.filename is None:
-                error.filename = os.fspath(self._path)
-            raise disk_error(error) from error
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise disk_error(error) from error
 
 
 def fsync_file(path: StrPath) -> None:

@@ -8,10 +8,7 @@ from functools import cache
 from bulkfetch.config import Settings
 from bulkfetch.config.column_types import read_column_types
 from bulkfetch.extras import require_extra
-from bulkfetch.models import ColumnType, Format, Forms, Job
-
-# The extra that a format needs.
-_NEEDS: Mapping[Format, str] = {"parquet": "parquet"}
+from bulkfetch.models import ColumnType, Forms, Job
 
 
 def require_forms(settings: Settings) -> None:
@@ -19,15 +16,12 @@ def require_forms(settings: Settings) -> None:
 
     The packages are not imported.
     """
-    wanted = {each for account in settings.accounts for each in account.formats or settings.formats}
-    for format_ in sorted(wanted & _NEEDS.keys()):
-        require_extra(
-            _NEEDS[format_], f'formats = ["{format_}"] needs', otherwise="; or list other formats"
-        )
-    if "parquet" in wanted:
-        for entry in settings.jobs:
-            if entry.module is not None:
-                _types(settings, entry.module)
+    if not any("parquet" in (each.formats or settings.formats) for each in settings.accounts):
+        return
+    require_extra("parquet", 'formats = ["parquet"] needs', otherwise="; or list other formats")
+    for entry in settings.jobs:
+        if entry.module is not None:
+            _types(settings, entry.module)
 
 
 def forms_of(settings: Settings, job: Job) -> Forms:

@@ -14,7 +14,6 @@ from tests.support.programs import Ended, Program
 
 from bulkfetch.models import ExportReport
 from bulkfetch.observe.export_words import export_record
-from bulkfetch.observe.records import job_record
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +68,7 @@ def test_exports_are_submitted_done_and_told_as_by_a_command_of_their_own(
     told = [published("beta"), published("beta", "Deals")]
     expected = []
     for report in told:
-        expected += [*map(job_record, report.parts), export_record(report)]
+        expected += [*(part.to_dict() for part in report.parts), export_record(report)]
     assert records[:-1] == expected
     summary = records[-1]
     assert (summary["done"], summary["requests"], summary["file_bytes"]) == (4, 4, 4 * 81)

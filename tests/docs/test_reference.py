@@ -13,7 +13,7 @@ from bulkfetch.config.schema import fleet_schema, json_schema
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.models import ExportReport, Failure, Outcome, Report
 from bulkfetch.observe.export_words import export_record
-from bulkfetch.observe.records import job_record, summary_record
+from bulkfetch.observe.records import summary_record
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = (ROOT / "docs" / "reference" / "output.md").read_text(encoding="utf-8")
@@ -88,7 +88,7 @@ def test_the_output_has_every_key() -> None:
         superseded_by="2",
         quarantine="q",
     )
-    assert told_keys("Job") == list(job_record(outcome))
+    assert told_keys("Job") == list(outcome.to_dict())
     report = ExportReport("Leads", "default", "failed", skipped=True)
     assert told_keys("Export") == list(export_record(report))
     assert told_keys("Summary") == list(summary_record(Report(), 0, {}))

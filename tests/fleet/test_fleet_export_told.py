@@ -19,7 +19,6 @@ from bulkfetch.fleet.export_codec import EndedExport
 from bulkfetch.fleet.watch import Watch
 from bulkfetch.models import Status
 from bulkfetch.observe.export_words import export_record
-from bulkfetch.observe.records import job_record
 from bulkfetch.sandbox import JobPlan, Sandbox
 
 pytestmark = pytest.mark.slow
@@ -58,7 +57,7 @@ def test_who_waits_is_told_what_the_command_tells(
             ) as client:
                 run = client.export()
                 async for outcome in run:
-                    told.append(job_record(outcome))
+                    told.append(outcome.to_dict())
             [report] = run.ended_exports()
             assert report.status == status
         connections = await Connections.open(url, None)
@@ -66,7 +65,7 @@ def test_who_waits_is_told_what_the_command_tells(
         await connections.aclose()
         assert isinstance(ended, EndedExport)
         assert export_record(ended.report) == export_record(report)
-        pages = [job_record(page) for page in ended.pages]
+        pages = [page.to_dict() for page in ended.pages]
         for record in told:
             record.pop("quarantine", None)  # a path of the host that has it
         assert pages == sorted(told, key=lambda record: record["page"])

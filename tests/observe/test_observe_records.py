@@ -1,7 +1,7 @@
 import json
 
 from bulkfetch.models import Failure, Outcome, PublishedFile, Report
-from bulkfetch.observe.records import job_record, summary_record
+from bulkfetch.observe.records import summary_record
 
 
 def test_done_job() -> None:
@@ -15,7 +15,7 @@ def test_done_job() -> None:
         records=200000,
         attempts=1,
     )
-    assert json.dumps(job_record(outcome), separators=(",", ":")) == (
+    assert json.dumps(outcome.to_dict(), separators=(",", ":")) == (
         '{"type":"job","id":"554023000000568002","account":"default","status":"done",'
         '"files":[{"path":"exports/554023000000568002.csv","bytes":81234567,"sha256":"ab"}],'
         '"zip_bytes":16234567,"records":200000,"attempts":1,"error":null}'
@@ -25,7 +25,7 @@ def test_done_job() -> None:
 def test_failed_job() -> None:
     """A failed job has no files, and an error with code, status, message and hint."""
     error = Failure("RESOURCE_NOT_FOUND", "gone", "create it again", 404)
-    record = job_record(Outcome("1", "a", "failed", error=error, quarantine="q.zip"))
+    record = Outcome("1", "a", "failed", error=error, quarantine="q.zip").to_dict()
     assert record["files"] == []
     assert record["error"] == {
         "code": "RESOURCE_NOT_FOUND",
@@ -38,9 +38,9 @@ def test_failed_job() -> None:
 
 def test_skipped_job() -> None:
     """A job done before is done, and marked."""
-    record = job_record(Outcome("1", "a", "done", skipped=True))
+    record = Outcome("1", "a", "done", skipped=True).to_dict()
     assert (record["status"], record["skipped"]) == ("done", True)
-    assert "skipped" not in job_record(Outcome("1", "a", "done"))
+    assert "skipped" not in Outcome("1", "a", "done").to_dict()
 
 
 def test_summary() -> None:

@@ -110,11 +110,10 @@ async def _tell_failed(printer: Printer, connections: Connections, account: str 
     from bulkfetch.fleet.failed import failed_exports, failed_jobs
     from bulkfetch.observe.export_words import export_problem, export_record
     from bulkfetch.observe.messages import failure_lines
-    from bulkfetch.observe.records import job_record
 
     async for outcome in failed_jobs(connections, account):
         sentence, hint = failure_lines(outcome)
-        await printer.send(f"{sentence}; {hint}" if hint else sentence, job_record(outcome))
+        await printer.send(f"{sentence}; {hint}" if hint else sentence, outcome.to_dict())
     async for report in failed_exports(connections, account):
         sentence, hint = export_problem(report)
         await printer.send(f"{sentence}; {hint}" if hint else sentence, export_record(report))

@@ -129,10 +129,8 @@ class _Waiting:
                     self._tell_why(news)
 
     async def _tell_job(self, outcome: Outcome) -> None:
-        from bulkfetch.observe.records import job_record
-
         if self._printer.json:
-            await self._printer.send(None, job_record(outcome))
+            await self._printer.send(None, outcome.to_dict())
         elif not outcome.skipped:
             for file in outcome.files:
                 await self._printer.send(file.path, None)

@@ -23,7 +23,6 @@ from bulkfetch.events import Event
 from bulkfetch.exporter.handle import ExportRun
 from bulkfetch.models import ExportReport, Failure, Outcome, Report
 from bulkfetch.observe.messages import NORMAL, event_level, event_line
-from bulkfetch.observe.records import job_record
 from bulkfetch.pipeline.handle import Handle
 
 # Begins something with a client.
@@ -213,7 +212,7 @@ class Runner:
             return
         with self._minding_stdout(run):
             if self._printer.json:
-                await self._printer.send(None, job_record(outcome))
+                await self._printer.send(None, outcome.to_dict())
             elif not outcome.skipped:
                 for file in outcome.files:
                     await self._printer.send(file.path, None)

@@ -16,7 +16,7 @@ from bulkfetch.cli.printer import Printer
 from bulkfetch.errors import ConfigError
 from bulkfetch.observe.failures import grouped
 from bulkfetch.observe.messages import SHOWN_FAILURES, failure_lines, more_failures_line, of_account
-from bulkfetch.observe.records import Record, job_record
+from bulkfetch.observe.records import Record
 
 if TYPE_CHECKING:
     from bulkfetch.journal import AccountCounts, JournalReader, Known
@@ -170,13 +170,13 @@ def _tell_failures(printer: Printer, reader: JournalReader, count: int, out: str
 
 def _tell_job(printer: Printer, outcome: Outcome) -> None:
     if outcome.status == "failed":
-        _tell_failure(printer, *failure_lines(outcome), job_record(outcome))
+        _tell_failure(printer, *failure_lines(outcome), outcome.to_dict())
         return
     whose = of_account(outcome.account)
     what = "".join(f" {file.path}" for file in outcome.files)
     if outcome.superseded_by is not None:
         what = f", superseded by {outcome.superseded_by}"
-    printer.result(f"job {outcome.job_id}{whose}: {outcome.status}{what}", job_record(outcome))
+    printer.result(f"job {outcome.job_id}{whose}: {outcome.status}{what}", outcome.to_dict())
 
 
 def _tell_failure(printer: Printer, sentence: str, hint: str, record: Record | None = None) -> None:

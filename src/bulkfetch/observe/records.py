@@ -1,4 +1,4 @@
-"""Outcomes and reports as JSON objects. Fields are added, never changed."""
+"""Reports as JSON objects; outcomes have `to_dict`. Fields are added, never changed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from bulkfetch.models import ExportReport, Outcome, Report
+from bulkfetch.models import ExportReport, Report
 
 Record = dict[str, Any]
-
-
-def job_record(outcome: Outcome) -> Record:
-    """Return a job's record: its status, its files, its error (None without one)."""
-    return outcome.to_dict()
 
 
 def export_counts(exports: Iterable[ExportReport]) -> Counter[str]:
