@@ -6,16 +6,23 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.support.fleet_exports import EXPORTS, creates, ended, published, wait_for
-from tests.support.fleet_scene import fleet_scene, ids_of
-from tests.support.postgres import PostgresServer
+from tests.support.fleet_exports import (
+    EXPORTS,
+    PAGES,
+    THREE_PAGES,
+    ExportScene,
+    creates,
+    ended,
+    published,
+    wait_for,
+)
+from tests.support.fleet_scene import ids_of
 
 from bulkfetch.fleet.turn_exports import account_cause, must_wait
 from bulkfetch.models import ExportReport, Failure, Status
 
 pytestmark = pytest.mark.slow
 
-PAGES = 3
 # What Python imports at its start: a worker that dies as soon as a state is written.
 _DEADLY = """
 import os, signal
@@ -39,208 +46,145 @@ STEPS = ("PLANNED", "CREATING", "PREPARING", "READY", "COUNTED", "PUBLISHING")
 
 
 def test_an_export_is_gone_on_with_by_another_host_wherever_the_first_one_died(
-    tmp_path: Path, postgres: PostgresServer, database: str
+    tmp_path: Path, export_scene: ExportScene
 ) -> None:
     """The same bytes as without a death, and no page is created twice.
 
     Where the create call may have left, its credits are told as wasted. Nothing stays on the hosts.
     """
-    with fleet_scene(
-        tmp_path,
-        postgres,
-        database,
-        accounts=len(STEPS) + 1,
-        heartbeat_s=2,
-        exports=EXPORTS,
-        org={"per_page": 8, "prepare_s": 0.0},
-        period_s=1.0,
-    ) as scene:
-        (tmp_path / "sitecustomize.py").write_text(_DEADLY)
-        whole, *accounts = scene.accounts
-        for account, step in zip(accounts, STEPS, strict=True):
-            scene.env["DEADLY_STATE"] = step
-            scene.submit_exports(f"{account}/Leads")
-            scene.start(0)
-            wait_for(scene, lambda: scene.hosts[0].poll() is not None)
-            del scene.env["DEADLY_STATE"]
-            scene.start(1)
-            wait_for(scene, lambda: set(ended(scene).values()) == {"1"})
-            scene.term(1)
-        scene.submit_exports(f"{whole}/Leads")
+    scene = export_scene(accounts=len(STEPS) + 1, heartbeat_s=2, org=THREE_PAGES)
+    (tmp_path / "sitecustomize.py").write_text(_DEADLY)
+    whole, *accounts = scene.accounts
+    for account, step in zip(accounts, STEPS, strict=True):
+        scene.env["DEADLY_STATE"] = step
+        scene.submit_exports(f"{account}/Leads")
         scene.start(0)
-        wait_for(scene, lambda: ended(scene)[f"{whole}/Leads"] == "1")
-        scene.term(0)
-        digests = published(scene.bucket.objects, f"{whole}/Leads")
-        assert len(digests) == creates(scene, whole) == PAGES
-        for account, step in zip(accounts, STEPS, strict=True):
-            assert published(scene.bucket.objects, f"{account}/Leads") == digests, step
-            assert creates(scene, account) == PAGES, step
-            wasted = "SELECT report ->> 'credits_wasted' FROM bulkfetch.fleet_export"
-            told = scene.sql(f"{wasted} WHERE account = '{account}'")
-            assert told == ("50" if step == "CREATING" else "0"), step
-        for host in (0, 1):
-            assert list((tmp_path / f"host{host}").glob("*/.bulkfetch/exports/*/*")) == [], host
+        wait_for(scene, lambda: scene.hosts[0].poll() is not None)
+        del scene.env["DEADLY_STATE"]
+        scene.start(1)
+        wait_for(scene, lambda: set(ended(scene).values()) == {"1"})
+        scene.term(1)
+    scene.submit_exports(f"{whole}/Leads")
+    scene.start(0)
+    wait_for(scene, lambda: ended(scene)[f"{whole}/Leads"] == "1")
+    scene.term(0)
+    digests = published(scene.bucket.objects, f"{whole}/Leads")
+    assert len(digests) == creates(scene, whole) == PAGES
+    for account, step in zip(accounts, STEPS, strict=True):
+        assert published(scene.bucket.objects, f"{account}/Leads") == digests, step
+        assert creates(scene, account) == PAGES, step
+        wasted = "SELECT report ->> 'credits_wasted' FROM bulkfetch.fleet_export"
+        told = scene.sql(f"{wasted} WHERE account = '{account}'")
+        assert told == ("50" if step == "CREATING" else "0"), step
+    for host in (0, 1):
+        assert list((tmp_path / f"host{host}").glob("*/.bulkfetch/exports/*/*")) == [], host
 
 
 def test_an_export_of_changes_begins_where_the_one_of_another_host_ended(
-    tmp_path: Path, postgres: PostgresServer, database: str
+    export_scene: ExportScene,
 ) -> None:
     """The cursor is the fleet's; and in full is only what was asked for in full."""
     mode = "SELECT report ->> 'mode', whole FROM bulkfetch.fleet_export WHERE name = 'Leads'"
-    with fleet_scene(
-        tmp_path,
-        postgres,
-        database,
-        accounts=1,
-        heartbeat_s=5,
-        exports=EXPORTS,
-        org={"prepare_s": 0.0},
-        period_s=1.0,
-    ) as scene:
-        for host, full, wanted in ((0, False, "full"), (1, False, "changes"), (0, True, "full")):
-            scene.submit_exports("a000/Leads", full=full)
-            scene.start(host)
-            wait_for(scene, lambda: ended(scene)["a000/Leads"] == "1")
-            scene.term(host)
-            assert scene.sql(mode) == f"{wanted}|f"
+    scene = export_scene()
+    for host, full, wanted in ((0, False, "full"), (1, False, "changes"), (0, True, "full")):
+        scene.submit_exports("a000/Leads", full=full)
+        scene.start(host)
+        wait_for(scene, lambda: ended(scene)["a000/Leads"] == "1")
+        scene.term(host)
+        assert scene.sql(mode) == f"{wanted}|f"
 
 
 def test_jobs_and_exports_share_a_turn_and_what_the_settings_do_not_know_is_left(
-    tmp_path: Path, postgres: PostgresServer, database: str
+    export_scene: ExportScene,
 ) -> None:
     """A name that this host's settings lack is told once; the others are done, and the jobs."""
-    with fleet_scene(
-        tmp_path,
-        postgres,
-        database,
-        accounts=2,
-        heartbeat_s=5,
-        exports=EXPORTS,
-        org={"prepare_s": 0.0},
-    ) as scene:
-        scene.submit_exports("a000/Leads", "a000/Contacts", "a000/Deals", "a001/Contacts")
-        scene.submit({name: ids_of(at, 5) for at, name in enumerate(scene.accounts)})
-        scene.start(0)
-        scene.wait(60)
-        wanted = {"a000/Leads": "1", "a000/Contacts": "1", "a000/Deals": "0", "a001/Contacts": "1"}
-        wait_for(scene, lambda: ended(scene) == wanted)
-        text = "a000: the settings here do not know its export Deals; it is left alone"
-        wait_for(scene, lambda: text in scene.log(0))
-        scene.term(0)
-        assert scene.log(0).count("do not know its export") == 1
-        scene.check()
-        assert len(published(scene.bucket.objects, "a001/Contacts")) == 1
+    scene = export_scene(accounts=2)
+    scene.submit_exports("a000/Leads", "a000/Contacts", "a000/Deals", "a001/Contacts")
+    scene.submit({name: ids_of(at, 5) for at, name in enumerate(scene.accounts)})
+    scene.start(0)
+    scene.wait(60)
+    wanted = {"a000/Leads": "1", "a000/Contacts": "1", "a000/Deals": "0", "a001/Contacts": "1"}
+    wait_for(scene, lambda: ended(scene) == wanted)
+    text = "a000: the settings here do not know its export Deals; it is left alone"
+    wait_for(scene, lambda: text in scene.log(0))
+    scene.term(0)
+    assert scene.log(0).count("do not know its export") == 1
+    scene.check()
+    assert len(published(scene.bucket.objects, "a001/Contacts")) == 1
 
 
-def test_an_export_that_does_not_fit_its_module_fails_alone(
-    tmp_path: Path, postgres: PostgresServer, database: str
-) -> None:
+def test_an_export_that_does_not_fit_its_module_fails_alone(export_scene: ExportScene) -> None:
     """Why is in its report; the account's other exports are done in the same turn."""
-    with fleet_scene(
-        tmp_path,
-        postgres,
-        database,
-        accounts=1,
-        heartbeat_s=5,
-        exports=EXPORTS.replace("Contacts", "Kontakte"),
-        org={"prepare_s": 0.0},
-    ) as scene:
-        scene.submit_exports("a000/Kontakte", "a000/Leads")
-        scene.start(0)
-        wait_for(scene, lambda: ended(scene) == {"a000/Leads": "1", "a000/Kontakte": "2"})
-        scene.term(0)
-        code = "SELECT report -> 'error' ->> 'code' FROM bulkfetch.fleet_export"
-        assert scene.sql(f"{code} WHERE name = 'Kontakte'") == "CONFIG"
-        assert scene.sql("SELECT generation FROM bulkfetch.fleet_account") == "1"
+    scene = export_scene(exports=EXPORTS.replace("Contacts", "Kontakte"))
+    scene.submit_exports("a000/Kontakte", "a000/Leads")
+    scene.start(0)
+    wait_for(scene, lambda: ended(scene) == {"a000/Leads": "1", "a000/Kontakte": "2"})
+    scene.term(0)
+    code = "SELECT report -> 'error' ->> 'code' FROM bulkfetch.fleet_export"
+    assert scene.sql(f"{code} WHERE name = 'Kontakte'") == "CONFIG"
+    assert scene.sql("SELECT generation FROM bulkfetch.fleet_account") == "1"
 
 
 def test_an_export_is_published_in_a_shared_folder_by_the_host_that_goes_on_with_it(
-    tmp_path: Path, postgres: PostgresServer, database: str
+    tmp_path: Path, export_scene: ExportScene
 ) -> None:
     """The first one died just before: the other one publishes under the same name."""
     shared = tmp_path / "shared"
     shared.mkdir()
-    with fleet_scene(
-        tmp_path,
-        postgres,
-        database,
-        accounts=1,
-        heartbeat_s=2,
-        exports=EXPORTS,
-        org={"per_page": 8, "prepare_s": 0.0},
-        period_s=1.0,
-    ) as scene:
-        (tmp_path / "sitecustomize.py").write_text(_DEADLY)
-        scene.store = f"{shared}/{{account}}"
-        scene.env["DEADLY_STATE"] = "PUBLISHING"
-        scene.submit_exports("a000/Leads")
-        scene.start(0)
-        wait_for(scene, lambda: scene.hosts[0].poll() is not None)
-        del scene.env["DEADLY_STATE"]
-        wanted = scene.sql("SELECT folder FROM bulkfetch.fleet_generation")
-        scene.start(1)
-        wait_for(scene, lambda: ended(scene) == {"a000/Leads": "1"})
-        scene.term(1)
-        found = (path for path in shared.rglob("*") if path.is_file())
-        files = {path.relative_to(shared).as_posix(): path.read_bytes() for path in found}
-        assert len(published(files, "a000/Leads")) == creates(scene, "a000") == PAGES
-        assert scene.sql("SELECT folder FROM bulkfetch.fleet_generation") == wanted
-        assert wanted.startswith(f"file://{shared}/a000/Leads/2")
+    scene = export_scene(heartbeat_s=2, org=THREE_PAGES)
+    (tmp_path / "sitecustomize.py").write_text(_DEADLY)
+    scene.store = f"{shared}/{{account}}"
+    scene.env["DEADLY_STATE"] = "PUBLISHING"
+    scene.submit_exports("a000/Leads")
+    scene.start(0)
+    wait_for(scene, lambda: scene.hosts[0].poll() is not None)
+    del scene.env["DEADLY_STATE"]
+    wanted = scene.sql("SELECT folder FROM bulkfetch.fleet_generation")
+    scene.start(1)
+    wait_for(scene, lambda: ended(scene) == {"a000/Leads": "1"})
+    scene.term(1)
+    found = (path for path in shared.rglob("*") if path.is_file())
+    files = {path.relative_to(shared).as_posix(): path.read_bytes() for path in found}
+    assert len(published(files, "a000/Leads")) == creates(scene, "a000") == PAGES
+    assert scene.sql("SELECT folder FROM bulkfetch.fleet_generation") == wanted
+    assert wanted.startswith(f"file://{shared}/a000/Leads/2")
 
 
 def test_a_worker_that_is_told_to_stop_leaves_its_exports_to_the_others(
-    tmp_path: Path, postgres: PostgresServer, database: str
+    export_scene: ExportScene,
 ) -> None:
     """Within ten seconds, while a page is being prepared; nothing is created twice."""
     states = "SELECT string_agg(state, ' ') FROM bulkfetch.fleet_page"
-    with fleet_scene(
-        tmp_path,
-        postgres,
-        database,
-        accounts=1,
-        heartbeat_s=60,
-        exports=EXPORTS,
-        org={"prepare_s": 5.0},
-        period_s=1.0,
-    ) as scene:
-        scene.submit_exports("a000/Leads")
-        scene.start(0)
-        wait_for(scene, lambda: scene.sql(states) == "PREPARING")
-        assert scene.term(0) < 10, scene.log(0)
-        assert ended(scene) == {"a000/Leads": "0"}
-        scene.start(1)
-        wait_for(scene, lambda: ended(scene) == {"a000/Leads": "1"})
-        scene.term(1)
-        assert len(published(scene.bucket.objects, "a000/Leads")) == creates(scene, "a000") == 1
+    scene = export_scene(heartbeat_s=60, org={"prepare_s": 5.0})
+    scene.submit_exports("a000/Leads")
+    scene.start(0)
+    wait_for(scene, lambda: scene.sql(states) == "PREPARING")
+    assert scene.term(0) < 10, scene.log(0)
+    assert ended(scene) == {"a000/Leads": "0"}
+    scene.start(1)
+    wait_for(scene, lambda: ended(scene) == {"a000/Leads": "1"})
+    scene.term(1)
+    assert len(published(scene.bucket.objects, "a000/Leads")) == creates(scene, "a000") == 1
 
 
 def test_a_worker_that_wakes_up_creates_no_page_of_an_export_that_others_have(
-    tmp_path: Path, postgres: PostgresServer, database: str
+    export_scene: ExportScene,
 ) -> None:
     """Frozen while a first page was prepared, it would have created the next one."""
     states = "SELECT string_agg(state, ' ') FROM bulkfetch.fleet_page"
-    with fleet_scene(
-        tmp_path,
-        postgres,
-        database,
-        accounts=1,
-        heartbeat_s=2,
-        exports=EXPORTS,
-        org={"per_page": 8, "prepare_s": 3.0},
-        period_s=1.0,
-    ) as scene:
-        scene.submit_exports("a000/Leads")
-        scene.start(0)
-        wait_for(scene, lambda: scene.sql(states) == "PREPARING")
-        scene.hosts[0].send_signal(signal.SIGSTOP)
-        scene.start(1)
-        wait_for(scene, lambda: "host1" in scene.sql("SELECT worker FROM bulkfetch.fleet_account"))
-        scene.hosts[0].send_signal(signal.SIGCONT)
-        wait_for(scene, lambda: ended(scene) == {"a000/Leads": "1"})
-        wait_for(scene, lambda: "a000: another worker has taken it over" in scene.log(0))
-        for host in (0, 1):
-            scene.term(host)
-        assert len(published(scene.bucket.objects, "a000/Leads")) == creates(scene, "a000") == PAGES
+    scene = export_scene(heartbeat_s=2, org=THREE_PAGES | {"prepare_s": 3.0})
+    scene.submit_exports("a000/Leads")
+    scene.start(0)
+    wait_for(scene, lambda: scene.sql(states) == "PREPARING")
+    scene.hosts[0].send_signal(signal.SIGSTOP)
+    scene.start(1)
+    wait_for(scene, lambda: "host1" in scene.sql("SELECT worker FROM bulkfetch.fleet_account"))
+    scene.hosts[0].send_signal(signal.SIGCONT)
+    wait_for(scene, lambda: ended(scene) == {"a000/Leads": "1"})
+    wait_for(scene, lambda: "a000: another worker has taken it over" in scene.log(0))
+    for host in (0, 1):
+        scene.term(host)
+    assert len(published(scene.bucket.objects, "a000/Leads")) == creates(scene, "a000") == PAGES
 
 
 # Whoever publishes this export dies.
@@ -257,38 +201,29 @@ finishing.finish = deadly
 
 
 def test_an_export_at_which_workers_die_fails_alone(
-    tmp_path: Path, postgres: PostgresServer, database: str
+    tmp_path: Path, export_scene: ExportScene
 ) -> None:
     """After two deaths each export of its account is done in a process of its own, as jobs are."""
     failed = "SELECT report->'error'->>'code' FROM bulkfetch.fleet_export WHERE state = 2"
-    with fleet_scene(
-        tmp_path,
-        postgres,
-        database,
-        accounts=1,
-        heartbeat_s=2,
-        exports=EXPORTS,
-        org={"prepare_s": 0.0},
-        period_s=1.0,
-    ) as scene:
-        (tmp_path / "sitecustomize.py").write_text(_DEADLY_EXPORT)
-        scene.submit({"a000": ids_of(0, 3)})
-        scene.submit_exports("a000/Leads", "a000/Contacts")
-        deaths = 0
-        scene.start(0)
+    scene = export_scene(heartbeat_s=2)
+    (tmp_path / "sitecustomize.py").write_text(_DEADLY_EXPORT)
+    scene.submit({"a000": ids_of(0, 3)})
+    scene.submit_exports("a000/Leads", "a000/Contacts")
+    deaths = 0
+    scene.start(0)
 
-        def is_over() -> bool:
-            nonlocal deaths
-            if scene.hosts[0].poll() is not None:
-                deaths += 1
-                scene.start(0)
-            return ended(scene) == {"a000/Leads": "2", "a000/Contacts": "1"}
+    def is_over() -> bool:
+        nonlocal deaths
+        if scene.hosts[0].poll() is not None:
+            deaths += 1
+            scene.start(0)
+        return ended(scene) == {"a000/Leads": "2", "a000/Contacts": "1"}
 
-        wait_for(scene, is_over, within_s=90)
-        scene.term(0)
-        assert scene.sql(failed) == "POISONED"
-        assert deaths == 2
-        scene.check()
+    wait_for(scene, is_over, within_s=90)
+    scene.term(0)
+    assert scene.sql(failed) == "POISONED"
+    assert deaths == 2
+    scene.check()
 
 
 @pytest.mark.parametrize(

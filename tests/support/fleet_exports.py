@@ -6,12 +6,19 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from tests.support.fleet_scene import FleetScene
 
 from bulkfetch.sandbox import read_log
 
+# Makes a fleet with exports; its arguments are those of `fleet_scene` that are not the usual ones.
+ExportScene: TypeAlias = Callable[..., FleetScene]
+
 NAMES = ("Leads", "Contacts")
+# A sandbox that prepares at once; a module's twenty records are so many pages.
+PAGES = 3
+THREE_PAGES = {"per_page": 8, "prepare_s": 0.0}
 EXPORTS = """
 [[exports]]
 module = "Leads"
