@@ -36,7 +36,7 @@ class Score(NamedTuple):
 
 def ours(times: PreparationTimes, random: Random) -> Iterator[float]:
     """Ask as `exports/polling` says."""
-    timer = PollTimer.start(0.0, times.median_s, random.random())
+    timer = PollTimer.start(0.0, times.median_s, random.random(), now=0.0)
     while True:
         yield timer.next_at
         timer = timer.asked(timer.next_at, random.random())

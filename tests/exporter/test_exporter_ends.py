@@ -18,7 +18,7 @@ LEADS = Export(module="Leads")
 SMALL = org(records=12)
 
 
-def test_an_account_that_may_not_create_still_downloads_what_is_ready(tmp_path: Path) -> None:
+def test_an_export_that_may_not_create_still_downloads_what_is_ready(tmp_path: Path) -> None:
     """Refused for its scope at the second page: the first comes home, exit 3, the next goes on."""
 
     async def main(sandbox: Sandbox) -> None:
@@ -29,12 +29,31 @@ def test_an_account_that_may_not_create_still_downloads_what_is_ready(tmp_path: 
         assert (report.status, report.error.code) == ("pending", "OAUTH_SCOPE_MISMATCH")
         assert "ZohoCRM.modules" in report.error.hint
         assert (seen.count("create"), seen.count("result")) == (2, 1)
-        assert len(seen.told("account_ended")) == 1
+        assert len(seen.told("exports_held")) == 1
         again = await export(sandbox, tmp_path, LEADS)
         assert (again.only().status, again.count("create")) == ("done", 1)
         assert rows(tmp_path, "Leads") == sandbox.rows("Leads")
 
     exporting(main, SMALL)
+
+
+def test_a_scope_that_is_missing_for_a_module_hinders_no_other_module(tmp_path: Path) -> None:
+    """One export is refused as it is created, one as it is asked for; the third is done, exit 3."""
+
+    async def main(sandbox: Sandbox) -> None:
+        sandbox.fault("create:Leads", "unaccepted:OAUTH_SCOPE_MISMATCH")
+        sandbox.fault("status:Deals", "unaccepted:OAUTH_SCOPE_MISMATCH")
+        others = Export(module="Deals"), Export(module="Contacts")
+        seen = await export(sandbox, tmp_path, LEADS, *others)
+        found = {name: report.status for name, report in seen.reports.items()}
+        assert found == {"Leads": "pending", "Deals": "pending", "Contacts": "done"}
+        assert seen.totals.exit_status == 3
+        assert seen.told("account_ended") == []
+        again = await export(sandbox, tmp_path, LEADS, *others)
+        assert {report.status for report in again.reports.values()} == {"done"}
+        assert again.count("create") == 1
+
+    exporting(main, org(records=6))
 
 
 def test_accounts_do_not_end_one_another(tmp_path: Path) -> None:

@@ -30,30 +30,31 @@ def steps(timer: PollTimer, count: int) -> list[float]:
 
 def test_an_unknown_module_is_asked_for_soon_and_then_ever_more_seldom() -> None:
     """The first question comes after 2 s, each wait is half as long again, up to a minute."""
-    assert steps(PollTimer.start(100.0, None, EVEN), 5) == [2.0, 3.0, 4.5, 6.75, 10.125]
-    assert steps(PollTimer.start(100.0, None, EVEN), 20)[-1] == LONGEST_S
+    assert steps(PollTimer.start(100.0, None, EVEN, now=100.0), 5) == [2.0, 3.0, 4.5, 6.75, 10.125]
+    assert steps(PollTimer.start(100.0, None, EVEN, now=100.0), 20)[-1] == LONGEST_S
 
 
 def test_a_known_module_is_asked_for_around_its_median() -> None:
     """The first question comes at 0.8 of the median, the second at it, then growing waits."""
-    assert steps(PollTimer.start(0.0, 100.0, EVEN), 4) == [80.0, 20.0, 30.0, 45.0]
-    assert steps(PollTimer.start(0.0, 1000.0, EVEN), 3) == [800.0, 60.0, 60.0]
-    assert steps(PollTimer.start(0.0, 1.0, EVEN), 3) == [0.8, 2.0, 3.0]
+    assert steps(PollTimer.start(0.0, 100.0, EVEN, now=0.0), 4) == [80.0, 20.0, 30.0, 45.0]
+    assert steps(PollTimer.start(0.0, 1000.0, EVEN, now=0.0), 3) == [800.0, 60.0, 60.0]
+    assert steps(PollTimer.start(0.0, 1.0, EVEN, now=0.0), 3) == [0.8, 2.0, 3.0]
 
 
 @pytest.mark.parametrize(("chance", "factor"), [(0.0, 0.9), (1.0, 1.1)])
 def test_chance_moves_a_question_by_a_tenth(chance: float, factor: float) -> None:
     """Waits are a tenth shorter or longer, so that many pages are not asked for at once."""
-    timer = PollTimer.start(10.0, 50.0, chance)
+    timer = PollTimer.start(10.0, 50.0, chance, now=10.0)
     assert timer.next_at == pytest.approx(10 + factor * 40)
     assert timer.asked(60.0, chance).next_at == pytest.approx(60 + factor * 10)
 
 
 def test_a_page_of_an_earlier_run_is_asked_for_at_once() -> None:
-    """What was created long ago is due, and its waits begin as for any other page."""
-    timer = PollTimer.start(0.0, 60.0, EVEN)
-    assert due({"old": timer}, ready=0, now=5_000.0) == ["old"]
-    assert timer.asked(5_000.0, EVEN).next_at == 5_012.0
+    """What was created long ago is due, and its waits are as if it had been asked for since."""
+    for age_s, wait_s in ((90.0, 30.0), (5_000.0, LONGEST_S)):
+        timer = PollTimer.start(0.0, 60.0, EVEN, now=age_s)
+        assert due({"old": timer}, ready=0, now=age_s) == ["old"]
+        assert timer.asked(age_s, EVEN).next_at == age_s + wait_s
 
 
 def test_the_oldest_page_is_asked_for_first() -> None:

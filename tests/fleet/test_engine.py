@@ -52,6 +52,29 @@ def test_an_account_has_one_turn_however_often_it_is_asked_for(
     asyncio.run(main())
 
 
+def test_a_turn_that_is_to_come_later_comes_when_it_is_asked_for(
+    postgres: PostgresServer, database: str
+) -> None:
+    """What is submitted for an account whose exports wait does not wait with them."""
+    due = "SELECT execute_after <= now() FROM bulkfetch.pgqueuer WHERE dedupe_key = $1"
+
+    async def main() -> None:
+        connection = await asyncpg.connect(postgres.url(database))
+        await connection.execute(SCHEMA)
+        await install(connection)
+        accounts = ("acme", "globex", "initech")
+        await ask_for_turns(connection, accounts)
+        await connection.execute(
+            "UPDATE bulkfetch.pgqueuer SET execute_after = now() + interval '1 hour'"
+        )
+        await ask_for_turns(connection, ["initech", "acme"])
+        found = {name: await connection.fetchval(due, name) for name in accounts}
+        assert found == {"acme": True, "globex": False, "initech": True}
+        await connection.close()
+
+    asyncio.run(main())
+
+
 def test_the_printed_statements_make_what_init_makes(
     postgres: PostgresServer, database: str
 ) -> None:

@@ -101,15 +101,37 @@ def test_a_turn_gets_jobs_page_by_page_and_says_what_became_of_them(
             [(_, last)] = await journal.pending("acme", first[-1][0], 2)
             assert last.id == "5"
             assert await journal.record("acme", generation, [done("7"), failed("3")])
-            assert not await journal.end_turn("acme", generation)
+            assert await journal.end_turn("acme", generation) == "new"
             assert await journal.record("acme", generation, [done("5"), done("7")])
-            assert await journal.end_turn("acme", generation)
+            assert await journal.end_turn("acme", generation) == "nothing"
             assert await journal.accounts_with_pending() == ["beta"]
             acme, beta = await journal.accounts()
             assert (acme.done, acme.failed, acme.pending, acme.worker) == (2, 1, 0, "host-1")
             assert (acme.crashes, acme.held) == (0, None)
             assert acme.turn_began_at is not None
             assert (beta.pending, beta.worker, beta.turn_began_at) == (1, None, None)
+
+    asyncio.run(main())
+
+
+def test_what_no_turn_has_tried_is_told_at_the_end_of_one(
+    postgres: PostgresServer, database: str
+) -> None:
+    """Jobs, and exports without a report, but for those that the settings do not know."""
+    add = "INSERT INTO bulkfetch.fleet_export (account, name, report) VALUES ('acme', '{}', {})"
+
+    async def main() -> None:
+        async with journal_of(postgres.url(database)) as journal:
+            generation = await journal.begin_turn("acme", "host-1")
+            assert await journal.end_turn("acme", generation) == "nothing"
+            postgres.sql(add.format("Leads", "'{}'"), database)
+            assert await journal.end_turn("acme", generation) == "tried"
+            postgres.sql(add.format("Deals", "NULL"), database)
+            assert await journal.end_turn("acme", generation) == "new"
+            assert await journal.end_turn("acme", generation, ("Deals",)) == "tried"
+            job = "INSERT INTO bulkfetch.fleet_job (account, id, claim) VALUES ('acme', '1', '1')"
+            postgres.sql(job, database)
+            assert await journal.end_turn("acme", generation, ("Deals",)) == "new"
 
     asyncio.run(main())
 
@@ -128,7 +150,7 @@ def test_an_older_turn_is_believed_only_where_it_is_good_news(
             assert (acme.worker, acme.crashes) == ("host-2", 2)
             assert not await journal.record("acme", old, [done("1"), failed("2")])
             await journal.hold("acme", old, FAILURE)
-            assert await journal.end_turn("acme", old)
+            assert await journal.end_turn("acme", old) == "nothing"
             assert await journal.accounts_with_pending() == ["acme"]
             assert await journal.record("acme", new, [failed("1"), failed("3")])
             assert not await journal.record("acme", old, [done("3"), failed("1")])
@@ -148,7 +170,7 @@ def test_a_held_account_keeps_its_jobs_and_gets_no_turn(
         async with journal_of(postgres.url(database), "1", "beta/1") as journal:
             generation = await journal.begin_turn("acme", "host-1")
             await journal.hold("acme", generation, FAILURE)
-            assert await journal.end_turn("acme", generation)
+            assert await journal.end_turn("acme", generation) == "nothing"
             assert await journal.accounts_with_pending() == ["beta"]
             [acme] = await journal.accounts("acme")
             assert (acme.held, acme.pending) == (FAILURE, 1)
@@ -277,7 +299,7 @@ def test_a_role_with_the_rights_that_stand_there_can_do_it_all(
         journal = await FleetJournal.open(postgres.url(database, ROLE), Secret(PASSWORD))
         generation = await journal.begin_turn("acme", "host-1")
         assert await journal.record("acme", generation, [done("1")])
-        assert await journal.end_turn("acme", generation)
+        assert await journal.end_turn("acme", generation) == "nothing"
         assert await journal.forget(1) == 0
         await journal.aclose()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bulkfetch.errors import AccountError, error_class
-from bulkfetch.fleet.turn import TurnEnd
+from bulkfetch.fleet.turn import AGAIN_S, TurnEnd
 from bulkfetch.models import Failure
 
 
@@ -41,3 +41,19 @@ def test_a_turn_that_was_taken_over_holds_nothing() -> None:
 def test_a_turn_that_ended_by_itself_leaves_no_cause() -> None:
     """Its jobs are counted, and that is all."""
     assert TurnEnd.of(3, 1, None) == TurnEnd(3, 1)
+
+
+@pytest.mark.parametrize(
+    ("end", "is_new", "expected"),
+    [
+        (TurnEnd(3, 1), False, 0.0),
+        (TurnEnd(3, 1, waits_s=7.0), False, 7.0),
+        (TurnEnd(3, 1, waits_s=7.0), True, 0.0),
+        (TurnEnd(3, 1, error=Failure("SERVICE_DOWN", "words")), True, AGAIN_S),
+    ],
+)
+def test_the_next_turn_comes_when_something_can_be_done(
+    end: TurnEnd, *, is_new: bool, expected: float
+) -> None:
+    """What was submitted while exports were waited for does not wait with them."""
+    assert end.next_in_s(is_new=is_new) == expected

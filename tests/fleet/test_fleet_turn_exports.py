@@ -18,7 +18,15 @@ from tests.support.fleet_exports import (
 )
 from tests.support.fleet_scene import ids_of
 
-from bulkfetch.fleet.turn_exports import account_cause, must_wait
+from bulkfetch.fleet.turn_exports import (
+    LEAST_S,
+    MOST_S,
+    UNKNOWN_S,
+    ExportEnd,
+    account_cause,
+    fails_alone,
+    pause_s,
+)
 from bulkfetch.models import ExportReport, Failure, Status
 
 pytestmark = pytest.mark.slow
@@ -241,23 +249,47 @@ def test_what_keeps_an_export_waiting_does_not_end_its_account(code: str, *, end
     """A page that is prepared, or credits that are spent, hinder no job; wrong credentials do."""
     failure = Failure(code, "words")
     waits = ExportReport("Leads", "acme", "pending", error=failure)
-    assert account_cause([waits]) == (failure if ends else None)
-    assert account_cause([ExportReport("Leads", "acme", "failed", error=failure)]) is None
+    assert account_cause([ExportEnd(waits)]) == (failure if ends else None)
+    failed = ExportReport("Leads", "acme", "failed", error=failure)
+    assert account_cause([ExportEnd(failed)]) is None
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "waits"),
+    ("goes_on_s", "unknown", "expected"),
     [
-        ("pending", "NOT_READY_IN_TIME", False),
-        ("pending", "CREDITS_SPENT", True),
-        ("pending", None, True),
-        ("done", None, False),
-        ("failed", "CONFIG", False),
+        ([], False, None),
+        ([40.0, 2.0, None], False, 2.0),
+        ([None], False, UNKNOWN_S),
+        ([], True, UNKNOWN_S),
+        ([300.0], True, UNKNOWN_S),
+        ([0.0], False, LEAST_S),
+        ([86_000.0], False, MOST_S),
     ],
 )
-def test_only_the_time_of_the_turn_lets_an_export_go_on_at_once(
-    status: Status, code: str | None, *, waits: bool
+def test_the_account_comes_back_when_the_first_of_its_exports_can_go_on(
+    goes_on_s: list[float | None], *, unknown: bool, expected: float | None
 ) -> None:
-    """A page that was not ready is looked for by the next turn; credits do not come so soon."""
+    """Within bounds: it does not spin, and looks now and then for credits that come after a day."""
+    pending = ExportReport("Leads", "acme", "pending", error=Failure("NEW", "words"))
+    ends = [ExportEnd(pending, each) for each in goes_on_s]
+    over = ExportEnd(ExportReport("Deals", "acme", "done"))
+    assert pause_s([*ends, over], unknown=unknown) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "alone"),
+    [
+        ("pending", "OAUTH_SCOPE_MISMATCH", True),
+        ("pending", "INVALID_URL_PATTERN", True),
+        ("pending", "INVALID_TOKEN", False),
+        ("pending", "CREDITS_SPENT", False),
+        ("pending", None, False),
+        ("done", None, False),
+    ],
+)
+def test_what_only_the_calls_of_an_export_meet_ends_it_alone(
+    status: Status, code: str | None, *, alone: bool
+) -> None:
+    """A scope that is missing for a module hinders no job, and no export of another module."""
     failure = None if code is None else Failure(code, "words")
-    assert must_wait(ExportReport("Leads", "acme", status, error=failure)) == waits
+    assert fails_alone(ExportReport("Leads", "acme", status, error=failure)) == alone

@@ -41,6 +41,7 @@ class Exported:
     events: list[Event] = field(default_factory=list)
     reports: dict[str, ExportReport] = field(default_factory=dict)
     totals: Report = field(default_factory=Report)
+    go_on_s: dict[str, float | None] = field(default_factory=dict)
     error: BulkfetchError | None = None
     log: list[Arrival] = field(default_factory=list)
     took_s: float = 0.0
@@ -86,6 +87,7 @@ async def export(
             seen.error = error
         seen.reports = {report.name: report for report in run.ended_exports()}
         seen.totals = run.totals
+        seen.go_on_s = run.go_on_s()
     seen.log = sandbox.log[before:]
     seen.took_s = loop.time() - began
     return seen

@@ -65,3 +65,23 @@ def published(files: Mapping[str, bytes], place: str) -> list[str]:
     folders = {name.split("/")[2] for name in files if name.startswith(f"{place}/2")}
     assert folders == {latest["folder"]}
     return digests
+
+
+def causes(scene: FleetScene) -> dict[str, str]:
+    """Why exports wait or have failed, by ACCOUNT/NAME."""
+    why = "report -> 'error' ->> 'code'"
+    found = scene.sql(
+        f"SELECT account || '/' || name, {why} FROM bulkfetch.fleet_export WHERE {why} IS NOT NULL"
+    )
+    return dict(line.split("|") for line in found.splitlines())
+
+
+def pass_a_day(scene: FleetScene) -> None:
+    """Have what the database knows be a day older: credits that were spent, turns that wait."""
+    scene.sql(
+        "UPDATE bulkfetch.account_control SET span_start = ("
+        "SELECT coalesce(array_agg(start - 90000 ORDER BY at), '{}') "
+        "FROM unnest(span_start) WITH ORDINALITY AS span (start, at));"
+        "UPDATE bulkfetch.pgqueuer SET execute_after = execute_after - interval '25 hours' "
+        "WHERE entrypoint = 'turn'"
+    )

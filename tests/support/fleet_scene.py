@@ -74,10 +74,12 @@ class FleetScene:
     hosts: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     exports: str = ""  # tables of every host's settings
+    control: dict[str, str] = field(default_factory=dict)  # ", KEY = VALUE" of accounts
     store: str = f"s3://{BUCKET}/{{account}}"
     tokens: dict[str, str] = field(default_factory=dict)  # those that are not right
     ways: dict[int, str] = field(default_factory=dict)  # to the database, where it is another one
     inside: dict[int, tuple[str, ...]] = field(default_factory=dict)  # before a host's commands
+    begun: list[Program] = field(default_factory=list)
     told: dict[int, int] = field(default_factory=dict)  # in the log before the newest start
     began: float = field(default_factory=time.monotonic)
 
@@ -94,7 +96,8 @@ class FleetScene:
             f'api_domain = "{self.service.url}"\nenv_prefix = "{name.upper()}_"\n'
             f"window = {{ requests = {REQUESTS}, period_s = {self.period_s}, "
             f"margin_s = {MARGIN_S} }}\n"
-            f"control = {{ creates_per_minute = 1000, polls_per_minute = 10000 }}\n"
+            f"control = {{ creates_per_minute = 1000, polls_per_minute = 10000"
+            f"{self.control.get(name, '')} }}\n"
             for name in self.accounts
         )
         name = f"host{host}.toml"
@@ -133,6 +136,12 @@ class FleetScene:
     def run(self, host: int) -> Ended:
         """Run a worker of a host to its end."""
         return self.command(host, "fleet", "work", self.settings(host))
+
+    def begin(self, host: int, *words: str) -> subprocess.Popen[bytes]:
+        """Start a command on a host; its streams are pipes."""
+        program = self._program(host)
+        self.begun.append(program)
+        return program.start(*words)
 
     def command(self, host: int, *words: str) -> Ended:
         """Run a command on a host to its end."""
@@ -234,10 +243,12 @@ class FleetScene:
         return figures
 
     def close(self) -> None:
-        """End all workers."""
+        """End all workers and commands."""
         for process in self.hosts.values():
             process.kill()
             process.wait()
+        for program in self.begun:
+            program.close()
 
 
 @contextmanager

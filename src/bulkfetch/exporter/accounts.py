@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from bulkfetch.errors import AccountError, BulkfetchError, NotReadyInTime
+import anyio
+
+from bulkfetch.errors import AccountError, BulkfetchError, ControlPaused, NotReadyInTime
 from bulkfetch.events import Emit, Event
 from bulkfetch.exporter.work import ExportWork
 from bulkfetch.exports import chain
@@ -23,7 +25,8 @@ class AccountState:
     no result can be had, `uncreating` why no page is created, `unasking` why none is asked for;
     None as long as they can.
     `pause_until` is when the next create call may leave and `quiet_until` when the next job may be
-    asked for, on the loop's clock. `leaving` create calls wait for their turn.
+    asked for, on the loop's clock; with `uncreating` and `unasking` too. `leaving` create calls
+    wait for their turn.
     `window_refused`: a result got a 429, which the control calls are to know of.
     """
 
@@ -64,7 +67,7 @@ class AccountState:
 
     def why_stuck(self, work: ExportWork) -> BulkfetchError:
         """Return why nothing more can be done for an export in this command."""
-        if (error := self.undownloading or self.ended) is not None:
+        if (error := self.undownloading or self.ended or work.refused) is not None:
             return error
         if chain.to_create(work.pages.values()) is not None and self.uncreating is not None:
             return self.uncreating
@@ -73,3 +76,21 @@ class AccountState:
         waiting = sum(page.state == "PREPARING" for page in work.pages.values())
         pages = "a page is" if waiting == 1 else f"{waiting or self.under_way} pages are"
         return NotReadyInTime(f"{pages} still being prepared")
+
+    def goes_on_at(self, work: ExportWork, asked_at: float | None) -> float | None:
+        """Return when an export can go on, on the loop's clock; None where that is not known.
+
+        `asked_at` is when the next of its pages is to be asked for, None: none is.
+        """
+        if self.undownloading or self.ended or work.refused:
+            return None
+        creates = chain.to_create(work.pages.values()) is not None and not self.is_full
+        times = [self.pause_until] if creates else []
+        if asked_at is not None:
+            times.append(max(asked_at, self.quiet_until))
+        return min(times, default=None)
+
+
+def over_at(error: BulkfetchError) -> float | None:
+    """Return when what an error says may be over, on the loop's clock; None where it is unknown."""
+    return anyio.current_time() + error.retry_after_s if isinstance(error, ControlPaused) else None

@@ -15,6 +15,7 @@ from bulkfetch.errors import (
     CreditsSpent,
     JobError,
     ResourceNotFound,
+    ScopeMismatch,
 )
 from bulkfetch.exporter.accounts import AccountState
 from bulkfetch.exporter.work import ExportWork, Place, Restart
@@ -67,11 +68,12 @@ class Asker:
             return False
         if account.unasking is not None:
             return False
-        self._refresh()
-        return any(
-            key.export == work.name and self._is_worth_it(timer)
-            for key, timer in self._timers.items()
-        )
+        return any(map(self._is_worth_it, self._timers_of(work)))
+
+    def asks_at(self, work: ExportWork) -> float | None:
+        """Return when the next page of an export is due, whether it is asked for in this command
+        or not, on the loop's clock; None where none is being prepared."""
+        return min((timer.next_at for timer in self._timers_of(work)), default=None)
 
     @property
     def is_full(self) -> bool:
@@ -127,16 +129,21 @@ class Asker:
             page.state == "READY" for work in self._account.live for page in work.pages.values()
         )
 
+    def _timers_of(self, work: ExportWork) -> list[PollTimer]:
+        self._refresh()
+        return [timer for key, timer in self._timers.items() if key.export == work.name]
+
     def _refresh(self) -> None:
         """Have a timer for each job that is being prepared, and none for others."""
         wanted = {
             _Key(work.name, place, page.job_id or ""): (work, page)
             for work in self._account.live
             for place, page in work.pages.items()
-            if page.state == "PREPARING"
+            if page.state == "PREPARING" and work.refused is None
         }
         self._timers = {key: timer for key, timer in self._timers.items() if key in wanted}
-        behind_s = self._wall() - anyio.current_time()
+        now = anyio.current_time()
+        behind_s = self._wall() - now
         for key, (work, page) in wanted.items():
             if key not in self._timers:
                 created_at = (page.created_at or self._wall()) - behind_s
@@ -144,7 +151,7 @@ class Asker:
                 # More pages follow a first one seldom, and a later one often.
                 goes_on = page.number > 1
                 self._timers[key] = PollTimer.start(
-                    created_at, median_s, self._chance(), must_go_on=goes_on
+                    created_at, median_s, self._chance(), now=now, must_go_on=goes_on
                 )
 
     async def _ask(self, key: _Key) -> None:
@@ -175,12 +182,15 @@ class Asker:
                 await self._apply(work, page, chain.expired(page, Failure.of(error)))
             case CreditsSpent():
                 self._account.unasking = error
+                self._account.quiet_until = anyio.current_time() + error.retry_after_s
                 text = f"{error.code}: {error.message}; pages are not asked for any more"
                 work.tell("exports_held", text)
                 work.touch()
             case ControlPaused():
                 self._account.quiet_until = anyio.current_time() + error.retry_after_s
                 work.touch()
+            case ScopeMismatch():
+                work.refuse(error)
             case AccountError():
                 self._account.end(error)
                 work.touch()

@@ -15,6 +15,7 @@ from bulkfetch.errors import (
     CreateUnknown,
     CreditsSpent,
     JobError,
+    ScopeMismatch,
     TlsFailed,
     Unreachable,
 )
@@ -77,7 +78,9 @@ class Creator:
 
     def _next(self) -> PageRow | None:
         account = self._account
-        if self._stopping() or account.ended or account.uncreating or self._work.finishing:
+        if self._stopping() or account.ended or account.uncreating:
+            return None
+        if self._work.finishing or self._work.refused:
             return None
         if any(page.state == "FAILED" for page in self._work.pages.values()):
             return None
@@ -124,6 +127,9 @@ class Creator:
             case ControlPaused():
                 await self._not_accepted(row)
                 self._pause(error)
+            case ScopeMismatch():
+                await self._not_accepted(row)
+                self._work.refuse(error)
             case AccountError():
                 await self._not_accepted(row)
                 self._account.end(error)
@@ -158,14 +164,15 @@ class Creator:
 
     def _pause(self, error: ControlPaused) -> None:
         account, work = self._account, self._work
+        goes_on_at = anyio.current_time() + error.retry_after_s
         if isinstance(error, CreditsSpent):
             first = account.uncreating is None
-            account.uncreating = error
+            account.uncreating, account.pause_until = error, goes_on_at
             text = f"{error.code}: {error.message}; no more pages are created, what is ready is"
             text += " still downloaded"
         else:
             first = account.pause_until < anyio.current_time()
-            account.pause_until = anyio.current_time() + error.retry_after_s
+            account.pause_until = goes_on_at
             text = f"{error.code}: {error.message}; no pages are created for "
             text += duration(error.retry_after_s)
         if first:

@@ -29,7 +29,7 @@ from bulkfetch.errors import (
     RunError,
 )
 from bulkfetch.events import Emit, Event
-from bulkfetch.exporter.accounts import AccountState
+from bulkfetch.exporter.accounts import AccountState, over_at
 from bulkfetch.exporter.asking import Asker
 from bulkfetch.exporter.creating import TRY_AGAIN_S, Creator
 from bulkfetch.exporter.finishing import finish, ordered, part_outcome, report_of
@@ -112,6 +112,13 @@ class Exporter(Readable):
     def ended_exports(self) -> list[ExportReport]:
         """Return what became of those that have ended, in the order of the call."""
         return [work.report for work in self._works if work.report is not None]
+
+    def go_on_s(self) -> dict[str, float | None]:
+        """Return in how many seconds each export that is pending can go on, None if unknown."""
+        now = anyio.current_time()
+        left = (each for each in self._works if each.report and each.report.status == "pending")
+        times = {work.name: work.goes_on_at for work in left}
+        return {name: None if at is None else max(0.0, at - now) for name, at in times.items()}
 
     def stop(self) -> None:
         """Create and ask for nothing more, finish what is under way, then end."""
@@ -300,7 +307,8 @@ class Exporter(Readable):
 
     async def _settle(self, work: ExportWork, engine: Engine, steps: anyio.abc.TaskGroup) -> None:
         account, asker = self._accounts[work.account], self._askers[work.account]
-        held = account.uncreating or account.ended or account.pause_until > self._deadline
+        held = any((account.uncreating, account.ended, work.refused))
+        held = held or account.pause_until > self._deadline
         match chain.standing(
             work.pages.values(),
             creating=not (held or self._stopping.is_set() or asker.is_full),
@@ -316,7 +324,9 @@ class Exporter(Readable):
                 await self._end(work, "failed", work.failure())
             case "stuck":
                 error = None if self._stopping.is_set() else account.why_stuck(work)
-                await self._end(work, "pending", Failure.of(error) if error else None)
+                cause = Failure.of(error) if error else None
+                at = account.goes_on_at(work, asker.asks_at(work))
+                await self._end(work, "pending", cause, at)
 
     async def _finish(self, work: ExportWork) -> None:
         """Publish a complete export, or note why it cannot be. Raises RunError."""
@@ -328,7 +338,7 @@ class Exporter(Readable):
                 work.finishing = False
                 self._tell()
             except (CreditsSpent, AccountError) as error:
-                await self._end(work, "pending", Failure.of(error))
+                await self._end(work, "pending", Failure.of(error), over_at(error))
             except JobError as error:
                 wait_s = getattr(error, "retry_after_s", TRY_AGAIN_S)
                 waits = not self._stopping.is_set() and work.patience > 0
@@ -337,7 +347,8 @@ class Exporter(Readable):
                     await anyio.sleep(wait_s)
                     continue
                 status: Status = "pending" if error.retryable else "failed"
-                await self._end(work, status, Failure.of(error))
+                at = anyio.current_time() + wait_s
+                await self._end(work, status, Failure.of(error), at)
             else:
                 await self._published(work, report)
                 work.end(report)
@@ -349,7 +360,13 @@ class Exporter(Readable):
         for part in report.parts:
             await self._report_outcome(part)
 
-    async def _end(self, work: ExportWork, status: Status, error: Failure | None) -> None:
+    async def _end(
+        self,
+        work: ExportWork,
+        status: Status,
+        error: Failure | None,
+        goes_on_at: float | None = None,
+    ) -> None:
         """Note that nothing more becomes of an export in this command, and tell of its pages."""
         report = report_of(work, work.generation, self._layout, status, error)
         await work.write(Step(), end=report)  # also what has been spent since
@@ -357,7 +374,7 @@ class Exporter(Readable):
             if page.job_id is not None and page.state != "FAILED":
                 outcome = part_outcome(work, work.generation, self._layout, page)
                 await self._report_outcome(outcome)
-        work.end(report)
+        work.end(report, goes_on_at)
 
     async def _tell_skipped(self, work: ExportWork) -> None:
         """Tell of an export that an earlier call of the same command has committed."""

@@ -52,6 +52,13 @@ class ExportRun(Handle):
         """Return what became of those exports that have ended."""
         return self._exporter.ended_exports()
 
+    def go_on_s(self) -> dict[str, float | None]:
+        """Return in how many seconds each export that is pending can go on, None if unknown.
+
+        By name; as far as the service, its own pace and the settings tell.
+        """
+        return self._exporter.go_on_s()
+
     @property
     def totals(self) -> Report:
         """What became of the pages of all exports. Raises RuntimeError before the end."""

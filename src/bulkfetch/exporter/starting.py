@@ -23,7 +23,7 @@ from bulkfetch.errors import (
     PublishConflict,
 )
 from bulkfetch.events import Emit, Event
-from bulkfetch.exporter.accounts import AccountState
+from bulkfetch.exporter.accounts import AccountState, over_at
 from bulkfetch.exporter.beginning import (
     begin_again,
     being_published,
@@ -192,7 +192,7 @@ class Starter:
         except PublishConflict as error:
             work.end(_not_begun(work, "failed", error))
         except JobError as error:  # the metadata cannot be had now
-            work.end(_not_begun(work, "pending", error))
+            work.end(_not_begun(work, "pending", error), over_at(error))
 
     async def _require_unshared(self, work: ExportWork, known: StoredExport | None) -> None:
         """Raise PublishConflict where another output folder publishes in the export's place."""

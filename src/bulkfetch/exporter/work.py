@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from bulkfetch.config.column_types import column_types
+from bulkfetch.errors import BulkfetchError
 from bulkfetch.events import Emit, Event, Kind
 from bulkfetch.exporter.wanted import WantedExport
 from bulkfetch.exports import chain
@@ -60,7 +61,9 @@ class ExportWork:
     `spent` credits over all runs are what the journal had, what `control` has counted since, what
     is `booked` for a create call under way, and one for each result that was requested. `fields`
     are those of the module, None if unknown; `finishing` says that it is being published;
-    `patience` is how many more failures of that may pass.
+    `patience` is how many more failures of that may pass. `refused` is why no call is made for it
+    in this command, while others of its account may be, None as long as they are. `goes_on_at` is
+    when it can go on after it has ended as pending, on the loop's clock, None if unknown.
     """
 
     def __init__(
@@ -81,6 +84,8 @@ class ExportWork:
         self.finishing = False
         self.restarts = 0
         self.patience = 5
+        self.refused: BulkfetchError | None = None
+        self.goes_on_at: float | None = None
         self.fields: Sequence[ModuleField] | None = None
         self._control: ControlClient | None = None
         self._destination: ExportDestination | None = None
@@ -305,14 +310,22 @@ class ExportWork:
         """Have all look again who wait for a change."""
         self._around.changed()
 
+    def refuse(self, error: BulkfetchError) -> None:
+        """Make no more calls for it in this command, and tell why."""
+        if self.refused is None:
+            self.refused = error
+            text = f"{error.code}: {error.message}; no more pages are created or asked for"
+            self.tell("exports_held", text)
+        self._around.changed()
+
     async def note_end(self) -> None:
         """Write what an export came to that has not begun. If cancelled: written or not."""
         assert self.report is not None, "it has ended"
         await self._around.store.write(Change(end=self.report))
 
-    def end(self, report: ExportReport) -> None:
+    def end(self, report: ExportReport, goes_on_at: float | None = None) -> None:
         """Have all know that nothing more becomes of the export in this command."""
-        self.report = report
+        self.report, self.goes_on_at = report, goes_on_at
         self._around.changed()
 
     def failure(self) -> Failure | None:

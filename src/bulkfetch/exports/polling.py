@@ -20,6 +20,8 @@ FIRST_S = 2.0
 FIRST_SHARE = 0.8
 GROWTH = 1.5
 LONGEST_S = 60.0
+# What the step comes to that grows with a page's age.
+AGE_SHARE = (GROWTH - 1) / GROWTH
 JITTER = 0.1
 # So many prepared results wait for slots for two minutes: nothing is gained by knowing of more.
 PLENTY = 20
@@ -63,17 +65,20 @@ class PollTimer:
         median_s: float | None,
         chance: float,
         *,
+        now: float,
         must_go_on: bool = False,
     ) -> PollTimer:
         """Return the timer of a page created at `created_at`, which may be long ago.
 
-        `median_s` is what its module is known to take, None if unknown.
+        `median_s` is what its module is known to take, None if unknown. Of a page that is old by
+        now the steps are as long as if it had been asked for all the while.
         """
         if median_s is None:
             first_s, step_s = FIRST_S, FIRST_S * GROWTH
         else:
             first_s = FIRST_SHARE * median_s
             step_s = max(FIRST_S, median_s - first_s)
+        step_s = max(step_s, (now - created_at) * AGE_SHARE)
         return cls(created_at, created_at + _jittered(first_s, chance), step_s, must_go_on)
 
     def asked(self, now: float, chance: float) -> PollTimer:

@@ -62,6 +62,14 @@ _TABLES = DBSettings(
     durability=Durability.durable,
     widen_id=True,
 )
+# In one order, so that two who ask do not wait for each other.
+_COME_NOW = """
+    UPDATE {0} SET execute_after = now() WHERE id IN (
+        SELECT id FROM {0} WHERE entrypoint = $1 AND dedupe_key = ANY($2)
+            AND status = 'queued' AND execute_after > now()
+        ORDER BY id FOR UPDATE
+    )
+"""
 
 
 async def install(connection: Connection) -> None:
@@ -95,13 +103,15 @@ async def missing_sql(connection: Connection) -> list[str]:
 
 
 async def ask_for_turns(connection: Connection, accounts: Iterable[str]) -> None:
-    """Give each of these accounts a turn that has none.
+    """Give each of these accounts a turn that has none; one that is to come later comes now.
 
     In the transaction that writes their jobs, so that a killed submit leaves both or neither; and
     again when it is committed, for a turn that was there and ends meanwhile has not seen the jobs
     (at its end more jobs are looked for once the turn is out of the queue).
     """
-    await _enqueue(_queries_on(connection), TURN, accounts)
+    queries, names = _queries_on(connection), list(accounts)
+    await queries.driver.execute(_COME_NOW.format(queries.qbe.qualified.queue_table), TURN, names)
+    await _enqueue(queries, TURN, names)  # which has the workers look, whatever it adds
 
 
 class Claim:

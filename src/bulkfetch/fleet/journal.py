@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 
@@ -22,6 +22,10 @@ from bulkfetch.fleet.exports import FleetExports
 from bulkfetch.models import Failure, Job, Outcome
 from bulkfetch.ratelimit.postgres.schema import NOW
 from bulkfetch.secret import Secret
+
+# Why an account needs a turn: for jobs, or exports that no turn has tried yet; or only for exports
+# that one has tried, and that may have to wait.
+WhatIsLeft = Literal["nothing", "new", "tried"]
 
 _FORGET_ROWS = 5_000
 
@@ -63,16 +67,23 @@ _RECORD = f"""
     )
     SELECT DISTINCT account FROM said WHERE NOT ours
 """
-_IS_PENDING = """
-    (EXISTS (SELECT 1 FROM bulkfetch.fleet_job AS job
-             WHERE job.account = fleet_account.account AND job.state = 0)
-     OR EXISTS (SELECT 1 FROM bulkfetch.fleet_export AS export
-                WHERE export.account = fleet_account.account AND export.state = 0))
+# Of an export that no turn has tried nothing is told yet; $3 are those that none can try.
+_LEFT = """
+    CASE WHEN held IS NOT NULL THEN 'nothing'
+        WHEN EXISTS (SELECT 1 FROM bulkfetch.fleet_job AS job
+                     WHERE job.account = fleet_account.account AND job.state = 0) THEN 'new'
+        ELSE coalesce((
+            SELECT CASE WHEN bool_or(report IS NULL AND name <> ALL ($3::text[]))
+                THEN 'new' ELSE 'tried' END
+            FROM bulkfetch.fleet_export AS export
+            WHERE export.account = fleet_account.account AND export.state = 0
+            GROUP BY export.account
+        ), 'nothing') END
 """
 _END_TURN = f"""
     UPDATE bulkfetch.fleet_account SET crashes = 0, suspect = NULL, marked = 0
     WHERE account = $1 AND generation = $2
-    RETURNING held IS NULL AND {_IS_PENDING} AS goes_on
+    RETURNING {_LEFT} AS what_is_left
 """
 _OUTLIVED = """
     UPDATE bulkfetch.fleet_account SET crashes = crashes - 1
@@ -247,15 +258,18 @@ class FleetJournal:
         rows = await self._connections.write(lambda connection: connection.fetch(_RECORD, *columns))
         return {row["account"] for row in rows}
 
-    async def end_turn(self, account: str, generation: int) -> bool:
-        """Note a turn's orderly end; return whether the account needs no further turn now.
+    async def end_turn(
+        self, account: str, generation: int, unknown: Sequence[str] = ()
+    ) -> WhatIsLeft:
+        """Note a turn's orderly end; return what the account needs a further turn for.
 
-        It does where jobs or exports are pending, unless it is held or a newer turn has begun.
+        That is "nothing" where it is held, or a newer turn has begun. `unknown` exports could not
+        be tried in this one.
         """
-        goes_on = await self._connections.write(
-            lambda connection: connection.fetchval(_END_TURN, account, generation)
+        left: WhatIsLeft | None = await self._connections.write(
+            lambda connection: connection.fetchval(_END_TURN, account, generation, unknown)
         )
-        return not goes_on
+        return left or "nothing"
 
     async def hold(self, account: str, generation: int, failure: Failure) -> None:
         """Ask for no further turn of an account until it is submitted anew; its jobs stay pending.

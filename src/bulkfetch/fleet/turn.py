@@ -36,9 +36,15 @@ from bulkfetch.fleet.export_store import TurnExports
 from bulkfetch.fleet.exports import ExportUnderWay, PendingExport
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.recorder import OutcomeRecorder
-from bulkfetch.fleet.turn_exports import account_cause, do_exports, known_exports, must_wait
+from bulkfetch.fleet.turn_exports import (
+    ExportEnd,
+    account_cause,
+    do_exports,
+    known_exports,
+    pause_s,
+)
 from bulkfetch.journal import ExportTables, JournalReader
-from bulkfetch.models import ExportReport, Failure, Job, Report
+from bulkfetch.models import Failure, Job, Report
 from bulkfetch.pipeline.handle import Run
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.run import DRAIN_S
@@ -51,6 +57,8 @@ from bulkfetch.services import CommonWindows
 PAGE_JOBS = 200
 # In an account's state folder while what is here of it is salvaged.
 _SALVAGING = "salvaging"
+# How soon a turn is tried again that could not go on, as for lack of room or of the service.
+AGAIN_S = 60.0
 # After a drain, for what is written of exports that have not ended.
 _LAST_WORD_S = 1.0
 # The generation of no turn: with it nothing is asked for.
@@ -62,8 +70,9 @@ class TurnEnd(NamedTuple):
 
     `held` is why nothing more can be fetched for the account until somebody does something, None
     where something can. `superseded` says that another worker has the account. `error` is why this
-    worker cannot go on with it for now, None where it can. `waits`: all that is left are exports
-    that cannot go on at once; of these the settings do not know `unknown`.
+    worker cannot go on with it for now, None where it can. `waits_s`: all that is left are exports
+    that can go on in so many seconds, None where something can at once; of these the settings do
+    not know `unknown`.
     """
 
     done: int
@@ -71,7 +80,7 @@ class TurnEnd(NamedTuple):
     held: Failure | None = None
     superseded: bool = False
     error: Failure | None = None
-    waits: bool = False
+    waits_s: float | None = None
     unknown: tuple[str, ...] = ()
 
     @property
@@ -81,7 +90,17 @@ class TurnEnd(NamedTuple):
             return "held"
         if self.superseded:
             return "superseded"
-        return "postponed" if self.error is not None or self.waits else "served"
+        waits = self.error is not None or self.waits_s is not None
+        return "postponed" if waits else "served"
+
+    def next_in_s(self, *, is_new: bool) -> float:
+        """Return in how many seconds the account should have its next turn.
+
+        `is_new`: there are jobs or exports to do that were not there in this one.
+        """
+        if self.error is not None:
+            return AGAIN_S
+        return 0.0 if self.waits_s is None or is_new else self.waits_s
 
     @classmethod
     def of(cls, done: int, failed: int, cause: Failure | None) -> TurnEnd:
@@ -187,11 +206,12 @@ class Turn:
             report = await self._fetch(client, jobs, jobs_s)
             if report.aborted is not None:
                 return TurnEnd.of(0, 0, report.aborted)._replace(unknown=unknown)
-            reports = await self._export(client, exports, until)
-        is_left = bool(unknown) or any(map(must_wait, reports))
+            ends = await self._export(client, exports, until)
         is_early = not self._stopped and asyncio.get_running_loop().time() < until
-        waits = is_left and is_early and report.list_read and not report.pending
-        return TurnEnd.of(0, 0, account_cause(reports))._replace(waits=waits, unknown=unknown)
+        waits = is_early and report.list_read and not report.pending
+        return TurnEnd.of(0, 0, account_cause(ends))._replace(
+            waits_s=pause_s(ends, unknown=bool(unknown)) if waits else None, unknown=unknown
+        )
 
     async def _client(self) -> Client:
         return Client(
@@ -224,7 +244,7 @@ class Turn:
 
     async def _export(
         self, client: Client, exports: Sequence[PendingExport], until: float
-    ) -> list[ExportReport]:
+    ) -> list[ExportEnd]:
         """Do exports until then, on the loop's clock. Raises Superseded, RunError, ConfigError."""
         if self._stopped or not exports:
             return []

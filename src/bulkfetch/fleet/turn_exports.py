@@ -8,13 +8,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from bulkfetch.client import Client
 from bulkfetch.config import Settings
-from bulkfetch.errors import AccountError, ExportMisfit, NotReadyInTime, error_class
+from bulkfetch.errors import (
+    AccountError,
+    ExportMisfit,
+    InvalidUrlPattern,
+    NotReadyInTime,
+    ScopeMismatch,
+    error_class,
+)
 from bulkfetch.exporter.handle import ExportRun
 from bulkfetch.fleet.exports import FleetExports, PendingExport
 from bulkfetch.models import ExportReport, Failure
+
+# How soon a turn is had again of exports that wait, in seconds: not at once however soon they can
+# go on, and not after a day, since credits may come back, or be allowed, before that.
+LEAST_S, MOST_S = 1.0, 900.0
+# Where nothing tells when they can go on.
+UNKNOWN_S = 60.0
+# What keeps the control calls of an export from being answered, and no result of a job.
+_OF_THE_CALLS = (ScopeMismatch, InvalidUrlPattern)
+
+
+class ExportEnd(NamedTuple):
+    """How an export ended in a turn, and in how many seconds it can go on, None if unknown."""
+
+    report: ExportReport
+    goes_on_s: float | None = None
 
 
 def known_exports(
@@ -26,9 +50,9 @@ def known_exports(
     return known, tuple(export.name for export in pending if export.name not in names)
 
 
-def account_cause(reports: Sequence[ExportReport]) -> Failure | None:
+def account_cause(ends: Sequence[ExportEnd]) -> Failure | None:
     """Return why nothing more can be had for the account of exports, None where something can."""
-    for report in reports:
+    for report, _ in ends:
         if report.status == "pending" and report.error is not None:
             kind = error_class(report.error.code)
             if issubclass(kind, AccountError) and not issubclass(kind, NotReadyInTime):
@@ -36,14 +60,24 @@ def account_cause(reports: Sequence[ExportReport]) -> Failure | None:
     return None
 
 
-def must_wait(report: ExportReport) -> bool:
-    """Return whether an export cannot go on at once, in a turn of its own.
+def pause_s(ends: Sequence[ExportEnd], *, unknown: bool) -> float | None:
+    """Return in how many seconds the first of the exports that are left should have another turn.
 
-    It can where a page was only not ready by the end of the time that was left in this one.
+    `unknown`: of some the settings do not know. None where none is left.
     """
-    if report.status != "pending":
+    times = [each.goes_on_s for each in ends if each.report.status == "pending"]
+    if unknown:
+        times.append(None)
+    waits_s = (UNKNOWN_S if each is None else each for each in times)
+    soonest_s = min(waits_s, default=None)
+    return None if soonest_s is None else min(max(soonest_s, LEAST_S), MOST_S)
+
+
+def fails_alone(report: ExportReport) -> bool:
+    """Return whether an export cannot go on before people mend something, as its account can."""
+    if report.status != "pending" or report.error is None:
         return False
-    return report.error is None or report.error.code != NotReadyInTime.code
+    return issubclass(error_class(report.error.code), _OF_THE_CALLS)
 
 
 async def do_exports(
@@ -53,34 +87,40 @@ async def do_exports(
     generation: int,
     until: float,
     begun: Callable[[ExportRun], None],
-) -> list[ExportReport]:
+) -> list[ExportEnd]:
     """Do exports side by side, those first that were asked for in full; return their ends.
 
     Until then, on the loop's clock, pages are waited for. `begun` is told of each run before it is
-    read, and may stop it. One that does not fit its module fails; the others are done. After the
-    end of the account nothing is begun. Raises Superseded, RunError, ConfigError. If cancelled: as
-    a client.
+    read, and may stop it. One that does not fit its module fails, and so does one whose calls the
+    token has no scope for; the others are done. After the end of the account nothing is begun.
+    Raises Superseded, RunError, ConfigError. If cancelled: as a client.
     """
     whole, changes = ([each for each in exports if each.whole == whole] for whole in (True, False))
     groups = [group for group in (whole, changes) if group]
-    reports: list[ExportReport] = []
-    while groups and account_cause(reports) is None:
+    ends: list[ExportEnd] = []
+    while groups and account_cause(ends) is None:
         group = groups[0]
         left_s = max(0.0, until - asyncio.get_running_loop().time())
         names = (each.name for each in group)
         run = client.export(*names, full=group[0].whole, wait=left_s / len(groups))
         begun(run)
         try:
-            reports += await run.reports()
+            reports = await run.reports()
         except ExportMisfit as error:
             [misfit] = (each for each in group if each.name == error.export)
             failure = Failure.of(error)
             report = ExportReport(misfit.name, misfit.account, "failed", error=failure)
             await journal.end(generation, report)
-            reports.append(report)
+            ends.append(ExportEnd(report))
             group.remove(misfit)
         else:
+            goes_on_s = run.go_on_s()
+            for report in reports:
+                if fails_alone(report):
+                    report = replace(report, status="failed")
+                    await journal.end(generation, report)
+                ends.append(ExportEnd(report, goes_on_s.get(report.name)))
             group.clear()
         if not group:
             del groups[0]
-    return reports
+    return ends

@@ -33,9 +33,6 @@ from bulkfetch.text import jobs as counted
 GATHERED = 1 / 600
 # After a stop: turns have eight seconds to drain, and the rest to get back into the queue.
 STOP_S = 9.5
-# How soon a turn is tried again that could not go on, as for lack of room, of the service, or of
-# credits for exports.
-AGAIN_S = 60.0
 # Accounts whose staging is looked through at a time, when a worker starts.
 _SALVAGE_AT_ONCE = 8
 
@@ -249,8 +246,11 @@ class Worker:
         if end.superseded:
             await self._journal.outlived(claim.account, generation)
             self._tell(Notice("another worker has taken it over", claim.account))
-        if await claim.leave() and not await self._journal.end_turn(claim.account, generation):
-            await claim.ask_again(AGAIN_S if end.how == "postponed" else 0.0)
+        if not await claim.leave():
+            return
+        left = await self._journal.end_turn(claim.account, generation, end.unknown)
+        if left != "nothing":
+            await claim.ask_again(end.next_in_s(is_new=left == "new"))
 
     async def _sweep(self) -> Iterable[str]:
         """Return the accounts that should have a turn; and have the journal forget what is old."""
