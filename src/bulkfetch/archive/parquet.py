@@ -2,8 +2,8 @@
 
 Columns are text unless types are given: the same schema for every page and every day, and exact. A
 column of which one value is not exactly of its type stays text in that file, whole, and is named in
-`kept_text`. That no record is lost is told by two counts that know nothing of each other: Arrow's,
-and that of the bytes' quotes and line ends.
+`kept_text`. Two independent counts show that no record is lost: Arrow's, and that of the quotes and
+line ends among the bytes.
 """
 
 from __future__ import annotations

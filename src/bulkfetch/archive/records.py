@@ -33,8 +33,8 @@ class RecordCounter(Protocol):
 class CsvRecords:
     """Counts the records of a CSV, of which the first is the header and does not count.
 
-    A line ends with LF, CRLF or CR, outside of quotes. None where a quote has no other. Quotes
-    within a cell that does not begin with one are taken for real ones: `recount` knows better.
+    A line ends with LF, CRLF or CR, outside of quotes. The count is None where a quote is never
+    closed. Quotes in the middle of a cell are taken for real ones: `recount` knows better.
     """
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ def recount(batches: Iterable[Sequence[Buffer]]) -> int | None:
 def count_problem(counted: int | None, expected: int | None) -> str | None:
     """Return what is wrong with a file's number of records, None where nothing is.
 
-    `counted` is None where it cannot be told, `expected` where the service has not said it.
+    `counted` is None where it is unknown, `expected` where the service has not said it.
     """
     if expected is None or counted == expected:
         return None

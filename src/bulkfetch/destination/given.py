@@ -148,7 +148,7 @@ class GivenDraft(Draft):
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """Convert errors of the caller's code, of which only the kind is told: words may hold URLs."""
+    """Convert errors of the caller's code, of which only the kind is named: words may hold URLs."""
     try:
         yield
     except BulkfetchError:

@@ -101,11 +101,12 @@ def _open(options: BucketOptions, *, whole_s: float, pause_s: float | None = Non
 
 
 class bucket_errors:
-    """Convert errors of obstore, of whose words only the first line is told, without the server's.
+    """Convert errors of obstore; the message has the first line of theirs, without the server's.
 
-    FileNotFoundError passes, for there is no object, unless `absent` says what that means: that the
-    upload or the bucket is gone. A server's answer may quote what signed the request: nothing of
-    the error that is converted stays with the one that is raised, nor in a variable of its frames.
+    FileNotFoundError passes, since it says that there is no object, unless `absent` is what it
+    means here: that the upload or the bucket is gone. A server's answer may quote what signed the
+    request: nothing of the converted error stays with the one that is raised, nor in a variable of
+    its frames.
     """
 
     def __init__(self, url: str, *, absent: str | None = None) -> None:

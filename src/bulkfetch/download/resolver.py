@@ -2,12 +2,12 @@
 
 getaddrinfo(3) can neither be interrupted nor bounded: with a name server that is silent it lasts
 minutes. The event loop's own threads are joined when the loop ends and when the interpreter does,
-so one such call there keeps a process from ending. These are daemons: who gives a lookup up has
-done with it, and so has a process that ends.
+so one such call there keeps a process from ending. These threads are daemons: neither a caller
+that gives up nor a process that ends waits for them.
 
-A lookup that was given up goes on, and who asks for the same name then shares what comes of it.
-Further calls for that name are begun beside it, since a name server may be back while the old call
-still waits, but no more than MOST_THREADS.
+A lookup that was given up goes on, and the next one for the same name shares its answer. Up to
+MOST_THREADS calls for one name run side by side, since a name server may be back while an old call
+still waits.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Question(NamedTuple):
 
 @dataclass(slots=True)
 class _Lookup:
-    """A question under way: how many threads ask it, and who waits."""
+    """A question under way: how many threads ask it, and the callers that wait."""
 
     threads: int = 0
     waiters: set[_Waiter] = field(default_factory=set)
@@ -77,7 +77,7 @@ class Resolver(AbstractResolver):
         raise socket.gaierror(socket.EAI_AGAIN, reason)
 
     async def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: nothing is held."""
 
 
 async def _ask(question: _Question) -> list[ResolveResult]:

@@ -38,8 +38,8 @@ NOT_READY_BASE_S = 30.0
 # pending, and neither slots nor tries are spent.
 UNREACHABLE_AT_FIRST = 8
 UNREACHABLE_LATER = 15
-# An account that answers nothing but refusals for so long is given up: a lock-out is a minute, and
-# who asks for ever may keep it alive.
+# An account that answers nothing but refusals for so long is given up: a lock-out lasts a minute,
+# but going on to ask may keep it alive.
 REFUSED_FOR_S = 3600.0
 # Failures of the server, one after the other, from which on it is the service that fails: the whole
 # account waits, and one request at a time looks whether it is back. Maintenance of ten minutes is

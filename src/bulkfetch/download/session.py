@@ -18,7 +18,7 @@ from bulkfetch.zoho.request_errors import Sending
 # Servers commonly drop idle connections after 15 to 60 s. Ours go first: a request sent into a
 # connection that is just being closed is a lost request, and costs a slot.
 KEEP_ALIVE_S = 10.0
-# For who has no limits of his own.
+# For callers without limits of their own.
 CONNECT_S = 30.0
 # The longest status line and the longest single header that are taken: policies and cookies that
 # gateways add are longer than aiohttp's 8,190 bytes. With its bound of 128 headers a head is no
@@ -44,9 +44,9 @@ def open_session(
     a connection that carries nothing for so long is given up. The authorities are read when they
     are first wanted, which takes tens of milliseconds: have `shared_context` called in a thread
     before. Not `secure`: for http alone, they are not read.
-    A `connector` is somebody else's, who closes it: how names are looked up, whom TLS trusts, what
-    its sockets do when they are closed and how many connections there are is his affair, and all
-    else is as said here.
+    A `connector` is the caller's, who closes it: it decides how names are looked up, whom TLS
+    trusts, what its sockets do when they are closed and how many connections there are. All else
+    is as said here.
 
     Raises OSError, ssl.SSLError for an unusable `ca_file`.
     """
@@ -77,8 +77,8 @@ def _sockets(deliver_s: float) -> aiohttp.SocketFactoryType:
     """Have the kernel send nothing on behalf of a request that was given up.
 
     It would go on for minutes where a line is down, after the request's slot was given to another
-    one. So what is not acknowledged is dropped when the socket is closed, be it because the process
-    was killed; and after `deliver_s` in any case, for a process may be frozen.
+    one. So what is not acknowledged is dropped when the socket is closed, also by a kill of the
+    process; and after `deliver_s` in any case, since a process may be frozen.
     """
 
     def opened(address: aiohttp.AddrInfoType) -> socket.socket:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from bulkfetch.events import Event
+from bulkfetch.events import Event, Kind
 from bulkfetch.observe.event_shapes import VERSION, FileKind
 from bulkfetch.text import escape
 
@@ -16,18 +16,13 @@ Data = Mapping[str, int | float | str]
 
 def json_line(event: Event, wall_s: float, elapsed_s: float) -> str:
     """Return the line of an event, with its end; `wall_s` since 1970, `elapsed_s` in the run."""
-    return _line(
+    return file_line(
         event.kind, event.message, event.data, wall_s, elapsed_s, event.account, event.job_id
     )
 
 
-def file_line(kind: FileKind, message: str, data: Data, wall_s: float, elapsed_s: float) -> str:
-    """Return a line about the run or the file itself, with its end."""
-    return _line(kind, message, data, wall_s, elapsed_s)
-
-
-def _line(
-    kind: str,
+def file_line(
+    kind: Kind | FileKind,
     message: str,
     data: Data,
     wall_s: float,
@@ -35,6 +30,7 @@ def _line(
     account: str | None = None,
     job_id: str | None = None,
 ) -> str:
+    """Return a line with its end; one about the run or the file itself is of no account or job."""
     when = datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds")
     record: dict[str, object] = {
         "v": VERSION,

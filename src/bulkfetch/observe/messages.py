@@ -45,7 +45,7 @@ _TOLD_FROM: dict[Kind, int] = {
     "page_counted": DEBUG,
 }
 
-# How many failed jobs are told of at the end, in groups; --json and `status` have all of them.
+# How many failed jobs are listed at the end, in groups; --json and `status` have all of them.
 SHOWN_FAILURES = 20
 
 

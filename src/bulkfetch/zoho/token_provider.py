@@ -19,10 +19,10 @@ class TokenProvider(Protocol):
     async def token(self, account: str, refused: str | None) -> str:
         """Return a token, at first and each time that the server has refused one.
 
-        `refused` is the token that was refused last, None where none was; never again that one. Of
-        one account it is awaited by one caller at a time, and for a minute at most. An AccountError
-        that it raises is told as it is; of every other Exception only the kind is told, since its
-        words may hold a secret.
+        `refused` is the token that was refused last, None where none was; it must not be returned
+        again. For one account there is one call at a time, of a minute at most. An AccountError
+        that it raises is reported as it is, of any other Exception only the kind, since its words
+        may hold a secret.
         """
         ...
 

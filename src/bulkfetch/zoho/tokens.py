@@ -86,7 +86,7 @@ def token_source(
         state_dir: where processes share tokens; None: not shared.
         note: gets, in one sentence without secrets, what a user should know and no error says.
         anew: request a new token instead of loading the shared one.
-        issued: is called after each token that was issued, with the name of who did.
+        issued: is called after each token that was issued, with the name of the issuer.
         wall_clock: says when a shared token ends.
 
     Raises:
@@ -149,9 +149,9 @@ class StaticToken(TokenSource):
 
 
 class AskedToken(TokenSource):
-    """Tokens from somebody who is asked again when his token is refused.
+    """Tokens from a function that is called again when its token is refused.
 
-    `ask` gets the token that was refused last, None at first; `by` names who is asked.
+    `ask` gets the token that was refused last, None at first; `by` is what messages call it.
     """
 
     def __init__(

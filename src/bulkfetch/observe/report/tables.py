@@ -47,7 +47,7 @@ def folded(name: str, content: str) -> str:
 
 
 def window_table(window: Window) -> str:
-    """Return what befell a window, and how its requests ended."""
+    """Return what happened to a window, and how its requests ended."""
     rows = [(f"requests that ended as {end}", f"{count:,}") for end, count in window.ends.items()]
     rows += [(kind.replace("_", " "), f"{count:,}") for kind, count in window.marks.items()]
     rows += [
@@ -102,7 +102,7 @@ def failures_section(tally: Tally) -> str:
 
 
 def exports_section(tally: Tally) -> str:
-    """Return what became of exports; nothing where there were none."""
+    """Return what became of exports; "" where there were none."""
     if not tally.exports:
         return ""
     heads = ("Export", "Created", "Asked for", "Ready", "Counted", "Again", "Records", "Published")
@@ -120,7 +120,7 @@ def exports_section(tally: Tally) -> str:
 
 
 def notes_section(tally: Tally) -> str:
-    """Return what the run told; nothing where it told nothing."""
+    """Return the notes of the run; "" where there are none."""
     if not tally.notes:
         return ""
     items = "".join(

@@ -12,7 +12,7 @@ from bulkfetch.observe.report.series import Series, peak, total
 
 # Requests of an account that are drawn one by one; more are drawn as a curve.
 DRAWN_REQUESTS = 400
-# Different codes of failures, exports, accounts that are told by name; the rest is one group.
+# Codes of failures, exports and accounts that are listed by name; the rest is one group.
 MOST_NAMED = 50
 OTHERS = "(others)"
 
@@ -125,7 +125,7 @@ class Window:
         self._note(at_s)
 
     def mark(self, at_s: float, kind: str) -> None:
-        """Note that something befell the account."""
+        """Note that something happened to the account."""
         self.marks[kind] += 1
         if len(self.marked) < DRAWN_REQUESTS:
             self.marked.append((at_s, kind))
@@ -147,7 +147,7 @@ class Window:
         self.used.add(at_s, used)
 
     def _lane(self, at_s: float) -> int:
-        # A slot's end is told to the millisecond.
+        # A slot's end is known to the millisecond.
         free = [lane for lane, free_s in enumerate(self._lanes) if free_s <= at_s + 0.005]
         lane = free[0] if free else len(self._lanes)
         if not free:
