@@ -266,3 +266,12 @@ def test_the_schema_judges_as_the_loader_does() -> None:
     keys = schema["$defs"]["FleetTable"]["properties"]
     assert all(key["description"] for key in keys.values())
     assert main(["schema", "--fleet"]) == 0
+
+
+def test_fields_for_the_results_of_lists_are_told_to_mean_nothing(tmp_path: Path) -> None:
+    """Nobody says of which module a result is; exports have types without them."""
+    parquet = '[parquet]\ntypes = "fields"\n'
+    assert load(tmp_path, FLEET + parquet).settings.warnings == ()
+    fields = 'fields = "fields/{module}.json"\n'
+    [warning] = load(tmp_path, FLEET + parquet + fields).settings.warnings
+    assert warning.startswith("parquet.fields has no effect in a fleet")

@@ -234,11 +234,21 @@ def load_fleet(path: str | os.PathLike[str], env: Mapping[str, str] | None = Non
         state_dir=state_dir(env),
         source=document.source,
         origins=tuple((document.origins | found.origins).items()),
-        warnings=found.warnings,
+        warnings=(*found.warnings, *_without_effect(tables)),
     )
     fleet = FleetSettings(replace(tables.fleet, staging=staging), settings, exports)
     _require_own_folders(document, fleet)
     return fleet
+
+
+def _without_effect(tables: FleetTables) -> list[str]:
+    """Return what is to be told of keys that mean nothing in a fleet."""
+    if tables.parquet.fields is None:
+        return []
+    return [
+        "parquet.fields has no effect in a fleet: its exports ask for the fields of their modules, "
+        "and of what module a result of a list is, is not said"
+    ]
 
 
 def _store_of(fleet: FleetTable, account: AccountSettings) -> str:
