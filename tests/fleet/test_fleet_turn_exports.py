@@ -263,6 +263,7 @@ def test_what_keeps_an_export_waiting_does_not_end_its_account(code: str, *, end
         ([], True, UNKNOWN_S),
         ([300.0], True, UNKNOWN_S),
         ([0.0], False, LEAST_S),
+        ([-20.0], False, LEAST_S),
         ([86_000.0], False, MOST_S),
     ],
 )
@@ -271,9 +272,10 @@ def test_the_account_comes_back_when_the_first_of_its_exports_can_go_on(
 ) -> None:
     """Within bounds: it does not spin, and looks now and then for credits that come after a day."""
     pending = ExportReport("Leads", "acme", "pending", error=Failure("NEW", "words"))
-    ends = [ExportEnd(pending, each) for each in goes_on_s]
+    now = 5_000.0
+    ends = [ExportEnd(pending, None if each is None else now + each) for each in goes_on_s]
     over = ExportEnd(ExportReport("Deals", "acme", "done"))
-    assert pause_s([*ends, over], unknown=unknown) == expected
+    assert pause_s([*ends, over], now, unknown=unknown) == expected
 
 
 @pytest.mark.parametrize(

@@ -207,10 +207,12 @@ class Turn:
             if report.aborted is not None:
                 return TurnEnd.of(0, 0, report.aborted)._replace(unknown=unknown)
             ends = await self._export(client, exports, until)
-        is_early = not self._stopped and asyncio.get_running_loop().time() < until
+        now = asyncio.get_running_loop().time()
+        is_early = not self._stopped and now < until
         waits = is_early and report.list_read and not report.pending
         return TurnEnd.of(0, 0, account_cause(ends))._replace(
-            waits_s=pause_s(ends, unknown=bool(unknown)) if waits else None, unknown=unknown
+            waits_s=pause_s(ends, now, unknown=bool(unknown)) if waits else None,
+            unknown=unknown,
         )
 
     async def _client(self) -> Client:

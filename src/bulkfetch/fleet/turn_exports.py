@@ -35,10 +35,10 @@ _OF_THE_CALLS = (ScopeMismatch, InvalidUrlPattern)
 
 
 class ExportEnd(NamedTuple):
-    """How an export ended in a turn, and in how many seconds it can go on, None if unknown."""
+    """How an export ended in a turn; when it can go on, on the loop's clock, None if unknown."""
 
     report: ExportReport
-    goes_on_s: float | None = None
+    goes_on_at: float | None = None
 
 
 def known_exports(
@@ -60,15 +60,16 @@ def account_cause(ends: Sequence[ExportEnd]) -> Failure | None:
     return None
 
 
-def pause_s(ends: Sequence[ExportEnd], *, unknown: bool) -> float | None:
-    """Return in how many seconds the first of the exports that are left should have another turn.
+def pause_s(ends: Sequence[ExportEnd], now: float, *, unknown: bool) -> float | None:
+    """Return in how many seconds from now on exports that are left should have another turn.
 
+    That is when the first of them can go on, within bounds.
     `unknown`: of some the settings do not know. None where none is left.
     """
-    times = [each.goes_on_s for each in ends if each.report.status == "pending"]
+    times = [each.goes_on_at for each in ends if each.report.status == "pending"]
     if unknown:
         times.append(None)
-    waits_s = (UNKNOWN_S if each is None else each for each in times)
+    waits_s = (UNKNOWN_S if each is None else each - now for each in times)
     soonest_s = min(waits_s, default=None)
     return None if soonest_s is None else min(max(soonest_s, LEAST_S), MOST_S)
 
@@ -114,12 +115,13 @@ async def do_exports(
             ends.append(ExportEnd(report))
             group.remove(misfit)
         else:
-            goes_on_s = run.go_on_s()
+            now, goes_on_s = asyncio.get_running_loop().time(), run.go_on_s()
             for report in reports:
                 if fails_alone(report):
                     report = replace(report, status="failed")
                     await journal.end(generation, report)
-                ends.append(ExportEnd(report, goes_on_s.get(report.name)))
+                wait_s = goes_on_s.get(report.name)
+                ends.append(ExportEnd(report, None if wait_s is None else now + wait_s))
             group.clear()
         if not group:
             del groups[0]
