@@ -20,7 +20,6 @@ import anyio.to_thread
 
 from bulkfetch.clock import MACHINE_CLOCK, Clock
 from bulkfetch.config import Settings, job_of
-from bulkfetch.config.account_key import refuse_same_credentials
 from bulkfetch.disk import disk_error
 from bulkfetch.events import Emit, Event, harmless, ignore, logged
 from bulkfetch.journal import OutputLock
@@ -98,10 +97,7 @@ class Client:
         `destination` is where results are published, and exports without a publish_to of their own
         if it is an `ExportDestination`; it is called in worker threads. `windows` are shared with
         other clients, in place of `[window] shared`; `exports` opens what is kept of exports.
-
-        Raises ConfigError where two accounts have the same credentials.
         """
-        refuse_same_credentials(settings.accounts)
         self._settings = settings
         self._emit = logged(harmless(on_event, self._break_off))
         # As the user gave it, for what is told before anything is asked.

@@ -8,11 +8,14 @@ share a secrets file without it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bulkfetch.config.hosts import server_key
-from bulkfetch.config.settings import AccountSettings
 from bulkfetch.errors import ConfigError
 from bulkfetch.secret import Secret
+
+if TYPE_CHECKING:
+    from bulkfetch.config.settings import AccountSettings
 
 # What the accounts of this process are called, by each thing that shows two of them to be one:
 # their name, and what their tokens come from. Digests only.

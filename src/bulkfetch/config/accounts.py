@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from bulkfetch.config.account_key import refuse_same_credentials
 from bulkfetch.config.document import Document, T
 from bulkfetch.config.environment import FromEnvironment, read_environment
 from bulkfetch.config.misfit import Misfit
@@ -31,7 +30,7 @@ def read_accounts(
 ) -> FoundAccounts:
     """Return the accounts of a document, whose tables are given by their keys with their names.
 
-    Raises ConfigError, also where two have the same credentials.
+    Raises ConfigError.
     """
     accounts: list[AccountSettings] = []
     origins: dict[str, str] = {}
@@ -47,7 +46,6 @@ def read_accounts(
                 f"{key_text(key)}.proxy.{scheme}": f"environment {v}" for scheme, v in named
             }
         accounts.append(account)
-    refuse_same_credentials(accounts, document.file)
     return FoundAccounts(tuple(accounts), origins, tuple(warnings))
 
 

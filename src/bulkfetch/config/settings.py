@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, FailFast, Field, SkipValidation
 
 from bulkfetch.config import fields
+from bulkfetch.config.account_key import refuse_same_credentials
 from bulkfetch.config.bounds import ControlSettings, Limits, SharedWindow, WindowSettings
 from bulkfetch.config.bucket import BucketPlace, DestinationSettings, PublishTo, place_of
 from bulkfetch.config.export import Export, ExportTable, ModuleName
@@ -262,6 +263,7 @@ class Settings(Shared):
                 raise ConfigError(
                     f"account {account.name}: window.{setting_}: {sentence}", hint=hint
                 )
+        refuse_same_credentials(self.accounts, "" if self.source is None else str(self.source))
         named = any(entry.module for entry in self.jobs)  # exports ask for the fields themselves
         if named and self.parquet.types == "fields" and self.parquet.fields is None:
             raise ConfigError(
