@@ -77,20 +77,40 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection[Any]]:
         await connection.close()
 
 
+@pytest.mark.parametrize("at_once", [1, 3, 4])
 def test_turns_are_picked_up_to_the_number_of_seats(
-    postgres: PostgresServer, database: str
+    postgres: PostgresServer, database: str, at_once: int
 ) -> None:
     """The rest goes to the next worker, and is picked at once when it is asked for."""
+    names = [f"a{number}" for number in range(6)]
 
     async def main() -> None:
         url = postgres.url(database)
-        async with connected(url) as connection, working(url, at_once=4) as first:
-            await ask_for_turns(connection, [f"a{number}" for number in range(6)])
-            assert await first.has(4) == ["a0", "a1", "a2", "a3"]
+        async with connected(url) as connection, working(url, at_once=at_once) as first:
+            await ask_for_turns(connection, names)
+            assert await first.has(at_once) == names[:at_once]
             async with working(url) as second:
-                assert await second.has(2) == ["a4", "a5"]
-            assert second.left == [True, True]
-        assert first.left == [True] * 4
+                assert await second.has(6 - at_once) == names[at_once:]
+            assert second.left == [True] * (6 - at_once)
+        assert first.left == [True] * at_once
+
+    asyncio.run(main())
+
+
+def test_a_worker_with_one_seat_serves_one_account_after_the_other(
+    postgres: PostgresServer, database: str
+) -> None:
+    """Its sweep has the seat in between, and finds what nobody has asked for."""
+
+    async def main() -> None:
+        url = postgres.url(database)
+        async with connected(url) as connection, working(url, at_once=1, heartbeat_s=1.0) as alone:
+            alone.wanting = ["late"]
+            await ask_for_turns(connection, ["a", "b", "c"])
+            assert await alone.has(1) == ["a"]
+            alone.go.set()
+            while not {"a", "b", "c", "late"} <= set(await alone.has(4)):
+                await asyncio.sleep(0.02)
 
     asyncio.run(main())
 

@@ -76,8 +76,7 @@ class FleetTable(Table):
         Path("/var/lib/bulkfetch"), "A folder on each host for what is not published yet."
     )
     accounts_at_once: Annotated[fields.Whole, Field(ge=1, le=100_000)] = setting(
-        500,
-        "Accounts that one worker serves at a time; 1 counts as 2, the least that the engine does.",
+        500, "Accounts that one worker serves at a time."
     )
     turn_s: fields.Seconds = setting(600.0, "After that an account's turn goes to the next worker.")
     heartbeat_s: fields.Seconds = setting(

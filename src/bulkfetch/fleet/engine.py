@@ -165,9 +165,11 @@ class TurnEngine:
         self._queries.patience_s = heartbeat_s
         self._manager = QueueManager(self._queries, channel=_TABLES.channel)
         self._queries.owner = self._manager.queue_manager_id
+        self._queries.at_once = at_once
         self._manager.entrypoint(TURN)(self._turn)
         self._manager.entrypoint(SWEEP)(self._swept)
-        self._seats = max(2, at_once)  # what the engine can do with
+        # The engine refuses to start with one; the query for turns is what keeps to `at_once`.
+        self._seats = max(2, at_once)
         self._heartbeat_s = heartbeat_s
 
     async def run(self) -> None:
@@ -215,6 +217,7 @@ class _OwnQueries(Queries):
 
     owner: types.QueueManagerId | None = None
     patience_s: float = 0.0
+    at_once: int = 1
 
     async def dequeue(
         self,
@@ -229,7 +232,7 @@ class _OwnQueries(Queries):
         if self._connection.regained_s < self.patience_s:
             heartbeat_timeout = _NEVER
         return await super().dequeue(
-            batch_size, entrypoints, queue_manager_id, global_concurrency_limit, heartbeat_timeout
+            batch_size, entrypoints, queue_manager_id, self.at_once, heartbeat_timeout
         )
 
     async def log_jobs(self, job_status: list[Any]) -> None:
