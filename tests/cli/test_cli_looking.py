@@ -173,8 +173,37 @@ def test_plan_of_a_fresh_list(here: Program, capfd: pytest.CaptureFixture[str]) 
     assert lines[3].endswith("in 2 min 2 s")
     assert lines[4].startswith("the last one starts in 2 min 2 s, at ")
     assert lines[4].endswith("none will expire")
-    assert err == "warning: 1 job with a bad id, name or account would fail without a request\n"
+    assert err.splitlines() == [
+        "warning: 1 job with a bad id, name or account would fail without a request",
+        "  job oops: INVALID_JOB_ID: ids.txt:26: 'oops' is not a job id",
+        "  hint: A Zoho bulk job id is a number such as 554023000000568002; fix the list.",
+    ]
     assert sorted(path.name for path in here.folder.iterdir()) == ["ids.txt", "jobs.toml"]
+
+
+def test_plan_names_the_first_jobs_that_would_fail(
+    here: Program, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With line and reason, as `run` does: bad ids, second names of an id, names of another job."""
+    (here.folder / "jobs.toml").write_text('[account]\ndata_center = "eu"\n')
+    rows = [f"{IDS[0]},a", f"{IDS[0]},b", f"{IDS[1]},a", *(f"x{number}," for number in range(9))]
+    (here.folder / "ids.csv").write_text("\n".join(["id,name", *rows]))
+    _, _, err = looked(capfd, "plan", "jobs.toml", "--ids", "ids.csv", "--ids-column", "id")
+    lines = err.splitlines()
+    assert lines[0] == (
+        "warning: 10 jobs with a bad id, name or account would fail without a request"
+    )
+    assert lines[1] == "  job x0: INVALID_JOB_ID: ids.csv:5: 'x0' is not a job id"
+    assert lines[5] == "  job x4: INVALID_JOB_ID: ids.csv:9: 'x4' is not a job id"
+    assert lines[7:] == [
+        "  and 5 more",
+        "warning: 1 job with the name of another job of the list would fail without a request",
+        f"  job {IDS[1]}: PUBLISH_CONFLICT: ids.csv:4: another job of the list is named 'a'",
+        "  hint: Give each job one name of its own.",
+    ]
+    (here.folder / "ids.csv").write_text("\n".join(["id,name", *rows[:2]]))
+    _, _, err = looked(capfd, "plan", "jobs.toml", "--ids", "ids.csv", "--ids-column", "id")
+    assert "INVALID_NAME: ids.csv:3: the id is listed before, under another name" in err
 
 
 def test_plan_of_a_long_list() -> None:

@@ -16,7 +16,7 @@ from bulkfetch.cli.async_reader import AsyncReader
 from bulkfetch.cli.options import ListOptions, list_options, open_list, settings_of
 from bulkfetch.cli.plan_exports import plan_exports
 from bulkfetch.cli.printer import Printer
-from bulkfetch.cli.wanted import read_wanted
+from bulkfetch.cli.wanted import named_again, named_second, read_wanted, refused_lines
 from bulkfetch.errors import ConfigError, InvalidName, NotConvertible, PublishConflict, is_permanent
 from bulkfetch.observe.eta import KEPT_S, start_s, starts_within
 from bulkfetch.quota import MARGIN_S, ZOHO_PERIOD_S, ZOHO_REQUESTS
@@ -166,11 +166,12 @@ def _plan_list(printer: Printer, options: ListOptions, settings: Settings) -> No
         found = read_wanted(read, {account.name for account in settings.accounts})
     wanted = found.ids
     states = _states(settings, wanted)
-    malformed = found.malformed + sum(states.get(key) != "done" for key in found.renamed)
-    second = [key for key in found.second if states.get(key) not in ("done", "failed")]
-    for name, job in second:
-        del wanted[name][job]
-        states.pop((name, job), None)
+    renamed = [job for job in found.renamed if states.get((job.account, job.id)) != "done"]
+    malformed = found.malformed + len(renamed)
+    second = [job for key, job in found.second.items() if states.get(key) not in ("done", "failed")]
+    for job in second:
+        del wanted[job.account][job.id]
+        states.pop((job.account, job.id), None)
     now = time.time()
     plans = [_plan_of(settings, name, ids, states) for name, ids in sorted(wanted.items())]
     for account in plans:
@@ -184,11 +185,15 @@ def _plan_list(printer: Printer, options: ListOptions, settings: Settings) -> No
         printer.warn(
             f"{jobs(malformed)} with a bad id, name or account would fail without a request"
         )
+        for line in refused_lines([*found.refused, *map(named_again, renamed)], malformed):
+            printer.note(line)
     if second:
         printer.warn(
             f"{jobs(len(second))} with the name of another job of the list would fail "
             "without a request"
         )
+        for line in refused_lines([*map(named_second, second)], len(second)):
+            printer.note(line)
     _tell_all(printer, plans, malformed, len(second), late[:_SHOWN_LATE], now)
 
 
