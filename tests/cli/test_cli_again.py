@@ -299,7 +299,24 @@ def test_failed_leaves_out_what_only_the_list_can_put_right(program: Program, ca
     assert told == expected
     ended = call("run", name, "--failed")
     assert (ended.status, ended.out) == (0, "")
-    assert "nothing to do" in ended.err
+    assert ended.err == "each failed job needs its hint followed first: nothing to do\n"
+
+
+def test_that_nothing_has_failed_or_is_pending_is_no_warning(program: Program, call: Call) -> None:
+    """Each of --failed, --pending and --again missing says what there is none of, with 0."""
+    name = program.settings()
+    assert call("run", name, IDS[0]).status == 0
+    for options, said in (
+        (["--failed"], "no job has failed"),
+        (["--pending"], "no job is pending"),
+        (
+            ["--failed", "--pending", "--again", "missing"],
+            "no job has failed, no job is pending, no file is missing",
+        ),
+    ):
+        ended = call("run", name, *options)
+        assert (ended.status, ended.out, ended.err) == (0, "", f"{said}: nothing to do\n")
+    assert call("run", name, "--failed", "--fail-empty").status == 3
 
 
 def test_a_conflict_in_a_list_is_told(program: Program, call: Call) -> None:

@@ -52,6 +52,32 @@ def recalled(options: ListOptions, settings: Settings) -> Iterator[Iterator[Job]
         yield jobs
 
 
+def nothing_recalled(options: ListOptions, settings: Settings) -> str:
+    """Return the sentence that nothing is there of what `failed`, `pending` and `again` select."""
+    said = []
+    if options.failed:
+        left = _any_failed(options, settings)
+        said.append(
+            "each failed job needs its hint followed first" if left else "no job has failed"
+        )
+    if options.pending:
+        said.append("no job is pending")
+    if MISSING in options.again:
+        said.append("no file is missing")
+    return ", ".join(said)
+
+
+def _any_failed(options: ListOptions, settings: Settings) -> bool:
+    from bulkfetch.journal import JournalReader
+    from bulkfetch.pipeline.layout import STATE_DIR
+
+    with JournalReader.open(settings.out / STATE_DIR) as reader:
+        return any(
+            outcome.export is None and options.account in (None, outcome.account)
+            for outcome in reader.failed()
+        )
+
+
 def _recalled(options: ListOptions, settings: Settings, reader: JournalReader) -> Iterator[Job]:
     from bulkfetch.config import job_of
     from bulkfetch.pipeline.layout import OutputLayout

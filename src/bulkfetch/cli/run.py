@@ -19,6 +19,7 @@ from bulkfetch.cli.options import (
 )
 from bulkfetch.cli.output_options import output_options
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.recall import nothing_recalled
 from bulkfetch.cli.steering import steering_options
 from bulkfetch.cli.wait_time import NO_LIMIT, WaitTime
 from bulkfetch.models import Report
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bulkfetch.cli.runner import Ending
+    from bulkfetch.config import Settings
 
 _ABOUT = """\b
 Examples:
@@ -127,7 +129,7 @@ def run(
         printer.note("reading ids from the terminal; press Ctrl-D to end the list")
     with open_list(options, settings) as jobs:
         if jobs is None:
-            return _nothing_to_do(printer, options, fail_empty=fail_empty)
+            return _nothing_to_do(printer, options, settings, fail_empty=fail_empty)
         from bulkfetch.cli.runner import carry_out
 
         only_new = not printer.json
@@ -141,14 +143,16 @@ def run(
     return status
 
 
-def _nothing_to_do(printer: Printer, options: ListOptions, *, fail_empty: bool) -> int:
+def _nothing_to_do(
+    printer: Printer, options: ListOptions, settings: Settings, *, fail_empty: bool
+) -> int:
     limit = options.limit
     if limit is not None and limit.passed_over:
         printer.note(f"{counted(limit.passed_over)} of the list: nothing is left to do")
     elif fail_empty:
         raise EmptyList
-    elif options.again and not (options.failed or options.pending or options.lists):
-        printer.note("no file is missing: nothing to do")
+    elif options.recalls and not options.lists:
+        printer.note(f"{nothing_recalled(options, settings)}: nothing to do")
     else:
         printer.warn("the list is empty: nothing to do")
     printer.sum_up(summary_record(Report(), exit_codes.DONE))
