@@ -104,7 +104,8 @@ def test_an_export_that_fails_or_waits_is_told_with_its_cause(
     assert (summary["done"], summary["failed"]) == (1, 0)
     listed = call("fleet", "status", fleet, "--failed")
     assert listed.out == (
-        "export Leads of account acme: RESOURCE_NOT_FOUND: There is none.; Look at it.\n"
+        "export Leads of account acme: RESOURCE_NOT_FOUND: There is none.\n"
+        "hint for RESOURCE_NOT_FOUND: Look at it.\n"
     )
     [record] = call("fleet", "status", fleet, "--failed", "--json").records
     assert record == export_record(failed)

@@ -15,6 +15,7 @@ from bulkfetch.pipeline.staged import staged_files
 
 Call = Callable[..., Ended]
 GONE = "554023000000990404"
+OTHER_GONE = "554024000000990404"
 
 
 @pytest.mark.slow
@@ -26,6 +27,12 @@ def test_each_list_has_its_jobs_and_its_ids_are_input_again(program: Program, ca
     assert f"job {IDS[0]}: done exports/{IDS[0]}.csv\n" in listed
     assert f"job {GONE}: RESOURCE_NOT_FOUND" in listed
     assert IDS[0] not in call("status", "exports", "--failed").out
+    assert program.run("run", settings, OTHER_GONE).status == 1
+    listed = call("status", "exports", "--failed").out
+    assert listed.count(" RESOURCE_NOT_FOUND (HTTP 404): ") == 2
+    assert listed.splitlines()[-1].startswith("hint for RESOURCE_NOT_FOUND: The id is wrong, ")
+    assert listed.count("hint") == 1
+    assert call("forget", "exports", OTHER_GONE).status == 0
     records = call("status", "exports", "--all", "--json").records
     assert [each["id"] for each in records if each["type"] == "job"] == [IDS[0], GONE]
     assert call("status", "exports", "--ids").out.split() == [IDS[0], GONE]

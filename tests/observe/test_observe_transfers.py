@@ -3,7 +3,7 @@ import io
 from tests.support.progresses import progress
 
 from bulkfetch.models import Failure, Outcome
-from bulkfetch.observe.failures import grouped
+from bulkfetch.observe.failures import SharedHints, grouped
 from bulkfetch.observe.live_renderer import LiveRenderer
 from bulkfetch.observe.transfers import TransferMeter
 from bulkfetch.pipeline.progress import Transfer
@@ -65,6 +65,18 @@ def test_failures_with_the_same_words_share_a_sentence() -> None:
     """Many jobs with one cause are one sentence with some of their ids, and one hint."""
     told = grouped([failed(str(number)) for number in range(1, 8)])
     assert told == [("7 jobs: GONE (HTTP 404): no such job: 1, 2, 3, 4, 5 and 2 more", "Look.")]
+
+
+def test_hints_of_failures_that_are_listed_come_once_at_the_end() -> None:
+    """In the order in which they came, each with the codes that it is for."""
+    hints = SharedHints()
+    hints.add(Failure("GONE", "a", "Look."))
+    hints.add(Failure("LOST", "b", "Wait."))
+    hints.add(Failure("AWAY", "c", "Look."))
+    hints.add(Failure("GONE", "d", "Look."))
+    hints.add(Failure("DUMB", "e"))
+    hints.add(None)
+    assert list(hints.lines()) == ["hint for GONE, AWAY: Look.", "hint for LOST: Wait."]
 
 
 def test_a_hint_of_several_sentences_is_told_once() -> None:

@@ -109,14 +109,18 @@ async def _accounts(connections: Connections, account: str | None) -> list[Fleet
 async def _tell_failed(printer: Printer, connections: Connections, account: str | None) -> None:
     from bulkfetch.fleet.failed import failed_exports, failed_jobs
     from bulkfetch.observe.export_words import export_problem, export_record
+    from bulkfetch.observe.failures import SharedHints
     from bulkfetch.observe.messages import failure_lines
 
+    hints = SharedHints()
     async for outcome in failed_jobs(connections, account):
-        sentence, hint = failure_lines(outcome)
-        await printer.send(f"{sentence}; {hint}" if hint else sentence, outcome.to_dict())
+        await printer.send(failure_lines(outcome)[0], outcome.to_dict())
+        hints.add(outcome.error)
     async for report in failed_exports(connections, account):
-        sentence, hint = export_problem(report)
-        await printer.send(f"{sentence}; {hint}" if hint else sentence, export_record(report))
+        await printer.send(export_problem(report)[0], export_record(report))
+        hints.add(report.error)
+    for line in hints.lines():
+        await printer.send(line, None)
 
 
 async def _watch(printer: Printer, connections: Connections, account: str | None) -> None:

@@ -14,9 +14,8 @@ from bulkfetch.cli import exit_codes
 from bulkfetch.cli.endings import listing_of
 from bulkfetch.cli.printer import Printer
 from bulkfetch.errors import ConfigError
-from bulkfetch.observe.failures import grouped
+from bulkfetch.observe.failures import SharedHints, grouped
 from bulkfetch.observe.messages import SHOWN_FAILURES, failure_lines, more_failures_line, of_account
-from bulkfetch.observe.records import Record
 
 if TYPE_CHECKING:
     from bulkfetch.journal import AccountCounts, JournalReader, Known
@@ -82,8 +81,7 @@ def status(
             if which is None and account is None:
                 _tell_failures(printer, reader, sum(each.failed for each in counts), out)
             else:
-                for known in _selected(reader, which or "all", account):
-                    _tell_job(printer, known.outcome)
+                _tell_jobs(printer, _selected(reader, which or "all", account))
     unfinished = open_exports or any(
         each.failed or each.pending or each.downloaded for each in counts
     )
@@ -160,26 +158,33 @@ def _selected(reader: JournalReader, which: str, account: str | None) -> Iterato
 def _tell_failures(printer: Printer, reader: JournalReader, count: int, out: str) -> None:
     if printer.json:
         for outcome in reader.failed():
-            _tell_job(printer, outcome)
+            printer.result(None, outcome.to_dict())
         return
     for sentence, hint in grouped(islice(reader.failed(), SHOWN_FAILURES)):
-        _tell_failure(printer, sentence, hint)
+        printer.result(sentence, None)
+        if hint:
+            printer.result(f"  hint: {hint}", None)
     if (more := count - SHOWN_FAILURES) > 0:
         printer.result(more_failures_line(more, shlex.join(listing_of(out))), None)
 
 
-def _tell_job(printer: Printer, outcome: Outcome) -> None:
+def _tell_jobs(printer: Printer, jobs: Iterator[Known]) -> None:
+    """List jobs, and then once each what to do about those that failed."""
+    hints = SharedHints()
+    for known in jobs:
+        outcome = known.outcome
+        printer.result(_job_line(outcome), outcome.to_dict())
+        if outcome.status == "failed":
+            hints.add(outcome.error)
+    for line in hints.lines():
+        printer.result(line, None)
+
+
+def _job_line(outcome: Outcome) -> str:
     if outcome.status == "failed":
-        _tell_failure(printer, *failure_lines(outcome), outcome.to_dict())
-        return
+        return failure_lines(outcome)[0]
     whose = of_account(outcome.account)
     what = "".join(f" {file.path}" for file in outcome.files)
     if outcome.superseded_by is not None:
         what = f", superseded by {outcome.superseded_by}"
-    printer.result(f"job {outcome.job_id}{whose}: {outcome.status}{what}", outcome.to_dict())
-
-
-def _tell_failure(printer: Printer, sentence: str, hint: str, record: Record | None = None) -> None:
-    printer.result(sentence, record)
-    if hint:
-        printer.result(f"  hint: {hint}", None)
+    return f"job {outcome.job_id}{whose}: {outcome.status}{what}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from bulkfetch.models import Failure, Outcome
 from bulkfetch.observe.messages import failure_lines, of_account
@@ -10,6 +10,24 @@ from bulkfetch.text import escape, jobs
 
 # Ids that a group names; more are only counted.
 _NAMED = 5
+
+
+class SharedHints:
+    """Collects the hints of failures that are told one by one, to be told once, at the end."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._codes: dict[str, dict[str, None]] = {}  # by hint; a dict keeps the order
+
+    def add(self, failure: Failure | None) -> None:
+        """Keep the hint of a failure that was told with its code."""
+        if failure is not None and failure.hint:
+            self._codes.setdefault(failure.hint, {})[failure.code] = None
+
+    def lines(self) -> Iterator[str]:
+        """Yield each hint with the codes that it is for."""
+        for hint, codes in self._codes.items():
+            yield escape(f"hint for {', '.join(codes)}: {hint}")
 
 
 def grouped(failed: Iterable[Outcome]) -> list[tuple[str, str]]:
