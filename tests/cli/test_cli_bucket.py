@@ -75,6 +75,23 @@ def test_what_is_gone_is_found_and_fetched_again(program: Program, server: S3Ser
     assert set(server.objects) == FILES
 
 
+def test_without_settings_a_bucket_is_reached_as_the_environment_says(
+    program: Program, server: S3Server
+) -> None:
+    """Where that fails, the hint of `verify` names --settings; with settings it does not."""
+    program.run("run", "jobs.toml", IDS[0])
+    own = Program(program.folder, {**AWS_ENV, "AWS_ENDPOINT_URL": server.url})
+    server.faults["HEAD"] = lambda _: error(403, "AccessDenied")
+    ended = own.run("verify", "exports")
+    assert (ended.status, ended.out) == (3, "")
+    assert "error: DESTINATION_" in ended.err
+    assert "hint: Add --settings JOBS.toml if its [destination] says how" in ended.err
+    ended = program.run("verify", "exports", "--settings", "jobs.toml")
+    assert ended.status == 3
+    assert "--settings" not in ended.err
+    own.close()
+
+
 def test_an_object_of_somebody_else_stays(program: Program, server: S3Server) -> None:
     """It is a conflict, as in a folder; the result is kept, and --overwrite needs no request."""
     server.objects[f"zoho/{IDS[0]}.csv"] = b"precious"

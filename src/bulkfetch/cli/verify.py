@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.printer import Printer
-from bulkfetch.errors import ConfigError
+from bulkfetch.errors import ConfigError, DestinationFailed, DestinationRefused
 from bulkfetch.models import PublishedFile
 from bulkfetch.text import number
 
@@ -37,6 +38,11 @@ Only files in a bucket need the network: one request for each, which tells its s
 they are read, and their SHA-256 compared. [destination] of --settings says how the bucket is
 reached; without it the environment does.
 """
+
+_WITHOUT_SETTINGS = (
+    "Add --settings JOBS.toml if its [destination] says how the bucket is reached, such as its "
+    "endpoint. The credentials are those of the environment (AWS_…, GOOGLE_…, AZURE_…)."
+)
 
 _EPILOG = exit_codes.epilog(
     s0="every file is as it was published",
@@ -78,7 +84,7 @@ def verify(
     printer.json = as_json
     places = OutputLayout(Path(out).absolute(), out)
     files = bad = sizes_only = unread = 0
-    with JournalReader.open(Path(out) / STATE_DIR) as reader:
+    with JournalReader.open(Path(out) / STATE_DIR) as reader, _hinting_at(settings_file):
         parts = [] if ids else _parts(reader, places)
         for about, file in chain(_files(_published(reader, ids)), parts):
             local = shared_path(file.path) if file.is_object else places.absolute(file.path)
@@ -107,6 +113,17 @@ def verify(
         wrong += f"; of {unread} in a bucket only the size was looked at (--download reads them)"
     printer.result(f"{number(files, 'file')}, {wrong}", summary)
     return exit_codes.FAILED if bad else exit_codes.DONE
+
+
+@contextmanager
+def _hinting_at(settings_file: str | None) -> Iterator[None]:
+    """Have a bucket's error in the block tell of --settings where there is no such file."""
+    try:
+        yield
+    except (DestinationFailed, DestinationRefused) as error:
+        if settings_file is not None:
+            raise
+        raise type(error)(error.message, hint=_WITHOUT_SETTINGS) from None
 
 
 def _files(published: Iterable[Known]) -> Iterator[tuple[Mapping[str, object], PublishedFile]]:
