@@ -23,6 +23,7 @@ from bulkfetch.fleet.database import steps
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.models import Failure, Outcome
 from bulkfetch.ratelimit.postgres.schema import SQL_FILE as WINDOW_SQL
+from bulkfetch.sandbox import SandboxOptions, SandboxThread
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +79,10 @@ def test_a_list_is_submitted_worked_off_and_told(
     assert "error: job 3 of account acme: TOKEN_REFUSED (HTTP 400) after 2 req" in waited.err
     assert "ids.txt:4: 'none' is not a job id" in waited.err
     assert "2 done, 2 failed; 162 B of files from 32 B of ZIPs, 4 requests" in waited.err
+    assert waited.err.endswith(
+        "to try again what failed, submit it again; with --again also the jobs that failed "
+        "permanently\n"
+    )
 
     (program.folder / "more.csv").write_text("Job ID,account\n1,acme\n3,acme\n9,beta\n")
     column = ("--ids", "more.csv", "--ids-column", "Job ID")
@@ -153,6 +158,27 @@ def test_what_ends_a_wait_early(
     assert unknown.records[-1]["error"]["code"] == "CONFIG"
 
 
+def test_modules_and_fields_take_a_fleets_file(
+    call: Call, program: Program, postgres: PostgresServer, database: str
+) -> None:
+    """With --account one of its accounts is asked, whose credits all hosts count together."""
+    with SandboxThread(SandboxOptions(records=1)) as server:
+        where = f'api_domain = "{server.sandbox.url}"\ntoken_command = ["echo", "token"]'
+        fleet = settings(program.folder, postgres.url(database))
+        text = (program.folder / fleet).read_text()
+        (program.folder / fleet).write_text(text.replace('data_center = "eu"', where))
+        assert call("fleet", "init", fleet).status == 0
+        ended = call("modules", fleet, "--account", "acme")
+        assert ended.status == 0, ended.err
+        assert "Leads" in ended.out.splitlines()
+        ended = call("fields", fleet, "Leads", "--account", "acme")
+        assert ended.status == 0, ended.err
+        assert "Company  text(255)" in ended.out.splitlines()
+    assert "hint: Add --account: one of acme, beta." in call("modules", fleet).err
+    ended = call("modules", fleet, "--account", "acm")
+    assert (ended.status, ended.err.splitlines()[1]) == (2, 'hint: did you mean "acme"?')
+
+
 def test_a_database_that_is_lost_while_a_list_comes_in(
     call: Call, program: Program, postgres: PostgresServer, database: str
 ) -> None:
@@ -189,6 +215,7 @@ def test_a_worker_ends_when_it_is_told_to(
     second = program.run(*work)
     assert second.status == 3
     assert "error: LOCKED" in second.err
+    assert "hint: Stop the other worker, or give this one another --staging." in second.err
     working.send_signal(signal.SIGTERM)
     _, err = working.communicate(timeout=60)
     assert working.returncode == 0, err

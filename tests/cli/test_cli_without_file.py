@@ -172,7 +172,7 @@ def test_of_several_accounts_in_a_file_one_is_chosen(program: Program, call: Cal
         (["run", IDS[0]], f"jobs.toml {IDS[0]}; without one, add --data-center"),
         (["run"], "bulkfetch run jobs.toml; without one, add --data-center"),
         (["run", "gone.toml", "--data-center", "eu"], "gone.toml: No such file"),
-        (["export", "--data-center", "eu"], "Name them: bulkfetch export --data-center eu Leads"),
+        (["export", "--data-center", "eu"], "`bulkfetch modules --data-center eu` lists them"),
         (["export", "no module", "--data-center", "eu"], "must be a module's API name"),
         (["fields", "--data-center", "eu"], "name one MODULE"),
         (["modules"], "Missing argument 'JOBS.toml'"),

@@ -37,6 +37,7 @@ OWN_EXPORT_SLIPS = [
     slip
     for slip in EXPORT_SLIPS
     if slip[0].startswith(("[[exports]]", "[exports]", "[[export]]")) and slip[2]
+    if "ids_file" not in slip[0]  # of which a fleet has none
 ]
 
 
@@ -81,6 +82,20 @@ def test_a_turn_has_the_settings_of_its_account_alone(tmp_path: Path) -> None:
         ("accounts.acme", "accounts.default", "accounts.default is no name by", "of its own"),
         ("[fleet]\n", 'out = "x"\n[fleet]\n', "unknown key out (line 1)", "for jobs.toml"),
         ("[accounts.acme]", "[window]", "unknown key window (line 5)", "for jobs.toml"),
+        ("[fleet]\n", 'output = "x"\n[fleet]\n', "unknown key output", "out is for jobs.toml"),
+        ("[fleet]\n", "[fleet]\nwait = true\n", "unknown key fleet.wait", "wait is for jobs.toml"),
+        (
+            "[fleet]\n",
+            "turn_s = 9\n[fleet]\n",
+            "unknown key turn_s (line 1)",
+            "It belongs in [fleet]",
+        ),
+        (
+            "[accounts.acme]\n",
+            "[accounts.acme]\nrequests = 9\n",
+            "unknown key accounts.acme.requests",
+            'did you mean "requests"? It belongs in [accounts.NAME.window].',
+        ),
         ("gs://betas", "s3://exports/acme/", "fleet.store: accounts acme and beta", "{account}"),
     ],
 )

@@ -17,6 +17,7 @@ SLIPS = [
     # in a wrong place
     ("[account]\nout = 'x'\n", "unknown key account.out", 2, "at the top of the file"),
     ("[account]\nrequests = 5\n", "unknown key account.requests", 2, "in [account.window]"),
+    ("[fleet]\nstore = 's3://x'\n", "unknown key fleet", 1, "is for `bulkfetch fleet`, and"),
     ("polls_per_minute = 5\n", "unknown key polls_per_minute", 1, "in [account.control]"),
     ("[control]\nconcurrency = 5\n", "unknown key control", 1, "[account.control]"),
     ("data_center = 'eu'\n", "unknown key data_center", 1, "in [account] or"),
@@ -181,7 +182,12 @@ SLIPS = [
     ("[account]\nsecrets_file = '.'\n", "account.secrets_file: ", 2, ""),
     ("[account]\nproxy = 'proxy:3128'\n", "account.proxy must be a proxy's address", 2, ""),
     ("[accounts.a]\nproxy = 'socks5://x'\n", "accounts.a.proxy must be a proxy's", 2, ""),
-    ("[sandbox]\nrecords = 5\n", "sandbox is for an account with data_center", 1, "[account]"),
+    (
+        "[sandbox]\nrecords = 5\n",
+        "sandbox is for an account with data_center",
+        1,
+        'data_center = "sandbox" for an account',
+    ),
     (
         "[accounts.a]\ndata_center = 'eu'\n[accounts.b]\nenv_prefix = 'B_'\n[sandbox]\n",
         "sandbox is for an account",

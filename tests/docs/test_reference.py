@@ -71,7 +71,10 @@ def test_the_errors_are_all_there() -> None:
     headings = [line[4:] for line in lines if line.startswith("### ")]
     assert sorted(headings) == sorted(codes(BulkfetchError) - {"ERROR"})
     locked = lines.index("### LOCKED")
-    assert lines[locked + 4] == "**Hint:** Wait for the other run to end, or use another --out."
+    assert (
+        lines[locked + 4]
+        == "**Hint:** Wait for the other run to end, or use another output folder."
+    )
 
 
 def test_the_output_has_every_key() -> None:

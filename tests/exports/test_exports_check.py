@@ -70,7 +70,7 @@ def test_a_module_is_found_or_the_nearest_told() -> None:
     [
         ("Last_Nam", 'did you mean "Last_Name"?'),
         ("last_name", 'did you mean "Last_Name"?'),
-        ("Xyzzy", "`bulkfetch fields JOBS.toml Leads` lists them."),
+        ("Xyzzy", "`bulkfetch fields` lists them."),
     ],
 )
 def test_an_unknown_field_is_told_with_the_nearest(name: str, advice: str) -> None:

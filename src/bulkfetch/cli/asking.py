@@ -28,21 +28,37 @@ def ask(
 ) -> T:
     """Load the settings, ask one account, and return what the question does.
 
-    `account` None: the only one, or the one named `default`. Raises ConfigError, and what the
-    question raises.
+    `account` None: the only one, or the one named `default`. The file may be that of a fleet.
+    Raises ConfigError, and what the question raises.
     """
-    settings = load(settings_file, data_center, account=account)
+    settings = _settings(settings_file, data_center, account)
     for warning in settings.warnings:
         printer.warn(warning)
     name = settings.default_account
     if name is None:
-        names = ", ".join(each.name for each in settings.accounts)
+        from bulkfetch.config.misfit import listed
+
+        names = listed([each.name for each in settings.accounts])
         raise ConfigError("there are several accounts", hint=f"Add --account: one of {names}.")
 
     async def with_accounts(accounts: AccountOpener) -> T:
         return await question(await accounts.control(name))
 
     return ask_accounts(printer, settings, with_accounts)
+
+
+def _settings(settings_file: str | None, data_center: str | None, account: str | None) -> Settings:
+    from bulkfetch.config.document import has_key
+    from bulkfetch.config.fleet import load_fleet
+
+    if data_center is not None or settings_file is None or not has_key(settings_file, "fleet"):
+        return load(settings_file, data_center, account=account)
+    fleet = load_fleet(settings_file)
+    names = [each.name for each in fleet.settings.accounts]
+    if account is None and len(names) > 1:
+        return fleet.settings
+    # As in a turn: the database counts the credits, for all hosts.
+    return fleet.of_account(account or names[0], fleet.fleet.staging)
 
 
 def ask_accounts(

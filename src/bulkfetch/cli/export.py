@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -116,10 +117,10 @@ def _require_known(settings: Settings, names: tuple[str, ...]) -> None:
 
     if settings.source is None:
         if not names:
+            source = f"--data-center {settings.accounts[0].data_center}"
             raise ConfigError(
                 "no modules given",
-                hint="Name them: bulkfetch export --data-center eu Leads; "
-                "`bulkfetch modules` lists them.",
+                hint=f"Name them, such as Leads; `bulkfetch modules {source}` lists them.",
             )
         from bulkfetch.exporter.wanted import wanted_exports
 
@@ -129,7 +130,8 @@ def _require_known(settings: Settings, names: tuple[str, ...]) -> None:
     if not known:
         raise ConfigError(
             f"{settings.source} has no [[exports]]",
-            hint='Add [[exports]] and below it module = "Leads"; `bulkfetch modules` lists them.',
+            hint='Add [[exports]] and below it module = "Leads"; '
+            f"`{shlex.join(['bulkfetch', 'modules', str(settings.source)])}` lists them.",
         )
     for name in names:
         if name not in known:

@@ -78,6 +78,9 @@ def wait(printer: Printer, fleet_file: str, submission: int, as_json: bool) -> i
         printer.note(f"the fleet goes on; to wait again: {this_command()}")
     elif waiting.held:
         printer.note("submit the same again once this is mended")
+    elif status == exit_codes.FAILED:
+        again = "; with --again also the jobs that failed permanently" if report.failed else ""
+        printer.note(f"to try again what failed, submit it again{again}")
     return status
 
 

@@ -111,7 +111,7 @@ def _forget_server(printer: Printer, folder: Path, account: str) -> int:
     if known is None:
         raise ConfigError(
             f"no server of an account {escape(account, 60)} is known in this folder",
-            hint="The account's name is that of jobs.toml.",
+            hint="The account's name is that of the settings file.",
         )
     record = {"type": "server_forgotten", "account": account, "server": known}
     printer.result(f"account {account}: {known} forgotten", record)

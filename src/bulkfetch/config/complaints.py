@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
 
-from bulkfetch.config.bounds import ControlSettings, Limits, WindowSettings
-from bulkfetch.config.bucket import DestinationSettings
-from bulkfetch.config.export import Export, ExportTable
-from bulkfetch.config.misfit import Misfit, nearest
-from bulkfetch.config.parquet import ParquetSettings
-from bulkfetch.config.settings import AccountTable, JobEntry, Settings, Tables
+from bulkfetch.config.export import Export
+from bulkfetch.config.misfit import Misfit, known_keys, nearest
+from bulkfetch.config.settings import Settings, Tables
+from bulkfetch.config.tables import Table
 from bulkfetch.config.toml_lines import key_text, nearest_line
 from bulkfetch.errors import ConfigError, ExportMisfit
 
 
-def complaint(found: Misfit, file: str, lines: Mapping[str, int]) -> ConfigError:
+def complaint(
+    found: Misfit, file: str, lines: Mapping[str, int], kind: type[Table] = Tables
+) -> ConfigError:
     """Return the ConfigError of what does not fit, with file, key, line and advice; no value.
 
-    `lines` are those of the keys as `key_text` writes them.
+    `lines` are those of the keys as `key_text` writes them, `kind` is what the file may hold.
     """
     line = nearest_line(found.path, lines)
     where = f" (line {line})" if line else ""
     key = key_text(found.path)
     if found.known is not None:
-        hint = unknown_key_hint(str(found.path[-1]), found.known)
+        hint = unknown_key_hint(str(found.path[-1]), found.known, kind)
         return ConfigError(f"{file}: unknown key {key}{where}", hint=hint)
     joint = "" if found.sentence.startswith(":") else " "
     return ConfigError(f"{file}: {key}{joint}{found.sentence}{where}", hint=found.advice)
@@ -64,6 +63,10 @@ _BUCKET_SECRETS_HINT = (
 _DATABASE_SECRETS_HINT = (
     "Secrets do not belong in this file: the database's password comes from "
     "BULKFETCH_DATABASE_PASSWORD, PGPASSFILE or a service file."
+)
+_FLEET_FILE_HINT = (
+    "A file with [fleet] is for `bulkfetch fleet`, and without --data-center also for "
+    "`bulkfetch modules` and `bulkfetch fields`."
 )
 _FLEETS_HINT = (
     "A fleet has [fleet] with its store, which is where files go; each account as [accounts.NAME], "
@@ -111,10 +114,10 @@ _MEANT = {word: key for key, words in _OTHER_WORDS.items() for word in words}
 _TOP = "at the top of the file, before the first [table]"
 
 
-def unknown_key_hint(key: str, known: Iterable[str]) -> str:
+def unknown_key_hint(key: str, known: Iterable[str], kind: type[Table]) -> str:
     """Return what may have been meant: another key here, or the same one in another place.
 
-    `known` are the keys that there are where it stands.
+    `known` are the keys that there are where it stands, `kind` is what the file may hold.
     """
     known = sorted(known)
     plain = key.lower().replace("-", "_")
@@ -125,16 +128,22 @@ def unknown_key_hint(key: str, known: Iterable[str]) -> str:
         return _DATABASE_SECRETS_HINT
     if any(word in plain for word in _SECRETS) and nearest(key, known) is None:
         return _SECRETS_HINT
-    if "fleet" in known and key in {field.name for field in fields(Tables)}:
-        return f"{key} is for jobs.toml. {_FLEETS_HINT}"
-    places = _places()
+    if key == "fleet":
+        return _FLEET_FILE_HINT
+    of_jobs = set(known_keys(Tables)) - set(known_keys(kind))
     words = (plain, _MEANT.get(plain, ""))
+    if "fleet" in known and plain in of_jobs:
+        return f"{plain} is for jobs.toml. {_FLEETS_HINT}"
     for meant in words:
         if meant in known:
             return f'did you mean "{meant}"?'
+    places = _places(kind)
     for meant in words:
         if meant in places:
             return f'did you mean "{meant}"? It belongs {places[meant]}.'
+    for meant in words:
+        if meant in of_jobs:
+            return f"{meant} is for jobs.toml. {_FLEETS_HINT}"
     if (like := nearest(plain, known)) is not None:
         return f'did you mean "{like}"?'
     if (like := nearest(plain, places)) is not None:
@@ -142,28 +151,36 @@ def unknown_key_hint(key: str, known: Iterable[str]) -> str:
     return f"Available: {', '.join(known)}."
 
 
-def _places() -> dict[str, str]:
-    """Return where each key belongs; of two places for one name the first."""
-    return dict(reversed(list(_each_place())))
+def _places(kind: type[Table]) -> dict[str, str]:
+    """Return where each key belongs in a file of a kind; of two places for one name the first."""
+    return dict(reversed(list(_each_place(kind))))
 
 
-def _each_place() -> Iterator[tuple[str, str]]:
-    for heading in ("limits", "parquet", "destination", "sandbox"):
-        yield heading, f"in a table of its own, [{heading}]"
+def _each_place(kind: type[Table]) -> Iterator[tuple[str, str]]:
+    top = known_keys(kind)
+    # Of a fleet each account has a name.
+    accounts = ("account", "accounts.NAME") if "account" in top else ("accounts.NAME",)
+    for heading in ("fleet", "limits", "parquet", "destination", "sandbox"):
+        if heading in top:
+            yield heading, f"in a table of its own, [{heading}]"
     for heading in ("window", "control"):
-        places = f"[account.{heading}] or [accounts.NAME.{heading}]"
-        yield heading, f"in a table of its own, {places}"
-    yield "jobs", "in tables of its own, [[jobs]]"
-    yield "exports", "in tables of its own, [[exports]]"
-    for table, place in (
-        (Tables, _TOP),
-        (AccountTable, "in [account] or [accounts.NAME]"),
-        (WindowSettings, "in [account.window] or [accounts.NAME.window]"),
-        (ControlSettings, "in [account.control] or [accounts.NAME.control]"),
-        (Limits, "in [limits]"),
-        (ParquetSettings, "in [parquet]"),
-        (DestinationSettings, "in [destination]"),
-        (ExportTable, "in [[exports]]"),
-        (JobEntry, "in [[jobs]]"),
-    ):
-        yield from ((field.name, place) for field in fields(table))
+        yield heading, f"in a table of its own, {_headings(accounts, heading)}"
+    for heading in ("jobs", "exports"):
+        if heading in top:
+            yield heading, f"in tables of its own, [[{heading}]]"
+    keys: tuple[tuple[tuple[str | int, ...], str], ...] = (
+        ((), _TOP),
+        (("fleet",), "in [fleet]"),
+        (("accounts", "NAME"), f"in {_headings(accounts)}"),
+        (("accounts", "NAME", "window"), f"in {_headings(accounts, 'window')}"),
+        (("accounts", "NAME", "control"), f"in {_headings(accounts, 'control')}"),
+        *(((heading,), f"in [{heading}]") for heading in ("limits", "parquet", "destination")),
+        *(((heading, 0), f"in [[{heading}]]") for heading in ("exports", "jobs")),
+    )
+    for path, place in keys:
+        if not path or path[0] in top:
+            yield from ((key, place) for key in known_keys(kind, path))
+
+
+def _headings(tables: Iterable[str], *below: str) -> str:
+    return " or ".join(f"[{'.'.join((table, *below))}]" for table in tables)

@@ -88,7 +88,15 @@ def parse_document(text: str, source: Path | None, kind: type[T]) -> Document[T]
     except ValidationError as error:
         found = min(misfits(error, kind), key=lambda misfit: _order(misfit, lines))
     # Outside of the handler: pydantic's error holds the value.
-    raise complaint(found, file, lines)
+    raise complaint(found, file, lines, kind)
+
+
+def has_key(path: str, key: str) -> bool:
+    """Return whether a file has a key at its top; False where it is no file of settings."""
+    try:
+        return key in tomllib.loads(_read(Path(path)))
+    except (ConfigError, ValueError, RecursionError):
+        return False
 
 
 def _read(path: Path) -> str:

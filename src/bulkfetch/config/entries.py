@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from bulkfetch.config.export import Export, ExportKeys, ExportTable
-from bulkfetch.config.misfit import unknown
+from bulkfetch.config.misfit import listed, unknown
 from bulkfetch.config.settings import JobEntry, default_among
 from bulkfetch.config.tables import fields_of
 from bulkfetch.errors import ConfigError
@@ -88,7 +88,7 @@ def _account(given: str | None, names: Sequence[str], here: str) -> str:
     """Return the account of an entry. Raises ConfigError where there is no such account."""
     account = given or default_among(names)
     if account is None:
-        raise ConfigError(f"{here}: account is missing", hint=f"One of {', '.join(names)}.")
+        raise ConfigError(f"{here}: account is missing", hint=f"One of {listed(names)}.")
     if account not in names:
         raise unknown(f"{here}: unknown account", account, names)
     return account

@@ -57,7 +57,7 @@ def _word(text: str) -> str:
     if " " in text.strip():
         raise Misfit(
             "must be a module's API name",
-            hint="API names have underscores for spaces; `bulkfetch modules JOBS.toml` lists them.",
+            hint="API names have underscores for spaces, such as Sales_Orders.",
         )
     return text
 

@@ -17,6 +17,7 @@ from typing import BinaryIO, NoReturn
 
 from bulkfetch.config.ids_csv import looks_like_csv, read_rows
 from bulkfetch.config.list_lines import label_of, open_lines, unreadable, waits
+from bulkfetch.config.misfit import listed
 from bulkfetch.config.settings import JobEntry, Settings
 from bulkfetch.errors import ConfigError
 from bulkfetch.models import Job, is_job_id
@@ -125,11 +126,10 @@ def _argument(settings: Settings, text: str) -> Job:
 
 
 def _no_account(settings: Settings, what: str) -> NoReturn:
-    names = ", ".join(account.name for account in settings.accounts)
+    names = listed([account.name for account in settings.accounts])
     raise ConfigError(
         f"{what}: which account? Available: {names}",
-        hint="Use --account NAME, name one of them [accounts.default], give the id a [[jobs]] "
-        "table with an account, or list ids as CSV with a column named account.",
+        hint="Use --account NAME, or list ids as CSV with a column named account.",
     )
 
 

@@ -13,7 +13,7 @@ from bulkfetch.config.bucket import place_of
 from bulkfetch.config.document import Document, read_document
 from bulkfetch.config.entries import check_jobs, checked_exports
 from bulkfetch.config.fields import DataCenter
-from bulkfetch.config.misfit import Misfit
+from bulkfetch.config.misfit import Misfit, listed
 from bulkfetch.config.parquet import ParquetSettings
 from bulkfetch.config.settings import AccountTable, CommonTables, Settings, Shared, Tables
 from bulkfetch.config.tables import fields_of
@@ -72,7 +72,7 @@ def load_settings(
             Misfit(
                 'is for an account with data_center = "sandbox", and there is none',
                 ("sandbox",),
-                hint='Set data_center = "sandbox" in [account], or remove [sandbox].',
+                hint='Set data_center = "sandbox" for an account, or remove [sandbox].',
             )
         )
     if out is not None:
@@ -129,7 +129,7 @@ def _move(
     if account is None and len(names) > 1:
         raise ConfigError(
             "data_center is for one account, and there are several",
-            hint=f"Choose one with --account, or set it in their tables: {', '.join(names)}.",
+            hint=f"Choose one with --account, or set it in their tables: {listed(names)}.",
         )
     moved, options, warnings = dict(tables), {}, []
     for key, (name, table) in tables.items():

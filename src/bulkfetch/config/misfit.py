@@ -48,7 +48,7 @@ class Misfit(ConfigError, ValueError):
     value, "" where there is none.
     """
 
-    default_hint = "Give the setting that is named a value that fits."
+    default_hint = "Give this setting a value that fits."
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ def misfits(error: ValidationError, table: type) -> Iterator[Misfit]:
             own = context["error"]
             yield own.below(*path) if isinstance(own, Misfit) else Misfit(str(own), path)
         elif kind == "unexpected_keyword_argument":
-            yield Misfit("is unknown", found["loc"], known=_known_keys(table, path[:-1]))
+            yield Misfit("is unknown", found["loc"], known=known_keys(table, path[:-1]))
         elif kind == "too_short" and not given:
             yield Misfit("is empty", path)
         elif kind == "dataclass_type" and isinstance(given, list):
@@ -95,7 +95,7 @@ def _sentence(kind: str, given: object, context: Mapping[str, Any]) -> tuple[str
     return "cannot be what it is", ""
 
 
-def _known_keys(table: Any, path: tuple[str | int, ...]) -> tuple[str, ...]:
+def known_keys(table: Any, path: tuple[str | int, ...] = ()) -> tuple[str, ...]:
     """Return the keys of the table that stands at a path of another."""
     for part in path:
         if is_dataclass(table):
@@ -112,9 +112,14 @@ def unknown(what: str, word: str, known: Sequence[str]) -> ConfigError:
     if (like := nearest(word, known)) is not None:
         hint = f'did you mean "{like}"?'
     else:
-        more = f", and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
-        hint = f"Available: {', '.join(known[:_SHOWN])}{more}."
+        hint = f"Available: {listed(known)}."
     return ConfigError(f"{what} {word[:64]!a}", hint=hint)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in one line, of many the first ones and how many more there are."""
+    more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -73,7 +73,7 @@ def from_environment(env: Mapping[str, str]) -> Proxies:
         except ValueError as error:
             raise ConfigError(
                 f"environment variable {name} {error}",
-                hint='Unset it, or set proxy = "" in [account] to connect directly.',
+                hint='Unset it, or set proxy = "" for the account to connect directly.',
             ) from None
         found[scheme] = Secret(address)
     bypass = env.get("no_proxy") or env.get("NO_PROXY") or ""

@@ -15,7 +15,7 @@ class MissingCredentials(AccountError):
     code = "MISSING_CREDENTIALS"
     default_hint = (
         "Set ZOHO_ACCESS_TOKEN, or ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET and ZOHO_REFRESH_TOKEN, "
-        "or token_command in jobs.toml."
+        "or token_command in the settings file."
     )
 
 
@@ -99,7 +99,7 @@ class InvalidUrlPattern(AccountError):
     """The server does not know this kind of address."""
 
     code = "INVALID_URL_PATTERN"
-    default_hint = "Check api_domain, version and result_path in jobs.toml."
+    default_hint = "Check api_domain, version and result_path."
 
 
 class CertificateRefused(AccountError):

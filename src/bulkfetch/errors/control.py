@@ -35,8 +35,8 @@ class ControlPaused(JobError):
     code = "CONTROL_PAUSED"
     retryable = True
     default_hint = (
-        "Another program may use this account; lower the figures of [account.control], or run the "
-        "same command again later."
+        "Another program may use this account; lower creates_per_minute or polls_per_minute, or "
+        "run the same command again later."
     )
 
     def __init__(
@@ -66,6 +66,6 @@ class CreditsSpent(ControlPaused):
 
     code = "CREDITS_SPENT"
     default_hint = (
-        "Run the same command again later, or change credits_per_day or credits_reserve in "
-        "[account.control]; what is ready can still be downloaded."
+        "Run the same command again later, or change credits_per_day or credits_reserve in the "
+        "control table of the account; what is ready can still be downloaded."
     )

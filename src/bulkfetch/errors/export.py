@@ -36,7 +36,7 @@ class PagingLoop(JobError):
 
     code = "PAGING_LOOP"
     default_hint = (
-        "Nothing was published. Another `version` in jobs.toml asks for pages in another way."
+        "Nothing was published. Another `version` of the account asks for pages in another way."
     )
 
 

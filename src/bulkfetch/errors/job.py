@@ -102,7 +102,7 @@ class TooManyRequests(JobError):
     code = "TOO_MANY_REQUESTS"
     retryable = True
     default_hint = (
-        "Another program may use this account's limit; lower requests in [account.window]."
+        "Another program may use this account's limit; lower requests in the window of the account."
     )
 
 
@@ -157,7 +157,7 @@ class InvalidRequestMethod(JobError):
     """The server refused the request method."""
 
     code = "INVALID_REQUEST_METHOD"
-    default_hint = "A proxy may be changing requests; check it, and result_path in jobs.toml."
+    default_hint = "A proxy may be changing requests; check it, and result_path."
 
 
 class Redirected(JobError):
@@ -219,7 +219,7 @@ class PublishConflict(NamesPath, JobError):
         return cls(
             f"{shown} was not published by bulkfetch, or was changed since",
             hint="Move it away, give the job another name, or replace it with --overwrite "
-            "(overwrite = true in jobs.toml). The result is kept and not requested again.",
+            "(or overwrite = true in the settings). The result is kept and not requested again.",
         )
 
     @classmethod

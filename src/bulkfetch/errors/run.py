@@ -29,14 +29,14 @@ class OutputLocked(RunError):
     """Another run is using this output folder."""
 
     code = "LOCKED"
-    default_hint = "Wait for the other run to end, or use another --out."
+    default_hint = "Wait for the other run to end, or use another output folder."
 
 
 class JournalTooNew(RunError):
     """The journal was written by a newer bulkfetch."""
 
     code = "JOURNAL_TOO_NEW"
-    default_hint = "Upgrade bulkfetch, or use another --out."
+    default_hint = "Upgrade bulkfetch, or use another output folder."
 
 
 class JournalDamaged(RunError):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from bulkfetch.archive import suffixes_of
 from bulkfetch.config import Export, Settings
+from bulkfetch.config.misfit import listed
 from bulkfetch.errors import ConfigError
 from bulkfetch.filenames import same_file
 
@@ -38,7 +39,10 @@ def wanted_exports(settings: Settings, given: Sequence[Export | str]) -> list[Wa
     ]
     exports = exports or list(settings.exports)
     if not exports:
-        raise ConfigError("no exports given", hint="Add [[exports]] with a module to jobs.toml.")
+        raise ConfigError(
+            "no exports given",
+            hint="Add [[exports]] with a module to the settings, or name a module.",
+        )
     names: dict[str, str] = {}
     for export in exports:
         if (other := names.setdefault(same_file(export.name), export.name)) != export.name or (
@@ -54,7 +58,7 @@ def wanted_exports(settings: Settings, given: Sequence[Export | str]) -> list[Wa
 def _wanted(settings: Settings, export: Export) -> WantedExport:
     account = export.account or settings.default_account
     if account is None:
-        names = ", ".join(each.name for each in settings.accounts)
+        names = listed([each.name for each in settings.accounts])
         raise ConfigError(
             f"export {export.name} names none of several accounts", hint=f"Available: {names}."
         )

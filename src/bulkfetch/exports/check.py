@@ -39,13 +39,13 @@ def find_module(export: Export, modules: Sequence[Module]) -> Module:
         raise Misfit(
             f"names no module of this account: {export.module}",
             ("module",),
-            hint=_meant(export.module, names, "`bulkfetch modules JOBS.toml` lists them."),
+            hint=_meant(export.module, names, "`bulkfetch modules` lists them."),
         )
     if not can_export(found):
         raise Misfit(
             f"names a module that Zoho does not export: {export.module}",
             ("module",),
-            hint="`bulkfetch modules JOBS.toml` lists those that it does.",
+            hint="`bulkfetch modules` lists those that it does.",
         )
     return found
 
@@ -127,7 +127,7 @@ def _find(
         raise Misfit(
             f"names no field of {module}: {head}",
             path,
-            hint=_meant(head, known, f"`bulkfetch fields JOBS.toml {module}` lists them."),
+            hint=_meant(head, known, "`bulkfetch fields` lists them."),
         )
     if not rest:
         return found

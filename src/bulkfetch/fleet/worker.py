@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Literal, NamedTuple
 
 from bulkfetch.config.fleet import FleetSettings
-from bulkfetch.errors import ConfigError, RunError
+from bulkfetch.errors import ConfigError, OutputLocked, RunError
 from bulkfetch.events import Emit, ignore
 from bulkfetch.fleet.alone import AloneProcesses
 from bulkfetch.fleet.engine import Claim, TurnEngine
@@ -110,7 +110,7 @@ class Worker:
         fleet, password = self._fleet.fleet, self._fleet.password
         require_usable(self._fleet.settings)
         async with AsyncExitStack() as stack:
-            lock = await OutputLock.take_in_loop(fleet.staging / STATE_DIR)
+            lock = await self._lock()
             stack.callback(lock.release)
             self._journal = await FleetJournal.open(fleet.database, password, patience_s=OPEN_S)
             stack.push_async_callback(self._journal.aclose)
@@ -135,6 +135,13 @@ class Worker:
             )
             stack.push_async_callback(engine.aclose)
             await self._serve_all(engine)
+
+    async def _lock(self) -> OutputLock:
+        try:
+            return await OutputLock.take_in_loop(self._fleet.fleet.staging / STATE_DIR)
+        except OutputLocked as error:
+            hint = "Stop the other worker, or give this one another --staging."
+            raise OutputLocked(error.message, hint=hint) from None
 
     def stop(self) -> None:
         """Take no more turns, and end those under way; more calls do no harm."""

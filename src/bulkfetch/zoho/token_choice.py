@@ -55,5 +55,5 @@ def _missing_hint(account: AccountSettings) -> str:
     prefix = account.env_prefix
     return (
         f"Set {prefix}ZOHO_ACCESS_TOKEN, or {prefix}ZOHO_CLIENT_ID, {prefix}ZOHO_CLIENT_SECRET "
-        f"and {prefix}ZOHO_REFRESH_TOKEN, or token_command in jobs.toml."
+        f"and {prefix}ZOHO_REFRESH_TOKEN, or token_command in the settings file."
     )
