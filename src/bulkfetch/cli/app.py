@@ -21,14 +21,14 @@ from bulkfetch.text import escape
 
 _ABOUT = """\b
 Examples:
-  bulkfetch export jobs.toml                export modules whole, or go on with it
+  bulkfetch export jobs.toml                export whole modules, or continue
   bulkfetch run jobs.toml                   fetch what jobs.toml lists, or continue
   bulkfetch run jobs.toml --ids ids.txt     fetch a list of ids
-  bulkfetch plan jobs.toml                  when each would start; no request
+  bulkfetch plan jobs.toml                  when each download would start; no request
   bulkfetch status exports                  what is done, what failed and why
 
-Download long lists of Zoho CRM bulk exports: complete, verified, extracted, each once, as early as
-the limit of ten downloads per minute allows.
+Export whole modules of Zoho CRM, or download long lists of bulk-read results: each once, verified
+and unpacked, as early as Zoho's limit of ten downloads per minute allows.
 """
 
 

@@ -23,7 +23,7 @@ Examples:
 
 Show every setting and its origin, which credentials are set (never their values), and whether the
 output and state folders can be used. Makes no network request and changes nothing on the disk. The
-exit status is the one with which a run would end.
+exit status is that of a run with these settings.
 
 With --online, request one token from each account's accounts server (or token_command), and connect
 once to its API server as a run would. No result is requested, so nothing counts against the limit.

@@ -44,11 +44,15 @@ _EPILOG = exit_codes.epilog(
 )
 
 
-@click.command(help=_ABOUT, short_help="Remove what nothing needs any more.", epilog=_EPILOG)
+@click.command(help=_ABOUT, short_help="Remove what is no longer needed.", epilog=_EPILOG)
 @click.argument("out", metavar="OUT")
 # Zoho keeps a result for a day: what is younger may still be listed.
 @click.option(
-    "--days", type=click.IntRange(1, 36_500), default=30, show_default=True, help="What is old."
+    "--days",
+    type=click.IntRange(1, 36_500),
+    default=30,
+    show_default=True,
+    help="Age from which they are old.",
 )
 @click.option("--dry-run", is_flag=True, help="Only list it, with sizes.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file, and a summary.")

@@ -1,4 +1,4 @@
-"""`bulkfetch export`: export modules whole, or go on with it."""
+"""`bulkfetch export`: export whole modules, or continue."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ Examples:
   bulkfetch export jobs.toml Leads Contacts
   bulkfetch export jobs.toml --wait 30m --json -q > exports.jsonl
   bulkfetch export Leads --data-center eu
-  bulkfetch export jobs.toml --full                # also where only changes are due
+  bulkfetch export jobs.toml --full                # everything, not only changes
 
 Export each module of [[exports]] into its folder below the output folder: have Zoho prepare it page
 by page, download every page, count its records, and publish all of them together. NAMEs select some
-of the exports. What was begun is gone on with: after any interruption, run the same command again.
-No page is created twice knowingly, since each costs 50 API credits. Without JOBS.toml, with
+of the exports. An export that was begun is continued: after any interruption, run the same command
+again. Each page costs 50 API credits, and none is knowingly created twice. Without JOBS.toml, with
 --data-center, NAMEs are modules, which are exported whole.
 
-With --no-wait the first pages are created, what is ready is brought home, and the exit status is 3
-while anything is still being prepared; a later call goes on. --wait limits the time to wait in the
+With --no-wait the first pages are created, what is ready is downloaded, and the exit status is 3
+while anything is still being prepared; a later run continues. --wait limits the time to wait in the
 same way. --full exports everything again where sync = "changes" would ask for changes only.
 
 stdout gets the path of each file of an export once it is published, or with --json one object per
@@ -61,12 +61,14 @@ _EPILOG = exit_codes.epilog(
 )
 
 
-@click.command(help=_ABOUT, short_help="Export modules, or go on with it.", epilog=_EPILOG)
+@click.command(help=_ABOUT, short_help="Export whole modules, or continue.", epilog=_EPILOG)
 @settings_source
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--out", metavar="DIR", help="The output folder, instead of `out` in JOBS.toml.")
 @click.option("--full", is_flag=True, help="Export everything, not only changes.")
-@click.option("--wait", type=WaitTime(), metavar="DURATION", help="Wait no longer, as 30m or 2h.")
+@click.option(
+    "--wait", type=WaitTime(), metavar="DURATION", help="Wait at most so long (such as 30m, 2h)."
+)
 @click.option("--no-wait", is_flag=True, help="Do not wait for pages that are not ready.")
 @steering_options
 @output_options(

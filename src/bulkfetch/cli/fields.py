@@ -26,7 +26,8 @@ Examples:
 
 List the fields of a module, by the names that `fields` and `criteria` of [[exports]] take, each
 with its type (--json also has the comparators that it takes). Costs two API credits, and needs the
-scope ZohoCRM.settings.fields.READ.
+scope ZohoCRM.settings.fields.READ. FLEET.toml may stand in place of JOBS.toml; --account then
+chooses one of its accounts.
 """
 
 

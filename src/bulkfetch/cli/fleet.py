@@ -10,12 +10,16 @@ from bulkfetch.cli.printer import Printer
 
 _ABOUT = """\b
 Examples:
-  bulkfetch fleet --help
+  bulkfetch fleet try                              see one on this machine, without an account
+  bulkfetch fleet init fleet.toml                  create its tables, once
+  bulkfetch fleet work fleet.toml                  run a worker, on each host
+  bulkfetch fleet submit fleet.toml --exports      have all of [[exports]] done
+  bulkfetch fleet wait fleet.toml 1                wait for submission 1
 
-Fetch for hundreds or thousands of accounts, by workers on as many hosts as are wanted that share a
-PostgreSQL: it holds what is to be fetched, what became of it, and each account's limit. Results go
-to a bucket, or a folder that all share. A worker that dies loses nothing; the others go on with its
-accounts.
+Fetch for hundreds or thousands of accounts, with workers on any number of hosts. They share a
+PostgreSQL, which holds what is to be fetched, what became of it, and each account's limit. Results
+go to a bucket, or to a folder that all hosts share. If a worker dies, nothing is lost: the others
+continue with its accounts.
 """
 
 _EPILOG = exit_codes.epilog(s0="as each command says", s2="usage error")

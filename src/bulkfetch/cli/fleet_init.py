@@ -27,12 +27,13 @@ Examples:
   bulkfetch fleet init fleet.toml --sql > fleet.sql
   bulkfetch fleet init fleet.toml --missing > upgrade.sql
 
-Make the tables of a fleet in the schema `bulkfetch` of its database, or bring them up to this
-version; doing it again does no harm. Workers of the version before go on meanwhile. The role of
-`database` must be allowed to make them. Where it is not, the database's owner runs with psql what
-is printed instead: with --sql, without a connection, the statements that make the tables in a
-database without any, together with the rights that the workers' role needs; with --missing, which
-looks at the tables and changes nothing, those that bring them up to this version.
+Create the tables of a fleet in the schema `bulkfetch` of its database, or upgrade them to this
+version; you may repeat it. Workers of the previous version keep running meanwhile.
+
+The role in `database` needs the right to create tables. If it has not, print the statements, and
+have the database's owner run them with psql. --sql prints those for a database without these
+tables, and the GRANTs that the workers' role needs; it connects to nothing. --missing looks at the
+tables, changes nothing, and prints the statements that upgrade them to this version.
 """
 
 _EPILOG = exit_codes.epilog(
@@ -42,7 +43,7 @@ _EPILOG = exit_codes.epilog(
 )
 
 
-@click.command(help=_ABOUT, short_help="Make a fleet's tables.", epilog=_EPILOG)
+@click.command(help=_ABOUT, short_help="Create a fleet's tables.", epilog=_EPILOG)
 @click.argument("fleet_file", metavar="FLEET.toml")
 @click.option("--sql", is_flag=True, help="Print the statements for an empty database instead.")
 @click.option("--missing", is_flag=True, help="Print the statements that this database lacks.")

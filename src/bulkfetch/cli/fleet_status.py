@@ -30,12 +30,14 @@ Examples:
   bulkfetch fleet status fleet.toml --account acme --failed
   bulkfetch fleet status fleet.toml --watch
 
-Show what is done, what failed and what is still to be fetched of each account, jobs of lists first
-and then exports; which worker has its turn, and which accounts are held and why. Jobs that ended
-longer than submissions_keep_days ago are not known any more. With --watch it is shown every few
-seconds, until nothing is to be done but for accounts that are held: on a terminal the accounts
-under way, with the worker that has each, how fast it goes and when it is over; else the sum of all,
-a line each time. Changes nothing.
+Show for each account how many jobs and exports are done, have failed, and are still to be done;
+which worker is serving it; and whether it is held, and why: nothing more is fetched for an account
+that is held, until something is submitted for it again. Jobs that ended longer than
+submissions_keep_days ago are not known any more. Changes nothing.
+
+With --watch it is shown every few seconds, until only accounts that are held have something left:
+on a terminal the accounts that workers are serving, how fast each goes and when it will be done;
+else one line each time, with the sum of all accounts.
 """
 
 _EPILOG = exit_codes.epilog(
@@ -47,11 +49,11 @@ _EPILOG = exit_codes.epilog(
 _LOOK_S = 5.0
 
 
-@click.command(help=_ABOUT, short_help="Show how a fleet's accounts stand.", epilog=_EPILOG)
+@click.command(help=_ABOUT, short_help="Show the state of each account.", epilog=_EPILOG)
 @click.argument("fleet_file", metavar="FLEET.toml")
-@click.option("--account", metavar="NAME", help="Only of this account.")
+@click.option("--account", metavar="NAME", help="Show only this account.")
 @click.option("--failed", is_flag=True, help="List every job and export that failed, and why.")
-@click.option("--watch", is_flag=True, help="Show how it goes, until it is over.")
+@click.option("--watch", is_flag=True, help="Show it again and again until all is done.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_obj
 def status(

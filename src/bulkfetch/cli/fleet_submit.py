@@ -30,13 +30,15 @@ Examples:
   bulkfetch fleet submit fleet.toml --exports          # all of [[exports]], as every night
   bulkfetch fleet submit fleet.toml --export Leads --account acme --full
 
-Put a list of job ids, or exports, into the fleet's journal, and print the number of the submission,
-by which `bulkfetch fleet wait` knows it. It is submitted as a whole: a list that cannot be read to
-its end, or an export that there is not, leaves nothing. An account that is held is tried anew.
+Put a list of job ids, or exports, into the fleet's database, and print the number of the
+submission, which `bulkfetch fleet wait` takes. All of it is submitted, or nothing: if a list cannot
+be read to its end, or an export does not exist, nothing is. An account that is held, as `bulkfetch
+fleet status` tells, is tried again.
 
-A list is of any length. What is done already, or has failed permanently, is not fetched again
-without --again. An export that has ended is begun again; one that is still to be done, or under
-way, is joined. Without --account they are those of every account that has them.
+A list may have any length. Jobs that are done, or have failed permanently, are not fetched again
+without --again. An export that has ended is started again; if it has not ended yet, the submission
+waits for the one that is there. Without --account, exports are those of every account that has
+them.
 """
 
 _EPILOG = exit_codes.epilog(
@@ -47,13 +49,15 @@ _EPILOG = exit_codes.epilog(
 )
 
 
-@click.command(help=_ABOUT, short_help="Give a fleet a list or exports.", epilog=_EPILOG)
+@click.command(help=_ABOUT, short_help="Submit a list, or exports.", epilog=_EPILOG)
 @click.argument("fleet_file", metavar="FLEET.toml")
 @id_lists
 @click.option("--again", is_flag=True, help="Fetch also what is done or has failed permanently.")
-@click.option("--export", "names", multiple=True, metavar="NAME", help="An export; repeatable.")
-@click.option("--exports", "every", is_flag=True, help="All exports of FLEET.toml.")
-@click.option("--full", is_flag=True, help="The exports in full, not only changes.")
+@click.option(
+    "--export", "names", multiple=True, metavar="NAME", help="Submit this export; repeatable."
+)
+@click.option("--exports", "every", is_flag=True, help="Submit all exports of FLEET.toml.")
+@click.option("--full", is_flag=True, help="Export everything, not only changes.")
 @click.option(
     "--account",
     "accounts",

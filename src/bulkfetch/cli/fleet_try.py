@@ -33,17 +33,18 @@ _EPILOG = exit_codes.epilog(
 )
 
 
-@click.command(
-    "try", help=_ABOUT, short_help="See a fleet lose workers and no file.", epilog=_EPILOG
-)
+@click.command("try", help=_ABOUT, short_help="Try a fleet on this machine.", epilog=_EPILOG)
 @click.option(
-    "--accounts", type=click.IntRange(2, 1_000), default=100, help="How many. Default: 100."
+    "--accounts",
+    type=click.IntRange(2, 1_000),
+    default=100,
+    help="Number of accounts. Default: 100.",
 )
 @click.option(
     "--seconds",
     type=click.IntRange(12, 3_600),
     default=30,
-    help="About how long, where the machine keeps up. Default: 30.",
+    help="About how long it takes on a machine that is fast enough. Default: 30.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write the figures as a line of JSON.")
 @click.pass_obj

@@ -29,12 +29,15 @@ Examples:
   bulkfetch fleet wait fleet.toml "$(bulkfetch fleet submit fleet.toml --ids ids.txt)" --json
   bulkfetch fleet wait fleet.toml "$(bulkfetch fleet submit fleet.toml --exports)"
 
-Wait until a submission is worked off, and tell what became of its jobs as `bulkfetch run` does, and
-of its exports as `bulkfetch export` does: their files on stdout, or with --json one object per job,
-page and export and a summary as the last line; what failed on stderr. It may be interrupted and run
-again, here or on another host: it tells everything anew, and the workers do not mind. It ends early
-where all that is left belongs to accounts that are held, such as one with wrong credentials: once
-that is mended, submit the same again. An export that waits, as for credits, is waited for.
+Wait until all jobs and exports of a submission have ended, and tell the result as `bulkfetch run`
+and `bulkfetch export` do: the published files on stdout, or with --json one object per job, page
+and export and a summary as the last line; what failed on stderr. You may interrupt it and run it
+again, here or on another host: it tells everything from the beginning, and the workers are not
+disturbed.
+
+It ends early if only accounts are left that are held, such as one with wrong credentials: correct
+that, then submit the same again. It does not end early for an export that waits, such as for API
+credits.
 """
 
 _EPILOG = exit_codes.epilog(
@@ -46,7 +49,9 @@ _EPILOG = exit_codes.epilog(
 )
 
 
-@click.command(help=_ABOUT, short_help="Tell what becomes of a submission.", epilog=_EPILOG)
+@click.command(
+    help=_ABOUT, short_help="Wait for a submission, and tell its result.", epilog=_EPILOG
+)
 @click.argument("fleet_file", metavar="FLEET.toml")
 @click.argument("submission", type=click.IntRange(min=1, max=2**63 - 1), metavar="SUBMISSION")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per job and export.")

@@ -23,14 +23,14 @@ Examples:
   bulkfetch fleet work fleet.toml --name two --staging /var/lib/bulkfetch-two
   bulkfetch fleet work fleet.toml --listen 9464
 
-Fetch what was submitted to the fleet, with as many other workers as are wanted, on any hosts, each
-with a staging folder of its own. On the first Ctrl-C (or SIGTERM, SIGHUP) it takes up nothing new,
-finishes what is under way within eight seconds, and leaves the rest to the others; the second stops
-immediately. Of a worker that dies nothing is lost: the others go on with its accounts after
-heartbeat_s, and what it had whole on its disk is published when it is started again.
+Fetch what was submitted to the fleet. Any number of workers may do so, on any hosts, each with a
+staging folder of its own. On the first Ctrl-C (or SIGTERM, SIGHUP) the worker starts nothing new,
+finishes what it can within eight seconds, and leaves the rest to the others; the second stops it
+immediately. If a worker dies, nothing is lost: after heartbeat_s the others continue with its
+accounts, and the results that it had downloaded completely are published when it is started again.
 
-With --listen it answers at http://HOST:PORT/metrics for Prometheus, and at /healthz: 200 while it
-works; 503 with the cause while it starts or stops, or the database is away.
+With --listen it serves http://HOST:PORT/metrics for Prometheus, and /healthz: status 200 while it
+works; 503 with the cause while it starts or stops, or the database cannot be used.
 """
 
 _EPILOG = exit_codes.epilog(
@@ -41,9 +41,9 @@ _EPILOG = exit_codes.epilog(
 )
 
 
-@click.command(help=_ABOUT, short_help="Fetch, as one of the workers.", epilog=_EPILOG)
+@click.command(help=_ABOUT, short_help="Run one of the workers.", epilog=_EPILOG)
 @click.argument("fleet_file", metavar="FLEET.toml")
-@click.option("--name", metavar="NAME", help="What status calls it. Default: the host's name.")
+@click.option("--name", metavar="NAME", help="Its name in `fleet status`. Default: the host's.")
 @click.option("--staging", metavar="DIR", help="Its folder, instead of `staging` in FLEET.toml.")
 @click.option(
     "--listen",

@@ -29,12 +29,12 @@ Examples:
   bulkfetch status exports --pending --ids | bulkfetch forget exports --ids -
 
 Forget jobs: the next run that lists them requests them again, and until then they are not counted.
-Published files stay, and may be replaced by a job of the same name; with --files they are removed,
-if they are unchanged, and so is what lies of these jobs in staging and quarantine.
+Published files stay, and may be replaced by a job of the same name. With --files they are removed
+if they are unchanged, and so are the files of these jobs in staging and quarantine.
 
-With --server no job is forgotten, but which server an account's results came from: the next run
-takes the one of its settings, in which ids and exports must be the same. That is right for an org
-that has moved to another data centre; for another org use another output folder.
+With --server no job is forgotten, but only the server that an account's results came from; the next
+run uses the server of its settings. Do this for an org that has moved to another data centre and
+has the same ids there; for another org use another output folder.
 """
 
 _EPILOG = exit_codes.epilog(
@@ -51,9 +51,11 @@ _SHOWN_IDS = 5
 @click.command(help=_ABOUT, short_help="Forget jobs, to fetch them again.", epilog=_EPILOG)
 @click.argument("out", metavar="OUT")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--ids", "lists", multiple=True, metavar="FILE|-", help="Read ids from a file.")
+@click.option(
+    "--ids", "lists", multiple=True, metavar="FILE|-", help="Read ids from a file or stdin."
+)
 @click.option("--account", metavar="NAME", help="Only jobs of this account.")
-@click.option("--server", metavar="NAME", help="Forget which server this account was asked at.")
+@click.option("--server", metavar="NAME", help="Forget only the server of this account.")
 @click.option("--files", "with_files", is_flag=True, help="Remove their unchanged files, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per job, and a summary.")
 @click.pass_obj

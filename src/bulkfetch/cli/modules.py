@@ -14,7 +14,8 @@ Examples:
   bulkfetch modules jobs.toml --json | jq 'select(.custom) | .name'
 
 List the modules that can be exported, by the names that [[exports]] takes (--json lists all of
-them). Costs one API credit, and needs the scope ZohoCRM.settings.modules.READ.
+them). Costs one API credit, and needs the scope ZohoCRM.settings.modules.READ. FLEET.toml may stand
+in place of JOBS.toml; --account then chooses one of its accounts.
 """
 
 EPILOG = exit_codes.epilog(

@@ -44,14 +44,14 @@ def output_options(*, json_help: str, verbose_help: str) -> Callable[[F], F]:
             help="Keep FILE up to date for Prometheus (node_exporter's textfile collector).",
         )
         @click.option(
-            "--log-file", metavar="FILE", help="Append what is told on stderr to FILE, with times."
+            "--log-file", metavar="FILE", help="Append what stderr gets to FILE, with times."
         )
         @click.option(
             "--log-format",
             type=click.Choice(["text", "json"]),
             default="text",
             show_default=True,
-            help="Of the log file.",
+            help="Format of the log file.",
         )
         @wraps(command)
         def with_output(

@@ -47,15 +47,15 @@ Examples:
   bulkfetch plan jobs.toml --estimate
 
 Show how many results a run would fetch, when each download would start, and which results would
-have expired by then (--json lists all of them). Changes nothing, and makes no request but with
---estimate. The plan assumes an unused window, and says which slots are in use on this machine; and
-results completed just now: Zoho keeps a result for one day, in which one account can start
-{in_a_day():,}.
+have expired by then (--json lists all of them). Changes nothing, and sends no request except with
+--estimate. The plan assumes that nothing was requested in the last minute, and tells what this
+machine did request. It also assumes that all results were completed just now: Zoho keeps a result
+for one day, in which one account can start {in_a_day():,} downloads.
 
 Exports are listed too. With --estimate, which costs some three API credits for each, they are
 checked against their modules, and Zoho is asked how many records there are: pages, credits and
-minutes follow from that. An export of less than all (criteria, a custom view, changes) is estimated
-as if it were of all.
+minutes follow from that. An export of some of the records (criteria, a custom view, changes) is
+estimated as if it were of all of them.
 """
 
 _EPILOG = exit_codes.epilog(

@@ -18,7 +18,7 @@ Write a page about a run: its window of ten, minute by minute, bytes over time, 
 what, and failures by code. EVENTS is a file that --events of `run` or `export` has written, or -
 for stdin; of several runs in one file the last is shown, also while it still runs.
 
-The page is one file without a script, and needs nothing from elsewhere.
+The page is a single file without scripts, and loads nothing.
 """
 
 _EPILOG = exit_codes.epilog(

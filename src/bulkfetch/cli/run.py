@@ -56,13 +56,14 @@ permission, a hostile archive) are requested again only with --failed or --again
 names and accounts from earlier runs.
 
 Without JOBS.toml, --data-center says where the org is; credentials come from the environment, as
-with a file, and all else is as by default. With both, the option wins over the file's servers.
+with a file, and every other setting has its default. With both, the servers of --data-center are
+used, not those of the file.
 
-With --wait each job's state is asked for first, at 1 API credit a time, and its result is requested
-once it is ready. No slot is spent on results that are not ready, could not be prepared or do not
-exist, and the number of records must be the one that Zoho tells. What is not ready when DURATION
-(such as 90s, 30m, 2h) is over stays pending, and the exit status is 3. Without DURATION there is no
-limit.
+With --wait, Zoho is first asked for the state of each job, at 1 API credit a time, and a result is
+requested once it is ready. None of the ten downloads per minute is spent on results that are not
+ready, could not be prepared or do not exist. A result must then have as many records as Zoho says.
+What is not ready when DURATION (such as 90s, 30m, 2h) is over stays pending, and the exit status is
+3. Without DURATION there is no limit.
 
 stdout gets the path of each published file, or with --json one object per job and a summary as the
 last line. If stdout is closed, the run finishes transfers in flight and stops. So it does on the
@@ -73,7 +74,9 @@ first Ctrl-C (or SIGTERM, SIGHUP); the second stops immediately.
 @click.command(help=_ABOUT, short_help="Fetch a list, or continue it.", epilog=exit_codes.EPILOG)
 @list_options
 @click.option("--failed", is_flag=True, help="Fetch the jobs that failed in the output folder.")
-@click.option("--pending", is_flag=True, help="Fetch the jobs of earlier lists that are not ended.")
+@click.option(
+    "--pending", is_flag=True, help="Fetch the jobs of earlier lists that have not ended."
+)
 @click.option(
     "--again",
     multiple=True,
@@ -94,7 +97,7 @@ first Ctrl-C (or SIGTERM, SIGHUP); the second stops immediately.
     "--limit",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Take up at most N jobs of the list that are still to do.",
+    help="Start at most N jobs of the list that are still to be done.",
 )
 @click.option("--fail-empty", is_flag=True, help="Exit with status 3 if the list is empty.")
 @steering_options

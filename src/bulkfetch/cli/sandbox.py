@@ -25,10 +25,10 @@ Examples:
   bulkfetch sandbox --module Leads=500000 --prepare 30 --credits 5000
   bulkfetch sandbox --auth
 
-Serve a local stand-in for Zoho CRM's Bulk Read until Ctrl-C. Any id has a result, generated from
-the seed, and so has any query for one of its modules. It counts requests as strictly as Zoho, and
-misbehaves as requested. With --auth it issues and refuses tokens like Zoho, for made-up credentials
-that are valid nowhere else. stdout gets its address, with --json as a line of JSON.
+Serve a local stand-in for Zoho CRM's Bulk Read until Ctrl-C. Any job id has a result, made from the
+seed, and so has any query for one of its modules. It counts requests as strictly as Zoho, and shows
+the faults that --fault names. With --auth it issues and refuses tokens as Zoho does, for made-up
+credentials that are valid nowhere else. stdout gets its address, with --json as a line of JSON.
 """
 
 # Made up, in Zoho's format; only the sandbox accepts them.
@@ -72,27 +72,43 @@ def _sizes(
 
 @click.command(help=_ABOUT, short_help="Serve the local stand-in for Zoho.", epilog=_EPILOG)
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Default: a free one.")
-@click.option("--requests", type=click.IntRange(1), help="Allowed per period. Default: 10.")
-@click.option("--period", "period_s", type=_Finite(0, min_open=True), help="Seconds. Default: 60.")
-@click.option("--window", type=click.Choice(["rolling", "fixed"]), help="Default: rolling.")
-@click.option("--lockout", "lockout_s", type=_Finite(0), help="Seconds. Default: one period.")
+@click.option(
+    "--requests", type=click.IntRange(1), help="Downloads allowed per period. Default: 10."
+)
+@click.option(
+    "--period", "period_s", type=_Finite(0, min_open=True), help="Seconds of a period. Default: 60."
+)
+@click.option(
+    "--window", type=click.Choice(["rolling", "fixed"]), help="How periods begin. Default: rolling."
+)
+@click.option(
+    "--lockout",
+    "lockout_s",
+    type=_Finite(0),
+    help="Seconds that an account is blocked. Default: a period.",
+)
 @click.option(
     "--retry-after", type=click.Choice(["seconds", "date"]), help="Send this header with a 429."
 )
-@click.option("--records", type=click.IntRange(0), help="In each CSV. Default: 200000.")
-@click.option("--columns", type=click.IntRange(1), help="In each CSV. Default: 20.")
+@click.option("--records", type=click.IntRange(0), help="Records of each CSV. Default: 200000.")
+@click.option("--columns", type=click.IntRange(1), help="Columns of each CSV. Default: 20.")
 @click.option(
     "--module",
     "modules",
     multiple=True,
     metavar="NAME=RECORDS",
     callback=_sizes,
-    help="Records of a module; repeatable. Default: as many as in each CSV.",
+    help="Records of a module; repeatable. Default: those of a CSV.",
 )
 @click.option("--per-page", type=click.IntRange(1), help="Records of a page. Default: 200000.")
-@click.option("--prepare", "prepare_s", type=_Finite(0), help="Seconds of each job. Default: 1.")
 @click.option(
-    "--credits", "credits_per_day", type=click.IntRange(0), help="Allowed per day. Default: any."
+    "--prepare", "prepare_s", type=_Finite(0), help="Seconds until a job is ready. Default: 1."
+)
+@click.option(
+    "--credits",
+    "credits_per_day",
+    type=click.IntRange(0),
+    help="API credits per day. Default: no limit.",
 )
 @click.option("--seed", type=int, help="Another seed makes other records. Default: 0.")
 @click.option("--auth", is_flag=True, help="Accept only tokens that it has issued for credentials.")

@@ -28,10 +28,10 @@ Examples:
   bulkfetch status exports --pending --ids > ids.txt
   bulkfetch status exports --json | jq 'select(.status == "failed") | .id'
 
-Show what is done in an output folder, over all runs, how far each export is, which jobs failed and
-why (--json lists all of them), and which run is using the folder now: what it has in flight, as far
-as files show it, and when the last request of its list starts. Changes nothing and never waits for
-a run.
+Show what all runs in an output folder have done: how many jobs are done, how far each export is,
+and which jobs failed and why (--json lists all of them). Show also which run is using the folder
+now: what it is downloading, as far as its files tell, and when the last request of its list will
+start. Changes nothing, and never waits for a run.
 """
 
 _EPILOG = exit_codes.epilog(
@@ -47,8 +47,10 @@ _EPILOG = exit_codes.epilog(
 @click.argument("out", metavar="OUT")
 @click.option("--all", "which", flag_value="all", help="List every job.")
 @click.option("--failed", "which", flag_value="failed", help="List every job that failed.")
-@click.option("--pending", "which", flag_value="pending", help="List every job that is not ended.")
-@click.option("--ids", "only_ids", is_flag=True, help="Only ids, one per line, as --ids of run.")
+@click.option("--pending", "which", flag_value="pending", help="List every job that has not ended.")
+@click.option(
+    "--ids", "only_ids", is_flag=True, help="Only ids, one per line, as `run --ids` reads them."
+)
 @click.option("--account", metavar="NAME", help="List only jobs of this account.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, failed jobs too.")
 @click.option("--check", is_flag=True, help="Exit with 1 if jobs have failed or are pending.")

@@ -30,13 +30,12 @@ Examples:
 
 Check that each published file exists and has the size and SHA-256 that the journal recorded: the
 files of jobs, and the parts of the newest folder of each export, also in a folder that a fleet's
-hosts share. Files replaced by a newer job are
-skipped. Changes nothing; `bulkfetch run JOBS.toml --again missing` fetches what is gone or has
-another size.
+hosts share. Files replaced by a newer job are skipped. Changes nothing; `bulkfetch run JOBS.toml
+--again missing` fetches what is gone or has another size.
 
 Only files in a bucket need the network: one request for each, which tells its size. With --download
-they are read, and their SHA-256 compared. [destination] of --settings says how the bucket is
-reached; without it the environment does.
+they are read, and their SHA-256 compared. [destination] in the file of --settings says how the
+bucket is reached, such as its endpoint; without --settings only the environment does.
 """
 
 _WITHOUT_SETTINGS = (
@@ -56,7 +55,7 @@ _EPILOG = exit_codes.epilog(
 @click.command(help=_ABOUT, short_help="Compare published files with the journal.", epilog=_EPILOG)
 @click.argument("out", metavar="OUT")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--settings", "settings_file", metavar="JOBS.toml", help="How a bucket is reached.")
+@click.option("--settings", "settings_file", metavar="JOBS.toml", help="Reach buckets as it says.")
 @click.option("--download", is_flag=True, help="Read files in a bucket, not only their sizes.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file, and a summary.")
 @click.pass_obj
