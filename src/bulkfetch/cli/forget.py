@@ -151,7 +151,7 @@ def _known(
         if any(each.job.folder for each in found):
             raise ConfigError(
                 f"job {job_id} is a page of an export, which forgets it when it is complete",
-                hint="`bulkfetch export JOBS.toml NAME --full` begins an export anew.",
+                hint="`bulkfetch export` with --full begins an export anew.",
             )
         known += found
         if not found:

@@ -5,6 +5,7 @@ What an id or a cursor means is the server's matter: the same one elsewhere is a
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,8 +48,8 @@ def require_servers(connection: sqlite3.Connection, servers: Mapping[str, str], 
                     f"account {account} was asked at {known} for what is in {out}, and would be "
                     f"at {asked}",
                     hint="Use another `out` for another server, or another name for the account. "
-                    "If it is the same org, which has moved: bulkfetch forget "
-                    f"{out} --server {account}",
+                    "If it is the same org, which has moved: "
+                    + shlex.join(("bulkfetch", "forget", str(out), "--server", account)),
                 )
 
 
