@@ -50,7 +50,7 @@ Show how many results a run would fetch, when each download would start, and whi
 have expired by then (--json lists all of them). Changes nothing, and sends no request except with
 --estimate. The plan assumes that nothing was requested in the last minute, and tells what this
 machine did request. It also assumes that all results were completed just now: Zoho keeps a result
-for one day, in which one account can start {in_a_day():,} downloads.
+for one day, in which one account can start {in_a_day():,}.
 
 Exports are listed too. With --estimate, which costs some three API credits for each, they are
 checked against their modules, and Zoho is asked how many records there are: pages, credits and
