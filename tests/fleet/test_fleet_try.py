@@ -18,9 +18,11 @@ from tests.support.programs import Program
 
 from bulkfetch.cli import main
 from bulkfetch.fleet.trial import TrialFigures, TrialPlan
+from bulkfetch.fleet.trial_exports import PAGES
 
 PLAN = TrialPlan(accounts=2, jobs=30, period_s=2.0, kills_s=(1.0,), within_s=60.0)
-SOUND = TrialFigures(PLAN, 60, 0, killed=1, requests=63, worst=10, refused=0, elapsed_s=9.0)
+# A result less and a page more for each page of its export.
+SOUND = TrialFigures(PLAN, 58, 0, 1, killed=1, requests=63, worst=10, refused=0, elapsed_s=9.0)
 
 
 @pytest.fixture
@@ -67,7 +69,8 @@ def test_a_fleet_is_tried_on_one_machine(program: Program, room: Path) -> None:
     out, err = process.communicate(timeout=150)
     assert process.returncode == 0, err
     record = json.loads(out)
-    assert (record["ok"], record["right"]) == (True, 120)
+    assert (record["ok"], record["right"]) == (True, 120 - 2 * PAGES)
+    assert record["exported"] == record["exports"] == 2
     assert record["killed"] >= 1
     assert record["worst"] <= 10
     assert record["requests"] == 120 + record["repeats"]
@@ -104,10 +107,11 @@ def test_what_does_not_hold_is_told() -> None:
     """A trial has failed where a file is lost or strange, a limit was exceeded, or nobody died."""
     assert SOUND.faults() == []
     assert SOUND.repeats == 3
-    bad = TrialFigures(PLAN, 58, 1, killed=0, requests=60, worst=11, refused=2, elapsed_s=9.0)
+    bad = TrialFigures(PLAN, 56, 1, 0, killed=0, requests=60, worst=11, refused=2, elapsed_s=9.0)
     assert bad.faults() == [
         "2 results are not in the store",
         "1 files in the store are not what was served",
+        "1 exports are not in the store as they were served",
         "11 requests of an account in one period",
         "2 requests were refused",
         "no worker was killed: the trial shows nothing",

@@ -21,12 +21,13 @@ Examples:
 
 Try a fleet out on this machine, with nothing but Python: a PostgreSQL that pip has installed, the
 sandbox in place of Zoho, a folder as the store, and three workers, of which some are killed and
-replaced while they fetch. At the end each file in the store is compared with what was served, and
-each request with the limit. Nothing is left behind. It needs the extras fleet and fleet-try.
+replaced while they fetch results and export modules. At the end each file in the store is compared
+with what was served, and each request with the limit. Nothing is left behind. It needs the extras
+fleet and fleet-try.
 """
 
 _EPILOG = exit_codes.epilog(
-    s0="every result is in the store once, and no limit was exceeded",
+    s0="every result and export is in the store once, and no limit was exceeded",
     s1="that is not so",
     s2="an extra is missing, or the database does not start",
     s130="interrupted",
@@ -90,10 +91,13 @@ def _try(printer: Printer, plan: TrialPlan, dice: random.Random) -> TrialFigures
 
 
 def _text(figures: TrialFigures) -> str:
+    from bulkfetch.fleet.trial import exports_words
+
     plan = figures.plan
     return (
         f"{figures.right:,} of {plan.results:,} results are in the store, each once and as it was "
-        f"served\n{figures.killed} workers were killed and replaced within {figures.elapsed_s:.0f} "
+        f"served\n{figures.exported} of {exports_words(plan)} each are published whole\n"
+        f"{figures.killed} workers were killed and replaced within {figures.elapsed_s:.0f} "
         f"s\nat most {figures.worst} requests of one account in any {plan.period_s:g} s; "
         f"{figures.refused} refused\n{figures.repeats} results were asked for once more, which a "
         "killed worker had not brought home"
@@ -108,6 +112,8 @@ def _record(figures: TrialFigures) -> dict[str, object]:
         "results": plan.results,
         "right": figures.right,
         "others": figures.others,
+        "exports": plan.exports,
+        "exported": figures.exported,
         "killed": figures.killed,
         "requests": figures.requests,
         "repeats": figures.repeats,

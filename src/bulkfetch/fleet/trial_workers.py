@@ -6,18 +6,22 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from bulkfetch.config.fleet import ExportKey
 from bulkfetch.fleet.owner_watch import OwnerWatch
+from bulkfetch.fleet.trial_exports import settings_of
 
 REQUESTS = 10
 _MARGIN_S = 0.1
 # A worker that is silent for so long is thought dead; the time to the head of an answer decides
 # when the slots of a dead one are free again. Short, for nothing here is far away.
 _HEARTBEAT_S, _CONNECT_S, _HEADERS_S = 3.0, 1.0, 2.0
+# More calls than workers are killed: that of a dead one keeps its place for minutes.
+_CONCURRENCY = 5
 # Short, so that a turn may end well between two kills.
 _TURN_S = 7.0
 # Of the user's environment: what could lead a worker to another service or database.
@@ -65,11 +69,16 @@ class TrialWorkers:
         """Return how many are."""
         return len(self._alive)
 
-    def start(self, service_url: str, accounts: Collection[str], period_s: float) -> None:
+    def start(
+        self,
+        service_url: str,
+        accounts: Collection[str],
+        period_s: float,
+        exports: Sequence[ExportKey],
+    ) -> None:
         """Start a worker that asks a service for these accounts."""
-        (self._folder / "fleet.toml").write_text(
-            _settings(self._database_url, self.store, service_url, accounts, period_s)
-        )
+        text = _settings(self._database_url, self.store, service_url, accounts, period_s)
+        (self._folder / "fleet.toml").write_text(text + settings_of(exports))
         self._env = _environment(accounts, self._folder)
         self.start_another()
 
@@ -130,7 +139,7 @@ def _settings(
     window = f"{{ requests = {REQUESTS}, period_s = {period_s}, margin_s = {_MARGIN_S} }}"
     tables = "".join(
         f'[accounts.{name}]\napi_domain = "{service_url}"\nenv_prefix = "{name.upper()}_"\n'
-        f"window = {window}\n"
+        f"window = {window}\ncontrol = {{ concurrency = {_CONCURRENCY} }}\n"
         for name in accounts
     )
     # Each takes half of them at most, so that nobody is without work.
