@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,11 +16,11 @@ from bulkfetch.control.allowance import (
     DAY_S,
     REFILL_S,
     SPAN_S,
-    Books,
+    Asking,
     ControlLimits,
     CountedCall,
-    InLine,
-    Span,
+    Usage,
+    WaitingCall,
     allow,
     credits_exhausted,
     spent_in_day,
@@ -29,16 +32,26 @@ KINDS: list[Kind] = ["create", "status", "read", "deleted"]
 NOW, WALL = 10_000.0, 1_800_000_000.0
 
 
-def me(kind: Kind = "create") -> InLine:
-    return InLine(NOW, 7, kind)
+def me(kind: Kind = "create") -> Asking:
+    return Asking(NOW, 7, kind)
 
 
-def done(kind: str, ago_s: float) -> CountedCall:
-    return CountedCall(kind, NOW - ago_s, True)
+def done(kind: Kind, ago_s: float) -> CountedCall:
+    return CountedCall(kind, NOW - ago_s, 1, True, WALL)
 
 
-def under_way(kind: str) -> CountedCall:
-    return CountedCall(kind, NOW + 300, False)
+def under_way(kind: Kind) -> CountedCall:
+    return CountedCall(kind, NOW + 300, 1, False, WALL)
+
+
+def dead(kind: Kind) -> CountedCall:
+    return CountedCall(kind, NOW - 1, 1, False, WALL)
+
+
+def used(calls: Sequence[CountedCall], *others: Asking) -> Usage:
+    """Return a usage of these calls, for which these others wait."""
+    waiting = {(one.owner, one.kind): WaitingCall(one.since, math.inf) for one in others}
+    return Usage(dict(enumerate(calls)), waiting)
 
 
 @given(
@@ -65,14 +78,14 @@ def test_no_minute_and_no_moment_is_ever_crowded(
     for kind, after_s, takes_s, share in wishes:
         now += after_s
         while True:
-            books = Books(
+            usage = used(
                 [
-                    CountedCall(kind_, end if end <= now else began + 300, end <= now)
+                    CountedCall(kind_, end if end <= now else began + 300, 1, end <= now, WALL)
                     for kind_, began, _, end in ends
                     if began <= now
                 ]
             )
-            for_s = allow(kind, limits, books, InLine(now, 1, kind), now, WALL).for_s
+            for_s = allow(Asking(now, 1, kind), limits, usage, now, WALL).for_s
             if not for_s:
                 break
             now += for_s
@@ -87,34 +100,34 @@ def test_no_minute_and_no_moment_is_ever_crowded(
 
 def test_each_bound_is_told_by_its_name() -> None:
     """A minute that is full, places that are taken, a pause, another one's turn."""
-    full = Books([done("create", 1), done("create", 20), done("create", 60.5)])
-    minute = allow("create", LIMITS, full, me(), NOW, WALL)
+    full = used([done("create", 1), done("create", 20), done("create", 60.5)])
+    minute = allow(me(), LIMITS, full, NOW, WALL)
     assert minute.why == "minute"
     assert minute.for_s == pytest.approx(0.5)
-    assert allow("status", LIMITS, full, me("status"), NOW, WALL).for_s == 0
-    taken = Books([under_way("read"), under_way("status")])
-    assert allow("create", LIMITS, taken, me(), NOW, WALL).why == "place"
-    paused = Books(paused_until=NOW + 9)
-    assert allow("status", LIMITS, paused, me("status"), NOW, WALL) == (9, "pause")
-    before = Books([under_way("read")], [InLine(NOW - 1, 8, "status")])
-    assert allow("create", LIMITS, before, me(), NOW, WALL).why == "turn"
-    after = Books([under_way("read")], [InLine(NOW + 1, 8, "status")])
-    assert allow("create", LIMITS, after, me(), NOW, WALL).for_s == 0
+    assert allow(me("status"), LIMITS, full, NOW, WALL).for_s == 0
+    taken = used([under_way("read"), under_way("status")])
+    assert allow(me(), LIMITS, taken, NOW, WALL).why == "place"
+    paused = Usage(paused_until=NOW + 9)
+    assert allow(me("status"), LIMITS, paused, NOW, WALL) == (9, "pause")
+    before = used([under_way("read")], Asking(NOW - 1, 8, "status"))
+    assert allow(me(), LIMITS, before, NOW, WALL).why == "turn"
+    after = used([under_way("read")], Asking(NOW + 1, 8, "status"))
+    assert allow(me(), LIMITS, after, NOW, WALL).for_s == 0
 
 
 def test_who_waits_for_a_minute_keeps_no_place() -> None:
     """A create that cannot leave yet does not hold up the polls behind it."""
     full = [done("create", 1)] * 3
-    books = Books([*full, under_way("read")], [InLine(NOW - 9, 8, "create")])
-    assert allow("status", LIMITS, books, me("status"), NOW, WALL).for_s == 0
+    usage = used([*full, under_way("read")], Asking(NOW - 9, 8, "create"))
+    assert allow(me("status"), LIMITS, usage, NOW, WALL).for_s == 0
 
 
 def test_a_call_of_a_dead_process_gives_its_place_back() -> None:
     """Once its lease is over it fills no place any more; its minute begins there."""
-    dead = Books([CountedCall("create", NOW - 1, False), CountedCall("status", NOW - 1, False)])
-    assert allow("read", LIMITS, dead, me("read"), NOW, WALL).for_s == 0
-    three = Books([CountedCall("create", NOW - 1, False)] * 3)
-    assert 0 < allow("create", LIMITS, three, me(), NOW, WALL).for_s <= REFILL_S - 1
+    over = used([dead("create"), dead("status")])
+    assert allow(me("read"), LIMITS, over, NOW, WALL).for_s == 0
+    three = used([dead("create")] * 3)
+    assert 0 < allow(me(), LIMITS, three, NOW, WALL).for_s <= REFILL_S - 1
 
 
 # --- credits --------------------------------------------------------------------------------------
@@ -123,41 +136,41 @@ def test_a_call_of_a_dead_process_gives_its_place_back() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_leaves_while_no_credits_remain(kind: Kind) -> None:
     """As long as that is believed; then one call finds out."""
-    books = Books(remaining=0, remaining_at=WALL)
-    assert allow(kind, LIMITS, books, me(kind), NOW, WALL) == (BELIEF_S, "spent")
+    usage = Usage(remaining=0, remaining_at=WALL)
+    assert allow(me(kind), LIMITS, usage, NOW, WALL) == (BELIEF_S, "spent")
     later = WALL + BELIEF_S - 1
-    assert allow(kind, LIMITS, books, me(kind), NOW, later) == (1, "spent")
-    assert allow(kind, LIMITS, books, me(kind), NOW, WALL + BELIEF_S).for_s == 0
+    assert allow(me(kind), LIMITS, usage, NOW, later) == (1, "spent")
+    assert allow(me(kind), LIMITS, usage, NOW, WALL + BELIEF_S).for_s == 0
 
 
 def test_the_reserve_is_for_creates_alone() -> None:
     """While fewer remain than it, nothing is created; at it, and without it, is."""
-    few = Books(remaining=1_999, remaining_at=WALL)
-    assert allow("create", LIMITS, few, me(), NOW, WALL).why == "reserve"
-    assert allow("status", LIMITS, few, me("status"), NOW, WALL).for_s == 0
-    enough = few._replace(remaining=2_000)
-    assert allow("create", LIMITS, enough, me(), NOW, WALL).for_s == 0
+    few = Usage(remaining=1_999, remaining_at=WALL)
+    assert allow(me(), LIMITS, few, NOW, WALL).why == "reserve"
+    assert allow(me("status"), LIMITS, few, NOW, WALL).for_s == 0
+    enough = replace(few, remaining=2_000)
+    assert allow(me(), LIMITS, enough, NOW, WALL).for_s == 0
     none = ControlLimits(credits_reserve=0)
-    assert allow("create", none, few._replace(remaining=1), me(), NOW, WALL).for_s == 0
+    assert allow(me(), none, replace(few, remaining=1), NOW, WALL).for_s == 0
 
 
 def test_what_a_clock_that_was_ahead_has_seen_is_not_believed() -> None:
     """Else a clock set back by a year would bar creates for a year."""
-    ahead = Books(remaining=0, remaining_at=WALL + 1e7)
-    assert allow("create", LIMITS, ahead, me(), NOW, WALL).for_s == 0
+    ahead = Usage(remaining=0, remaining_at=WALL + 1e7)
+    assert allow(me(), LIMITS, ahead, NOW, WALL).for_s == 0
 
 
 def test_at_the_ceiling_nothing_new_begins() -> None:
     """It says when enough is a day old; what was created before is still asked for."""
     limits = ControlLimits(credits_per_day=120)
-    books = Books(spent=[Span(WALL - 3000, 50), Span(WALL - 600, 25)])
-    found = allow("create", limits, books, me(), NOW, WALL)
+    usage = Usage(spent={WALL - 3000: 50, WALL - 600: 25})
+    found = allow(me(), limits, usage, NOW, WALL)
     assert found == (DAY_S + SPAN_S - 3000, "ceiling")
-    assert allow("status", limits, books, me("status"), NOW, WALL).for_s == 0
-    assert allow("read", limits, books, me("read"), NOW, WALL).for_s == 0
-    assert allow("create", limits, books, me(), NOW, WALL + found.for_s).for_s == 0
+    assert allow(me("status"), limits, usage, NOW, WALL).for_s == 0
+    assert allow(me("read"), limits, usage, NOW, WALL).for_s == 0
+    assert allow(me(), limits, usage, NOW, WALL + found.for_s).for_s == 0
     tiny = ControlLimits(credits_per_day=40)
-    assert allow("create", tiny, Books(), me(), NOW, WALL) == (DAY_S, "ceiling")
+    assert allow(me(), tiny, Usage(), NOW, WALL) == (DAY_S, "ceiling")
 
 
 @given(
@@ -171,12 +184,14 @@ def test_no_day_sees_more_than_the_ceiling(wishes: list[tuple[Kind, float]], cei
     now = WALL
     for kind, after_s in wishes:
         now += after_s
-        spans = [Span(at // SPAN_S * SPAN_S, credits) for at, credits in spent]
-        found = allow(kind, limits, Books(spent=spans), me(kind), NOW, now)
+        spans = Counter[float]()
+        for at, credits in spent:
+            spans[at // SPAN_S * SPAN_S] += credits
+        found = allow(me(kind), limits, Usage(spent=spans), NOW, now)
         if kind != "status" and not found.for_s:
             spent.append((now, CREDITS[kind]))
         if found.why == "ceiling":
-            gone = allow(kind, limits, Books(spent=spans), me(kind), NOW, now + found.for_s)
+            gone = allow(me(kind), limits, Usage(spent=spans), NOW, now + found.for_s)
             assert not gone.for_s
     for start, _ in spent:
         assert sum(credits for at, credits in spent if start <= at < start + DAY_S) <= ceiling
@@ -184,7 +199,7 @@ def test_no_day_sees_more_than_the_ceiling(wishes: list[tuple[Kind, float]], cei
 
 def test_what_was_spent_is_forgotten_after_a_day() -> None:
     """Not before; and what a clock has stamped in the future counts."""
-    spans = [Span(WALL, 5), Span(WALL + 1e6, 7)]
+    spans = {WALL: 5, WALL + 1e6: 7}
     assert spent_in_day(spans, WALL + DAY_S) == 12
     assert spent_in_day(spans, WALL + DAY_S + SPAN_S) == 7
 

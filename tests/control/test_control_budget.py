@@ -18,11 +18,11 @@ from tests.support.memory_windows import MemoryWindows
 
 from bulkfetch.control import machine_ledger
 from bulkfetch.control.allowance import DAY_S, REFILL_S, SPAN_S, ControlLimits
-from bulkfetch.control.books import QUIET_S
 from bulkfetch.control.budget import LATE_S, ControlBudget, Place
 from bulkfetch.control.calls import Kind
 from bulkfetch.control.hosts_ledger import HostsLedger
 from bulkfetch.control.rows import CONTROL_FILE
+from bulkfetch.control.usage import QUIET_S
 from bulkfetch.errors import ControlPaused, CreditsSpent
 from bulkfetch.ratelimit import state_file
 
@@ -95,7 +95,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     return makers[request.param]
 
 
-# --- one process, whatever keeps the books --------------------------------------------------------
+# --- one process, whatever keeps the usage --------------------------------------------------------
 
 
 def test_creates_wait_for_their_minute_and_polls_do_not(make: Make) -> None:

@@ -14,10 +14,10 @@ from tests.support.postgres import PASSWORD, ROLE, PostgresServer
 
 from bulkfetch.clock import boottime
 from bulkfetch.control.allowance import REFILL_S, Allowance, ControlLimits
-from bulkfetch.control.books import QUIET_S, Caller
 from bulkfetch.control.budget import LATE_S, ControlBudget
 from bulkfetch.control.calls import CREDITS, Kind
 from bulkfetch.control.hosts_ledger import HostsLedger
+from bulkfetch.control.usage import QUIET_S, Caller
 from bulkfetch.errors import ConfigError, CreditsSpent, Superseded
 from bulkfetch.ratelimit import RateLimit, WindowEvent, patience
 from bulkfetch.ratelimit.postgres.database import WindowDatabase
@@ -44,16 +44,16 @@ class Host(NamedTuple):
         """Make a call that is answered at once, and see that written."""
         async with self.budget.call(kind) as place:
             place.answered(remaining, well=True)
-        await self.ledger.submit(lambda books, time: None)
+        await self.ledger.submit(lambda usage, time: None)
 
     async def look(self, kind: Kind = "create", limits: ControlLimits = LIMITS) -> Allowance:
         """Return how long a call would have to wait; none is made."""
         caller, number = Caller(secrets.randbits(62), limits, LEASE_S + LATE_S), 1
         since = self.ledger.clock()
         found = await self.ledger.submit(
-            lambda books, time: books.take(caller, number, kind, since, time)
+            lambda usage, time: usage.take(caller, number, kind, since, time)
         )
-        await self.ledger.submit(lambda books, time: books.withdraw(caller.owner, number, kind))
+        await self.ledger.submit(lambda usage, time: usage.withdraw(caller.owner, number, kind))
         return found
 
 
@@ -96,7 +96,7 @@ def test_hosts_have_their_places_minutes_and_credits_together(
                 await each.call("status")
             assert (await other.look("status")).why == "minute"
             foreign = HostsLedger("another", other.database)
-            assert await foreign.submit(lambda books, time: books.calls) == {}
+            assert await foreign.submit(lambda usage, time: usage.calls) == {}
             await foreign.aclose()
 
     asyncio.run(main())
@@ -157,7 +157,7 @@ def test_who_is_cancelled_holds_nothing(postgres: PostgresServer, database: str)
             await one.budget.aclose()
             async with other.budget.call("read"), other.budget.call("read"):
                 pass
-            assert await other.ledger.submit(lambda books, time: books.line) == {}
+            assert await other.ledger.submit(lambda usage, time: usage.waiting) == {}
 
     asyncio.run(main())
 
@@ -180,7 +180,7 @@ def test_a_turn_that_another_has_followed_makes_no_call(
                 place.answered(None, well=True)
             async with plain.budget.call("read"):
                 waiting = asyncio.create_task(turn.call("create").__aenter__())
-                while not await plain.ledger.submit(lambda books, time: books.line):
+                while not await plain.ledger.submit(lambda usage, time: usage.waiting):
                     await asyncio.sleep(0)
                 postgres.sql("UPDATE bulkfetch.account_window SET generation = 8", database)
                 with pytest.raises(Superseded):
@@ -189,7 +189,7 @@ def test_a_turn_that_another_has_followed_makes_no_call(
                 await turn.call("status").__aenter__()
             await plain.call()
             await turn.aclose()
-            assert await plain.ledger.submit(lambda books, time: books.line) == {}
+            assert await plain.ledger.submit(lambda usage, time: usage.waiting) == {}
 
     asyncio.run(main())
 
@@ -232,7 +232,7 @@ def test_calls_wait_while_the_database_is_away(postgres: PostgresServer, databas
                 finally:
                     postgres.start()
             await waiting
-            calls = await one.ledger.submit(lambda books, time: list(books.calls.values()))
+            calls = await one.ledger.submit(lambda usage, time: list(usage.calls.values()))
             assert [(call.kind, call.settled) for call in calls] == [("create", True)] * 2
             [event] = one.events
             assert event.kind == "held"
@@ -257,7 +257,7 @@ async def assert_closed(each: Host) -> None:
 def test_a_clock_that_is_set_forward_frees_no_minute(
     postgres: PostgresServer, database: str, by: str
 ) -> None:
-    """The books are closed, also by a host that sees the step and makes no control call."""
+    """The account is closed, also by a host that sees the step and makes no control call."""
     # The database's clock cannot be set here: what is there moves back by an hour instead, and what
     # the connection knows of its clock.
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from bulkfetch.control.books import AccountBooks
 from bulkfetch.control.hosts_ledger import CONTROL_TABLE
+from bulkfetch.control.usage import AccountUsage
 from bulkfetch.ratelimit.interfaces import WindowEvent
 from bulkfetch.ratelimit.postgres.row import WINDOW_TABLE, WindowRow
 from bulkfetch.ratelimit.postgres.store import Moment, RowTable
@@ -23,7 +23,7 @@ T = TypeVar("T")
 # What a row is that was just added.
 NEW: Mapping[str, Callable[..., Any]] = {
     WINDOW_TABLE.name: WindowRow,
-    CONTROL_TABLE.name: partial(AccountBooks, hold_s=0.0),
+    CONTROL_TABLE.name: partial(AccountUsage, hold_s=0.0),
 }
 
 

@@ -1,13 +1,13 @@
-"""The control door: every call to Zoho that is not a download.
+"""Control calls: every call to Zoho that is not a download.
 
 Creating an export, asking for its state, metadata, counts and deletions have a budget of their own
 (`budget`), which all processes of the machine, or of several hosts, keep together, and never take a
 slot of the window: a 429 here closes no window, nor the reverse.
 
-The rooms: `client` the calls, each of them an `exchange`; `calls` what each one is, `responses`
-what its answer says, `create_errors` why an export was refused, `retry` what follows from a failure
-(all pure); `allowance` whether a call may leave now and `books` what is written of it (both pure),
-`ledger` where the books of a process are, `machine_ledger` those of a machine (SQLite: `rows`) and
-`hosts_ledger` those that several hosts share (PostgreSQL), `budget` who waits for a place. Import
-the modules directly.
+The rooms: `client` the calls as others make them, `door` sends one; `calls` what each one is,
+`responses` what its answer says, `refusals` and `create_errors` why there is no such answer,
+`retry` what follows from a failure (all pure). `budget` has a call wait for its place: `allowance`
+whether it may leave now, from the `usage` so far (both pure), which a ledger keeps: `ledger` for
+one process, `machine_ledger` for those of a machine (SQLite: `rows`), `hosts_ledger` for several
+hosts (PostgreSQL). Import the modules directly.
 """

@@ -13,9 +13,9 @@ makes a day longer or shorter, and no minute.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from bulkfetch.control.calls import CREDITS, Kind
@@ -61,41 +61,51 @@ class ControlLimits:
 
 
 class CountedCall(NamedTuple):
-    """A call. `at`: when the server had counted it at the latest, of one under way by its lease."""
+    """A call of the client `owner`; `span` is the beginning of the span that has its credits.
 
-    kind: str
+    `at` is when the server had counted it at the latest: once it is settled the time of its answer,
+    until then the end of its lease.
+    """
+
+    kind: Kind
     at: float
+    owner: int
     settled: bool
+    span: float
 
 
-class InLine(NamedTuple):
-    """A process whose next call of a kind waits, and since when."""
+class WaitingCall(NamedTuple):
+    """Since when a client waits with its next call of a kind, and until when that is believed."""
+
+    since: float
+    until: float
+
+
+@dataclass(slots=True)
+class Usage:
+    """What all processes have used of an account's budget, as far as is known.
+
+    `calls` are by number, those that wait by owner and kind, the credits `spent` by the beginning
+    of their span of wall time. Nothing leaves before `paused_until`, which a 429 has asked for, and
+    `closed_until`, since earlier calls are not known. `remaining` is what the service said of the
+    day's credits at `remaining_at`.
+    """
+
+    calls: dict[int, CountedCall] = field(default_factory=dict)
+    waiting: dict[tuple[int, Kind], WaitingCall] = field(default_factory=dict)
+    spent: dict[float, int] = field(default_factory=dict)
+    paused_until: float = 0.0
+    remaining: int | None = None
+    remaining_at: float = 0.0
+    closed_until: float = 0.0
+
+
+class Asking(NamedTuple):
+    """A client that asks for a call of a kind, and since when; earlier ones come first."""
 
     since: float
     owner: int
-    kind: str
-
-
-class Span(NamedTuple):
-    """What was spent in a span of wall time that began at `start`."""
-
-    start: float
-    credits: int
-
-
-class Books(NamedTuple):
-    """What is known of an account. `remaining` is what the service said at `remaining_at`.
-
-    `closed_until` is when all is known again that still counts.
-    """
-
-    calls: Sequence[CountedCall] = ()
-    others: Sequence[InLine] = ()
-    paused_until: float = -math.inf
-    remaining: int | None = None
-    remaining_at: float = -math.inf
-    spent: Sequence[Span] = ()
-    closed_until: float = -math.inf
+    kind: Kind
 
 
 class Allowance(NamedTuple):
@@ -105,16 +115,14 @@ class Allowance(NamedTuple):
     why: Why = ""
 
 
-def allow(
-    kind: Kind, limits: ControlLimits, books: Books, me: InLine, now: float, wall: float
-) -> Allowance:
-    """Return whether a call, in line as `me`, may leave now."""
+def allow(me: Asking, limits: ControlLimits, usage: Usage, now: float, wall: float) -> Allowance:
+    """Return whether a call may leave now."""
     for allowance in (
-        _credits(kind, limits, books, wall),
-        Allowance(max(0.0, books.closed_until - now), "closed"),
-        Allowance(max(0.0, books.paused_until - now), "pause"),
-        _minute(kind, limits, books, me, now),
-        _place(limits, books, me, now),
+        _credits(me.kind, limits, usage, wall),
+        Allowance(max(0.0, usage.closed_until - now), "closed"),
+        Allowance(max(0.0, usage.paused_until - now), "pause"),
+        _minute(me, limits, usage, now),
+        _place(me, limits, usage, now),
     ):
         if allowance.for_s > 0:
             return allowance
@@ -132,75 +140,74 @@ def credits_exhausted(control_429_at: float | None, window_429_at: float | None)
     return abs(control_429_at - window_429_at) <= TOGETHER_S
 
 
-def spent_in_day(spans: Sequence[Span], wall: float) -> int:
+def spent_in_day(spent: Mapping[float, int], wall: float) -> int:
     """Return the credits spent in the last 24 hours, those of a clock that was ahead included."""
-    return sum(span.credits for span in spans if span.start + SPAN_S + DAY_S > wall)
+    return sum(credits for start, credits in spent.items() if start + SPAN_S + DAY_S > wall)
 
 
-def _credits(kind: Kind, limits: ControlLimits, books: Books, wall: float) -> Allowance:
-    told_s = books.remaining_at + BELIEF_S - wall
+def _credits(kind: Kind, limits: ControlLimits, usage: Usage, wall: float) -> Allowance:
+    told_s = usage.remaining_at + BELIEF_S - wall
     # A time to come is of a clock that was ahead.
-    if books.remaining is not None and 0 < told_s <= BELIEF_S:
-        if books.remaining <= 0:
+    if usage.remaining is not None and 0 < told_s <= BELIEF_S:
+        if usage.remaining <= 0:
             return Allowance(told_s, "spent")
-        if kind == "create" and books.remaining < limits.credits_reserve:
+        if kind == "create" and usage.remaining < limits.credits_reserve:
             return Allowance(told_s, "reserve")
     # What has been created is asked for all the same: else its 50 credits were for nothing.
     if limits.credits_per_day is None or kind == "status":
         return Allowance()
-    too_many = spent_in_day(books.spent, wall) + CREDITS[kind] - limits.credits_per_day
+    too_many = spent_in_day(usage.spent, wall) + CREDITS[kind] - limits.credits_per_day
     if too_many <= 0:
         return Allowance()
-    for span in sorted(books.spent):
-        back_s = min(span.start + SPAN_S + DAY_S - wall, DAY_S + SPAN_S)
+    for start, credits in sorted(usage.spent.items()):
+        back_s = min(start + SPAN_S + DAY_S - wall, DAY_S + SPAN_S)
         if back_s > 0:
-            too_many -= span.credits
+            too_many -= credits
             if too_many <= 0:
                 return Allowance(back_s, "ceiling")
     return Allowance(DAY_S, "ceiling")  # less than one call takes
 
 
-def _minute(kind: str, limits: ControlLimits, books: Books, me: InLine, now: float) -> Allowance:
-    wait_s = _full_for_s(kind, limits, books, now)
-    if wait_s > 0:
+def _minute(me: Asking, limits: ControlLimits, usage: Usage, now: float) -> Allowance:
+    if wait_s := _full_for_s(me.kind, limits, usage, now):
         return Allowance(wait_s, "minute")
-    room, others = _room(kind, limits, books, now), _before(me, books)
-    if room <= sum(other.kind == kind for other in others):
-        return Allowance(TURN_S, "turn")
-    return Allowance()
+    if (limit := limits.per_minute(me.kind)) is None:
+        return Allowance()
+    first = [other for other in _before(me, usage) if other.kind == me.kind]
+    room = limit - len(_counting(me.kind, usage, now))
+    return Allowance() if room > len(first) else Allowance(TURN_S, "turn")
 
 
-def _full_for_s(kind: str, limits: ControlLimits, books: Books, now: float) -> float:
-    """Return how long the minute of a kind has no room, as far as is known now."""
-    limit = limits.per_minute(kind)
-    counting = sorted(
-        (call for call in books.calls if call.kind == kind and call.at > now - REFILL_S),
-        key=lambda call: -call.at,
-    )
-    if limit is None or len(counting) < limit:
-        return 0.0
-    wait_s = counting[limit - 1].at + REFILL_S - now
-    # One under way may end sooner than its lease, or come to nothing.
-    return wait_s if all(call.settled for call in counting) else min(wait_s, LOOK_S)
-
-
-def _room(kind: str, limits: ControlLimits, books: Books, now: float) -> float:
-    limit = limits.per_minute(kind)
-    if limit is None:
-        return math.inf
-    return limit - sum(call.kind == kind and call.at > now - REFILL_S for call in books.calls)
-
-
-def _before(me: InLine, books: Books) -> list[InLine]:
-    return [other for other in books.others if other < me and other.owner != me.owner]
-
-
-def _place(limits: ControlLimits, books: Books, me: InLine, now: float) -> Allowance:
-    free = limits.concurrency - sum(not call.settled and call.at > now for call in books.calls)
+def _place(me: Asking, limits: ControlLimits, usage: Usage, now: float) -> Allowance:
+    under_way = [call for call in usage.calls.values() if not call.settled and call.at > now]
+    free = limits.concurrency - len(under_way)
     if free <= 0:
         return Allowance(LOOK_S, "place")
     # Whoever waits for a minute or for credits keeps nobody from a place.
     able = [
-        other for other in _before(me, books) if not _full_for_s(other.kind, limits, books, now)
+        other for other in _before(me, usage) if not _full_for_s(other.kind, limits, usage, now)
     ]
     return Allowance() if free > len(able) else Allowance(TURN_S, "turn")
+
+
+def _before(me: Asking, usage: Usage) -> list[Asking]:
+    """Return the other clients' calls that come before mine."""
+    waiting = (Asking(one.since, owner, kind) for (owner, kind), one in usage.waiting.items())
+    return [other for other in waiting if other < me and other.owner != me.owner]
+
+
+def _counting(kind: Kind, usage: Usage, now: float) -> list[CountedCall]:
+    """Return the calls of a kind that count in its minute, the oldest first."""
+    since = now - REFILL_S
+    found = [call for call in usage.calls.values() if call.kind == kind and call.at > since]
+    return sorted(found, key=attrgetter("at"))
+
+
+def _full_for_s(kind: Kind, limits: ControlLimits, usage: Usage, now: float) -> float:
+    """Return how long the minute of a kind has no room, as far as is known now; 0 if it has."""
+    limit, counting = limits.per_minute(kind), _counting(kind, usage, now)
+    if limit is None or len(counting) < limit:
+        return 0.0
+    wait_s = max(0.0, counting[-limit].at + REFILL_S - now)
+    # One under way may end sooner than its lease, or come to nothing.
+    return wait_s if all(call.settled for call in counting) else min(wait_s, LOOK_S)

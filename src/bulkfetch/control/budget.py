@@ -1,8 +1,8 @@
 """Who may call now: the budget of an account's control calls, kept by all processes together.
 
-`allowance` decides, from the books in a `ControlLedger`. A call takes its place with a lease, so
-that the place of a process that died comes back by itself. First come, first served, within a kind
-of call and between processes; a create that waits for its minute holds up no poll.
+`allowance` decides, from the usage that a `ControlLedger` keeps. A call takes its place with a
+lease, so that the place of a process that died comes back by itself. First come, first served,
+within a kind of call and between processes; a create that waits for its minute holds up no poll.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import anyio
 
 from bulkfetch.clock import boot_id, boottime
 from bulkfetch.control.allowance import Allowance, ControlLimits
-from bulkfetch.control.books import QUIET_S, AccountBooks, BookTime, Caller, Settled
 from bulkfetch.control.calls import Kind
 from bulkfetch.control.ledger import Change, ControlLedger, ProcessLedger
 from bulkfetch.control.machine_ledger import MachineLedger
+from bulkfetch.control.usage import QUIET_S, AccountUsage, Caller, ChangeTime, Settled
 from bulkfetch.errors import ControlPaused, CreditsSpent, Superseded
 from bulkfetch.ratelimit.interfaces import Unusable
 from bulkfetch.text import duration
@@ -145,7 +145,7 @@ class ControlBudget:
 
         If cancelled: it is so all the same.
         """
-        await self._write(AccountBooks.credits_spent)
+        await self._write(AccountUsage.credits_spent)
 
     async def aclose(self) -> None:
         """Let go of what is held open. If cancelled: as without."""
@@ -159,7 +159,7 @@ class ControlBudget:
         owner, settled = self._caller.owner, place.settled or Settled("lost")
         ended = self._ledger.clock()
         written = self._ledger.submit(
-            lambda books, time: books.settle(owner, place.number, place.kind, settled, ended, time)
+            lambda usage, time: usage.settle(owner, place.number, place.kind, settled, ended, time)
         )
         changed, self._changed = self._changed, asyncio.Event()
         written.add_done_callback(lambda _: changed.set())
@@ -169,8 +169,8 @@ class ControlBudget:
         async with self._turns.setdefault(kind, anyio.Lock()):
             since = self._ledger.clock()
 
-            def look(books: AccountBooks, time: BookTime) -> tuple[Allowance, float]:
-                return books.take(self._caller, place.number, kind, since, time), time.asked
+            def look(usage: AccountUsage, time: ChangeTime) -> tuple[Allowance, float]:
+                return usage.take(self._caller, place.number, kind, since, time), time.asked
 
             try:
                 while True:
@@ -187,7 +187,7 @@ class ControlBudget:
                 if not self._closed:
                     # Behind the last look, whose end was perhaps not awaited.
                     self._ledger.submit(
-                        lambda books, time: books.withdraw(self._caller.owner, place.number, kind)
+                        lambda usage, time: usage.withdraw(self._caller.owner, place.number, kind)
                     )
                 raise
             finally:
@@ -204,7 +204,7 @@ class ControlBudget:
             self._note(f"the next {kind} call waits for {self.waits_for(kind)}")
 
     async def _write(self, change: Change[T]) -> T:
-        """Make a change in the books, those of this process where the others' cannot be had.
+        """Change the usage, that of this process alone where the shared one cannot be had.
 
         If cancelled: it is made all the same, sooner or later.
         """

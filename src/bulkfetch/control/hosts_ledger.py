@@ -1,4 +1,4 @@
-"""The books of a budget that several hosts keep together: a row of PostgreSQL for each account.
+"""The usage of a budget that several hosts share: a row of PostgreSQL for each account.
 
 A change has the row for itself, and the database's clock, read once the row was had, is that of
 minutes and of days; the host's own measures ages only. So neither a host's clock nor a slow reply
@@ -6,8 +6,8 @@ makes a minute shorter: an answer counts from the time at which the row was had 
 place that is in a host's hands late is asked for anew.
 
 **The database's clock** set forward makes calls look over: each reply is compared with what passed
-by the host's own clock, and at a step the books of all accounts are closed for as long as any call
-may count, a lease and a minute, before anything else is done with them; so after a fail-over, and
+by the host's own clock, and at a step all accounts are closed for as long as any call
+may count, a lease and a minute, before anything else is done; so after a fail-over, and
 where a row is missing that was there. A host that connects for the first time after the step cannot
 see it: one that was connected before must. Set back, what is stamped ahead of now counts from now.
 Days go by it too: set forward by hours it gives back what was spent in the first of them, set back
@@ -29,10 +29,17 @@ from typing import Any, TypeVar
 import anyio
 
 from bulkfetch.clock import boottime
-from bulkfetch.control.books import AccountBooks, BookedCall, BookTime, LineEntry
+from bulkfetch.control.allowance import CountedCall, WaitingCall
 from bulkfetch.control.ledger import Change
+from bulkfetch.control.usage import AccountUsage, ChangeTime
 from bulkfetch.ratelimit.interfaces import OnEvent, ignore
-from bulkfetch.ratelimit.postgres.store import Moment, RowTable, WindowStore
+from bulkfetch.ratelimit.postgres.store import (
+    Moment,
+    RowTable,
+    WindowStore,
+    as_arrays,
+    from_arrays,
+)
 
 T = TypeVar("T")
 
@@ -64,8 +71,8 @@ class HostsLedger:
         return self._clock()
 
     def submit(self, change: Change[T]) -> asyncio.Future[T]:
-        def whole(books: AccountBooks, moment: Moment) -> T:
-            return change(books, BookTime(moment.now, moment.now, moment.asked))
+        def whole(usage: AccountUsage, moment: Moment) -> T:
+            return change(usage, ChangeTime(moment.now, moment.now, moment.asked))
 
         task = self._loop.create_task(self._store.run(CONTROL_TABLE, self._account, whole))
         self._changes.add(task)
@@ -90,18 +97,21 @@ class HostsLedger:
             self.close()
 
 
-def _read(columns: Mapping[str, Any]) -> AccountBooks:
-    """Return the books that these columns hold; others are not looked at."""
-    names = ("kind", "stamp", "client", "settled", "span")
-    calls = zip(*(columns[name] for name in names), strict=True)
+# The columns of a call, its number first; and those of a span of credits.
+_CALL = ("number", "kind", "stamp", "client", "settled", "span")
+_SPAN = ("span_start", "span_credits")
+
+
+def _read(columns: Mapping[str, Any]) -> AccountUsage:
+    """Return the usage that these columns hold; others are not looked at."""
     closed_until = columns["closed_until"]
-    return AccountBooks(
-        dict(zip(columns["number"], (BookedCall(*call) for call in calls), strict=True)),
+    return AccountUsage(
+        {number: CountedCall(*call) for number, *call in from_arrays(columns, _CALL)},
         {
-            (client, kind): LineEntry(since, until)
+            (client, kind): WaitingCall(since, until)
             for client, kind, since, until in json.loads(columns["waiting"])
         },
-        dict(zip(columns["span_start"], columns["span_credits"], strict=True)),
+        dict(from_arrays(columns, _SPAN)),
         columns["paused_until"],
         columns["remaining"],
         columns["remaining_at"],
@@ -111,32 +121,25 @@ def _read(columns: Mapping[str, Any]) -> AccountBooks:
     )
 
 
-def _written(books: AccountBooks) -> tuple[Any, ...]:
+def _written(usage: AccountUsage) -> tuple[Any, ...]:
     """Return the values of the columns of CONTROL_TABLE."""
-    calls = list(books.calls.values())
     return (
-        list(books.calls),
-        [call.kind for call in calls],
-        [call.at for call in calls],
-        [call.owner for call in calls],
-        [call.settled for call in calls],
-        [call.span for call in calls],
-        json.dumps([(*key, *entry) for key, entry in books.line.items()]),
-        list(books.spent),
-        list(books.spent.values()),
-        books.paused_until,
-        books.remaining,
-        books.remaining_at,
-        books.closed_until,
-        books.hold_s,
+        *as_arrays([(number, *call) for number, call in usage.calls.items()], len(_CALL)),
+        json.dumps([(*key, *waiting) for key, waiting in usage.waiting.items()]),
+        *as_arrays(list(usage.spent.items()), len(_SPAN)),
+        usage.paused_until,
+        usage.remaining,
+        usage.remaining_at,
+        usage.closed_until,
+        usage.hold_s,
     )
 
 
 CONTROL_TABLE = RowTable(
     "account_control",
     (
-        "number", "kind", "stamp", "client", "settled", "span", "waiting", "span_start",
-        "span_credits", "paused_until", "remaining", "remaining_at", "closed_until", "hold_s",
+        *_CALL, "waiting", *_SPAN, "paused_until", "remaining", "remaining_at", "closed_until",
+        "hold_s",
     ),
     _read,
     _written,

@@ -1,4 +1,4 @@
-"""Where an account's books are kept: with this process, where nothing can be shared."""
+"""Where the usage of an account is kept; in this process, where nothing can be shared."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
-from bulkfetch.control.books import AccountBooks, BookTime
+from bulkfetch.control.usage import AccountUsage, ChangeTime
 
 T = TypeVar("T")
-Change = Callable[[AccountBooks, BookTime], T]
+Change = Callable[[AccountUsage, ChangeTime], T]
 
 
 class ControlLedger(Protocol):
-    """The books of one account, which everybody who asks for it shares.
+    """Keeps the usage of one account, which everybody who asks for it shares.
 
     Changes are made one after the other, in the order in which they were submitted.
     """
@@ -26,7 +26,7 @@ class ControlLedger(Protocol):
     def submit(self, change: Change[T]) -> asyncio.Future[T]:
         """Make a change and keep it, sooner or later, whether or not its end is awaited.
 
-        Awaited it raises Unusable where the books cannot be kept any more; then nothing was done.
+        Awaited it raises Unusable where it cannot be kept any more; then nothing was done.
         """
         ...
 
@@ -40,11 +40,11 @@ class ControlLedger(Protocol):
 
 
 # By event loop, since times of two loops cannot be compared, and a test's are not the machine's.
-_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AccountBooks]] = WeakKeyDictionary()
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AccountUsage]] = WeakKeyDictionary()
 
 
 class ProcessLedger:
-    """Books in memory, which all clients of the running loop share; a ControlLedger.
+    """Usage in memory, which all clients of the running loop share; a ControlLedger.
 
     All clocks are the loop's: nothing of it outlasts the process. An account that `own` says
     nobody else asks shares with nobody. Its first call leaves in `quiet_s`.
@@ -54,7 +54,7 @@ class ProcessLedger:
         self._loop = asyncio.get_running_loop()
         accounts = {} if own else _shared.setdefault(self._loop, {})
         begins_at = self.clock() + quiet_s if quiet_s else 0.0
-        self._books = accounts.setdefault(account_key, AccountBooks(paused_until=begins_at))
+        self._books = accounts.setdefault(account_key, AccountUsage(paused_until=begins_at))
 
     def clock(self) -> float:
         return self._loop.time()
@@ -62,7 +62,7 @@ class ProcessLedger:
     def submit(self, change: Change[T]) -> asyncio.Future[T]:
         done: asyncio.Future[T] = self._loop.create_future()
         now = self.clock()
-        done.set_result(change(self._books, BookTime(now, now, now)))
+        done.set_result(change(self._books, ChangeTime(now, now, now)))
         return done
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The books of a budget that all processes of the machine keep together, in the state directory.
+"""The usage of a budget that all processes of the machine share, in the state directory.
 
 A thread of its own does the transactions, one after the other: each takes some 100 µs, but another
 process may hold the file for longer. It is waited for, for as long as it takes, since every way
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from bulkfetch.clock import boot_id, boottime
-from bulkfetch.control.books import QUIET_S, BookTime
 from bulkfetch.control.ledger import Change
 from bulkfetch.control.rows import CONTROL_FILE, ControlRows
+from bulkfetch.control.usage import QUIET_S, ChangeTime
 from bulkfetch.ratelimit.interfaces import Unusable
 from bulkfetch.ratelimit.patience import holder
 from bulkfetch.ratelimit.state_file import Busy, Store, is_busy, is_damage, open_file
@@ -35,7 +35,7 @@ _MADE_S = 0.01
 
 
 class MachineLedger:
-    """The file's books of one account; a ControlLedger.
+    """The usage of one account in the file; a ControlLedger.
 
     `clock` gives seconds since the boot that `boot` names; both are the same in all processes.
     """
@@ -71,14 +71,14 @@ class MachineLedger:
         boot: Callable[[], str] = boot_id,
         wall: Callable[[], float] = time.time,
     ) -> MachineLedger:
-        """Open the books of `account_key`, an opaque name that holds no secret.
+        """Open the ledger of `account_key`, an opaque name that holds no secret.
 
         `note` gets, in one sentence, what a user should know. Raises Unusable. If cancelled:
         nothing is left open.
         """
         ledger = cls(account_key, state_dir, note, clock=clock, boot=boot, wall=wall)
         try:
-            await asyncio.shield(ledger.submit(lambda books, time: None))
+            await asyncio.shield(ledger.submit(lambda usage, time: None))
         except BaseException:
             ledger.close()
             raise
@@ -130,9 +130,9 @@ class MachineLedger:
         try:
             db.execute("BEGIN IMMEDIATE")
             before = self._rows.read()
-            books, now = before.copy(), self._clock()
-            result = change(books, BookTime(now, self._wall(), now))
-            self._rows.write(before, books)
+            usage, now = before.copy(), self._clock()
+            result = change(usage, ChangeTime(now, self._wall(), now))
+            self._rows.write(before, usage)
             db.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):

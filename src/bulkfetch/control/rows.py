@@ -1,4 +1,4 @@
-"""An account's books in SQLite. Statements only: what the books mean is said in `books`.
+"""An account's usage in SQLite. Statements only: what it means is said in `usage`.
 
 Nothing in it is secret: accounts are known by a hash. `call.at` is in seconds since boot, of one
 under way the end of its lease; a call of an earlier boot was counted before this one began, hence
@@ -12,7 +12,8 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from bulkfetch.control.books import AccountBooks, BookedCall, LineEntry
+from bulkfetch.control.allowance import CountedCall, WaitingCall
+from bulkfetch.control.usage import AccountUsage
 from bulkfetch.ratelimit.state_file import StateFile
 
 SCHEMA = """
@@ -61,12 +62,12 @@ CONTROL_FILE = StateFile(
 
 
 class _Table(NamedTuple):
-    """A table of rows of an account, and which are in its books: values by key."""
+    """A table of rows of an account, and what it has of a usage: values by key."""
 
     name: str
     key: tuple[str, ...]
     values: tuple[str, ...]
-    rows: Callable[[AccountBooks], Mapping[tuple[Any, ...], tuple[Any, ...]]]
+    rows: Callable[[AccountUsage], Mapping[tuple[Any, ...], tuple[Any, ...]]]
 
     def select(self) -> str:
         """Return the statement that reads an account's rows."""
@@ -84,18 +85,20 @@ class _Table(NamedTuple):
         return f"INSERT OR REPLACE INTO {self.name} ({', '.join(columns)}) VALUES ({places})"
 
 
-_CALL = _Table(
-    "call",
-    ("id",),
-    ("kind", "at", "owner", "settled", "span"),
-    lambda books: {(number,): call for number, call in books.calls.items()},
-)
-_LINE = _Table("line", ("owner", "kind"), ("since", "until"), lambda books: books.line)
-_SPENT = _Table(
-    "spent",
-    ("start",),
-    ("credits",),
-    lambda books: {(start,): (credits,) for start, credits in books.spent.items()},
+_TABLES = (
+    _Table(
+        "call",
+        ("id",),
+        ("kind", "at", "owner", "settled", "span"),
+        lambda usage: {(number,): call for number, call in usage.calls.items()},
+    ),
+    _Table("line", ("owner", "kind"), ("since", "until"), lambda usage: usage.waiting),
+    _Table(
+        "spent",
+        ("start",),
+        ("credits",),
+        lambda usage: {(start,): (credits,) for start, credits in usage.spent.items()},
+    ),
 )
 
 
@@ -115,30 +118,30 @@ class ControlRows:
             "SELECT id FROM account WHERE key = ?", (account_key,)
         ).fetchone()
 
-    def read(self) -> AccountBooks:
-        """Return the account's books."""
+    def read(self) -> AccountUsage:
+        """Return the account's usage."""
         paused_until, remaining, remaining_at = self._db.execute(
             "SELECT paused_until, remaining, remaining_at FROM account WHERE id = ?",
             (self._account,),
         ).fetchone()
-        calls, line, spent = (
-            self._db.execute(table.select(), (self._account,)) for table in (_CALL, _LINE, _SPENT)
+        calls, waiting, spent = (
+            self._db.execute(table.select(), (self._account,)) for table in _TABLES
         )
-        return AccountBooks(
+        return AccountUsage(
             {
-                number: BookedCall(kind, at, owner, bool(settled), span)
+                number: CountedCall(kind, at, owner, bool(settled), span)
                 for number, kind, at, owner, settled, span in calls
             },
-            {(owner, kind): LineEntry(since, until) for owner, kind, since, until in line},
+            {(owner, kind): WaitingCall(since, until) for owner, kind, since, until in waiting},
             dict(spent),
             paused_until,
             remaining,
             remaining_at,
         )
 
-    def write(self, before: AccountBooks, after: AccountBooks) -> None:
-        """Write what has changed in the account's books since they were read as `before`."""
-        for table in (_CALL, _LINE, _SPENT):
+    def write(self, before: AccountUsage, after: AccountUsage) -> None:
+        """Write what has changed in the account's usage since it was read as `before`."""
+        for table in _TABLES:
             old, new = table.rows(before), table.rows(after)
             gone = [key for key in old if key not in new]
             changed = [(*key, *values) for key, values in new.items() if old.get(key) != values]

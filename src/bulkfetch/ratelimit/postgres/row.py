@@ -17,10 +17,13 @@ from typing import Any, NamedTuple
 from bulkfetch.ratelimit.fair_share import Request, Waiter
 from bulkfetch.ratelimit.grants import SERVED_REFILLS
 from bulkfetch.ratelimit.interfaces import RateLimit
-from bulkfetch.ratelimit.postgres.store import RowTable
+from bulkfetch.ratelimit.postgres.store import RowTable, as_arrays, from_arrays
 from bulkfetch.ratelimit.standing import Snapshot
 from bulkfetch.ratelimit.throttle import Throttle
 from bulkfetch.ratelimit.throttle_json import from_json, to_json
+
+# The columns of a use, its number first.
+_USE = ("token", "stamp", "client", "settled", "taken")
 
 
 class Use(NamedTuple):
@@ -59,13 +62,10 @@ class WindowRow:
     @classmethod
     def of(cls, columns: Mapping[str, Any]) -> WindowRow:
         """Return the row that these columns hold; others are not looked at."""
-        uses = zip(
-            columns["stamp"], columns["client"], columns["settled"], columns["taken"], strict=True
-        )
         waiting = json.loads(columns["waiting"])
         closed_until = columns["closed_until"]
         return cls(
-            dict(zip(columns["token"], (Use(*use) for use in uses), strict=True)),
+            {token: Use(*use) for token, *use in from_arrays(columns, _USE)},
             {int(client): Waiting(*of) for client, of in waiting.items()},
             columns["throttle"],
             -math.inf if closed_until is None else closed_until,
@@ -76,13 +76,8 @@ class WindowRow:
 
     def columns(self) -> tuple[Any, ...]:
         """Return the values of the columns, in the order of WINDOW_TABLE."""
-        uses = list(self.uses.values())
         return (
-            list(self.uses),
-            [use.at for use in uses],
-            [use.owner for use in uses],
-            [use.settled for use in uses],
-            [use.taken for use in uses],
+            *as_arrays([(token, *use) for token, use in self.uses.items()], len(_USE)),
             json.dumps(self.waiting),
             self.throttle,
             None if self.closed_until == -math.inf else self.closed_until,
@@ -93,13 +88,10 @@ class WindowRow:
 
 WINDOW_TABLE = RowTable(
     "account_window",
-    (
-        "token", "stamp", "client", "settled", "taken", "waiting", "throttle", "closed_until",
-        "hold_s", "lease_s",
-    ),
+    (*_USE, "waiting", "throttle", "closed_until", "hold_s", "lease_s"),
     WindowRow.of,
     WindowRow.columns,
-)  # fmt: skip
+)
 
 
 class ClientRow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -26,6 +26,16 @@ class RowTable(Generic[R]):
     read: Callable[[Mapping[str, Any]], R]
     write: Callable[[R], tuple[Any, ...]]
     beside: str = ""
+
+
+def as_arrays(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:
+    """Return rows of `width` values as a table has them: an array for each place in a row."""
+    return [list(array) for array in zip(*rows, strict=True)] or [[] for _ in range(width)]
+
+
+def from_arrays(columns: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Return the rows that these columns, all of them arrays, hold together."""
+    return zip(*(columns[name] for name in names), strict=True)
 
 
 class Moment(NamedTuple):

@@ -1,15 +1,13 @@
-"""An account's books: its calls, who waits, what was spent, what the service said. Values only.
+"""What was used of an account's budget, and how a call changes it. Values only.
 
-Every store reads them as a whole, has a change made and keeps what has changed; nobody else changes
-them in between. A change that was perhaps kept already may be made again, and comes to the same.
-
-`now` is in seconds that count for minutes and places, `wall` in those of days: see `BookTime`.
+A ledger reads the usage as a whole, makes a change and keeps what has changed; nobody else changes
+it in between. A change that was perhaps kept already may be made again, and comes to the same.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from bulkfetch.control.allowance import (
@@ -18,11 +16,11 @@ from bulkfetch.control.allowance import (
     REFILL_S,
     SPAN_S,
     Allowance,
-    Books,
+    Asking,
     ControlLimits,
     CountedCall,
-    InLine,
-    Span,
+    Usage,
+    WaitingCall,
     allow,
 )
 from bulkfetch.control.calls import CREDITS, Kind
@@ -35,10 +33,10 @@ FAR_AHEAD_S = 3600.0
 _SLACK_S = 2.0
 
 
-class BookTime(NamedTuple):
-    """When books are changed, in seconds of their store: `now` of minutes, `wall` of days.
+class ChangeTime(NamedTuple):
+    """When a ledger makes a change: `now` for minutes and places, `wall` for days, in seconds.
 
-    `asked` is what the ledger's own clock, which measures ages, read before the books were had.
+    `asked` is what the ledger's own clock, which measures ages, read before it had the usage.
     """
 
     now: float
@@ -48,7 +46,7 @@ class BookTime(NamedTuple):
     def of(self, reading: float) -> float:
         """Return what `now` was when the ledger's own clock read so; rather later, never earlier.
 
-        What passed until the books were had counts as nothing.
+        What passed until the usage was had counts as nothing.
         """
         return min(self.now - (self.asked - reading), self.now)
 
@@ -77,53 +75,26 @@ class Caller(NamedTuple):
     generation: int | None = None
 
 
-class BookedCall(NamedTuple):
-    """A call of `owner`, `at` as of a CountedCall; its credits are in the span that began then."""
-
-    kind: Kind
-    at: float
-    owner: int
-    settled: bool
-    span: float
-
-
-class LineEntry(NamedTuple):
-    """Since when somebody waits, and until when that is believed."""
-
-    since: float
-    until: float
-
-
 @dataclass(slots=True)
-class AccountBooks:
-    """The books of one account.
+class AccountUsage(Usage):
+    """The usage of one account, with its changes.
 
-    `calls` are by number, who waits in `line` by owner and kind, the credits `spent` by the start
-    of their span. `remaining` is what the service said at `remaining_at`. Nothing leaves before
-    `paused_until`, which a 429 has asked for, and `closed_until`, since earlier calls are not
-    known. `hold_s`: nothing that has begun counts for longer. `generation` is that of the fleet's
-    newest turn, 0 where there was none; it is written elsewhere.
+    `hold_s`: nothing that has begun counts for longer. `generation` is that of the fleet's newest
+    turn, 0 where there was none; it is written elsewhere.
     """
 
-    calls: dict[int, BookedCall] = field(default_factory=dict)
-    line: dict[tuple[int, Kind], LineEntry] = field(default_factory=dict)
-    spent: dict[float, int] = field(default_factory=dict)
-    paused_until: float = 0.0
-    remaining: int | None = None
-    remaining_at: float = 0.0
-    closed_until: float = 0.0
     hold_s: float = FAR_AHEAD_S
     generation: int = 0
 
-    def copy(self) -> AccountBooks:
-        """Return books that change by themselves."""
-        calls, line, spent = self.calls.copy(), self.line.copy(), self.spent.copy()
-        return replace(self, calls=calls, line=line, spent=spent)
+    def copy(self) -> AccountUsage:
+        """Return the same usage, which later changes of this one leave as it is."""
+        calls, waiting, spent = self.calls.copy(), self.waiting.copy(), self.spent.copy()
+        return replace(self, calls=calls, waiting=waiting, spent=spent)
 
     def take(
-        self, caller: Caller, number: int, kind: Kind, since: float, time: BookTime
+        self, caller: Caller, number: int, kind: Kind, since: float, time: ChangeTime
     ) -> Allowance:
-        """Begin a call where it may leave now, with its lease; else stand in line for it.
+        """Begin a call where it may leave now, with its lease; else note that the caller waits.
 
         `since` is when the caller began to wait, by its ledger's clock. Whoever asks for a number
         again has not sent its call, whatever came of the first time.
@@ -133,25 +104,25 @@ class AccountBooks:
         self.withdraw(caller.owner, number, kind)
         if caller.generation not in (None, self.generation):
             return Allowance(math.inf, "superseded")
-        me = InLine(time.of(since), caller.owner, kind)
-        allowance = allow(kind, caller.limits, self._seen_by(me), me, time.now, time.wall)
+        me = Asking(time.of(since), caller.owner, kind)
+        allowance = allow(me, caller.limits, self, time.now, time.wall)
         if allowance.for_s:
             until = time.now + allowance.for_s + _SLACK_S
-            self.line[me.owner, kind] = LineEntry(me.since, until)
+            self.waiting[me.owner, kind] = WaitingCall(me.since, until)
         else:
             span = _span(time.wall)
             ends_at = time.now + caller.lease_s
-            self.calls[number] = BookedCall(kind, ends_at, me.owner, False, span)
+            self.calls[number] = CountedCall(kind, ends_at, me.owner, False, span)
             self._spend(span, CREDITS[kind])
         return allowance
 
     def withdraw(self, owner: int, number: int, kind: Kind) -> None:
         """Forget a call that was not sent, and that it waits."""
-        self.line.pop((owner, kind), None)
+        self.waiting.pop((owner, kind), None)
         self._take_back(number)
 
     def settle(
-        self, owner: int, number: int, kind: Kind, settled: Settled, ended: float, time: BookTime
+        self, owner: int, number: int, kind: Kind, settled: Settled, ended: float, time: ChangeTime
     ) -> None:
         """Write how a call ended, and when by its ledger's clock."""
         if settled.end == "unused":
@@ -161,7 +132,7 @@ class AccountBooks:
         wall = time.wall - (time.now - at)
         call = self.calls.get(number)
         if call is None:  # forgotten, since its lease was over long ago
-            call = BookedCall(kind, at, owner, True, _span(wall))
+            call = CountedCall(kind, at, owner, True, _span(wall))
         elif settled.end == "refused" and not call.settled:
             self._spend(call.span, -CREDITS[kind])
         grace_s = GRACE_S if settled.end == "lost" else 0.0
@@ -172,7 +143,7 @@ class AccountBooks:
         if settled.remaining is not None or settled.end == "answered":
             self._remain(settled.remaining, wall, time.wall)
 
-    def credits_spent(self, time: BookTime) -> None:
+    def credits_spent(self, time: ChangeTime) -> None:
         """Write that the service has shown that no credits remain."""
         self._remain(0, time.wall, time.wall)
 
@@ -180,22 +151,6 @@ class AccountBooks:
         """Write what the service said of the credits that remain, unless it has said so since."""
         if self.remaining_at <= said_at or self.remaining_at > wall + SPAN_S:  # a clock was ahead
             self.remaining, self.remaining_at = remaining, said_at
-
-    def _seen_by(self, me: InLine) -> Books:
-        """Return how the account stands; `others` are those in line but one itself."""
-        return Books(
-            [CountedCall(call.kind, call.at, call.settled) for call in self.calls.values()],
-            [
-                InLine(waiting.since, owner, kind)
-                for (owner, kind), waiting in self.line.items()
-                if owner != me.owner
-            ],
-            self.paused_until,
-            self.remaining,
-            self.remaining_at,
-            [Span(start, credits) for start, credits in self.spent.items()],
-            self.closed_until,
-        )
 
     def _take_back(self, number: int) -> None:
         """Forget a call that was not sent, and what it would have cost."""
@@ -207,7 +162,7 @@ class AccountBooks:
     def _spend(self, span: float, credits: int) -> None:
         self.spent[span] = max(0, self.spent.get(span, 0) + credits)
 
-    def _prune(self, time: BookTime) -> None:
+    def _prune(self, time: ChangeTime) -> None:
         """Forget what counts no more; bring back what is further ahead than it can be.
 
         That is of a clock which has gone back, or of a file that somebody has written in.
@@ -219,9 +174,9 @@ class AccountBooks:
                 del self.calls[number]
             elif call.at > latest:
                 self.calls[number] = call._replace(at=latest)
-        for key, waiting in list(self.line.items()):
+        for key, waiting in list(self.waiting.items()):
             if waiting.since > now or not now <= waiting.until <= now + FAR_AHEAD_S:
-                del self.line[key]
+                del self.waiting[key]
         for start, credits in list(self.spent.items()):
             if start + SPAN_S + DAY_S <= wall:
                 del self.spent[start]
