@@ -290,18 +290,22 @@ def test_with_two_settings_the_stricter_one_holds_and_nobody_starves(tmp_path: P
     assert worst(mine + theirs, 60) <= 10
 
 
+def of(owner: int) -> Request:
+    return Request(0, owner, True)
+
+
 def test_a_part_is_rounded_up_and_the_least_served_come_first() -> None:
     """Parts: ten for three are four each; who was served less, or has waited longer, is first."""
     waiting = [Waiter(2, since=5.0, requests=10, refill_s=61), Waiter(3, 9.0, 10, 61)]
     assert fair_share(1, 7.0, 10, [], waiting, {})
-    assert not fair_share(1, 7.0, 10, [Request(0, 1, 1)] * 4, waiting, {})
-    assert not fair_share(1, 7.0, 10, [Request(0, 4, 1)] * 9, waiting, {})  # the last one is for 2
-    assert fair_share(1, 4.0, 10, [Request(0, 4, 1)] * 9, waiting, {})
-    requests = [Request(0, 2, 1)] * 4 + [Request(0, 4, 1)] * 5
+    assert not fair_share(1, 7.0, 10, [of(1)] * 4, waiting, {})
+    assert not fair_share(1, 7.0, 10, [of(4)] * 9, waiting, {})  # the last one is for 2
+    assert fair_share(1, 4.0, 10, [of(4)] * 9, waiting, {})
+    requests = [of(2)] * 4 + [of(4)] * 5
     assert fair_share(1, 7.0, 10, requests, waiting, {})  # 2 has its own
-    assert not fair_share(1, 4.0, 10, [Request(0, 4, 1)] * 10, [], {})
-    assert fair_share(1, 7.0, 10, [Request(0, 4, 1)] * 9, waiting, {2: 30, 3: 30, 1: 29})
-    assert not fair_share(1, 4.0, 10, [Request(0, 4, 1)] * 9, waiting, {1: 30, 2: 30, 3: 29})
+    assert not fair_share(1, 4.0, 10, [of(4)] * 10, [], {})
+    assert fair_share(1, 7.0, 10, [of(4)] * 9, waiting, {2: 30, 3: 30, 1: 29})
+    assert not fair_share(1, 4.0, 10, [of(4)] * 9, waiting, {1: 30, 2: 30, 3: 29})
 
 
 # --- clocks --------------------------------------------------------------------------------------

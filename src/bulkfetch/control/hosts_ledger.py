@@ -30,7 +30,7 @@ import anyio
 
 from bulkfetch.clock import boottime
 from bulkfetch.control.allowance import CountedCall, WaitingCall
-from bulkfetch.control.ledger import Change
+from bulkfetch.control.ledger import Change, ControlLedger
 from bulkfetch.control.usage import AccountUsage, ChangeTime
 from bulkfetch.ratelimit.interfaces import OnEvent, ignore
 from bulkfetch.ratelimit.postgres.store import (
@@ -47,8 +47,8 @@ T = TypeVar("T")
 _LAST_WORDS_S = 1.0
 
 
-class HostsLedger:
-    """The row of one account; a ControlLedger. Bound to the running loop.
+class HostsLedger(ControlLedger):
+    """The row of one account. Bound to the running loop.
 
     `account` is what all hosts call it. `clock` is that of the store, and must go on while the
     machine sleeps. `on_away` is told when the rows cannot be had for long.

@@ -43,8 +43,8 @@ class ControlLedger(Protocol):
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AccountUsage]] = WeakKeyDictionary()
 
 
-class ProcessLedger:
-    """Usage in memory, which all clients of the running loop share; a ControlLedger.
+class ProcessLedger(ControlLedger):
+    """Usage in memory, which all clients of the running loop share.
 
     All clocks are the loop's: nothing of it outlasts the process. An account that `own` says
     nobody else asks shares with nobody. Its first call leaves in `quiet_s`.

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from bulkfetch.clock import boot_id, boottime
-from bulkfetch.control.ledger import Change
+from bulkfetch.control.ledger import Change, ControlLedger
 from bulkfetch.control.rows import CONTROL_FILE, ControlRows
 from bulkfetch.control.usage import QUIET_S, ChangeTime
 from bulkfetch.ratelimit.interfaces import Unusable
 from bulkfetch.ratelimit.patience import holder
-from bulkfetch.ratelimit.state_file import Busy, Store, is_busy, is_damage, open_file
+from bulkfetch.ratelimit.state_file import Busy, Store, is_busy, is_damage, open_file, reason
 
 T = TypeVar("T")
 
@@ -34,8 +34,8 @@ _TOLD_AFTER_S = 5.0
 _MADE_S = 0.01
 
 
-class MachineLedger:
-    """The usage of one account in the file; a ControlLedger.
+class MachineLedger(ControlLedger):
+    """The usage of one account in the file.
 
     `clock` gives seconds since the boot that `boot` names; both are the same in all processes.
     """
@@ -100,7 +100,6 @@ class MachineLedger:
             self._thread.shutdown(wait=False)
 
     async def aclose(self) -> None:
-        """As `close`, and wait for it. If cancelled: as `close`."""
         self.close()
         await self._loop.run_in_executor(None, self._thread.shutdown)
 
@@ -118,7 +117,7 @@ class MachineLedger:
                 if is_busy(error):
                     since = self._waited(since)
                 elif renewed or not (isinstance(error, FileNotFoundError) or is_damage(error)):
-                    raise Unusable(f"{self._path}: {_reason(error)}") from error
+                    raise Unusable(f"{self._path}: {reason(error)}") from error
                 else:
                     renewed = True
                     self._give_up(error)
@@ -173,7 +172,7 @@ class MachineLedger:
 
     def _give_up(self, error: Exception) -> None:
         store, self._store = self._store, None
-        self._lost = _reason(error)
+        self._lost = reason(error)
         if store is not None:
             self._spent = store.inode if is_damage(error) else -1
             store.db.close()
@@ -190,10 +189,6 @@ class MachineLedger:
     @property
     def _path(self) -> Path:
         return self._state_dir.absolute() / CONTROL_FILE.name
-
-
-def _reason(error: Exception) -> str:
-    return (isinstance(error, OSError) and error.strerror) or str(error) or repr(error)
 
 
 def _retrieved(done: asyncio.Future[T]) -> None:

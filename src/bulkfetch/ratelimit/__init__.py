@@ -36,10 +36,11 @@ the machine share. Should it fail, the process's own is closed for a refill and 
 which nothing that others have sent counts any more, and goes on.
 
 The rooms: `interfaces` the words, `limiter` the two in series and the permits, `slots` those of
-the process, `throttle` what a 429 teaches (pure), `grants` what one client may take of a shared
-account (pure), over the rows that `standing` describes, with `fair_share` between processes (pure),
-`shared` the machine's (SQLite: `state_file` the file, `database` its tables, `rows` its statements,
-`patience` with who holds it), `postgres/` that of several hosts, `messages` what is told (pure).
+the process. What one client may take of a shared account is decided in `grants`, over the rows that
+`account_rows` describes, with `throttle` for what a 429 teaches and `fair_share` between processes
+(all pure). `shared` is the machine's limiter (SQLite: `state_file` the file, `database` its tables,
+`rows` its statements, `patience` with who holds it), `postgres/` that of several hosts. `messages`
+are what is told (pure).
 
 What must not live here: HTTP (a permit is told how its request ended; it never looks), retries and
 backoff (whoever waits to try again holds no slot), tokens and secrets, wall-clock time, and any way

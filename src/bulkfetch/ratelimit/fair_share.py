@@ -8,11 +8,16 @@ from typing import NamedTuple
 
 
 class Request(NamedTuple):
-    """A request that fills a slot: `at` is its stamp, for an unsettled one the end of its lease."""
+    """A request of the client `owner`, which fills a slot until `at` + refill.
+
+    `at` is when it was over, for one that is not `settled` the end of its lease. `taken`: the
+    server did not refuse it.
+    """
 
     at: float
     owner: int
-    settled: int
+    settled: bool
+    taken: bool = False
 
 
 class Waiter(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 from bulkfetch.clock import boot_id, boottime
 from bulkfetch.ratelimit.database import WINDOW_FILE
 from bulkfetch.ratelimit.interfaces import RateLimit
-from bulkfetch.ratelimit.throttle_json import from_json
+from bulkfetch.ratelimit.throttle import Throttle
 
 _ACCOUNT = "SELECT id, share FROM account WHERE key = ?"
 _USES = "SELECT at FROM use WHERE account = ? AND at > ? ORDER BY at DESC LIMIT ?"
@@ -41,7 +41,7 @@ def slots_free_in(
             found = db.execute(_ACCOUNT, (account_key,)).fetchone()
             if found is None:
                 return []
-            closed_s = from_json(found[1], limit.requests).closed_until - now
+            closed_s = Throttle.from_json(found[1], limit.requests).closed_until - now
             values = (found[0], now - limit.refill_s, limit.requests)
             uses = [at + limit.refill_s - now for (at,) in db.execute(_USES, values)]
     except (sqlite3.Error, OSError, ValueError, TypeError):

@@ -15,10 +15,10 @@ import math
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from bulkfetch.ratelimit.account_rows import AccountRows
 from bulkfetch.ratelimit.fair_share import Request, fair_share, part_of
 from bulkfetch.ratelimit.interfaces import Lease, RateLimit, Settlement, WindowEvent, WindowState
 from bulkfetch.ratelimit.messages import throttle_news, window_state
-from bulkfetch.ratelimit.standing import AccountRows
 from bulkfetch.ratelimit.throttle import Throttle
 
 # How often what is past is cleared away, in seconds; besides, before anybody is told to wait.
@@ -64,15 +64,12 @@ class Grants:
 
     def take(self, rows: AccountRows, now: float) -> Lease | float:
         """Take a slot, or return the seconds after which to ask again."""
+        if now < self._prune_at and isinstance(taken := self._look(rows, now), Lease):
+            return taken
         # Where nothing is free it may be for a stamp that is to be pruned.
-        for prune in (now >= self._prune_at, True):
-            if prune:
-                rows.prune(now)
-                self._prune_at = now + PRUNE_S
-            taken = self._look(rows, now)
-            if prune or isinstance(taken, Lease):
-                break
-        return taken
+        rows.prune(now)
+        self._prune_at = now + PRUNE_S
+        return self._look(rows, now)
 
     def settle(
         self, rows: AccountRows, settled: Sequence[Settlement], now: float, ahead_s: float

@@ -139,10 +139,7 @@ class SharedLimiter(Protocol):
     Unusable when the shared limiter has failed; then nothing was done.
     """
 
-    @property
-    def renew_every_s(self) -> float:
-        """Return how often leases must be renewed, in seconds."""
-        ...
+    renew_every_s: float  # how often leases must be renewed, in seconds
 
     @property
     def in_flight_cap(self) -> int | None:

@@ -1,4 +1,4 @@
-"""The rows of one account, as one process reads and writes them; see `database` for the tables."""
+"""An account's rows in the machine's file, as SQL; see `database` for the tables."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import secrets
 import sqlite3
 from collections.abc import Iterable
 
+from bulkfetch.ratelimit.account_rows import AccountRows, Snapshot
 from bulkfetch.ratelimit.fair_share import Request, Waiter
 from bulkfetch.ratelimit.interfaces import RateLimit
-from bulkfetch.ratelimit.standing import Snapshot
 from bulkfetch.ratelimit.throttle import Throttle
-from bulkfetch.ratelimit.throttle_json import from_json, to_json
 
 # No stamp is honestly further ahead than this, in seconds; one that is, is brought back.
 FAR_AHEAD_S = 3600.0
@@ -30,43 +29,28 @@ _SNAPSHOT = """
 """
 
 
-class Rows:
-    """Statements only: transactions are the caller's, and what the rows mean too.
+class SqliteRows(AccountRows):
+    """The rows of one account in the machine's file. Transactions are the caller's."""
 
-    `owner` is a number that no other limiter has.
-    """
-
-    def __init__(
-        self,
-        db: sqlite3.Connection,
-        account_key: str,
-        owner: int,
-        settings: RateLimit,
-    ) -> None:
+    def __init__(self, db: sqlite3.Connection, account_key: str, limit: RateLimit) -> None:
         self._db = db
-        self.owner = owner
-        self._settings = settings
-        self._lease_s = settings.lease_s
+        self.owner = secrets.randbits(62)
+        self._limit = limit
         db.execute(
             "INSERT INTO account (key, hold_s) VALUES (?, ?)"
             " ON CONFLICT DO UPDATE SET hold_s = max(hold_s, excluded.hold_s)",
-            (account_key, settings.refill_s + settings.lease_s),
+            (account_key, limit.refill_s + limit.lease_s),
         )
         (self.account,) = db.execute(
             "SELECT id FROM account WHERE key = ?", (account_key,)
         ).fetchone()
 
     def lease(self, now: float) -> int:
-        """Write a request that begins now, and return its row's number, which no other one has.
-
-        It is drawn, so that the row can be written into another file too.
-        """
-        number = secrets.randbits(62)
-        self.renew([number], now + self._lease_s)
+        number = secrets.randbits(62)  # also in a file that takes the place of this one
+        self.renew([number], now + self._limit.lease_s)
         return number
 
     def settled(self, number: int, at: float, *, taken: bool) -> None:
-        """Write when a request was over; anew if its row is gone, its lease having ended."""
         self._db.execute(
             "INSERT INTO use (id, account, at, owner, settled, taken) VALUES (?, ?, ?, ?, 1, ?)"
             " ON CONFLICT DO UPDATE SET at = excluded.at, settled = 1, taken = excluded.taken",
@@ -74,11 +58,9 @@ class Rows:
         )
 
     def unused(self, number: int) -> None:
-        """Take back a request that was not sent."""
         self._db.execute("DELETE FROM use WHERE id = ?", (number,))
 
     def renew(self, numbers: Iterable[int], until: float) -> None:
-        """Write a later end of leases, anew where there is no row."""
         self._db.executemany(
             "INSERT INTO use (id, account, at, owner) VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET at = excluded.at WHERE NOT settled",
@@ -86,22 +68,21 @@ class Rows:
         )
 
     def prune(self, now: float) -> None:
-        """Forget what is long past; bring back what is further ahead than it can be."""
         account, far = self.account, now + FAR_AHEAD_S
-        keep_s = max(KEEP_S, 5 * self._settings.refill_s)
+        keep_s = max(KEEP_S, 5 * self._limit.refill_s)
         db = self._db
         db.execute("DELETE FROM use WHERE account = ? AND at < ?", (account, now - keep_s))
         db.execute(
             "UPDATE use SET at = ? WHERE account = ? AND at > ?",
-            (now + self._lease_s, account, far),
+            (now + self._limit.lease_s, account, far),
         )
         db.execute(
             "DELETE FROM ticket WHERE account = ? AND (until < ? OR until > ?)", (account, now, far)
         )
 
     def snapshot(self, now: float) -> Snapshot:
-        """Return how the account stands. One statement: every request asks for it."""
-        since = now - self._settings.refill_s
+        # One statement: every request asks for it.
+        since = now - self._limit.refill_s
         rows = self._db.execute(
             _SNAPSHOT, (now, self.account, since, self.owner, now, self.account)
         ).fetchall()
@@ -118,35 +99,25 @@ class Rows:
         )
 
     def announce(self, since: float, until: float) -> None:
-        """Write that this process waits, and is to be believed until then."""
+        limit = self._limit
         self._db.execute(
             "INSERT OR REPLACE INTO ticket VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                self.account,
-                self.owner,
-                since,
-                until,
-                self._settings.requests,
-                self._settings.refill_s,
-            ),
+            (self.account, self.owner, since, until, limit.requests, limit.refill_s),
         )
 
     def withdraw(self) -> None:
-        """Delete the waiter row of this process."""
         self._db.execute(
             "DELETE FROM ticket WHERE account = ? AND owner = ?", (self.account, self.owner)
         )
 
     def requests(self, since: float) -> list[Request]:
-        """Return the requests that still fill a slot, the newest first."""
         rows = self._db.execute(
             "SELECT at, owner, settled FROM use WHERE account = ? AND at > ? ORDER BY at DESC",
             (self.account, since),
         )
-        return [Request(*row) for row in rows]
+        return [Request(at, owner, bool(settled)) for at, owner, settled in rows]
 
     def served(self, since: float) -> dict[int, int]:
-        """Count the requests of each process since then, by its owner number."""
         return dict(
             self._db.execute(
                 "SELECT owner, count(*) FROM use WHERE account = ? AND at > ? GROUP BY owner",
@@ -155,7 +126,6 @@ class Rows:
         )
 
     def taken(self, since: float) -> int:
-        """Count the requests that the server took since then."""
         (count,) = self._db.execute(
             "SELECT count(*) FROM use WHERE account = ? AND at > ? AND taken",
             (self.account, since),
@@ -163,7 +133,6 @@ class Rows:
         return int(count)
 
     def throttle(self) -> Throttle:
-        """Read what 429s have taught; NULL, or a part that is missing, means nothing."""
         (text,) = self._db.execute(
             "SELECT share FROM account WHERE id = ?", (self.account,)
         ).fetchone()
@@ -171,13 +140,12 @@ class Rows:
 
     def _read(self, text: str | None) -> Throttle:
         try:
-            return from_json(text, self._settings.requests)
+            return Throttle.from_json(text, self._limit.requests)
         except ValueError as error:
             raise sqlite3.DatabaseError("it holds a damaged row") from error
 
     def save(self, throttle: Throttle) -> None:
-        """Write what 429s have taught."""
         self._db.execute(
             "UPDATE account SET share = ? WHERE id = ?",
-            (to_json(throttle, self._settings.requests), self.account),
+            (throttle.to_json(self._limit.requests), self.account),
         )

@@ -20,7 +20,6 @@ be a second window.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -37,14 +36,22 @@ from bulkfetch.ratelimit.interfaces import (
     OnEvent,
     RateLimit,
     Settlement,
+    SharedLimiter,
     Unusable,
     WindowState,
     ignore,
 )
 from bulkfetch.ratelimit.messages import renewed
 from bulkfetch.ratelimit.patience import Patience
-from bulkfetch.ratelimit.rows import Rows
-from bulkfetch.ratelimit.state_file import Busy, Store, is_busy, is_damage, open_when_free
+from bulkfetch.ratelimit.rows import SqliteRows
+from bulkfetch.ratelimit.state_file import (
+    Busy,
+    Store,
+    is_busy,
+    is_damage,
+    open_when_free,
+    reason,
+)
 
 T = TypeVar("T")
 
@@ -52,8 +59,8 @@ T = TypeVar("T")
 _SOONEST_TURN_S = 0.005
 
 
-class MachineLimiter:
-    """The file's rows of one account, as one client sees them; a SharedLimiter.
+class MachineLimiter(SharedLimiter):
+    """The file's rows of one account, as one client sees them.
 
     `clock` gives seconds since the boot that `boot` names; both are the same in all processes.
     """
@@ -76,7 +83,7 @@ class MachineLimiter:
         self._on_event = on_event
         self._now = clock
         self._boot = boot
-        self._rows = Rows(store.db, account_key, secrets.randbits(62), limit)
+        self._rows = SqliteRows(store.db, account_key, limit)
         rhythm = Rhythm(
             poll_s=min(max(limit.period_s / 60, 0.02), 1.0),
             turn_s=min(max(limit.period_s / 1000, _SOONEST_TURN_S), 0.05),
@@ -103,20 +110,20 @@ class MachineLimiter:
         on_event: OnEvent = ignore,
         clock: Callable[[], float] = boottime,
         boot: Callable[[], str] = boot_id,
-        lost: MachineLimiter | None = None,
+        lost: str = "",
+        spent: int | None = None,
     ) -> MachineLimiter:
         """Open the limiter of `account_key`, an opaque name of the account that holds no secret.
 
         A damaged file is set aside; the `fallback` event says so, and the new one is closed for a
-        period first. `lost` is one that has failed. Raises Unusable, with the reason. If cancelled:
-        nothing is left open.
+        period first. `lost` and `spent` as `open_file` says, of one that has failed. Raises
+        Unusable, with the reason. If cancelled: nothing is left open.
         """
         try:
             clock()
             this_boot = boot()
         except OSError as error:
             raise Unusable(str(error)) from error
-        spent, why = (lost._store.inode, lost._reason()) if lost else (None, "")
 
         def use(store: Store) -> MachineLimiter:
             return cls(
@@ -125,21 +132,22 @@ class MachineLimiter:
             )  # fmt: skip
 
         opened, damage = await open_when_free(
-            WINDOW_FILE, state_dir, this_boot, clock, use, lost=why, spent=spent
+            WINDOW_FILE, state_dir, this_boot, clock, use, lost=lost, spent=spent
         )
-        if damage and lost is None:
+        if damage and not lost:
             kept = f"it was damaged: {damage}; kept as {state_dir / WINDOW_FILE.aside_name}"
             on_event(renewed(kept, max(0.0, opened._grants.closed_until - clock())))
         return opened
 
     async def reopen(self) -> MachineLimiter:
-        """Open the file anew, or the one in its place. Raises Unusable."""
         error = self._error
-        if not isinstance(error, FileNotFoundError) and not (error and is_damage(error)):
-            raise Unusable(self._reason())
+        assert error is not None, "only one that has failed is opened anew"
+        if not (isinstance(error, FileNotFoundError) or is_damage(error)):
+            raise Unusable(reason(error))
         fresh = await MachineLimiter.open(
             self._limit, self._key, self._state_dir,
-            on_event=self._on_event, clock=self._now, boot=lambda: self._boot, lost=self,
+            on_event=self._on_event, clock=self._now, boot=lambda: self._boot,
+            lost=reason(error), spent=self._store.inode,
         )  # fmt: skip
         closed_until = self._now() + self._limit.unknown_s
         fresh._grants.closed_until = max(fresh._grants.closed_until, closed_until)
@@ -147,11 +155,9 @@ class MachineLimiter:
 
     @property
     def in_flight_cap(self) -> int | None:
-        """As `SharedLimiter` says."""
         return self._grants.in_flight_cap
 
     async def acquire(self) -> Lease:
-        """Wait for a slot that is this process's turn. If cancelled: nothing is held."""
         self._withdrawn = False
         try:
             while True:
@@ -162,13 +168,10 @@ class MachineLimiter:
                 with anyio.move_on_after(lease):
                     await self._changed.wait()
         except asyncio.CancelledError:
-            self._withdrawn = True
-            with suppress(Unusable, Busy):  # the next one finds it too
-                self._transact(lambda: None)
+            self._withdraw()
             raise
 
     async def settle(self, settled: Sequence[Settlement]) -> None:
-        """Take slots back. If cancelled: none was, and they can be settled again."""
         # The file's clock goes on while the machine sleeps, the loop's does not.
         ahead_s = self._now() - asyncio.get_running_loop().time()
         await self._write(lambda: self._grants.settle(self._rows, settled, self._now(), ahead_s))
@@ -176,17 +179,14 @@ class MachineLimiter:
             self._changed.set()
 
     async def renew(self, leases: Collection[Lease]) -> None:
-        """Write later ends of leases, also into a file that has no row of theirs."""
         await self._write(
             lambda: self._grants.renew(self._rows, leases, self._now() + self._limit.lease_s)
         )
 
     def in_time(self, lease: Lease) -> bool:
-        """Return True: a living process renews its leases, however long it waits to send."""
-        return True
+        return True  # a living process renews its leases, however long it waits to send
 
     def state(self) -> WindowState:
-        """Return the state over all processes. Raises Unusable."""
         held_s = self._patience.held_s
         try:
             self._store.check()
@@ -199,17 +199,20 @@ class MachineLimiter:
         return state.held(held_s)
 
     async def aclose(self) -> None:
-        """Withdraw, and close the file; a waiter gets a RuntimeError."""
         if self._ended:
             return
-        self._withdrawn = True
-        with suppress(Unusable, Busy):
-            self._transact(lambda: None)
+        self._withdraw()
         self._ended = True
         self._changed.set()
         self._store.db.close()
 
     # --- around a transaction ---------------------------------------------------------------------
+
+    def _withdraw(self) -> None:
+        """Write that nobody waits here any more, now or with the next transaction."""
+        self._withdrawn = True
+        with suppress(Unusable, Busy):
+            self._transact(lambda: None)
 
     async def _write(self, body: Callable[[], T]) -> T:
         """Do `body` as soon as the file is free."""
@@ -254,8 +257,4 @@ class MachineLimiter:
 
     def _failed(self, error: Exception) -> Unusable:
         self._error = error
-        return Unusable(f"{self._store.path}: {self._reason()}")
-
-    def _reason(self) -> str:
-        error = self._error
-        return (isinstance(error, OSError) and error.strerror) or str(error) or repr(error)
+        return Unusable(f"{self._store.path}: {reason(error)}")

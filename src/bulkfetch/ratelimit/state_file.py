@@ -102,6 +102,11 @@ def is_damage(error: Exception) -> bool:
     return (code & 0xFF) in _DAMAGE or code == sqlite3.SQLITE_IOERR_SHORT_READ
 
 
+def reason(error: Exception) -> str:
+    """Return in words why the file cannot be used."""
+    return (isinstance(error, OSError) and error.strerror) or str(error) or repr(error)
+
+
 @dataclass(slots=True)
 class Store:
     """An open file. `renewed_at` is when it took the place of a lost one, None if it did not."""

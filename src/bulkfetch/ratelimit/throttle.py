@@ -15,6 +15,7 @@ doubles the patience before the next, since each one also locks the other user o
 
 from __future__ import annotations
 
+import json
 import math
 from typing import NamedTuple
 
@@ -47,6 +48,28 @@ class Throttle(NamedTuple):
     patience: int = PATIENCE
     step: int = 0
     lifted: int | None = None
+
+    @classmethod
+    def from_json(cls, text: str | None, requests: int) -> Throttle:
+        """Return what `to_json` wrote; None, or a part that is missing, means nothing.
+
+        Raises ValueError for what is none.
+        """
+        try:
+            known = json.loads(text) if text else {}
+            known.pop("refused_at", None)  # of an earlier version
+            return cls(requests)._replace(**known)
+        except (AttributeError, TypeError) as error:
+            raise ValueError("no throttle") from error
+
+    def to_json(self, requests: int) -> str | None:
+        """Return what differs from knowing nothing, so that each client fills in its own limit.
+
+        None where nothing differs.
+        """
+        blank = Throttle(requests)._asdict()
+        known = {name: value for name, value in self._asdict().items() if value != blank[name]}
+        return json.dumps(known) if known else None
 
     def wait_s(self, now: float, in_flight: int) -> float:
         """Return how long a request is barred: 0 not at all, inf until something is settled."""

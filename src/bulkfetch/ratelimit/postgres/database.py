@@ -35,7 +35,7 @@ from bulkfetch.ratelimit.postgres.schema import (
     reason,
     refused,
 )
-from bulkfetch.ratelimit.postgres.store import Moment, R, RowTable, T
+from bulkfetch.ratelimit.postgres.store import Moment, R, RowTable, T, WindowStore
 from bulkfetch.secret import Secret
 
 # How long an open tries to reach a database that does not answer, and each statement, in seconds.
@@ -59,8 +59,8 @@ class _LockedRow(NamedTuple):
     moment: Moment
 
 
-class WindowDatabase:
-    """A WindowStore; bound to the running loop, to be closed."""
+class WindowDatabase(WindowStore):
+    """The rows in PostgreSQL; bound to the running loop, to be closed."""
 
     def __init__(
         self, url: str, password: Secret | None, clock: Callable[[], float], gather_s: float = 0.0
@@ -114,19 +114,13 @@ class WindowDatabase:
 
     @property
     def away_s(self) -> float:
-        """Return for how long the database could not be used, 0 while it can."""
         return self._patience.held_s
 
     def listen(self, on_away: Callable[[WindowEvent], None]) -> Callable[[], None]:
-        """Have it told when the database is away for long; return what ends that.
-
-        Who listens several times is told once.
-        """
         self._listeners.append(on_away)
         return lambda: self._listeners.remove(on_away)
 
     async def run(self, table: RowTable[R], account: str, change: Callable[[R, Moment], T]) -> T:
-        """Do a change of a row; wait while the database is away. If cancelled: perhaps done."""
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.append(_Wanted(table, account, change, done))
         self._due.set()

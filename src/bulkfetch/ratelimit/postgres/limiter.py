@@ -61,7 +61,7 @@ async def open_database_limiter(
     return SlotLimiter(limit, slots=slots, shared=shared, on_event=on_event)
 
 
-class DatabaseLimiter:
+class DatabaseLimiter(SharedLimiter):
     """The row of `account` as one client sees it; bound to the running loop.
 
     `generation` is that of the turn of a fleet for which slots are taken: once the row has another
@@ -109,7 +109,6 @@ class DatabaseLimiter:
 
     @property
     def in_flight_cap(self) -> int | None:
-        """As `SharedLimiter` says."""
         return self._grants.in_flight_cap
 
     async def acquire(self) -> Lease:
@@ -141,8 +140,6 @@ class DatabaseLimiter:
         raise RuntimeError("the limiter is closed for good")
 
     async def settle(self, settled: Sequence[Settlement]) -> None:
-        """Take slots back. If cancelled: they can be settled again."""
-
         def change(rows: ClientRow, moment: Moment) -> None:
             fresh = [one for one in settled if not rows.is_settled(one.lease.key)]
             self._grants.settle(rows, fresh, moment.now, moment.now - moment.loop_asked)
@@ -152,7 +149,6 @@ class DatabaseLimiter:
             self._changed.set()
 
     async def renew(self, leases: Collection[Lease]) -> None:
-        """Write later ends of leases."""
         leases = list(leases)
 
         def change(rows: ClientRow, moment: Moment) -> float:
@@ -164,7 +160,6 @@ class DatabaseLimiter:
             lease.send_by = send_by
 
     def in_time(self, lease: Lease) -> bool:
-        """Return whether the request of a lease may still be sent."""
         return self._now() <= lease.send_by
 
     async def reopen(self) -> SharedLimiter:

@@ -14,25 +14,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from bulkfetch.ratelimit.account_rows import AccountRows, Snapshot
 from bulkfetch.ratelimit.fair_share import Request, Waiter
 from bulkfetch.ratelimit.grants import SERVED_REFILLS
 from bulkfetch.ratelimit.interfaces import RateLimit
 from bulkfetch.ratelimit.postgres.store import RowTable, as_arrays, from_arrays
-from bulkfetch.ratelimit.standing import Snapshot
 from bulkfetch.ratelimit.throttle import Throttle
-from bulkfetch.ratelimit.throttle_json import from_json, to_json
 
-# The columns of a use, its number first.
-_USE = ("token", "stamp", "client", "settled", "taken")
-
-
-class Use(NamedTuple):
-    """A request: `at` is when it was over, of one that is not `settled` the end of its lease."""
-
-    at: float
-    owner: int
-    settled: bool
-    taken: bool
+# The columns of a request, its number first.
+_REQUEST = ("token", "stamp", "client", "settled", "taken")
 
 
 class Waiting(NamedTuple):
@@ -51,7 +41,7 @@ class WindowRow:
     `generation` is that of the fleet's newest turn, 0 where there was none; it is not written back.
     """
 
-    uses: dict[int, Use] = field(default_factory=dict)
+    uses: dict[int, Request] = field(default_factory=dict)
     waiting: dict[int, Waiting] = field(default_factory=dict)
     throttle: str | None = None
     closed_until: float = -math.inf
@@ -65,7 +55,7 @@ class WindowRow:
         waiting = json.loads(columns["waiting"])
         closed_until = columns["closed_until"]
         return cls(
-            {token: Use(*use) for token, *use in from_arrays(columns, _USE)},
+            {token: Request(*use) for token, *use in from_arrays(columns, _REQUEST)},
             {int(client): Waiting(*of) for client, of in waiting.items()},
             columns["throttle"],
             -math.inf if closed_until is None else closed_until,
@@ -77,7 +67,7 @@ class WindowRow:
     def columns(self) -> tuple[Any, ...]:
         """Return the values of the columns, in the order of WINDOW_TABLE."""
         return (
-            *as_arrays([(token, *use) for token, use in self.uses.items()], len(_USE)),
+            *as_arrays([(token, *use) for token, use in self.uses.items()], len(_REQUEST)),
             json.dumps(self.waiting),
             self.throttle,
             None if self.closed_until == -math.inf else self.closed_until,
@@ -88,26 +78,21 @@ class WindowRow:
 
 WINDOW_TABLE = RowTable(
     "account_window",
-    (*_USE, "waiting", "throttle", "closed_until", "hold_s", "lease_s"),
+    (*_REQUEST, "waiting", "throttle", "closed_until", "hold_s", "lease_s"),
     WindowRow.of,
     WindowRow.columns,
 )
 
 
-class ClientRow:
-    """A row as one client reads and writes it; AccountRows."""
+class ClientRow(AccountRows):
+    """A row as one client reads and writes it."""
 
     def __init__(self, row: WindowRow, owner: int, limit: RateLimit) -> None:
         self._row = row
-        self._owner = owner
+        self.owner = owner
         self._limit = limit
         row.lease_s = max(row.lease_s, limit.lease_s)
         row.hold_s = max(row.hold_s, limit.lease_s + limit.refill_s)
-
-    @property
-    def owner(self) -> int:
-        """Return the number of this client, which no other one has."""
-        return self._owner
 
     @property
     def generation(self) -> int:
@@ -120,31 +105,24 @@ class ClientRow:
         return use is not None and use.settled
 
     def lease(self, now: float) -> int:
-        """Write a request that begins now, and return its number."""
         number = secrets.randbits(62)
         self.renew([number], now + self._limit.lease_s)
         return number
 
     def settled(self, number: int, at: float, *, taken: bool) -> None:
-        """Write when a request was over; anew if it is gone."""
-        self._row.uses[number] = Use(at, self._owner, True, taken)
+        self._row.uses[number] = Request(at, self.owner, True, taken)
 
     def unused(self, number: int) -> None:
-        """Take back a request that was not sent."""
         self._row.uses.pop(number, None)
 
     def renew(self, numbers: Iterable[int], until: float) -> None:
-        """Write a later end of leases, anew where there is none."""
         for number in numbers:
             if not self.is_settled(number):
-                self._row.uses[number] = Use(until, self._owner, False, False)
+                self._row.uses[number] = Request(until, self.owner, False, False)
 
     def prune(self, now: float) -> None:
-        """Forget what is long past; bring back what is further ahead than it can be.
-
-        A request that is over was so before now: a stamp ahead of that is from before the
-        database's clock went back.
-        """
+        # A request that is over was so before now: a stamp ahead of that is from before the
+        # database's clock went back.
         row = self._row
         keep_s = max(row.hold_s, SERVED_REFILLS * self._limit.refill_s)
         for number, use in list(row.uses.items()):
@@ -159,14 +137,13 @@ class ClientRow:
         row.closed_until = min(row.closed_until, now + row.hold_s)
 
     def snapshot(self, now: float) -> Snapshot:
-        """Return how the account stands."""
         row = self._row
         filling = self.requests(now - self._limit.refill_s)
-        mine = row.waiting.get(self._owner)
+        mine = row.waiting.get(self.owner)
         others = [
             Waiter(owner, one.since, one.requests, one.refill_s)
             for owner, one in row.waiting.items()
-            if owner != self._owner and one.until >= now
+            if owner != self.owner and one.until >= now
         ]
         return Snapshot(
             self.throttle(),
@@ -178,34 +155,26 @@ class ClientRow:
         )
 
     def announce(self, since: float, until: float) -> None:
-        """Write that this client waits, and is to be believed until then."""
         limit = self._limit
-        self._row.waiting[self._owner] = Waiting(since, until, limit.requests, limit.refill_s)
+        self._row.waiting[self.owner] = Waiting(since, until, limit.requests, limit.refill_s)
 
     def withdraw(self) -> None:
-        """Write that this client does not wait."""
-        self._row.waiting.pop(self._owner, None)
+        self._row.waiting.pop(self.owner, None)
 
     def requests(self, since: float) -> list[Request]:
-        """Return the requests stamped later than `since`, the newest first."""
-        uses = sorted((use for use in self._row.uses.values() if use.at > since), reverse=True)
-        return [Request(use.at, use.owner, use.settled) for use in uses]
+        return sorted((use for use in self._row.uses.values() if use.at > since), reverse=True)
 
     def served(self, since: float) -> dict[int, int]:
-        """Count the requests of each client since then, by its owner number."""
         return dict(Counter(use.owner for use in self._row.uses.values() if use.at > since))
 
     def taken(self, since: float) -> int:
-        """Count the requests that the server took since then."""
         return sum(use.taken and use.at > since for use in self._row.uses.values())
 
     def throttle(self) -> Throttle:
-        """Return what 429s have taught; nothing, where somebody has written what is none."""
         try:
-            return from_json(self._row.throttle, self._limit.requests)
+            return Throttle.from_json(self._row.throttle, self._limit.requests)
         except ValueError:
-            return Throttle(self._limit.requests)  # the uses hold all the same
+            return Throttle(self._limit.requests)  # not ours: the uses hold all the same
 
     def save(self, throttle: Throttle) -> None:
-        """Write what 429s have taught."""
-        self._row.throttle = to_json(throttle, self._limit.requests)
+        self._row.throttle = throttle.to_json(self._limit.requests)

@@ -32,10 +32,7 @@ class AccountRows(Protocol):
     Nobody else changes them in the meantime: a caller holds what it takes for that.
     """
 
-    @property
-    def owner(self) -> int:
-        """Return the number of this client, which no other one has."""
-        ...
+    owner: int  # the number of this client, which no other one has
 
     def lease(self, now: float) -> int:
         """Write a request that begins now, and return its number, which no other one has."""
