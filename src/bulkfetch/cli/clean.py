@@ -20,7 +20,7 @@ from bulkfetch.text import jobs, number, size
 
 if TYPE_CHECKING:
     from bulkfetch.journal import JournalReader
-    from bulkfetch.journal.housekeeping import Spent, Standing
+    from bulkfetch.journal.housekeeping import Recorded, Spent
     from bulkfetch.pipeline.layout import OutputLayout
     from bulkfetch.pipeline.strays import Stray
 
@@ -105,15 +105,15 @@ def _looking(folder: Path) -> Iterator[None]:
 
 def _strays(reader: JournalReader, places: OutputLayout, before: float) -> Iterator[Stray]:
     from bulkfetch.filenames import UNFINISHED_EXPORTS
-    from bulkfetch.journal.housekeeping import standing
+    from bulkfetch.journal.housekeeping import recorded
     from bulkfetch.pipeline.staged import staged_files
     from bulkfetch.pipeline.strays import stray_exports, strays_in_quarantine, strays_in_staging
 
-    def standing_of(account: str, job_id: str) -> Standing:
-        return reader.ask(lambda connection: standing(connection, account, job_id), "unknown")
+    def recorded_of(account: str, job_id: str) -> Recorded:
+        return reader.ask(lambda connection: recorded(connection, account, job_id), "unknown")
 
-    yield from strays_in_staging(staged_files(places.staging), standing_of, before)
-    yield from strays_in_quarantine(staged_files(places.quarantine), standing_of, before)
+    yield from strays_in_staging(staged_files(places.staging), recorded_of, before)
+    yield from strays_in_quarantine(staged_files(places.quarantine), recorded_of, before)
     needed = {
         f"{each.row.name}/generation-{each.generation.key}"
         for each in reader.exports()

@@ -51,7 +51,6 @@ _CLAIM = """
     ON CONFLICT (folded) DO UPDATE SET job = excluded.job
 """
 
-
 _ALL_STATES = (PENDING, DOWNLOADED, FAILED, DONE, SKIPPED, FAILED_BEFORE)
 
 # How the claims of kept archives end; no other name does (`filenames`).
@@ -168,13 +167,12 @@ def _enqueue(
     fed: bool,
 ) -> str:
     """Admit one job and return the field of `Admitted` that counts it; raise why it is refused."""
-    found = connection.execute(_FIND, (account, job.id)).fetchone()
-    if found is None:
+    row = _find(connection, job, account)
+    if row is None:
         key = _insert(connection, job, account, position)
         row = _Row(key, position, PENDING, job.name, job.folder or None, job.records, None)
         state = PENDING
     else:
-        row = _Row(*found)
         if row.position >= first_position and not fed:
             return _mentioned_again(job, row)
         code = json.loads(row.error)["code"] if row.error else None
@@ -201,6 +199,11 @@ def _enqueue(
         connection.execute(_REFUSE, (position, job.name, job.folder or None, text, row.key))
         raise conflict.error
     return "pending"
+
+
+def _find(connection: sqlite3.Connection, job: Job, account: int) -> _Row | None:
+    found = connection.execute(_FIND, (account, job.id)).fetchone()
+    return None if found is None else _Row(*found)
 
 
 def _insert(connection: sqlite3.Connection, job: Job, account: int, position: int) -> int:
@@ -267,13 +270,13 @@ def record_refused(
     start = next_position(connection)
     for position, (job, failure) in enumerate(refused, start):
         account = account_key(connection, job.account)
-        found = connection.execute(_FIND, (account, job.id)).fetchone()
-        if found is None:
+        row = _find(connection, job, account)
+        if row is None:
             key = _insert(connection, job, account, position)
-        elif _Row(*found).state in (DONE, SKIPPED) or _Row(*found).position >= first_position:
+        elif row.state in (DONE, SKIPPED) or row.position >= first_position:
             continue
         else:
-            key = _Row(*found).key
+            key = row.key
         text = json.dumps(asdict(failure))
         connection.execute(_REFUSE, (position, job.name, job.folder or None, text, key))
     connection.execute("UPDATE list SET next_position = ?", (start + len(refused),))

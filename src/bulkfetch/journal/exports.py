@@ -27,6 +27,7 @@ from bulkfetch.journal.export_codec import (
 from bulkfetch.journal.export_rows import (
     Change,
     ExportRow,
+    ExportStore,
     GenerationRow,
     PageRow,
     StoredExport,
@@ -78,8 +79,8 @@ _CLOSE_TURN = """
 """
 
 
-class ExportTables:
-    """The tables, behind the journal's one writer. For one run, in its event loop."""
+class ExportTables(ExportStore):
+    """The tables, behind the journal's one writer."""
 
     def __init__(self, writer: Writer, outcomes: Outcomes) -> None:
         """Use `Journal.exports`."""
@@ -87,8 +88,6 @@ class ExportTables:
         self._outcomes = outcomes
 
     async def load(self, names: Sequence[str]) -> dict[str, StoredExport]:
-        """Return what is known of exports, by name. If cancelled: nothing happens."""
-
         def work(connection: sqlite3.Connection) -> dict[str, StoredExport]:
             found = {}
             for name in names:
@@ -100,20 +99,11 @@ class ExportTables:
         return await self._writer.read(work)
 
     async def begin(self, names: Sequence[tuple[str, str]]) -> dict[str, ExportRow]:
-        """Note that a command is to do these exports (name, account); return their rows.
-
-        If cancelled: noted or not, never half.
-        """
         return await self._writer.write(lambda connection: _begin(connection, names))
 
     async def open(
         self, generation: GenerationRow, pages: Sequence[PageRow], along: Change
     ) -> tuple[GenerationRow, tuple[PageRow, ...]]:
-        """Add a generation with its first pages, and do another change in the same transaction.
-
-        Returns the rows with their keys. If cancelled: all is written, or nothing.
-        """
-
         def work(connection: sqlite3.Connection) -> tuple[GenerationRow, tuple[PageRow, ...]]:
             _write(connection, along)
             key = connection.execute(_INSERT_GENERATION, values(generation)[1:]).lastrowid
@@ -125,7 +115,6 @@ class ExportTables:
         return await self._writer.write(work)
 
     async def write(self, change: Change) -> None:
-        """Write a change; durable on return. If cancelled: all of it is written, or nothing."""
         await self._writer.write(lambda connection: _write(connection, change))
 
     async def keep_jobs(self, name: str, job_ids: Collection[str]) -> None:
@@ -136,9 +125,6 @@ class ExportTables:
         await self._writer.write(lambda connection: _keep_jobs(connection, name, job_ids))
 
     async def outcome(self, account: str, job_id: str) -> Outcome | None:
-        """Return how a page's job ended, in any run; None where it has not. If cancelled: nothing
-        happens."""
-
         def work(connection: sqlite3.Connection) -> Outcome | None:
             row = connection.execute(_ENDED, (account, job_id)).fetchone()
             return None if row is None else self._outcomes.read(row)
@@ -146,7 +132,7 @@ class ExportTables:
         return await self._writer.read(work)
 
     async def require_turn(self) -> None:
-        """Return: the folder's lock keeps everybody else out."""
+        return  # the folder's lock keeps everybody else out
 
 
 def read_exports(connection: sqlite3.Connection) -> list[StoredExport]:

@@ -71,7 +71,7 @@ _FORGET = (
 
 
 # What the journal says of a job: it ended well, it is there all the same, or it is not known.
-Standing = Literal["done", "kept", "unknown"]
+Recorded = Literal["done", "kept", "unknown"]
 
 
 class Spent(NamedTuple):
@@ -172,7 +172,7 @@ def forget_spent(connection: sqlite3.Connection, moment: datetime) -> Spent:
     return Spent(jobs, count)
 
 
-def standing(connection: sqlite3.Connection, account: str, job_id: str) -> Standing:
+def recorded(connection: sqlite3.Connection, account: str, job_id: str) -> Recorded:
     """Return what the journal says of a job."""
     row = connection.execute(_STATE, (account, job_id)).fetchone()
     if row is None:

@@ -34,8 +34,8 @@ from bulkfetch.journal.admission import (
 from bulkfetch.journal.codec import Outcomes
 from bulkfetch.journal.entries import Counts, Entry, Owner, Rival
 from bulkfetch.journal.exports import ExportTables
-from bulkfetch.journal.schema import FILE_NAME
-from bulkfetch.journal.servers import lacking, note_servers, require_servers
+from bulkfetch.journal.schema import DONE, FAILED, FILE_NAME
+from bulkfetch.journal.servers import note_servers, unnoted_servers
 from bulkfetch.journal.writer import Work, Writer
 from bulkfetch.models import Failure, Job, Outcome, PublishedFile
 
@@ -106,7 +106,9 @@ class Journal:
         try:
             first_position = await writer.read(next_position)
             empty = await writer.read(is_empty)
-            await _keep_servers(writer, servers, folder.parent)
+            new = await writer.read(lambda db: unnoted_servers(db, servers, folder.parent))
+            if new:
+                await writer.write(lambda db: note_servers(db, new))
         except BaseException:
             await writer.aclose()
             raise
@@ -298,7 +300,7 @@ class Journal:
         columns = self._outcomes.write(outcome)
 
         def work(connection: sqlite3.Connection) -> None:
-            queue.done(connection, entry, columns)
+            queue.end(connection, entry, DONE, columns)
             for file in outcome.files:
                 path = self._outcomes.inside(file.path)
                 ownership.supersede(connection, entry.key, path)
@@ -316,7 +318,8 @@ class Journal:
         """
         columns = self._outcomes.write(outcome)
         await self._write(
-            lambda db: queue.failed(db, entry, columns), lambda _: self._count(pending=-1, failed=1)
+            lambda db: queue.end(db, entry, FAILED, columns),
+            lambda _: self._count(pending=-1, failed=1),
         )
 
     async def attempted(self, entry: Entry, attempts: int) -> None:
@@ -361,14 +364,3 @@ class Journal:
             rows = [(attempts, key) for key, attempts in self._attempts.items()]
             self._attempts.clear()
             self._writer.write_along(lambda db: queue.attempted(db, rows))
-
-
-async def _keep_servers(writer: Writer, servers: Mapping[str, str], out: Path) -> None:
-    """Raise ConfigError where results of an account are of another server; else note its own.
-
-    If cancelled: noted or not.
-    """
-    await writer.read(lambda db: require_servers(db, servers, out))
-    new = await writer.read(lambda db: lacking(db, servers))
-    if new:
-        await writer.write(lambda db: note_servers(db, new))

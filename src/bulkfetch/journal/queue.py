@@ -106,15 +106,11 @@ def back_to_pending(connection: sqlite3.Connection, entry: Entry) -> None:
     _change(connection, _BACK_TO_PENDING, (), entry)
 
 
-def done(connection: sqlite3.Connection, entry: Entry, columns: OutcomeColumns) -> None:
-    """Write a job's outcome. Raises ValueError as `_change`."""
-    _change(connection, _END, (DONE, *columns), entry)
-
-
-def failed(connection: sqlite3.Connection, entry: Entry, columns: OutcomeColumns) -> None:
-    """Write a job's outcome. Raises ValueError as `_change`."""
-    _change(connection, _END, (FAILED, *columns), entry)
-    connection.execute(_LET_GO, (entry.key,))
+def end(connection: sqlite3.Connection, entry: Entry, state: int, columns: OutcomeColumns) -> None:
+    """Write a job's outcome, its state DONE or FAILED. Raises ValueError as `_change`."""
+    _change(connection, _END, (state, *columns), entry)
+    if state == FAILED:
+        connection.execute(_LET_GO, (entry.key,))
 
 
 def attempted(connection: sqlite3.Connection, attempts: Sequence[tuple[int, int]]) -> None:

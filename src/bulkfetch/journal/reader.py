@@ -34,7 +34,7 @@ from bulkfetch.journal.schema import (
     open_copy_to_read,
     open_to_read,
 )
-from bulkfetch.journal.servers import require_servers
+from bulkfetch.journal.servers import unnoted_servers
 from bulkfetch.models import Job, Outcome, PublishedFile
 
 T = TypeVar("T")
@@ -154,7 +154,7 @@ class JournalReader:
         A run refuses to begin then.
         """
         out = self._path.parent.parent
-        self.ask(lambda connection: require_servers(connection, servers, out), None)
+        self.ask(lambda connection: unnoted_servers(connection, servers, out), dict[str, str]())
 
     def counts(self) -> list[AccountCounts]:
         """Count the jobs of each account by state; walks the whole table once."""

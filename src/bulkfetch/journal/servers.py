@@ -33,15 +33,20 @@ _HAS_ANSWERS = f"""
 """
 
 
-def require_servers(connection: sqlite3.Connection, servers: Mapping[str, str], out: Path) -> None:
-    """Raise ConfigError where answers of an account are those of another server.
+def unnoted_servers(
+    connection: sqlite3.Connection, servers: Mapping[str, str], out: Path
+) -> dict[str, str]:
+    """Return those of the servers that are not noted as the ones of their accounts.
 
-    `servers` are those that are to be asked, by account; `out` is the output folder. What is not
-    known yet is no other.
+    `servers` are those that are to be asked, by account; `out` is the output folder. Raises
+    ConfigError where answers of an account are those of another server.
     """
+    unnoted = {}
     for account, asked in servers.items():
         known = server_of(connection, account)
-        if known not in (None, asked):
+        if known == asked:
+            continue
+        if known is not None:
             ((has_answers,),) = connection.execute(_HAS_ANSWERS, (account,))
             if has_answers:
                 raise ConfigError(
@@ -51,15 +56,8 @@ def require_servers(connection: sqlite3.Connection, servers: Mapping[str, str], 
                     "If it is the same org, which has moved: "
                     + shlex.join(("bulkfetch", "forget", str(out), "--server", account)),
                 )
-
-
-def lacking(connection: sqlite3.Connection, servers: Mapping[str, str]) -> dict[str, str]:
-    """Return those of the servers that are not noted as the ones of their accounts."""
-    return {
-        account: asked
-        for account, asked in servers.items()
-        if server_of(connection, account) != asked
-    }
+        unnoted[account] = asked
+    return unnoted
 
 
 def note_servers(connection: sqlite3.Connection, servers: Mapping[str, str]) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bulkfetch.journal.housekeeping import Standing
+from bulkfetch.journal.housekeeping import Recorded
 from bulkfetch.pipeline.staged import StagedFile
 
-StandingOf = Callable[[str, str], Standing]
+RecordedOf = Callable[[str, str], Recorded]
 
 
 class Stray(NamedTuple):
@@ -26,14 +26,14 @@ class Stray(NamedTuple):
 
 
 def strays_in_staging(
-    files: Iterable[StagedFile], standing: StandingOf, before: float
+    files: Iterable[StagedFile], recorded: RecordedOf, before: float
 ) -> Iterator[Stray]:
     """Yield the staged files that no job needs, while no run is active.
 
-    `standing` takes an account and an id; `before` is in seconds since 1970.
+    `recorded` takes an account and an id; `before` is in seconds since 1970.
     """
     for file in files:
-        found = standing(file.account, file.job_id)
+        found = recorded(file.account, file.job_id)
         if file.kind == "draft":
             yield Stray(file.path, file.bytes, "half made by a run that was cut off")
         elif found == "done":
@@ -43,11 +43,11 @@ def strays_in_staging(
 
 
 def strays_in_quarantine(
-    files: Iterable[StagedFile], standing: StandingOf, before: float
+    files: Iterable[StagedFile], recorded: RecordedOf, before: float
 ) -> Iterator[Stray]:
     """Yield the refused archives of jobs that are done by now, and old ones; as `staging`'s."""
     for file in files:
-        if standing(file.account, file.job_id) == "done":
+        if recorded(file.account, file.job_id) == "done":
             yield Stray(file.path, file.bytes, "its job is done")
         elif file.changed < before:
             yield Stray(file.path, file.bytes, "old")
