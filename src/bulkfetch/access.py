@@ -42,7 +42,7 @@ from bulkfetch.zoho.tokens import TokenSource, provided_token, token_source
 if TYPE_CHECKING:
     from bulkfetch.control.budget import ControlBudget
     from bulkfetch.control.client import ControlClient
-    from bulkfetch.control.door import CallTimes
+    from bulkfetch.control.sender import CallTimes
     from bulkfetch.ratelimit.postgres.database import WindowDatabase
 
 _WINDOW_NEWS: dict[str, Kind] = {
@@ -113,7 +113,7 @@ class AccountOpener:
         """
         # late here and below: a plain run makes no such call
         from bulkfetch.control.client import ControlClient
-        from bulkfetch.control.door import CallTimes, ControlEndpoint
+        from bulkfetch.control.sender import CallTimes, ControlEndpoint
 
         async with self._opening:
             session = await self._session(name)

@@ -27,8 +27,8 @@ from tests.support.reflecting_server import WAYS
 from bulkfetch.control.allowance import ControlLimits
 from bulkfetch.control.budget import ControlBudget
 from bulkfetch.control.client import ControlClient
-from bulkfetch.control.door import ControlEndpoint
 from bulkfetch.control.ledger import ProcessLedger
+from bulkfetch.control.sender import ControlEndpoint
 from bulkfetch.download.session import open_session
 from bulkfetch.errors import (
     BulkfetchError,

@@ -12,7 +12,7 @@ import pytest
 from tests.support.control_server import TOKEN, Tokens, control_client
 from tests.support.flow_clock import run_flow
 
-from bulkfetch.control import door
+from bulkfetch.control import sender
 from bulkfetch.control.allowance import ControlLimits
 from bulkfetch.control.client import ControlClient
 from bulkfetch.control.responses import Created, JobStatus
@@ -47,7 +47,7 @@ async def client_of(
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have what stalls do so in large steps, and for a few seconds."""
     monkeypatch.setattr("bulkfetch.sandbox.wire._TICK_S", 1.0)
-    monkeypatch.setattr(door, "BODY_S", 5.0)
+    monkeypatch.setattr(sender, "BODY_S", 5.0)
 
 
 async def ended(client: ControlClient, job_id: str) -> JobStatus:

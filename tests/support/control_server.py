@@ -16,8 +16,8 @@ from tests.support.flow_clock import run_flow
 from bulkfetch.control.allowance import ControlLimits
 from bulkfetch.control.budget import ControlBudget
 from bulkfetch.control.client import ControlClient
-from bulkfetch.control.door import ControlEndpoint
 from bulkfetch.control.ledger import ProcessLedger
+from bulkfetch.control.sender import ControlEndpoint
 from bulkfetch.download.session import open_session
 from bulkfetch.errors import BulkfetchError
 from bulkfetch.secret import Secret

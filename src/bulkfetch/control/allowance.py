@@ -32,7 +32,7 @@ BELIEF_S = 1800.0
 # How soon to look again where it is another process's turn, or one may give its place back.
 TURN_S = 0.1
 LOOK_S = 0.5
-# A 429 of both doors within this time is not for the pace of either: the credits are spent.
+# 429s of a control call and of a result within this time are for what both share: the credits.
 TOGETHER_S = 60.0
 
 Why = Literal[
@@ -132,7 +132,7 @@ def allow(me: Asking, limits: ControlLimits, usage: Usage, now: float, wall: flo
 def credits_exhausted(control_429_at: float | None, window_429_at: float | None) -> bool:
     """Return whether two 429s, of a control call and of a result, mean that credits are spent.
 
-    Each door keeps to its own pace, so both refused within a minute are refused for what they
+    Each keeps to a pace of its own, so both refused within a minute are refused for what they
     share. Times are of one clock; None: there was none.
     """
     if control_429_at is None or window_429_at is None:

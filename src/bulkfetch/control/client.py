@@ -14,7 +14,6 @@ from bulkfetch.clock import MACHINE_CLOCK, Clock
 from bulkfetch.control import calls
 from bulkfetch.control.budget import ControlBudget
 from bulkfetch.control.create_errors import created_or_error
-from bulkfetch.control.door import CallTimes, ControlDoor, ControlEndpoint
 from bulkfetch.control.refusals import EMPTY, answer_error
 from bulkfetch.control.responses import (
     Created,
@@ -31,6 +30,7 @@ from bulkfetch.control.responses import (
     read_status,
 )
 from bulkfetch.control.retry import again_in_s
+from bulkfetch.control.sender import CallSender, CallTimes, ControlEndpoint
 from bulkfetch.errors import BadResponse, BulkfetchError, ControlPaused
 from bulkfetch.zoho.responses import Head
 
@@ -55,27 +55,26 @@ class ControlClient:
         tokens: TokenSource,
         budget: ControlBudget,
         times: CallTimes | None = None,
-        random: Random | None = None,
         clock: Clock = MACHINE_CLOCK,
     ) -> None:
-        """Take what the account's downloads use too; `session` is one of `open_session`."""
+        """Use what the account's downloads use too; `session` is one of `open_session`."""
         self.account = account
         self._version = endpoint.version
         self._budget = budget
-        self._door = ControlDoor(
+        self._sender = CallSender(
             session, endpoint, tokens, budget, times or CallTimes(), clock.time
         )
-        self._random = random or Random()
+        self._random = Random()
 
     @property
     def credits(self) -> int:
         """The credits that this client has spent, by Zoho's price list."""
-        return self._door.credits
+        return self._sender.credits
 
     @property
     def credits_remaining(self) -> int | None:
         """What the service last said remains of the org's credits; None while it does not say."""
-        return self._door.credits_remaining
+        return self._sender.credits_remaining
 
     @property
     def creates_wait_for(self) -> str:
@@ -87,8 +86,8 @@ class ControlClient:
     ) -> Created:
         """Create an export, with one request.
 
-        `before` is awaited when the call may leave, before it does: who has to wait for his minute
-        is not yet on his way.
+        `before` is awaited when the call may leave, just before it does: a create that waits for
+        its minute is not under way yet.
 
         Raises CreateUnknown where the export may exist or not: the answer was lost, is of a failing
         server, or cannot be read. After every other error it does not exist: CreateRefused (with
@@ -97,7 +96,7 @@ class ControlClient:
         If cancelled: it may exist or not.
         """
         call = calls.create_call(self._version, body)
-        return await self._door.ask(call, created_or_error, before)
+        return await self._sender.ask(call, created_or_error, before)
 
     async def status(self, job_id: str) -> JobStatus:
         """Return how far a job is.
@@ -155,7 +154,7 @@ class ControlClient:
         They are where a control call gets one within a minute of it: then no call leaves for a
         while, in no process of this machine. If cancelled: it may not have been noted.
         """
-        return await self._door.window_refused()
+        return await self._sender.window_refused()
 
     async def _get(self, call: calls.Call, read: Callable[[Any], T]) -> T:
         """Ask what changes nothing, several times if need be. `read` gets None for no content."""
@@ -171,7 +170,7 @@ class ControlClient:
         while True:
             retry_after_s = None
             try:
-                return await self._door.ask(call, judge)
+                return await self._sender.ask(call, judge)
             except BulkfetchError as error:
                 if isinstance(error, ControlPaused):
                     refusals += 1

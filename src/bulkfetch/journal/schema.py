@@ -248,7 +248,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     return connection  # any other error comes again with the first question
 
 
-def open_copy_to_read(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
+def open_copy_to_read(path: Path, steps: Sequence[str]) -> sqlite3.Connection:
     """Open a copy of an existing journal, taken to the newest version, which goes when closed.
 
     For one of an older format, which a look must not change. SQLite keeps the copy in a file of its

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import anyio
@@ -24,7 +24,6 @@ from bulkfetch.ratelimit.interfaces import (
     Settlement,
     SharedLimiter,
     Unusable,
-    WindowEvent,
     WindowState,
     ignore,
 )
@@ -163,12 +162,11 @@ class SlotLimiter:
     ) -> None:
         """Take back what a permit held, as of `ago_s` seconds ago; see Permit."""
         ended_at = self._loop.time() - ago_s
-        news: list[WindowEvent] = []
         alone = lease is None
-        self._slots.settle(self._user, slot, end, ended_at, retry_after_s, alone=alone, news=news)
+        self._slots.settle(self._user, slot, end, ended_at, retry_after_s, alone=alone)
         if lease is not None:
             self._settle_lease(lease, end, ended_at, retry_after_s)
-        self._tell(news)
+        self._tell_news()
 
     def back_in_s(self, end: End, ago_s: float) -> float:
         """Return in how many seconds a slot is free that ended so `ago_s` seconds ago."""
@@ -236,7 +234,8 @@ class SlotLimiter:
         if os.getpid() != self._pid:
             raise RuntimeError("a limiter belongs to the process it was made in")
 
-    def _tell(self, news: Iterable[WindowEvent]) -> None:
+    def _tell_news(self) -> None:
+        news, self._user.news = self._user.news, []
         for event in news:
             self._on_event(event)
 
@@ -247,9 +246,8 @@ class SlotLimiter:
         changed = self._user.changed
         while True:
             changed.clear()
-            news: list[WindowEvent] = []
-            slot = self._slots.take(self._user, alone=alone, news=news)
-            self._tell(news)
+            slot = self._slots.take(self._user, alone=alone)
+            self._tell_news()
             if not isinstance(slot, float):
                 break
             with anyio.move_on_after(slot):
@@ -336,5 +334,5 @@ class SlotLimiter:
             self._replaced_at = now
             self._shared = fresh
             await failed.aclose()
-        self._tell([(renewed if fresh else alone)(str(failure), closed_s)])
+        self._on_event((renewed if fresh else alone)(str(failure), closed_s))
         await self._ask(lambda shared: shared.renew(self._leases))

@@ -55,11 +55,16 @@ class _Refill(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class SlotUser:
-    """A client that uses the slots; `changed` is set when they may have become free."""
+    """A client that uses the slots.
+
+    `changed` is set when they may have become free; `news` is what it has learned of 429s, to be
+    told by whoever has called.
+    """
 
     limit: RateLimit
     loop: asyncio.AbstractEventLoop
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    news: list[WindowEvent] = field(default_factory=list)
 
 
 class AccountSlots:
@@ -111,7 +116,7 @@ class AccountSlots:
                 self.close(user)
             return max(0.0, self._closed_until - user.loop.time())
 
-    def take(self, user: SlotUser, *, alone: bool, news: list[WindowEvent]) -> Slot | float:
+    def take(self, user: SlotUser, *, alone: bool) -> Slot | float:
         """Return a slot whose bucket has its token, or the seconds after which to ask again.
 
         inf: when something is settled. `alone` clients obey the throttle that is kept here.
@@ -123,7 +128,7 @@ class AccountSlots:
             capacity, probe, learned = self._requests, False, self._throttle
             if alone and learned is not None:
                 learned = learned.aged(user.limit, now)
-                self._learn(user, learned, now, news)
+                self._learn(user, learned, now)
                 if wait_s := learned.wait_s(now, len(self._out)):
                     return wait_s
                 # Draws the lesson of a closing first: it may leave fewer slots than there were.
@@ -132,7 +137,7 @@ class AccountSlots:
             if self._busy(user, now) >= capacity:
                 return self._refilling[0].full_at - now if self._refilling else math.inf
             if alone and learned is not None:
-                self._learn(user, learned, now, news)
+                self._learn(user, learned, now)
             gone_at = now + user.limit.lease_s
             slot = Slot(self._bucket(user), user.loop, len(self._out) + 1, probe, gone_at)
             self._out.add(slot)
@@ -147,7 +152,6 @@ class AccountSlots:
         retry_after_s: float | None,
         *,
         alone: bool,
-        news: list[WindowEvent],
     ) -> None:
         """Take a slot back; its minute starts at `ended_at`, grace_s later if it is lost."""
         now, limit = user.loop.time(), user.limit
@@ -174,7 +178,7 @@ class AccountSlots:
                 answered_at = ended_at if end == "answered" else -math.inf
                 self._rearm(user, ended_at + grace_s, answered_at)
             if alone:
-                self._learn(user, learned, now, news)
+                self._learn(user, learned, now)
             self._notify(user.loop)
 
     def state(self, user: SlotUser, waiting: int, *, alone: bool) -> WindowState:
@@ -241,12 +245,10 @@ class AccountSlots:
         refill = _Refill(now + full_s + DRIP_S, next(self._order), bucket, user.loop, answered_at)
         heapq.heappush(self._refilling, refill)
 
-    def _learn(
-        self, user: SlotUser, learned: Throttle, now: float, news: list[WindowEvent]
-    ) -> None:
+    def _learn(self, user: SlotUser, learned: Throttle, now: float) -> None:
         before = self._throttle or Throttle(user.limit.requests)
         if learned != before:
-            news += throttle_news(before, learned, user.limit, now)
+            user.news += throttle_news(before, learned, user.limit, now)
             # Nothing to remember is the way of nearly every request.
             forgotten = learned == Throttle(user.limit.requests)
             self._throttle = None if forgotten else learned

@@ -1,6 +1,6 @@
-"""The one way to Zoho for everything that is no download: a call, its place, its token, its body.
+"""Sends a control call: with a place in the budget and a token, and reads its answer.
 
-As for results, low-level errors are turned into ours within a middleware, since aiohttp would
+As with results, low-level errors are turned into ours within a middleware, since aiohttp would
 repeat a GET by itself; and they are raised outside the `except` blocks, since an aiohttp error can
 hold the request with its Authorization header.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -92,7 +91,7 @@ class _Asked(Sending):
         return self.status is not None and self.status < 300
 
 
-class ControlDoor:
+class CallSender:
     """Sends calls of one account. Safe for any number of concurrent ones."""
 
     def __init__(
@@ -102,7 +101,7 @@ class ControlDoor:
         tokens: TokenSource,
         budget: ControlBudget,
         times: CallTimes,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         if not session.trace_configs:  # else a lost answer would pass for a call that never left
             raise ValueError("a session of open_session is needed")
@@ -114,7 +113,7 @@ class ControlDoor:
         #: What was spent here, by the price list; and what the service last said remains.
         self.credits = 0
         self.credits_remaining: int | None = None
-        # When a 429 last came here, and when one came for a result; in the loop's time.
+        # When a 429 last came to a call, and when one came to a result; in the loop's time.
         self._refused_at: float | None = None
         self._window_refused_at: float | None = None
 
@@ -169,13 +168,13 @@ class ControlDoor:
         asked: _Asked,
         before: Callable[[], Awaitable[None]] | None,
     ) -> T:
-        await self._tokens.token()  # which may take long, and is nobody's place meanwhile
+        await self._tokens.token()  # which may take long: so before there is a place
         result: T | BulkfetchError
         async with self._budget.call(call.kind) as place:
             try:
                 if before is not None:
                     await before()
-                result = await self._exchange(call, judge, asked)
+                result = judge(*await self._send(call, asked))
             except BulkfetchError as error:
                 result = error
             finally:
@@ -191,12 +190,6 @@ class ControlDoor:
         # This frame, and those it came through, would hold the server's words as they were.
         result = self._clean(result, call, asked)
         raise result.with_traceback(None) from None
-
-    async def _exchange(
-        self, call: Call, judge: Callable[[Head, bytes], T | BulkfetchError], asked: _Asked
-    ) -> T | BulkfetchError:
-        head, body = await self._send(call, asked)
-        return judge(head, body)
 
     def _settle(self, call: Call, asked: _Asked, place: Place, result: object) -> None:
         if not asked.connected:
