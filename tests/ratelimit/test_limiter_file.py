@@ -27,8 +27,8 @@ from bulkfetch.ratelimit import (
     open_limiter,
     state_file,
 )
-from bulkfetch.ratelimit.database import WINDOW_FILE
 from bulkfetch.ratelimit.patience import holder
+from bulkfetch.ratelimit.rows import WINDOW_FILE
 
 FILE_NAME, LOCK_NAME, ASIDE_NAME = WINDOW_FILE.name, WINDOW_FILE.lock_name, WINDOW_FILE.aside_name
 

@@ -16,8 +16,7 @@ from bulkfetch.ratelimit import RateLimit, SlotLimiter, WindowEvent
 from bulkfetch.ratelimit.interfaces import Lease, Settlement
 from bulkfetch.ratelimit.postgres.database import WindowDatabase
 from bulkfetch.ratelimit.postgres.limiter import DatabaseLimiter, open_database_limiter
-from bulkfetch.ratelimit.postgres.probe import probe
-from bulkfetch.ratelimit.postgres.schema import SQL_FILE
+from bulkfetch.ratelimit.postgres.schema import SQL_FILE, probe
 from bulkfetch.ratelimit.slots import AccountSlots
 from bulkfetch.secret import Secret
 

@@ -23,9 +23,9 @@ from bulkfetch.ratelimit import (
     open_limiter,
     state_file,
 )
-from bulkfetch.ratelimit.database import WINDOW_FILE
 from bulkfetch.ratelimit.fair_share import Request, Waiter, fair_share
 from bulkfetch.ratelimit.filesystem import shared_file_system
+from bulkfetch.ratelimit.rows import WINDOW_FILE
 from bulkfetch.ratelimit.slots import Process
 
 TEN = RateLimit()  # a lease of 65 s, a refill of 61 s

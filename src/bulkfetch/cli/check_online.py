@@ -39,7 +39,7 @@ def online_findings(settings: Settings, wrong: Wrong) -> Iterator[Finding]:
 
 
 async def _database(url: str, password: Secret | None) -> Finding:
-    from bulkfetch.ratelimit.postgres.probe import probe  # late: few have one
+    from bulkfetch.ratelimit.postgres.schema import probe  # late: few have one
 
     name = "window.connection"
     try:

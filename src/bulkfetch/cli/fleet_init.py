@@ -102,12 +102,12 @@ async def _connected(fleet: FleetSettings, work: Callable[[Connection], Awaitabl
     import asyncpg
 
     from bulkfetch.errors import ConfigError
-    from bulkfetch.fleet.database import STATEMENT_S, refused
+    from bulkfetch.fleet.database import refused
     from bulkfetch.ratelimit.postgres.schema import FAILED, connect, reason
 
     url = fleet.fleet.database
     try:
-        connection = await connect(url, fleet.password, STATEMENT_S)
+        connection = await connect(url, fleet.password)
         try:
             return await work(connection)
         finally:

@@ -75,7 +75,7 @@ class ControlBudget:
         *,
         generation: int | None = None,
     ) -> None:
-        """Take the figures as they are. No call may take longer than `lease_s`.
+        """Use the limits as they are given. No call may take longer than `lease_s`.
 
         `note` gets, in one sentence, what a user should know. `generation` is that of the turn of a
         fleet in which calls are made: there are no places once there is a newer one. None: none.

@@ -22,7 +22,7 @@ from bulkfetch.secret import Secret
 T = TypeVar("T")
 
 # How long a statement of a command or a worker may take, in seconds.
-STATEMENT_S = 10.0
+STATEMENT_S = window.STATEMENT_S
 # What no waiting mends: values, constraints, statements and rights.
 _LASTING = frozenset({"22", "23", "42"})
 # Of a connection: it broke, there are too many, the server stops or starts.
@@ -104,7 +104,7 @@ async def open_connection(url: str, password: Secret | None) -> asyncpg.Connecti
     If cancelled: nothing is left open.
     """
     try:
-        connection = await connect(url, password, STATEMENT_S)
+        connection = await connect(url, password)
     except FAILED as error:
         raise refused(url, error) from None
     try:

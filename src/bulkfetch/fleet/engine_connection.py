@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from bulkfetch.clock import boottime
-from bulkfetch.fleet.database import STATEMENT_S, until_done
+from bulkfetch.fleet.database import until_done
 from bulkfetch.ratelimit.postgres.schema import FAILED, connect
 from bulkfetch.secret import Secret
 
@@ -73,7 +73,7 @@ class LastingConnection:
         if self._connection is not None and self._connection.is_closed():
             self._drop()
         if self._connection is None:
-            connection = await connect(self._url, self._password, STATEMENT_S)
+            connection = await connect(self._url, self._password)
             try:
                 for channel, on_notice in self._heard:
                     await _listen(connection, channel, on_notice)

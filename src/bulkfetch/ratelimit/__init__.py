@@ -35,11 +35,11 @@ request; all clients of the process share them. Behind them stands the limiter t
 the machine share. Should it fail, the process's own is closed for a refill and the grace, after
 which nothing that others have sent counts any more, and goes on.
 
-The rooms: `interfaces` the words, `limiter` the two in series and the permits, `slots` those of
+The rooms: `interfaces` the types, `limiter` the two in series and the permits, `slots` those of
 the process. What one client may take of a shared account is decided in `grants`, over the rows that
 `account_rows` describes, with `throttle` for what a 429 teaches and `fair_share` between processes
-(all pure). `shared` is the machine's limiter (SQLite: `state_file` the file, `database` its tables,
-`rows` its statements, `patience` with who holds it), `postgres/` that of several hosts. `messages`
+(all pure). `shared` is the machine's limiter (SQLite: `state_file` the file, `rows` what
+is in it, `patience` with who holds it), `postgres/` that of several hosts. `messages`
 are what is told (pure).
 
 What must not live here: HTTP (a permit is told how its request ended; it never looks), retries and

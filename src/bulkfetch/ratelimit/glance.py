@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 from bulkfetch.clock import boot_id, boottime
-from bulkfetch.ratelimit.database import WINDOW_FILE
 from bulkfetch.ratelimit.interfaces import RateLimit
+from bulkfetch.ratelimit.rows import WINDOW_FILE
 from bulkfetch.ratelimit.throttle import Throttle
 
 _ACCOUNT = "SELECT id, share FROM account WHERE key = ?"

@@ -1,4 +1,4 @@
-"""What one client may take of a shared account, and writes there: one brain for every store.
+"""What one client may take of a shared account, and writes there; the same for every store.
 
 No await, no clock, no statement: it reads the rows of an account, decides and writes them. Its
 caller sees to it that nobody else changes them in the meantime, and that what was written is kept
@@ -131,6 +131,7 @@ class Grants:
         )
 
     def _look(self, rows: AccountRows, now: float) -> Lease | float:
+        """Take a slot if the account is open, one is free, and it is this client's turn."""
         throttle, filled, in_flight, since, others, closed_until = rows.snapshot(now)
         throttle = self._learn(rows, throttle, throttle.aged(self._limit, now), now)
         requests, refill_s = self._limit.requests, self._limit.refill_s

@@ -1,4 +1,4 @@
-"""The words of this room: what a window is asked, what it gives, what it tells."""
+"""The types of a limiter: its settings, state and events, and what a shared one has to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who holds the window's file, or whether a database is away: when to come again, what to tell."""
+"""Waiting for a file that another process holds or a database that is away, and telling of it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ def holder(database: Path) -> str:
     Linux lists such locks by inode. In WAL mode it is the -shm file that is locked.
     """
     try:
-        inodes = {os.stat(f"{database}{end}").st_ino for end in ("-shm", "") if _is(database, end)}
+        files = [file for end in ("-shm", "") if os.path.exists(file := f"{database}{end}")]
+        inodes = {os.stat(file).st_ino for file in files}
         lines = _LOCKS.read_text().splitlines()
     except OSError:
         return "another process"
@@ -96,10 +97,6 @@ def holder(database: Path) -> str:
         if int(words[5].rpartition(":")[2]) in inodes and int(words[4]) > 0:
             return f"process {words[4]}{_name(words[4])}"
     return "another process"
-
-
-def _is(database: Path, end: str) -> bool:
-    return os.path.exists(f"{database}{end}")
 
 
 def _name(pid: str) -> str:

@@ -29,7 +29,6 @@ from typing import TypeVar
 import anyio
 
 from bulkfetch.clock import boot_id, boottime
-from bulkfetch.ratelimit.database import WINDOW_FILE
 from bulkfetch.ratelimit.grants import Grants, Rhythm, frees_at_once
 from bulkfetch.ratelimit.interfaces import (
     Lease,
@@ -43,7 +42,7 @@ from bulkfetch.ratelimit.interfaces import (
 )
 from bulkfetch.ratelimit.messages import renewed
 from bulkfetch.ratelimit.patience import Patience
-from bulkfetch.ratelimit.rows import SqliteRows
+from bulkfetch.ratelimit.rows import WINDOW_FILE, SqliteRows
 from bulkfetch.ratelimit.state_file import (
     Busy,
     Store,

@@ -141,7 +141,7 @@ def open_file(
     Raises Unusable, with the reason and what can be done; Busy and sqlite3.Error as they come,
     of which `is_busy` ones are worth another try.
     """
-    path = place(kind, state_dir)
+    path = _usable_path(kind, state_dir)
     try:
         try:
             return _opened(kind, path, boot, spent), ""
@@ -196,8 +196,8 @@ async def open_when_free(
     raise Unusable(f"{path} stays locked by {holder(path)}")
 
 
-def place(kind: StateFile, state_dir: Path) -> Path:
-    """Make the folder where it is missing, and give the file's path.
+def _usable_path(kind: StateFile, state_dir: Path) -> Path:
+    """Make the folder where it is missing, and return the file's path.
 
     Raises Unusable where they cannot be had, or where other machines may share them.
     """

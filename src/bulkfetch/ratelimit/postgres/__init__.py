@@ -37,6 +37,6 @@ that die meanwhile end with their leases.
 
 The rooms: `row` what is in a row, and as one client sees it (pure); `clock_guard` (pure); `limiter`
 what a client asks of a `store`, which is `database`, the connection; `schema` its tables, which
-`window.sql` makes; `probe` looks whether all is there. Only these three know asyncpg. The budget of
+`window.sql` makes, and whether they are there. Only these two know asyncpg. The budget of
 control calls has a table of its own there (`control.hosts_ledger`), changed by the same connection.
 """

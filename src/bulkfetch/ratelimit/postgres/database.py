@@ -38,9 +38,8 @@ from bulkfetch.ratelimit.postgres.schema import (
 from bulkfetch.ratelimit.postgres.store import Moment, R, RowTable, T, WindowStore
 from bulkfetch.secret import Secret
 
-# How long an open tries to reach a database that does not answer, and each statement, in seconds.
+# How long an open tries to reach a database that does not answer, in seconds.
 OPEN_S = 15.0
-STATEMENT_S = 10.0
 _BEGIN = f"BEGIN; {CAREFULLY}; SET LOCAL lock_timeout = '8s'"
 
 
@@ -240,7 +239,7 @@ class WindowDatabase(WindowStore):
 
     async def _connected(self) -> asyncpg.Connection[Any]:
         if self._connection is None or self._connection.is_closed():
-            connection = await connect(self._url, self._password, STATEMENT_S)
+            connection = await connect(self._url, self._password)
             try:
                 await prepare(connection)
                 # Also who asks for nothing yet knows the clock, and sees it set forward.

@@ -11,6 +11,8 @@ from bulkfetch.errors import ConfigError
 from bulkfetch.secret import Secret
 
 VERSION = 1
+# How long to wait for a connection, and for each statement, in seconds.
+STATEMENT_S = 10.0
 SQL_FILE = files("bulkfetch.ratelimit.postgres").joinpath("window.sql")
 
 # What a database that is away, or does not do what it is asked to, raises.
@@ -38,13 +40,31 @@ CLOSE_ALL = "; ".join(
 _TIMELINE = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 
 
-async def connect(url: str, password: Secret | None, statement_s: float) -> asyncpg.Connection[Any]:
-    """Connect; each statement may take `statement_s`. Raises what FAILED names."""
+async def probe(url: str, password: Secret | None) -> str:
+    """Return in words whether a run could use a database; changes nothing there.
+
+    Raises ConfigError where it could not.
+    """
+    try:
+        connection = await connect(url, password)
+        try:
+            if not await are_there(connection):
+                return f"connected to {host_of(url)}; the first run makes the tables"
+            found = await tables(connection)
+            return f"connected to {host_of(url)}, tables of version {found['version']}"
+        finally:
+            await connection.close(timeout=1)
+    except FAILED as error:
+        raise refused(url, error) from None
+
+
+async def connect(url: str, password: Secret | None) -> asyncpg.Connection[Any]:
+    """Connect to a database. Raises what FAILED names."""
     return await asyncpg.connect(
         url,
         password=None if password is None else password.reveal(),
-        timeout=statement_s,
-        command_timeout=statement_s,
+        timeout=STATEMENT_S,
+        command_timeout=STATEMENT_S,
         server_settings={"application_name": "bulkfetch"},
     )
 
