@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bulkfetch.disk import free_bytes, has_no_files_left
@@ -28,6 +30,15 @@ _SHARED_MEMORY = frozenset({sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SH
 def lacks_shared_memory(error: sqlite3.Error) -> bool:
     """Return whether the file system cannot give processes memory to share."""
     return getattr(error, "sqlite_errorcode", None) in _SHARED_MEMORY
+
+
+@contextmanager
+def journal_errors(path: Path) -> Iterator[None]:
+    """Raise what an error of SQLite on the journal at `path` means, as `journal_error` says."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise journal_error(error, path) or error from error
 
 
 def journal_error(error: sqlite3.Error, path: Path) -> RunError | None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from bulkfetch.journal.errors import journal_error
+from bulkfetch.journal.errors import journal_errors
 from bulkfetch.journal.lock import OutputLock
 from bulkfetch.journal.reader import JournalReader
 from bulkfetch.journal.runs import forget_runs, unlisted_before, utc_text
@@ -23,7 +23,6 @@ from bulkfetch.journal.schema import (
     DOWNLOADED,
     FILE_NAME,
     SKIPPED,
-    STEPS,
     checkpoint,
     open_to_write,
 )
@@ -105,15 +104,10 @@ def changes(folder: Path) -> Iterator[sqlite3.Connection]:
 
     After an error nothing of the block was done. Raises RunError as `journal_error` says.
     """
-    path = folder / FILE_NAME
-    try:
-        with closing(open_to_write(path, STEPS)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            connection.execute("COMMIT")
-            checkpoint(connection)
-    except sqlite3.Error as error:
-        raise journal_error(error, path) or error from error
+    with _opened(folder / FILE_NAME) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
+        connection.execute("COMMIT")
 
 
 def shrink(folder: Path) -> int:
@@ -123,13 +117,17 @@ def shrink(folder: Path) -> int:
     """
     path = folder / FILE_NAME
     before = path.stat().st_size
-    try:
-        with closing(open_to_write(path, STEPS)) as connection:
-            connection.execute("VACUUM")
-            checkpoint(connection)
-    except sqlite3.Error as error:
-        raise journal_error(error, path) or error from error
+    with _opened(path) as connection:
+        connection.execute("VACUUM")
     return before - path.stat().st_size
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a journal that nobody else uses, and leave it at rest unless the block raises."""
+    with journal_errors(path), closing(open_to_write(path)) as connection:
+        yield connection
+        checkpoint(connection)
 
 
 def forget(connection: sqlite3.Connection, jobs: Iterable[tuple[str, str]]) -> int:

@@ -18,7 +18,7 @@ from bulkfetch.disk import disk_errors
 from bulkfetch.errors import ConfigError
 from bulkfetch.journal import runs
 from bulkfetch.journal.codec import COLUMNS, Outcomes
-from bulkfetch.journal.errors import journal_error
+from bulkfetch.journal.errors import journal_errors
 from bulkfetch.journal.export_rows import StoredExport
 from bulkfetch.journal.exports import read_exports, read_published
 from bulkfetch.journal.schema import (
@@ -143,10 +143,8 @@ class JournalReader:
                 )
             if not os.path.lexists(path):
                 return cls(None, path)
-        try:
+        with journal_errors(path):
             return cls(_connect(path), path)
-        except sqlite3.Error as error:
-            raise journal_error(error, path) or error from error
 
     def require_servers(self, servers: Mapping[str, str]) -> None:
         """Raise ConfigError where results of an account are of another server than it is asked at.
@@ -216,10 +214,8 @@ class JournalReader:
         """
         if self._connection is None:
             return otherwise
-        try:
+        with journal_errors(self._path):
             return question(self._connection)
-        except sqlite3.Error as error:
-            raise journal_error(error, self._path) or error from error
 
     def _known(self, row: Any) -> Known:
         *columns, name, folder, records, _ = row
@@ -247,13 +243,11 @@ class JournalReader:
                 yield self._outcomes.read(row[:-1])
 
     def _query(self, statement: str, values: tuple[object, ...]) -> list[Any]:
-        if self._connection is None:
-            return []
-        try:
-            with closing(self._connection.execute(statement, values)) as cursor:
+        def question(connection: sqlite3.Connection) -> list[Any]:
+            with closing(connection.execute(statement, values)) as cursor:
                 return cursor.fetchall()
-        except sqlite3.Error as error:
-            raise journal_error(error, self._path) or error from error
+
+        return self.ask(question, [])
 
 
 def _connect(path: Path) -> sqlite3.Connection | None:

@@ -287,9 +287,7 @@ def _renewed_at(db: sqlite3.Connection) -> float | None:
 def _create(kind: StateFile, path: Path, renewed_at: float | None) -> None:
     """Make the file; under the lock."""
     new = path.with_name(f"{kind.name}.new")
-    for end in ("", "-wal", "-shm", "-journal"):
-        with suppress(FileNotFoundError):
-            os.unlink(f"{new}{end}")
+    _remove(new, "", "-wal", "-shm", "-journal")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     os.close(os.open(new, flags, 0o600))
     db = sqlite3.connect(new, isolation_level=None)
@@ -307,18 +305,20 @@ def _create(kind: StateFile, path: Path, renewed_at: float | None) -> None:
         db.execute("COMMIT")
     finally:
         db.close()
-    for end in ("-wal", "-shm"):  # of a file that was deleted without them
-        with suppress(FileNotFoundError):
-            os.unlink(f"{path}{end}")
+    _remove(path, "-wal", "-shm")  # of a file that was deleted without them
     os.rename(new, path)
 
 
 def _set_aside(kind: StateFile, path: Path) -> None:
     """Move a damaged file away, what belongs to it first: left behind it would spoil the next."""
-    for end in ("-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            os.unlink(f"{path}{end}")
+    _remove(path, "-wal", "-shm")
     os.replace(path, path.with_name(kind.aside_name))
+
+
+def _remove(path: Path, *endings: str) -> None:
+    for ending in endings:
+        with suppress(FileNotFoundError):
+            os.unlink(f"{path}{ending}")
 
 
 @contextmanager
