@@ -30,7 +30,7 @@ from bulkfetch.ratelimit import (
 from bulkfetch.ratelimit.patience import holder
 from bulkfetch.ratelimit.rows import WINDOW_FILE
 
-FILE_NAME, LOCK_NAME, ASIDE_NAME = WINDOW_FILE.name, WINDOW_FILE.lock_name, WINDOW_FILE.aside_name
+FILE_NAME, LOCK_NAME, ASIDE_NAME = WINDOW_FILE.name, "window.lock", WINDOW_FILE.aside_name
 
 TEN = RateLimit()
 CLOSED_S = 66.0  # a refill and the grace: what nobody knows of is over then

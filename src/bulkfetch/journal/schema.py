@@ -289,8 +289,10 @@ def check_version(connection: sqlite3.Connection, path: Path, newest: int = len(
     """
     # Asked first: who is making the tables just now makes the marks below in the same transaction.
     empty = connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
-    version: int = _pragma(connection, "user_version")
-    if _pragma(connection, "application_id") != _APPLICATION_ID:
+    version: int
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != _APPLICATION_ID:
         if version == 0 and empty:
             return 0  # killed between creating the file and making its tables
         raise JournalDamaged(f"{path} is a database, but not a journal of bulkfetch")
@@ -361,8 +363,3 @@ def _rests_in_wal_mode(path: Path) -> bool:
     except OSError:
         return False  # connecting says why
     return header[18:19] == b"\x02" and not path.with_name(path.name + "-wal").exists()
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
-    return value

@@ -70,11 +70,6 @@ class StateFile:
     begin_boot: Callable[[sqlite3.Connection], None]
 
     @property
-    def lock_name(self) -> str:
-        """The file under whose lock files of this kind are made and set aside."""
-        return f"{self.name.removesuffix('.db')}.lock"
-
-    @property
     def aside_name(self) -> str:
         """Where a damaged one is moved to."""
         return f"{self.name}.damaged"
@@ -147,7 +142,7 @@ def open_file(
             return _opened(kind, path, boot, spent), ""
         except (FileNotFoundError, Damaged):
             pass
-        with _alone(path.parent / kind.lock_name):
+        with _alone(path.with_suffix(".lock")):
             why = ""
             try:
                 return _opened(kind, path, boot, spent), ""  # somebody was faster
