@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 # The longest pause that a call waits out, in seconds; a longer one is told.
 PATIENCE_S = 120.0
-# A place that is in our hands later than this after it was asked for is asked for anew, in seconds.
+# A place that arrives later than this after it was asked for is asked for again, in seconds.
 LATE_S = 5.0
 
 

@@ -5,13 +5,13 @@ minutes and of days; the host's own measures ages only. So neither a host's cloc
 makes a minute shorter: an answer counts from the time at which the row was had less its age, and a
 place that is in a host's hands late is asked for anew.
 
-**The database's clock** set forward makes calls look over: each reply is compared with what passed
-by the host's own clock, and at a step all accounts are closed for as long as any call
-may count, a lease and a minute, before anything else is done; so after a fail-over, and
-where a row is missing that was there. A host that connects for the first time after the step cannot
-see it: one that was connected before must. Set back, what is stamped ahead of now counts from now.
-Days go by it too: set forward by hours it gives back what was spent in the first of them, set back
-it takes longer; no minute is crowded by either.
+**The database's clock** set forward makes calls look finished: each reply is compared with what
+passed by the host's own clock, and at a step all accounts are closed for as long as any call may
+count, a lease and a minute, before anything else is done; so after a fail-over, and where a row is
+missing that was there. A host that connects for the first time after the step cannot see it: one
+that was connected before must. Set back, what is stamped ahead of now counts from now. Days go by
+it too: set forward by hours it gives back what was spent in the first of them, set back it takes
+longer; no minute is crowded by either.
 
 **The database is away**: calls wait, as results do, since other hosts may call meanwhile. What has
 ended is written when it is back; what was under way in a host that died is over with its lease.

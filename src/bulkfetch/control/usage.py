@@ -27,7 +27,7 @@ from bulkfetch.control.calls import CREDITS, Kind
 
 # After so long all is over that was under way unknown to anybody, its lease apart; in seconds.
 QUIET_S = REFILL_S + GRACE_S
-# No lease and no pause is honestly longer than this, in seconds.
+# No lease and no pause is longer than this, in seconds: what looks so is of a wrong clock.
 FAR_AHEAD_S = 3600.0
 # How long after the moment it announced a waiting process is believed, in seconds.
 _SLACK_S = 2.0

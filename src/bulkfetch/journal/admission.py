@@ -2,7 +2,7 @@
 
 **A name has one owner.** Each job claims the names that it may be published under, compared as the
 most forgiving file system would. Within one list the first mention keeps a name and a second job
-with it is refused, whatever the order in which they would come home. A later list may give the
+with it is refused, whatever the order in which they would be published. A later list may give the
 name to a newer job: that one takes the claim over, and once it is published the older job is
 superseded.
 """

@@ -5,8 +5,8 @@ caller sees to it that nobody else changes them in the meantime, and that what w
 before anything is sent.
 
 A request takes a slot by writing a use stamped with the *end of its lease*; its answer rewrites the
-stamp. A use fills a slot until its stamp + refill. Whoever waits is believed until a little after
-the moment at which it means to look again, so that a dead one's wish soon expires.
+stamp. A use fills a slot until its stamp + refill. A client that waits is believed until a little
+after the moment at which it means to ask again, so that one that has died is soon forgotten.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ SERVED_REFILLS = 5
 
 
 class Rhythm(NamedTuple):
-    """How soon a client that waits looks again, in seconds.
+    """How soon a client that waits asks again, in seconds.
 
-    `poll_s`: for what another one may do. `turn_s`: for who should come first. `slack_s`: how long
-    after the moment that it announced a waiter may look.
+    `poll_s`: where another client may give a slot back early. `turn_s`: where it is another one's
+    turn. `slack_s`: how much later than announced it may ask.
     """
 
     poll_s: float
@@ -165,8 +165,8 @@ class Grants:
                 return self._wait(rows, now, since, wait_s)
         self._learn(rows, throttle, after, now)
         lease = Lease(rows.lease(now), in_flight + 1, probe)
-        # Believed a moment longer: who is served one by one still waits in between. Written anew
-        # where somebody may look at it.
+        # A client that takes one slot after another counts as waiting in between. That is written
+        # again only where another client may read it.
         if others or now + rhythm.slack_s / 2 > self._believed_until:
             self._announce(rows, now, now + rhythm.slack_s)
         return lease

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from bulkfetch.ratelimit.interfaces import WindowEvent
 
-# How soon to come again, in seconds: a transaction takes some 50 µs. After a second it is something
-# else that holds the file, and there is no hurry any more.
+# How soon to try again, in seconds: a transaction takes some 50 µs. After a second something else
+# holds the file, and there is no hurry any more.
 BUSY_S = 0.002
 LONG_BUSY_S = 0.05
 # From when on a file counts as held, for whoever looks; when that is told, and how often again.
 SHOWN_AFTER_S = 0.1
 TOLD_AFTER_S = 5.0
 TOLD_AGAIN_S = 300.0
-# How soon to come again to a database that is away, at first and in the end.
+# How soon to try a database again that is away, at first and in the end.
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0
 _LOCKS = Path("/proc/locks")
 
@@ -43,7 +43,7 @@ class Patience:
 
     @property
     def again_s(self) -> float:
-        """The seconds after which to come again; never the same for two."""
+        """The seconds after which to try again; random, lest two processes keep in step."""
         return (LONG_BUSY_S if self.held_s > 1 else BUSY_S) * (0.5 + random.random())
 
     def due_s(self) -> float | None:
@@ -70,7 +70,7 @@ class Patience:
 def pauses() -> Iterator[float]:
     """Yield the seconds to wait before each next try at a database that is away.
 
-    They grow, and are never the same for two hosts, which would come all at once.
+    They grow, and are random, so that hosts do not come all at once.
     """
     pause_s = SHORTEST_PAUSE_S
     while True:

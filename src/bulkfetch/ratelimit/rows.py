@@ -72,7 +72,7 @@ WINDOW_FILE = StateFile(
 )
 
 
-# No stamp is honestly further ahead than this, in seconds; one that is, is brought back.
+# No stamp is further ahead than this, in seconds: one that is comes from a wrong clock.
 FAR_AHEAD_S = 3600.0
 # Uses are kept for this long at least, for a later process with a longer period.
 KEEP_S = 600.0

@@ -273,15 +273,15 @@ class Process:
         return self._accounts.setdefault(account_key, AccountSlots())
 
 
-# The last one is this process; those before it are its parents, kept since to free what another
-# thread of theirs held in the moment of the fork may hang.
+# The last one is this process. Those before it are its parents', kept because freeing a lock that
+# another thread of theirs held at the moment of the fork may hang.
 _processes = [Process()]
 os.register_at_fork(after_in_child=lambda: _processes.append(Process()))
 _others: WeakKeyDictionary[asyncio.AbstractEventLoop, Process] = WeakKeyDictionary()
 
 
 def this_process(clock: Callable[[], float]) -> Process:
-    """Return what this process knows. With a clock of its own, a loop is a world of its own.
+    """Return what this process knows; with a clock of a test, what the running loop knows.
 
     Times of two clocks cannot be compared.
     """

@@ -1,8 +1,8 @@
 """A small database in the state directory, which all processes of the machine share.
 
 One file per kind and state directory, 0600, with nothing secret in it. Whoever opens it may find it
-missing, damaged, of another boot or another version, on a file system that does not lock, or in
-somebody's hands: here that is dealt with, once for every kind.
+missing, damaged, of another boot or another version, on a file system that does not lock, or locked
+by another process: that is dealt with here, once for every kind.
 
 **synchronous = NORMAL** in WAL mode: no commit waits for the disk, only a checkpoint does, every
 few hundred transactions. OFF would save that last sync too, but a power cut could then leave a file

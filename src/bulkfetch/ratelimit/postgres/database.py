@@ -2,8 +2,8 @@
 
 All changes that have come meanwhile are one transaction: their rows are locked in one order, the
 clock is read, the changes are made on values, the rows written. Where one fails for whatever reason
-the connection is made anew, with pauses that grow and are never the same for two hosts, and all is
-done again: a change must bear that. Imported only where a window is in PostgreSQL.
+the connection is made anew, after a random pause that grows, and all is done again: a change must
+allow for that. Imported only where a window is in PostgreSQL.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from bulkfetch.ratelimit.postgres.row import WINDOW_TABLE, ClientRow, WindowRow
 from bulkfetch.ratelimit.postgres.store import Moment, T, WindowStore
 from bulkfetch.ratelimit.slots import this_process
 
-# A grant that is in our hands later than this after it was asked for is given back, in seconds.
+# A slot that arrives later than this after it was asked for is given back, in seconds.
 LATE_S = 5.0
 # How long closing may take for what is still to be said; leases and beliefs expire by themselves.
 _LAST_WORDS_S = 1.0
