@@ -34,10 +34,6 @@ class AccountRows(Protocol):
 
     owner: int  # the number of this client, which no other one has
 
-    def lease(self, now: float) -> int:
-        """Write a request that begins now, and return its number, which no other one has."""
-        ...
-
     def settled(self, number: int, at: float, *, taken: bool) -> None:
         """Write when a request was over; anew if it is gone, its lease having ended."""
         ...
@@ -47,7 +43,7 @@ class AccountRows(Protocol):
         ...
 
     def renew(self, numbers: Iterable[int], until: float) -> None:
-        """Write a later end of leases, anew where there is none."""
+        """Write until when requests have a lease: new ones, and a later end of known ones."""
         ...
 
     def prune(self, now: float) -> None:

@@ -12,6 +12,7 @@ after the moment at which it means to ask again, so that one that has died is so
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -164,12 +165,13 @@ class Grants:
                     wait_s = max(wait_s, min(rhythm.slack_s / 4, until_own_s))
                 return self._wait(rows, now, since, wait_s)
         self._learn(rows, throttle, after, now)
-        lease = Lease(rows.lease(now), in_flight + 1, probe)
+        key = secrets.randbits(62)  # no other request has it, in whichever store
+        rows.renew([key], now + self._limit.lease_s)
         # A client that takes one slot after another counts as waiting in between. That is written
         # again only where another client may read it.
         if others or now + rhythm.slack_s / 2 > self._believed_until:
             self._announce(rows, now, now + rhythm.slack_s)
-        return lease
+        return Lease(key, in_flight + 1, probe)
 
     def _wait(self, rows: AccountRows, now: float, since: float, wait_s: float) -> float:
         self._announce(rows, since, now + wait_s + self._rhythm.slack_s)

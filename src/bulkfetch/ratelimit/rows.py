@@ -105,11 +105,6 @@ class SqliteRows(AccountRows):
             "SELECT id FROM account WHERE key = ?", (account_key,)
         ).fetchone()
 
-    def lease(self, now: float) -> int:
-        number = secrets.randbits(62)  # also in a file that takes the place of this one
-        self.renew([number], now + self._limit.lease_s)
-        return number
-
     def settled(self, number: int, at: float, *, taken: bool) -> None:
         self._db.execute(
             "INSERT INTO use (id, account, at, owner, settled, taken) VALUES (?, ?, ?, ?, 1, ?)"

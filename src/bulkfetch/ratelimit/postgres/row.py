@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -103,11 +102,6 @@ class ClientRow(AccountRows):
         """Return whether the use of this number is known to be over."""
         use = self._row.uses.get(number)
         return use is not None and use.settled
-
-    def lease(self, now: float) -> int:
-        number = secrets.randbits(62)
-        self.renew([number], now + self._limit.lease_s)
-        return number
 
     def settled(self, number: int, at: float, *, taken: bool) -> None:
         self._row.uses[number] = Request(at, self.owner, True, taken)
