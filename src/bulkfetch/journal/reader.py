@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -17,18 +18,16 @@ from typing import Any, NamedTuple, Self, TypeVar
 from bulkfetch.disk import disk_errors
 from bulkfetch.errors import ConfigError
 from bulkfetch.journal import runs
-from bulkfetch.journal.codec import COLUMNS, Outcomes
+from bulkfetch.journal.codec import COLUMNS, STATUS, Outcomes
 from bulkfetch.journal.errors import journal_errors
 from bulkfetch.journal.export_rows import StoredExport
 from bulkfetch.journal.exports import read_exports, read_published
 from bulkfetch.journal.schema import (
-    DONE,
     DOWNLOADED,
     FAILED,
     FAILED_BEFORE,
     FILE_NAME,
     PENDING,
-    SKIPPED,
     STEPS,
     check_version,
     open_copy_to_read,
@@ -156,13 +155,12 @@ class JournalReader:
 
     def counts(self) -> list[AccountCounts]:
         """Count the jobs of each account by state; walks the whole table once."""
-        names = {PENDING: "pending", DOWNLOADED: "downloaded", FAILED: "failed"}
-        names |= {DONE: "done", SKIPPED: "done", FAILED_BEFORE: "failed"}
-        by_account: dict[str, dict[str, int]] = {}
+        names: dict[int, str] = {**STATUS, DOWNLOADED: "downloaded"}
+        by_account: dict[str, Counter[str]] = {}
         for account, state, count, superseded in self._query(_COUNTS, ()):
-            numbers = by_account.setdefault(account, {})
-            numbers[names[state]] = numbers.get(names[state], 0) + count
-            numbers["superseded"] = numbers.get("superseded", 0) + superseded
+            numbers = by_account.setdefault(account, Counter())
+            numbers[names[state]] += count
+            numbers["superseded"] += superseded
         return [AccountCounts(account, **numbers) for account, numbers in by_account.items()]
 
     def open_list(self) -> OpenList | None:

@@ -38,9 +38,9 @@ which nothing that others have sent counts any more, and goes on.
 The rooms: `interfaces` the types, `limiter` the two in series and the permits, `slots` those of
 the process. What one client may take of a shared account is decided in `grants`, over the rows that
 `account_rows` describes, with `throttle` for what a 429 teaches and `fair_share` between processes
-(all pure). `shared` is the machine's limiter (SQLite: `state_file` the file, `rows` what
-is in it, `patience` with who holds it), `postgres/` that of several hosts. `messages`
-are what is told (pure).
+(all pure). `shared` is the machine's limiter (SQLite: `state_file` the file, `filesystem` where it
+can be, `rows` what is in it, `patience` waiting for it, `glance` a look at it), `postgres/` that of
+several hosts. `messages` are what is told (pure).
 
 What must not live here: HTTP (a permit is told how its request ended; it never looks), retries and
 backoff (whoever waits to try again holds no slot), tokens and secrets, wall-clock time, and any way
