@@ -78,6 +78,8 @@ def test_killed_and_restarted_processes_keep_every_figure_together(
             dead.add(str(victim.pid))
             running.append(start(shared_store, tmp_path))
         wait_for(tmp_path, len(begins(tmp_path)) + 20)
+        while len({line.pid for line in lines(tmp_path)}) < 4:  # some may be slow to start
+            time.sleep(0.02)
     finally:
         for process in running:
             process.kill()
@@ -91,7 +93,6 @@ def test_killed_and_restarted_processes_keep_every_figure_together(
         gaps = zip(times, times[limit:], strict=False)
         assert min(later - earlier for earlier, later in gaps) >= MINUTE_S
     assert most_under_way(lines(tmp_path), dead) <= LIMITS.concurrency
-    assert len({line.pid for line in lines(tmp_path)}) >= 4
 
 
 def test_two_processes_share_about_equally(tmp_path: Path, shared_store: str) -> None:
