@@ -124,7 +124,8 @@ def require_room(folder: StrPath, size: int, done: str, reserve: int) -> None:
     """
     free = free_bytes(folder)
     if free is not None and size + reserve > free:
-        raise disk_full(f"{size} bytes are to be {done}, {free} are free", reserve)
+        where = os.fspath(folder)
+        raise disk_full(f"{size} bytes are to be {done} in {where}, {free} are free", reserve)
 
 
 @contextmanager

@@ -260,6 +260,62 @@ def test_the_owner_of_the_database_can_make_the_tables_by_hand(
         assert secret not in ended.err + wrong.err + refused.err
 
 
+def test_what_a_library_warns_of_is_told_as_a_warning(
+    program: Program, postgres: PostgresServer, database: str
+) -> None:
+    """Here that others may read the file with the password; not with a line of code."""
+    fleet = settings(program.folder, postgres.url(database, ROLE))
+    passwords = program.folder / "passwords"
+    passwords.write_text(f"*:*:*:*:{PASSWORD}\n")
+    passwords.chmod(0o644)
+    program.env["PGPASSFILE"] = str(passwords)
+    ended = program.run("fleet", "status", fleet)
+    assert ended.status == 2
+    warned, *_ = ended.err.splitlines()
+    assert warned.startswith("warning: password file ")
+    assert f"{passwords}') has group or world access" in warned
+    assert "warnings.warn" not in ended.err
+
+
+def test_a_worker_ends_where_the_database_refuses_what_it_needs(
+    call: Call,
+    program: Program,
+    postgres: PostgresServer,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """2, and says what to do; where it lacks a right, as after an upgrade, it takes no turn."""
+    monkeypatch.setenv("BULKFETCH_DATABASE_PASSWORD", PASSWORD)
+    (program.folder / "ids.txt").write_text("1\n")
+    fleet = settings(program.folder, postgres.url(database))
+    assert call("fleet", "init", fleet).status == 0
+    assert call("fleet", "submit", fleet, "--account", "acme", "--ids", "ids.txt").status == 0
+    postgres.sql(
+        f"GRANT USAGE ON SCHEMA bulkfetch TO {ROLE};"
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA bulkfetch TO {ROLE};"
+        f"REVOKE DELETE ON bulkfetch.fleet_page FROM {ROLE}",
+        database,
+    )
+    settings(program.folder, postgres.url(database, ROLE))
+    without_right = call("fleet", "work", fleet)
+    assert without_right.status == 2
+    assert "error: the database's role may not use fleet_page\n" in without_right.err
+    assert "hint: The GRANTs that the role needs are in" in without_right.err
+    crashes = "SELECT crashes FROM bulkfetch.fleet_account"
+    assert postgres.sql(crashes, database) == "0"
+    settings(program.folder, postgres.url(database))
+    postgres.sql("ALTER TABLE bulkfetch.fleet_export RENAME TO other", database)
+    for words in (("work", fleet), ("status", fleet)):
+        ended = call("fleet", *words)
+        assert ended.status == 2, ended.err
+        assert 'cannot be used: relation "bulkfetch.fleet_export" does not exist' in ended.err
+        assert "hint: Restore the schema bulkfetch from a backup" in ended.err
+    postgres.sql("ALTER TABLE bulkfetch.fleet_job RENAME TO jobs", database)
+    waited = call("fleet", "wait", fleet, "1")
+    assert waited.status == 2
+    assert 'cannot be used: relation "bulkfetch.fleet_job" does not exist' in waited.err
+
+
 def test_the_owner_of_the_database_can_upgrade_the_tables_by_hand(
     call: Call, program: Program, postgres: PostgresServer, database: str
 ) -> None:

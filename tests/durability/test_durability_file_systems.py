@@ -174,7 +174,8 @@ def test_a_body_that_does_not_fit_is_not_begun(
     scene = scene_on(tmp_path, server, library, LARGE, FS_STATVFS=RESERVE + 500_000)
     ended = scene.run()
     assert ended.status == 3
-    assert f" bytes are to be downloaded, {RESERVE + 500_000} are free, of which " in ended.err
+    assert f" bytes are to be downloaded in {scene.staging}, " in ended.err
+    assert f", {RESERVE + 500_000} are free, of which " in ended.err
     assert list(scene.staging.iterdir()) == []
     scene.program.env["FS_STATVFS"] = str(RESERVE + 2_000_000)
     scene.check_finished(scene.run())
@@ -188,8 +189,8 @@ def test_what_does_not_fit_unpacked_is_said_with_the_reserve(
     ended = scene.run()
     assert ended.status == 3
     assert (
-        f" bytes are to be unpacked, {RESERVE + ROOM} are free, of which {RESERVE} are "
-        in ended.err
+        f" bytes are to be unpacked in {scene.staging}, {RESERVE + ROOM} are free, "
+        f"of which {RESERVE} are " in ended.err
     )
     assert "(limits.free_bytes)" in ended.err
     assert "hint: Free some space, or lower free_bytes in [limits]" in ended.err

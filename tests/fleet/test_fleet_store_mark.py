@@ -53,7 +53,7 @@ def test_what_is_no_mark_and_no_folder_is_told(
             (tmp_path / MARK).write_bytes(b"\xff" * 1000)
             with pytest.raises(ConfigError, match="is not a mark"):
                 await require_shared(tmp_path, journal)
-            with pytest.raises(NotWritable):
+            with pytest.raises(NotWritable, match="there is no folder"):
                 await require_shared(tmp_path / "absent", journal)
             (tmp_path / MARK).unlink()
             await require_shared(tmp_path, journal)

@@ -218,6 +218,66 @@ def test_a_worker_tells_how_it_stands(
         assert not [each for each in said if "token-" in each or str(tmp_path) in each]
 
 
+def test_a_worker_without_room_takes_no_turns_from_the_others(
+    tmp_path: Path, postgres: PostgresServer, database: str
+) -> None:
+    """It says so once, and its probe is red."""
+    turns = "SELECT DISTINCT status FROM bulkfetch.pgqueuer WHERE entrypoint = 'turn'"
+    with fleet_scene(tmp_path, postgres, database, accounts=4, heartbeat_s=2) as scene:
+        scene.reserves[0] = 10**15
+        scene.start(0, "--listen", "0")
+        over = time.monotonic() + 30
+        while "takes no turns" not in scene.log(0):
+            assert time.monotonic() < over, scene.log(0)
+            time.sleep(0.05)
+        found = re.search(r"listens at (http://127\.0\.0\.1:\d+)", scene.log(0))
+        assert found is not None
+        with pytest.raises(HTTPError, match="503") as refused:
+            urlopen(f"{found[1]}/healthz", timeout=5)
+        told = json.loads(refused.value.read())
+        assert told["status"] == "full"
+        assert f"too little fits into {tmp_path}/host0: " in told["cause"]
+        scene.submit({name: ids_of(at, 3) for at, name in enumerate(scene.accounts)})
+        time.sleep(1)
+        assert scene.sql(turns) == "queued"
+        scene.start(1)
+        scene.wait(30)
+        scene.check()
+        assert scene.sql("SELECT DISTINCT worker FROM bulkfetch.fleet_account") == "host1"
+        assert scene.log(0).count("error: takes no turns until there is room: too little") == 1
+        for host in range(2):
+            scene.term(host)
+
+
+_BREAKING = """
+from bulkfetch.fleet.turn import Turn
+run = Turn.run
+async def breaking(self, only=None):
+    if self.account == "a000":
+        raise KeyError("what nobody has thought of")
+    return await run(self, only)
+Turn.run = breaking
+"""
+
+
+def test_a_turn_that_breaks_off_is_told_and_goes_on_later(
+    tmp_path: Path, postgres: PostgresServer, database: str
+) -> None:
+    """The other accounts are served meanwhile."""
+    turn = "SELECT status, execute_after > now() FROM bulkfetch.pgqueuer WHERE dedupe_key = 'a000'"
+    with fleet_scene(tmp_path, postgres, database, accounts=2) as scene:
+        (tmp_path / "sitecustomize.py").write_text(_BREAKING)
+        scene.submit({name: ids_of(at, 3) for at, name in enumerate(scene.accounts)})
+        scene.start(0)
+        scene.wait(30, until=3)
+        over = time.monotonic() + 30
+        while scene.sql(turn) != "queued|t":
+            assert time.monotonic() < over, scene.log(0)
+            time.sleep(0.05)
+        assert "error: a000: its turn has broken off: unexpected KeyError: " in scene.log(0)
+        scene.term(0)
+
+
 # What Python imports at its start: here, in every worker and in the processes that it starts.
 _DEADLY = """
 import os, signal

@@ -77,6 +77,7 @@ class FleetScene:
     control: dict[str, str] = field(default_factory=dict)  # ", KEY = VALUE" of accounts
     store: str = f"s3://{BUCKET}/{{account}}"
     tokens: dict[str, str] = field(default_factory=dict)  # those that are not right
+    reserves: dict[int, int] = field(default_factory=dict)  # bytes that a host is to keep free
     ways: dict[int, str] = field(default_factory=dict)  # to the database, where it is another one
     inside: dict[int, tuple[str, ...]] = field(default_factory=dict)  # before a host's commands
     begun: list[Program] = field(default_factory=list)
@@ -105,6 +106,7 @@ class FleetScene:
             f'[fleet]\ndatabase = "{self.ways.get(host, self.url)}"\nstore = "{self.store}"\n'
             f'staging = "{self.folder}/host{host}"\n{keys}'
             f"[limits]\nconnect_s = 2\nheaders_s = {self.headers_s}\n"
+            f"free_bytes = {self.reserves.get(host, 0)}\n"
             f'[destination]\nendpoint = "{self.bucket.url}"\nregion = "eu-central-1"\n{accounts}'
             f"{self.exports}"
         )

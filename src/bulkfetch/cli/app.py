@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -65,7 +67,7 @@ def execute(arguments: Sequence[str] | None) -> int:
     printer = Printer()
     words = list(sys.argv[1:] if arguments is None else arguments)
     completes = arguments is None and completion.is_asked()
-    with raise_on_signals():
+    with raise_on_signals(), _warnings_told(printer):
         status = _answered_for(
             printer, lambda: completion.answer(program) if completes else _command(printer, words)
         )
@@ -79,6 +81,14 @@ def execute(arguments: Sequence[str] | None) -> int:
     if printer.leaves_threads and arguments is None:
         os._exit(status or flushed)  # Python would wait for its threads
     return status or flushed
+
+
+@contextmanager
+def _warnings_told(printer: Printer) -> Iterator[None]:
+    """Have what a library warns of told as a warning, without its line of code."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: printer.warn(str(message))
+        yield
 
 
 def _owes_summary(words: Sequence[str]) -> bool:

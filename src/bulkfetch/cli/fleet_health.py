@@ -112,6 +112,8 @@ def trouble(standing: Standing) -> tuple[str, str] | None:
     if standing.away_s:
         because = standing.away_because or "it does not answer"
         return "away", f"the database has been away for {standing.away_s:.0f} s: {because}"
+    if standing.no_room:
+        return "full", standing.no_room
     return None
 
 

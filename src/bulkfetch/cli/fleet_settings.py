@@ -33,6 +33,7 @@ def fleet_of(printer: Printer, path: str) -> FleetSettings:
 def with_database(fleet: FleetSettings, work: Callable[[Connections], Awaitable[T]]) -> T:
     """Return what `work` does with the fleet's database. Raises ConfigError, and what it raises."""
     from bulkfetch.fleet.connections import Connections
+    from bulkfetch.fleet.database import tables_required
 
     async def main() -> T:
         connections = await Connections.open(fleet.fleet.database, fleet.password)
@@ -41,4 +42,5 @@ def with_database(fleet: FleetSettings, work: Callable[[Connections], Awaitable[
         finally:
             await connections.aclose()
 
-    return run_in_loop(main())
+    with tables_required(fleet.fleet.database):
+        return run_in_loop(main())

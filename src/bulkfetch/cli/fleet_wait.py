@@ -100,6 +100,7 @@ class _Waiting:
     async def through(self, fleet: FleetSettings, submission: int) -> None:
         """Tell what becomes of a submission to its end, or until a signal. Raises ConfigError."""
         from bulkfetch.fleet.connections import Connections
+        from bulkfetch.fleet.database import tables_required
         from bulkfetch.fleet.watch import Watch
 
         began = time.monotonic()
@@ -111,7 +112,10 @@ class _Waiting:
             telling.cancel()
 
         try:
-            with stop_on_signals(asyncio.get_running_loop(), stop, stop):
+            with (
+                tables_required(fleet.fleet.database),
+                stop_on_signals(asyncio.get_running_loop(), stop, stop),
+            ):
                 await telling
         except asyncio.CancelledError:
             self.told.interrupted = True

@@ -35,7 +35,7 @@ works; 503 with the cause while it starts or stops, or the database cannot be us
 
 _EPILOG = exit_codes.epilog(
     s0="stopped",
-    s2="bad settings, no database, tables of another version, a port in use: nothing was fetched",
+    s2="bad settings, a port in use, no database, or one without what it needs: tables, rights",
     s3="another worker uses the staging folder, or it cannot be written",
     s130="stopped by a second signal",
 )

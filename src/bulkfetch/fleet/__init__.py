@@ -11,8 +11,8 @@ outcomes on their way there; `submission` how lists come in, by the rules of `ad
 what became of them; `engine` hands out turns over a `connection` of its own, the only one that
 knows PgQueuer; `turn` is what is done for an account, `poison` the same where workers have died of
 it, each job `alone` in a process; `turn_exports` are its exports, of which `exports` says which are
-to be done and `export_store` keeps how far they have come; `worker` a process that does turns.
-`trial` shows all of it on one machine, with `trial_workers` and an `embedded` PostgreSQL, which
-`owner_watch` has end with the process that started them. Nothing of it is imported by a run that is
-none of a fleet's.
+to be done and `export_store` keeps how far they have come; `worker` a process that does turns,
+while its `staging` has room. `trial` shows all of it on one machine, with `trial_workers` and an
+`embedded` PostgreSQL, which `owner_watch` has end with the process that started them. Nothing of it
+is imported by a run that is none of a fleet's.
 """

@@ -84,7 +84,12 @@ class Connections:
 
         async def attempt() -> T:
             async with self._pool.acquire(timeout=STATEMENT_S) as connection:
-                result = await work(connection)  # type: ignore[arg-type]  # a proxy of one
+                try:
+                    result = await work(connection)  # type: ignore[arg-type]  # a proxy of one
+                except asyncio.CancelledError:
+                    # It may be in a transaction, and to have that ended may take long.
+                    connection.terminate()
+                    raise
             self._patience.succeeded()
             return result
 

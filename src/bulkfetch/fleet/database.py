@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -30,6 +31,14 @@ _PASSING = frozenset({"08", "53", "57"})
 _INIT_HINT = (
     "Run `bulkfetch fleet init FLEET.toml`; --sql prints what the database's owner may run."
 )
+_GRANT_HINT = "The GRANTs that the role needs are in what `bulkfetch fleet init --sql` prints."
+_NOT_OURS = r"""
+    SELECT relname FROM pg_class
+    WHERE relnamespace = 'bulkfetch'::regnamespace AND relkind = 'r' AND relname LIKE 'fleet\_%'
+        AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+            AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
+    ORDER BY relname
+"""
 
 
 def steps() -> list[str]:
@@ -92,10 +101,24 @@ def refused(url: str, error: BaseException) -> ConfigError:
             "the user from the address."
         )
     elif isinstance(error, asyncpg.InsufficientPrivilegeError):
-        hint = "The GRANTs that the role needs are in what `bulkfetch fleet init --sql` prints."
+        hint = _GRANT_HINT
+    elif isinstance(error, asyncpg.SyntaxOrAccessError):
+        hint = (
+            "Restore the schema bulkfetch from a backup; or drop it, run `bulkfetch fleet init "
+            "FLEET.toml`, and submit again what is still wanted."
+        )
     return ConfigError(
         f"the fleet's database {host_of(url)} cannot be used: {reason(error)}", hint=hint
     )
+
+
+@contextmanager
+def tables_required(url: str) -> Iterator[None]:
+    """Raise ConfigError where a table turns out to be missing, changed or not for this role."""
+    try:
+        yield
+    except asyncpg.SyntaxOrAccessError as error:
+        raise refused(url, error) from None
 
 
 async def open_connection(url: str, password: Secret | None) -> asyncpg.Connection[Any]:
@@ -128,6 +151,17 @@ async def require_tables(connection: asyncpg.Connection[Any]) -> None:
             hint=_INIT_HINT,
         )
     _refuse_newer(found, known)
+
+
+async def require_rights(connection: asyncpg.Connection[Any]) -> None:
+    """Raise ConfigError where this role lacks a right that workers need: before any turn is taken.
+
+    As after an upgrade, whose new tables nobody has granted.
+    """
+    tables = await connection.fetch(_NOT_OURS)
+    if tables:
+        names = ", ".join(row["relname"] for row in tables)
+        raise ConfigError(f"the database's role may not use {names}", hint=_GRANT_HINT)
 
 
 async def install(connection: asyncpg.Connection[Any]) -> tuple[int, int]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
@@ -156,13 +157,18 @@ class TurnEngine:
         *,
         at_once: int,
         heartbeat_s: float,
+        may_pick: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
-        """Serve at most `at_once` turns; without a heartbeat for so long a turn is another's."""
+        """Serve at most `at_once` turns; without a heartbeat for so long a turn is another's.
+
+        `may_pick` is asked before any are picked, None: they always may be.
+        """
         self._serve = serve
         self._sweep = sweep
         self._connection = LastingConnection(url, password)
         self._queries = _OwnQueries(_LastingDriver(self._connection), **_builders())
         self._queries.patience_s = heartbeat_s
+        self._queries.may_pick = may_pick
         self._manager = QueueManager(self._queries, channel=_TABLES.channel)
         self._queries.owner = self._manager.queue_manager_id
         self._queries.at_once = at_once
@@ -171,6 +177,14 @@ class TurnEngine:
         # The engine refuses to start with one; the query for turns is what keeps to `at_once`.
         self._seats = max(2, at_once)
         self._heartbeat_s = heartbeat_s
+        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def broken(self) -> None:
+        """Wait until a turn or a sweep has raised something, and raise that.
+
+        The engine itself would keep it to itself, and pick the turn again later.
+        """
+        await self._broken
 
     async def run(self) -> None:
         """Serve turns until `stop`, and then until all have ended.
@@ -203,12 +217,24 @@ class TurnEngine:
         await self._connection.aclose()
 
     async def _turn(self, job: models.Job) -> None:
-        await self._serve(Claim((job.payload or b"").decode(), job.id, self._queries))
+        with self._noticed():
+            await self._serve(Claim((job.payload or b"").decode(), job.id, self._queries))
 
     async def _swept(self, job: models.Job) -> None:
-        await self._queries.ask(TURN, set(await self._sweep()) - await self._queries.accounts())
-        await self._queries.clear_queue_log([TURN, SWEEP])  # nobody reads it, and it would grow
-        await self._queries.postpone(job.id, self._heartbeat_s)
+        with self._noticed():
+            await self._queries.ask(TURN, set(await self._sweep()) - await self._queries.accounts())
+            await self._queries.clear_queue_log([TURN, SWEEP])  # nobody reads it, and it would grow
+            await self._queries.postpone(job.id, self._heartbeat_s)
+
+    @contextmanager
+    def _noticed(self) -> Iterator[None]:
+        """Have `broken` raise what is raised."""
+        try:
+            yield
+        except Exception as error:
+            if not self._broken.done():
+                self._broken.set_exception(error)
+            raise
 
 
 @dataclasses.dataclass
@@ -218,6 +244,7 @@ class _OwnQueries(Queries):
     owner: types.QueueManagerId | None = None
     patience_s: float = 0.0
     at_once: int = 1
+    may_pick: Callable[[], Awaitable[bool]] | None = None
 
     async def dequeue(
         self,
@@ -228,6 +255,8 @@ class _OwnQueries(Queries):
         heartbeat_timeout: timedelta,
     ) -> list[models.Job]:
         """Pick what waits, and what is not heard of any more."""
+        if self.may_pick is not None and not await self.may_pick():
+            return []
         # Who was cut off himself cannot know who is dead: the others were perhaps cut off too.
         if self._connection.regained_s < self.patience_s:
             heartbeat_timeout = _NEVER

@@ -17,7 +17,7 @@ import asyncpg
 from bulkfetch.fleet.accounts import ACCOUNTS, FleetAccount
 from bulkfetch.fleet.codec import DONE, STATES, written
 from bulkfetch.fleet.connections import Connections
-from bulkfetch.fleet.database import STATEMENT_S
+from bulkfetch.fleet.database import STATEMENT_S, require_rights
 from bulkfetch.fleet.exports import FleetExports
 from bulkfetch.models import Failure, Job, Outcome
 from bulkfetch.ratelimit.postgres.schema import NOW
@@ -285,6 +285,10 @@ class FleetJournal:
     def exports(self) -> FleetExports:
         """Return the accounts' exports, by the same connections."""
         return FleetExports(self._connections)
+
+    async def require_rights(self) -> None:
+        """Raise ConfigError where the database's role lacks a right that workers need."""
+        await self._connections.read(require_rights)
 
     # --- all accounts -----------------------------------------------------------------------------
 

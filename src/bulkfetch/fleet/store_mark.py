@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from bulkfetch.disk import disk_errors, fsync_dir, remove
-from bulkfetch.errors import ConfigError
+from bulkfetch.errors import ConfigError, NotWritable
 from bulkfetch.fleet.journal import FleetJournal
 
 MARK = ".bulkfetch-store"
@@ -43,6 +43,10 @@ async def require_shared(root: Path, journal: FleetJournal) -> None:
 
 def _mark_of(root: Path) -> tuple[str, bool]:
     """Return a folder's mark, and whether it was made just now."""
+    if not root.is_dir():
+        raise NotWritable(
+            f"there is no folder {root}", hint="Make it, or mount it: all hosts must share it."
+        )
     path = root / MARK
     with disk_errors(path):
         try:

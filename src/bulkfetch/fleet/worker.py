@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Literal, NamedTuple
 
+import anyio.to_thread
+import asyncpg
+
 from bulkfetch.config.fleet import FleetSettings
-from bulkfetch.errors import ConfigError, OutputLocked, RunError
+from bulkfetch.errors import ConfigError, DiskFull, NotWritable, OutputLocked, RunError
 from bulkfetch.events import Emit, ignore
 from bulkfetch.fleet.alone import AloneProcesses
+from bulkfetch.fleet.database import tables_required
 from bulkfetch.fleet.engine import Claim, TurnEngine
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.poison import DEATHS, CarefulTurn
 from bulkfetch.fleet.recorder import OutcomeRecorder
+from bulkfetch.fleet.staging import no_room
 from bulkfetch.fleet.store_mark import require_shared
-from bulkfetch.fleet.turn import Turn, TurnEnd, salvage
+from bulkfetch.fleet.turn import AGAIN_S, Turn, TurnEnd, salvage
 from bulkfetch.journal import OutputLock
 from bulkfetch.models import Failure
 from bulkfetch.pipeline.layout import STATE_DIR
@@ -33,12 +38,11 @@ from bulkfetch.text import jobs as counted
 GATHERED = 1 / 600
 # After a stop: turns have eight seconds to drain, and the rest to get back into the queue.
 STOP_S = 9.5
+_BUG_HINT = "This is a bug in bulkfetch: please report it. The account is tried again in a minute."
+# What is to be free beside the reserve where a turn lacked room: what a result may take.
+_RESULT_BYTES = 256 * 2**20
 # Accounts whose staging is looked through at a time, when a worker starts.
 _SALVAGE_AT_ONCE = 8
-
-
-# That a connection is lost is told by `Notice`; asyncpg's own warning has a traceback.
-logging.getLogger("asyncpg").addHandler(logging.NullHandler())
 
 
 class Notice(NamedTuple):
@@ -54,6 +58,7 @@ class Standing(NamedTuple):
 
     `away_s` is for how long the database could not be used, 0 while it can; `held` how many
     accounts of the fleet were held when the database was last looked at, None if it never was.
+    `no_room` is why nothing fits into the staging folder, "" where something does.
     """
 
     phase: Literal["starting", "working", "stopping"]
@@ -62,6 +67,7 @@ class Standing(NamedTuple):
     held: int | None
     away_s: float
     away_because: str
+    no_room: str = ""
 
 
 class Worker:
@@ -89,6 +95,8 @@ class Worker:
         self._serving = False
         self._ended: Counter[str] = Counter()
         self._held: int | None = None
+        self._no_room: Failure | None = None
+        self._room_at = -math.inf  # when to look for room again, on the loop's clock
         self._known = fleet.settings.account_names
         self._turns: set[Turn | CarefulTurn] = set()
         self._unknown: set[str] = set()
@@ -103,18 +111,20 @@ class Worker:
     async def run(self) -> None:
         """Serve until `stop`; then end within ten seconds, with the turns back in the queue.
 
-        Raises ConfigError, NotWritable where the store is a folder that cannot be used, and
-        OutputLocked where another worker uses the staging folder. If cancelled: others take the
-        turns over when this one is missed.
+        Raises ConfigError, as where the database refuses what it is asked; NotWritable where the
+        store is a folder that cannot be used, and OutputLocked where another worker uses the
+        staging folder. If cancelled: others take the turns over when this one is missed.
         """
         fleet, password = self._fleet.fleet, self._fleet.password
         require_usable(self._fleet.settings)
         async with AsyncExitStack() as stack:
+            stack.enter_context(tables_required(fleet.database))
             lock = await self._lock()
             stack.callback(lock.release)
             self._journal = await FleetJournal.open(fleet.database, password, patience_s=OPEN_S)
             stack.push_async_callback(self._journal.aclose)
             self._connected = True
+            await self._journal.require_rights()
             if (folder := self._fleet.shared_folder) is not None:
                 await require_shared(folder, self._journal)
             periods_s = [each.window.period_s for each in self._fleet.settings.accounts]
@@ -132,6 +142,7 @@ class Worker:
                 self._sweep,
                 at_once=fleet.accounts_at_once,
                 heartbeat_s=fleet.heartbeat_s,
+                may_pick=self._has_room,
             )
             stack.push_async_callback(engine.aclose)
             await self._serve_all(engine)
@@ -157,6 +168,7 @@ class Worker:
             self._held,
             self._journal.away_s if self._connected else 0.0,
             self._journal.away_because if self._connected else "",
+            self._no_room.message if self._no_room is not None else "",
         )
 
     @property
@@ -168,7 +180,8 @@ class Worker:
     async def _serve_all(self, engine: TurnEngine) -> None:
         serving = asyncio.create_task(engine.run())
         stopping = asyncio.create_task(self._stopping.wait())
-        tasks: set[asyncio.Task[Any]] = {serving, stopping}
+        broken = asyncio.create_task(engine.broken())
+        tasks: set[asyncio.Task[Any]] = {serving, stopping, broken}
         if self._look_s is not None:
             tasks.add(asyncio.create_task(self._look(self._look_s)))
         self._serving = True
@@ -193,7 +206,22 @@ class Worker:
             await asyncio.sleep(every_s)
 
     async def _serve(self, claim: Claim) -> None:
-        """Take a turn to its end, and out of the queue."""
+        """Take a turn to its end, and out of the queue; one that breaks off goes on later.
+
+        Raises asyncpg.PostgresError: then none can be served.
+        """
+        try:
+            await self._serve_to_its_end(claim)
+        except asyncpg.PostgresError:
+            raise
+        except Exception as error:
+            # The others are served; of jobs at which it breaks off again each is done by itself.
+            failure = Failure("BUG", f"unexpected {type(error).__name__}: {error}", hint=_BUG_HINT)
+            self._tell(Notice("its turn has broken off", claim.account, failure))
+            if await claim.leave():
+                await claim.ask_again(AGAIN_S)
+
+    async def _serve_to_its_end(self, claim: Claim) -> None:
         account = claim.account
         if account not in self._known:
             if account not in self._unknown:
@@ -257,7 +285,37 @@ class Worker:
             return
         left = await self._journal.end_turn(claim.account, generation, end.unknown)
         if left != "nothing":
-            await claim.ask_again(end.next_in_s(is_new=left == "new"))
+            # Where there is no room only here, another worker has some at once.
+            lacks = await self._lacks_room(end.error)
+            await claim.ask_again(0.0 if lacks else end.next_in_s(is_new=left == "new"))
+
+    async def _lacks_room(self, error: Failure | None) -> bool:
+        """Return whether a turn ended so for want of room in the staging folder."""
+        if error is None or error.code not in (DiskFull.code, NotWritable.code):
+            return False
+        return not await self._has_room(_RESULT_BYTES)
+
+    async def _has_room(self, wanted: int = 0) -> bool:
+        """Return whether so much fits into the staging folder; tell it where it no longer does.
+
+        A worker without room would take one turn after the other from those that have some. It is
+        not looked at again for a while, since a turn that ends frees a little.
+        """
+        now = asyncio.get_running_loop().time()
+        if now < self._room_at:
+            return False
+        staging, reserve = self._fleet.fleet.staging, self._fleet.settings.limits.free_bytes
+        # A disk that hangs holds up no stop.
+        lacking = await anyio.to_thread.run_sync(
+            no_room, staging, reserve, wanted, abandon_on_cancel=True
+        )
+        failure = None if lacking is None else Failure.of(lacking)
+        if failure is not None:
+            self._room_at = now + AGAIN_S
+            if self._no_room is None:
+                self._tell(Notice("takes no turns until there is room", error=failure))
+        self._no_room = failure
+        return failure is None
 
     async def _sweep(self) -> Iterable[str]:
         """Return the accounts that should have a turn; and have the journal forget what is old."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.resources import files
 from typing import Any
 
@@ -9,6 +10,9 @@ import asyncpg
 
 from bulkfetch.errors import ConfigError
 from bulkfetch.secret import Secret
+
+# That a connection is lost is told by whoever uses it; asyncpg's own warning has a traceback.
+logging.getLogger("asyncpg").addHandler(logging.NullHandler())
 
 VERSION = 1
 # How long to wait for a connection, and for each statement, in seconds.
