@@ -28,6 +28,7 @@ import asyncpg
 from pgqueuer.domain import types
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
+from bulkfetch.config.regions import THIS_MACHINE
 from bulkfetch.fleet import database, engine
 from bulkfetch.fleet.connections import Connections
 from bulkfetch.fleet.embedded import EmbeddedPostgres
@@ -76,7 +77,8 @@ async def prepare(connection: asyncpg.Connection[Any], names: list[str], jobs: i
     await database.install(connection)
     await engine.install(connection)
     for statement in (
-        "INSERT INTO bulkfetch.fleet_account (account, generation) SELECT unnest($1::text[]), 1",
+        "INSERT INTO bulkfetch.fleet_account (account, generation, server) "
+        f"SELECT unnest($1::text[]), 1, '{THIS_MACHINE}'",
         "INSERT INTO bulkfetch.account_window (account, generation) SELECT unnest($1::text[]), 1",
         "INSERT INTO bulkfetch.fleet_job (account, id, claim) SELECT name, n::text, n::text "
         f"FROM unnest($1::text[]) AS name, generate_series(0, {jobs - 1}) AS n",
@@ -145,7 +147,8 @@ async def work(url: str, first: int, step: int, count: int, seconds: float) -> l
         stack.push_async_callback(store.aclose)
         connections = await Connections.open(url, None)
         stack.push_async_callback(connections.aclose)
-        recorder = OutcomeRecorder(FleetJournal(connections), 2 * GATHER_S)
+        servers = {account_name(number): THIS_MACHINE for number in range(first, count, step)}
+        recorder = OutcomeRecorder(FleetJournal(connections, servers), 2 * GATHER_S)
         stack.push_async_callback(recorder.aclose)
         print("ready", flush=True)
         sys.stdin.readline()

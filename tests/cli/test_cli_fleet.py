@@ -44,7 +44,8 @@ def work_off(url: str, *outcomes: Outcome, hold: Failure | None = None) -> None:
     """Have a turn of acme end with these outcomes."""
 
     async def main() -> None:
-        journal = await FleetJournal.open(url, None)
+        servers = {"acme": "https://www.zohoapis.eu"}
+        journal = await FleetJournal.open(url, None, servers)
         generation = await journal.begin_turn("acme", "host-1")
         await journal.record("acme", generation, outcomes)
         if hold is not None:
@@ -66,7 +67,7 @@ def test_a_list_is_submitted_worked_off_and_told(
     made = call("fleet", "init", fleet)
     assert (made.status, made.out) == (0, "")
     assert "made the tables in " in made.err
-    assert "of version 2 already" in call("fleet", "init", fleet).err
+    assert "of version 3 already" in call("fleet", "init", fleet).err
 
     ended = call("fleet", "submit", fleet, "--account", "acme", "--ids", "ids.txt")
     assert (ended.status, ended.out) == (0, "1\n"), ended.err
@@ -111,6 +112,31 @@ def test_a_list_is_submitted_worked_off_and_told(
     assert (acme["worker"], beta["worker"], beta["pending"]) == ("host-1", None, 1)
     assert (whole["type"], whole["done"], whole["held"]) == ("fleet", 3, 1)
     assert call("fleet", "status", fleet, "--account", "gamma").status == 2
+
+
+def test_an_account_whose_server_is_another_one_is_refused_unless_its_org_has_moved(
+    call: Call, program: Program, postgres: PostgresServer, database: str
+) -> None:
+    """With 2 and the way out, which takes what is done along; nothing was submitted before."""
+    url = postgres.url(database)
+    fleet = settings(program.folder, url)
+    (program.folder / "ids.txt").write_text("1\n2\n")
+    assert call("fleet", "init", fleet).status == 0
+    submit = ("fleet", "submit", fleet, "--account", "acme", "--ids", "ids.txt")
+    assert call(*submit).status == 0
+    work_off(url, done("1"))
+    text = (program.folder / fleet).read_text()
+    (program.folder / fleet).write_text(text.replace('"eu"', '"in"'))
+    refused = call(*submit)
+    assert (refused.status, refused.out) == (2, "")
+    assert (
+        "error: account acme was asked at https://www.zohoapis.eu for what the fleet has of it, "
+        "and would be at https://www.zohoapis.in\n"
+    ) in refused.err
+    assert "`bulkfetch fleet submit` with --moved acme" in refused.err
+    moved = call(*submit, "--moved", "acme")
+    assert moved.status == 0, moved.err
+    assert "1 job to be fetched for 1 account, 1 done before" in moved.err
 
 
 def test_what_ends_a_wait_early(
@@ -424,6 +450,7 @@ def test_the_how_to_has_a_file_that_loads_and_a_unit_that_starts_it(tmp_path: Pa
             "--account can be given only once with --ids",
         ),
         (["fleet", "submit", "fleet.toml", "--exports"], "fleet.toml has no [[exports]]"),
+        (["fleet", "submit", "fleet.toml", "--ids", "x", "--moved", "amce"], 'did you mean "acme"'),
         (["fleet", "work", "fleet.toml", "--listen", "x"], "--listen x: no [HOST:]PORT"),
         (
             ["fleet", "work", "fleet.toml", "--listen", "192.0.2.1:9"],

@@ -56,7 +56,9 @@ def test_exports_become_rows_in_their_order_and_turns_of_their_accounts(
         assert (first.asked, first.exports, first.accounts) == (0, 3, ("acme", "beta"))
         assert postgres.sql(TURNS, database) == "acme beta"
         assert postgres.sql(EXPORTS, database) == "beta/Leads:0 acme/Deals:0 acme/Accounts:0"
-        second = await submit_to(url, [Job("1", "gamma")], ["gamma"], exports=["acme/Deals"])
+        second = await submit_to(
+            url, [Job("1", "gamma")], ["acme", "gamma"], exports=["acme/Deals"]
+        )
         assert (second.asked, second.exports, second.accounts) == (1, 1, ("acme", "gamma"))
         assert postgres.sql(TURNS, database) == "acme beta gamma"
         assert postgres.sql(EXPORTS, database) == "beta/Leads:0 acme/Deals:0 acme/Accounts:0"

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from tests.support.fleets import SERVERS
 from tests.support.postgres import PASSWORD, ROLE, PostgresServer
 
 from bulkfetch.errors import ConfigError
@@ -52,7 +53,7 @@ async def make_tables(url: str, *jobs: str) -> None:
 async def journal_of(url: str, *jobs: str) -> AsyncIterator[FleetJournal]:
     """Give the journal of a fleet with these jobs."""
     await make_tables(url, *jobs)
-    journal = await FleetJournal.open(url, None)
+    journal = await FleetJournal.open(url, None, SERVERS)
     try:
         yield journal
     finally:
@@ -296,7 +297,7 @@ def test_a_role_with_the_rights_that_stand_there_can_do_it_all(
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA bulkfetch TO {ROLE}",
             database,
         )
-        journal = await FleetJournal.open(postgres.url(database, ROLE), Secret(PASSWORD))
+        journal = await FleetJournal.open(postgres.url(database, ROLE), Secret(PASSWORD), SERVERS)
         generation = await journal.begin_turn("acme", "host-1")
         assert await journal.record("acme", generation, [done("1")])
         assert await journal.end_turn("acme", generation) == "nothing"

@@ -10,6 +10,7 @@ import pytest
 from tests.support.fleets import (
     PASSING,
     PERMANENT,
+    SERVERS,
     done,
     failed,
     fleet_journal,
@@ -270,7 +271,7 @@ def test_a_list_that_breaks_off_leaves_nothing(postgres: PostgresServer, databas
         connection = await open_connection(url, None)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
-                await submit(connection, pausing(), {"acme"}, "test")
+                await submit(connection, pausing(), SERVERS, "test")
         await connection.close()
         assert postgres.sql("SELECT count(*) FROM bulkfetch.fleet_job", database) == "0"
         assert postgres.sql("SELECT count(*) FROM bulkfetch.fleet_submission", database) == "0"

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from tests.support.fleets import make_fleet
 from tests.support.journals import opened
 
+from bulkfetch.config.regions import THIS_MACHINE
 from bulkfetch.fleet.connections import Connections
 from bulkfetch.fleet.export_store import TurnExports
 from bulkfetch.fleet.journal import FleetJournal
@@ -70,7 +71,8 @@ async def turn(url: str) -> AsyncIterator[tuple[Connections, int]]:
     """Begin the account's next turn; give connections to the fleet's database, and its number."""
     connections = await Connections.open(url, None)
     try:
-        yield connections, await FleetJournal(connections).begin_turn(ACCOUNT, "host")
+        journal = FleetJournal(connections, {ACCOUNT: THIS_MACHINE})
+        yield connections, await journal.begin_turn(ACCOUNT, "host")
     finally:
         await connections.aclose()
 

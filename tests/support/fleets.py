@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 
 from bulkfetch.config.fleet import ExportKey
+from bulkfetch.config.regions import THIS_MACHINE
 from bulkfetch.fleet import engine
 from bulkfetch.fleet.codec import STATES
 from bulkfetch.fleet.database import install, open_connection
@@ -18,6 +19,8 @@ from bulkfetch.fleet.submission import Submitted, submit
 from bulkfetch.models import ExportReport, Failure, Job, Outcome, PublishedFile
 
 ACCOUNTS = ("acme", "beta")
+# Where these are asked, unless a test says otherwise.
+SERVERS = dict.fromkeys(ACCOUNTS, THIS_MACHINE)
 # A cause that passes, and one that does not.
 PASSING = Failure("TOKEN_REFUSED", "The server refused.", "Look at it.", 400)
 PERMANENT = Failure("RESOURCE_NOT_FOUND", "There is none.", "Look at it.", 404)
@@ -98,13 +101,16 @@ async def submit_to(
     again: bool = False,
     exports: Iterable[str] = (),
     full: bool = False,
+    server: str = THIS_MACHINE,
+    moved: Collection[str] = (),
 ) -> Submitted:
     """Submit a list by a connection of its own, and exports, written as ACCOUNT/NAME."""
     connection = await open_connection(url, None)
     keys = [ExportKey(*each.split("/")) for each in exports]
+    servers = dict.fromkeys(accounts, server)
     try:
         return await submit(
-            connection, jobs, frozenset(accounts), "test", again=again, exports=keys, full=full
+            connection, jobs, servers, "test", again=again, exports=keys, full=full, moved=moved
         )
     finally:
         await connection.close()
@@ -114,7 +120,7 @@ async def submit_to(
 async def fleet_journal(url: str) -> AsyncIterator[FleetJournal]:
     """Give the journal of a fleet whose tables are made here."""
     await make_fleet(url)
-    journal = await FleetJournal.open(url, None)
+    journal = await FleetJournal.open(url, None, SERVERS)
     try:
         yield journal
     finally:

@@ -39,11 +39,16 @@ A list may have any length. Jobs that are done, or have failed permanently, are 
 without --again. An export that has ended is started again; if it has not ended yet, the submission
 waits for the one that is there. Without --account, exports are those of every account that has
 them.
+
+An account is asked at the server of its data_center or api_domain. Where the fleet has results of
+it from another server, nothing is submitted: the same ids there are other results. With --moved it
+is the same org, which has moved to another data centre: what is done stays done.
 """
 
 _EPILOG = exit_codes.epilog(
     s0="submitted, or the list is empty",
-    s2="bad settings, no database, no such list or export: nothing was submitted",
+    s2="bad settings, no database, no such list or export, another server than before: nothing was "
+    "submitted",
     s3="the list could not be read, or the database was lost meanwhile: submit it again",
     s130="interrupted, or stdout was closed",
 )
@@ -65,6 +70,12 @@ _EPILOG = exit_codes.epilog(
     metavar="NAME",
     help="The account of ids without one; exports of this account only, repeatable.",
 )
+@click.option(
+    "--moved",
+    multiple=True,
+    metavar="ACCOUNT",
+    help="Its org has moved to the server that FLEET.toml names now; repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
 def submit(
@@ -77,24 +88,28 @@ def submit(
     every: bool,
     full: bool,
     accounts: tuple[str, ...],
+    moved: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Submit a list and exports, and return the exit status."""
     _require_fitting(lists, names, every, accounts, again=again, full=full)
     printer.json = as_json
     fleet = fleet_of(printer, fleet_file)
+    for name in moved:
+        fleet.settings.account(name)  # raises ConfigError if there is no such account
     exports = fleet.chosen_exports(names, accounts) if names or every else []
     source = ", ".join([*lists, *(names or ("[[exports]]",) * every)])
 
     def put(jobs: Iterator[Job] | AsyncReader) -> Submitted:
-        return run_in_loop(_submit(fleet, jobs, source, exports, again=again, full=full))
+        work = _submit(fleet, jobs, source, exports, again=again, full=full, moved=moved)
+        return run_in_loop(work)
 
     if not lists:
         _tell(printer, put(iter(())))
         return exit_codes.DONE
     account = accounts[0] if accounts else None
     if account is not None:
-        fleet.settings.account(account)  # raises ConfigError if there is no such account
+        fleet.settings.account(account)
         settings = replace(fleet.settings, fallback_account=account)
         fleet = replace(fleet, settings=settings)
     options = ListOptions(fleet_file, None, (), lists, ids_column, account, None)
@@ -139,7 +154,9 @@ async def _submit(
     *,
     again: bool,
     full: bool,
+    moved: Sequence[str],
 ) -> Submitted:
+    from bulkfetch.config.regions import results_servers
     from bulkfetch.errors import DatabaseLost
     from bulkfetch.fleet.database import may_pass, open_connection, refused
     from bulkfetch.fleet.submission import submit as submit_list
@@ -148,9 +165,15 @@ async def _submit(
     url = fleet.fleet.database
     connection = await open_connection(url, fleet.password)
     try:
-        names = fleet.settings.account_names
         return await submit_list(
-            connection, jobs, names, source, again=again, exports=exports, full=full
+            connection,
+            jobs,
+            results_servers(fleet.settings.accounts),
+            source,
+            again=again,
+            exports=exports,
+            full=full,
+            moved=moved,
         )
     except FAILED as error:
         if not may_pass(error):

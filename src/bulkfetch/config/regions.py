@@ -31,6 +31,9 @@ REGIONS: Mapping[str, Servers] = {
     "ae": Servers("https://www.zohoapis.ae", "https://accounts.zoho.ae"),
 }
 DEFAULT_REGION = "us"
+# The server of results that any server here has given, since the built-in sandbox has another port
+# in each run.
+THIS_MACHINE = "this machine"
 
 
 def servers(account: AccountSettings) -> Servers:
@@ -52,12 +55,9 @@ def servers(account: AccountSettings) -> Servers:
 
 
 def results_servers(accounts: Iterable[AccountSettings]) -> dict[str, str]:
-    """Return what tells the server of each account's results from others, in words for people too.
-
-    Those of this machine are one, since the built-in sandbox has another port in each run.
-    """
+    """Return what tells the server of each account's results from others, also for people."""
     return {
-        each.name: "this machine" if each.is_local else server_key(servers(each).api_domain)
+        each.name: THIS_MACHINE if each.is_local else server_key(servers(each).api_domain)
         for each in accounts
     }
 

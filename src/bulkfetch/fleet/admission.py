@@ -32,6 +32,7 @@ STAGE = """
 """
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('bulkfetch fleet submit'))"
 ANALYZE = "ANALYZE fleet_stage"
+NAMED = "SELECT DISTINCT account FROM fleet_stage WHERE refused IS NULL"
 
 # Each job once, with what is known of it, and with the name that it would have.
 # A later mention is left out, or refused where it names the job otherwise.

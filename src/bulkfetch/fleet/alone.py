@@ -13,6 +13,7 @@ import sys
 from typing import NamedTuple, Self
 
 from bulkfetch.config.fleet import FleetSettings
+from bulkfetch.config.regions import results_servers
 from bulkfetch.errors import ConfigError
 from bulkfetch.events import Emit, Event
 from bulkfetch.fleet.exports import PendingExport
@@ -125,7 +126,8 @@ async def _serve(fleet: FleetSettings) -> None:
     """Do one job after the other, until the parent closes stdin or is gone."""
     url, password = fleet.fleet.database, fleet.password
     try:
-        journal = await FleetJournal.open(url, password, patience_s=OPEN_S)
+        servers = results_servers(fleet.settings.accounts)
+        journal = await FleetJournal.open(url, password, servers, patience_s=OPEN_S)
     except ConfigError as error:
         await _next_order()
         _answer(TurnEnd(0, 0, error=Failure.of(error)), [])

@@ -2,14 +2,15 @@
 
 A turn is an account's, and has a generation; a newer turn has the next one. What an older turn
 still says is believed only where it is good news: a result that was published is done, whoever did
-it.
+it. What came from another server than the account is asked at by now is never believed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, Literal
 
 import asyncpg
@@ -19,8 +20,9 @@ from bulkfetch.fleet.codec import DONE, STATES, written
 from bulkfetch.fleet.connections import Connections
 from bulkfetch.fleet.database import STATEMENT_S, require_rights
 from bulkfetch.fleet.exports import FleetExports
+from bulkfetch.fleet.servers import other_server
 from bulkfetch.models import Failure, Job, Outcome
-from bulkfetch.ratelimit.postgres.schema import NOW
+from bulkfetch.ratelimit.postgres.schema import SUPERSEDE
 from bulkfetch.secret import Secret
 
 # Why an account needs a turn: for jobs, or exports that no turn has tried yet; or only for exports
@@ -31,19 +33,18 @@ _FORGET_ROWS = 5_000
 
 _BEGIN_TURN = """
     INSERT INTO bulkfetch.fleet_account AS account
-        (account, generation, worker, turn_began_at, crashes)
-    VALUES ($1, 1, $2, clock_timestamp(), 1)
+        (account, generation, worker, turn_began_at, crashes, server)
+    VALUES ($1, 1, $2, clock_timestamp(), 1, $3)
     ON CONFLICT (account) DO UPDATE SET
         generation = account.generation + 1, worker = $2, turn_began_at = clock_timestamp(),
-        crashes = account.crashes + 1
+        crashes = account.crashes + 1, server = $3
+    WHERE coalesce(account.server, $3) = $3
     RETURNING generation
 """
-# A row that is made anew is closed where a fail-over may have lost an older one, as by the window.
-_SUPERSEDE = f"""
-    INSERT INTO bulkfetch.account_window AS row (account, generation, closed_until)
-    SELECT $1, $2, CASE WHEN changed_at > {NOW} - 86400 THEN {NOW} + 86400 END
-    FROM bulkfetch.window_version
-    ON CONFLICT (account) DO UPDATE SET generation = excluded.generation
+# Returns what is noted, which may be another one.
+_NOTE_SERVER = """
+    UPDATE bulkfetch.fleet_account SET server = coalesce(server, $2) WHERE account = $1
+    RETURNING server
 """
 _PENDING = """
     SELECT key, id, name, again FROM bulkfetch.fleet_job
@@ -52,9 +53,10 @@ _PENDING = """
 """
 _RECORD = f"""
     WITH said AS MATERIALIZED (
-        SELECT said.*, newest.generation = said.generation AS ours
-        FROM unnest($1::text[], $2::bigint[], $3::text[], $4::smallint[], $5::jsonb[])
-            AS said (account, generation, id, state, outcome)
+        SELECT said.*, newest.generation = said.generation AS ours,
+            newest.server = said.server AS of_its_server
+        FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::smallint[], $6::jsonb[])
+            AS said (account, generation, server, id, state, outcome)
         JOIN bulkfetch.fleet_account AS newest USING (account)
     ), ended AS (
         UPDATE bulkfetch.fleet_job AS job SET
@@ -63,7 +65,7 @@ _RECORD = f"""
         FROM said
         WHERE job.account = said.account AND job.id = said.id
             AND (job.state = 0 OR (job.state <> {DONE} AND said.state = {DONE}))
-            AND (said.ours OR said.state = {DONE})
+            AND (said.ours OR said.state = {DONE}) AND said.of_its_server
     )
     SELECT DISTINCT account FROM said WHERE NOT ours
 """
@@ -158,19 +160,28 @@ _FORGET_SUBMISSIONS = """
 class FleetJournal:
     """One process's way to the journal. While the database is away its methods wait.
 
-    Bound to the running loop, to be closed. If a method is cancelled, what it does may have been
-    done; all of it bears to be done again.
+    `servers` are those that this process asks, by account (`config.regions.results_servers`); who
+    has no turns needs none. Bound to the running loop, to be closed. If a method is cancelled, what
+    it does may have been done; all of it bears to be done again.
     """
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(
+        self, connections: Connections, servers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._connections = connections
+        self._servers = servers
 
     @classmethod
     async def open(
-        cls, url: str, password: Secret | None, *, patience_s: float = 0.0
+        cls,
+        url: str,
+        password: Secret | None,
+        servers: Mapping[str, str] = MappingProxyType({}),
+        *,
+        patience_s: float = 0.0,
     ) -> FleetJournal:
         """Connect, as `Connections.open` says."""
-        return cls(await Connections.open(url, password, patience_s=patience_s))
+        return cls(await Connections.open(url, password, patience_s=patience_s), servers)
 
     @property
     def away_s(self) -> float:
@@ -189,14 +200,34 @@ class FleetJournal:
     # --- turns ------------------------------------------------------------------------------------
 
     async def begin_turn(self, account: str, worker: str) -> int:
-        """Begin an account's turn, and return its generation: nobody else may send from now on."""
+        """Begin an account's turn, and return its generation: nobody else may send from now on.
 
-        async def begin(connection: asyncpg.Connection[Any]) -> int:
-            generation: int = await connection.fetchval(_BEGIN_TURN, account, worker)
-            await connection.execute(_SUPERSEDE, account, generation)
+        Raises ConfigError, with nothing begun, where the account is asked at another server than
+        here.
+        """
+        server = self._servers[account]
+
+        async def begin(connection: asyncpg.Connection[Any]) -> int | None:
+            generation: int | None = await connection.fetchval(_BEGIN_TURN, account, worker, server)
+            if generation is not None:
+                await connection.execute(SUPERSEDE, account, generation)
             return generation
 
-        return await self._connections.write(begin)
+        while (generation := await self._connections.write(begin)) is None:
+            await self.require_server(account)  # raises unless it is ours by now
+        return generation
+
+    async def require_server(self, account: str) -> None:
+        """Raise ConfigError where an account is asked at another server than here.
+
+        From now on it is at this one, where that was not known.
+        """
+        asked = self._servers[account]
+        noted = await self._connections.write(
+            lambda connection: connection.fetchval(_NOTE_SERVER, account, asked)
+        )
+        if noted not in (None, asked):
+            raise other_server(account, noted, asked)
 
     async def deaths(self, account: str) -> int:
         """Return how many turns in a row before the newest one no worker has ended."""
@@ -240,7 +271,7 @@ class FleetJournal:
         """Write outcomes, each with the generation of the turn in which it came.
 
         Return the accounts that have a newer turn. What is pending is passed over, and so is what
-        failed in an older turn. A done job stays done.
+        failed in an older turn, or came from another server. A done job stays done.
         """
         ended: dict[tuple[str, str], tuple[int, Outcome]] = {}
         for generation, each in said:
@@ -251,6 +282,7 @@ class FleetJournal:
         columns = (
             [account for account, _ in ended],
             [generation for generation, _ in ended.values()],
+            [self._servers[account] for account, _ in ended],
             [job_id for _, job_id in ended],
             [STATES[each.status] for _, each in ended.values()],
             [written(each) for _, each in ended.values()],

@@ -9,7 +9,6 @@ waited for here, so that no process stands idle meanwhile that another account c
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -20,12 +19,12 @@ from bulkfetch.errors import Poisoned, Superseded
 from bulkfetch.events import Emit
 from bulkfetch.fleet.alone import AloneProcesses, Order
 from bulkfetch.fleet.exports import PendingExport
+from bulkfetch.fleet.host_folder import layout_of
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.recorder import OutcomeRecorder
 from bulkfetch.fleet.turn import TurnEnd
 from bulkfetch.fleet.turn_exports import known_exports
 from bulkfetch.models import ExportReport, Failure, Job, Outcome
-from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.outcomes import failure_event
 from bulkfetch.ratelimit import WindowState
 from bulkfetch.ratelimit.interfaces import Settlement
@@ -152,8 +151,7 @@ class CarefulTurn:
         self._on_event(failure_event(outcome))
         await self._recorder.put(self._generation, outcome)
         await self._recorder.flush()
-        out = self._fleet.fleet.staging / self.account
-        layout = OutputLayout(out.absolute(), os.fspath(out))
+        layout = layout_of(self._fleet.of_account(self.account, self._fleet.fleet.staging))
         for path in (layout.zip(job), layout.part(job)):
             remove(path)
 

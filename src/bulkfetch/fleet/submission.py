@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Container, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Collection,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -11,6 +20,7 @@ from bulkfetch.config.fleet import ExportKey
 from bulkfetch.errors import permanent_codes
 from bulkfetch.fleet import admission
 from bulkfetch.fleet.engine import ask_for_turns
+from bulkfetch.fleet.servers import bind_servers, require_servers
 from bulkfetch.models import Job
 from bulkfetch.ratelimit.postgres.schema import CAREFULLY
 
@@ -36,53 +46,67 @@ class Submitted(NamedTuple):
     accounts: tuple[str, ...]
 
 
+class _Terms(NamedTuple):
+    """How a submission is admitted: as `submit` is told. `servers` are those of its accounts."""
+
+    again: bool
+    exports: Sequence[ExportKey]
+    full: bool
+    servers: Mapping[str, str]
+    moved: Collection[str]
+
+
 async def submit(
     connection: asyncpg.Connection[Any],
     jobs: Iterable[Job] | AsyncIterable[Job],
-    accounts: Container[str],
+    servers: Mapping[str, str],
     source: str,
     *,
     again: bool = False,
     exports: Sequence[ExportKey] = (),
     full: bool = False,
+    moved: Collection[str] = (),
 ) -> Submitted:
     """Put a list and exports into the journal, and have turns given to their accounts.
 
-    `accounts` are those of the settings, `source` is what the list is called. `again` asks for what
-    is done or has failed for good, too; `full` for the exports in full, not only their changes.
-    Raises asyncpg.PostgresError, and what the list raises: then nothing was submitted. If
-    cancelled: all of it was, or nothing.
+    `servers` are those that the settings have accounts asked at; these are so from now on. `source`
+    is what the list is called. `again` asks for what is done or has failed for good, too; `full`
+    for the exports in full, not only their changes. Of the accounts in `moved`, what another server
+    has answered stays. Raises asyncpg.PostgresError, ConfigError where another server has answered,
+    and what the list raises: then nothing was submitted. If cancelled: all of it was, or nothing.
     """
     async with connection.transaction():
         await connection.execute(CAREFULLY)
         await connection.execute(admission.STAGE)
         await connection.copy_records_to_table(
-            "fleet_stage", records=_rows(jobs, accounts), timeout=_LIST_S
+            "fleet_stage", records=_rows(jobs, servers), timeout=_LIST_S
         )
         submission: int = await connection.fetchval(
             "INSERT INTO bulkfetch.fleet_submission (source) VALUES ($1) RETURNING id", source
         )
         await connection.execute(admission.LOCK, timeout=_ADMISSION_S)
-        submitted = await _admit_once(connection, submission, again, exports, full)
+        rows = await connection.fetch(admission.NAMED, timeout=_ADMISSION_S)
+        named = {*(row["account"] for row in rows), *(key.account for key in exports), *moved}
+        asked = {account: servers[account] for account in named}
+        # Before what has ended is admitted anew, and is pending then.
+        await require_servers(connection, asked, moved)
+        terms = _Terms(again, exports, full, asked, moved)
+        submitted = await _admit_once(connection, submission, terms)
     # For a turn that was there, and ends now without having seen the jobs.
     await ask_for_turns(connection, submitted.accounts)
     return submitted
 
 
 async def _admit_once(
-    connection: asyncpg.Connection[Any],
-    submission: int,
-    again: bool,
-    exports: Sequence[ExportKey],
-    full: bool,
+    connection: asyncpg.Connection[Any], submission: int, terms: _Terms
 ) -> Submitted:
     """Admit what is staged; a late outcome of a worker may be in the way, and is gone soon."""
     for left in reversed(range(_TRIES)):
         try:
             async with connection.transaction():
-                await _admit(connection, submission, again)
-                await _admit_exports(connection, submission, exports, full)
-                return await _count(connection, submission, len(exports))
+                await _admit(connection, submission, terms.again)
+                await _admit_exports(connection, submission, terms.exports, terms.full)
+                return await _count(connection, submission, terms)
         except asyncpg.DeadlockDetectedError:
             if not left:
                 raise
@@ -116,13 +140,14 @@ async def _admit_exports(
     )
 
 
-async def _count(connection: asyncpg.Connection[Any], submission: int, exports: int) -> Submitted:
+async def _count(connection: asyncpg.Connection[Any], submission: int, terms: _Terms) -> Submitted:
     """Count what was admitted, and have turns given to the accounts that it is of."""
     counted = await connection.fetchrow(admission.COUNT, submission, timeout=_ADMISSION_S)
     assert counted is not None, "the submission was inserted above"
     rows = await connection.fetch(admission.ACCOUNTS, submission, timeout=_ADMISSION_S)
     accounts = tuple(row["account"] for row in rows)
     await connection.execute(admission.RELEASE, accounts, timeout=_ADMISSION_S)
+    await bind_servers(connection, terms.servers, terms.moved)
     await ask_for_turns(connection, accounts)
     return Submitted(
         submission,
@@ -130,7 +155,7 @@ async def _count(connection: asyncpg.Connection[Any], submission: int, exports: 
         counted["done_before"],
         counted["failed_before"],
         counted["refused"],
-        exports,
+        len(terms.exports),
         accounts,
     )
 

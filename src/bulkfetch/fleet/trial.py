@@ -18,6 +18,7 @@ from typing import Any
 import anyio.to_thread
 import asyncpg
 
+from bulkfetch.config.regions import THIS_MACHINE
 from bulkfetch.errors import ConfigError
 from bulkfetch.fleet import database, engine
 from bulkfetch.fleet.accounts import AccountExports, FleetAccount
@@ -194,7 +195,8 @@ class Trial:
             await database.install(connection)
             await engine.install(connection)
             jobs = (Job(job_id, name) for name, ids in self._jobs.items() for job_id in ids)
-            await submit(connection, jobs, self._jobs, "a trial", exports=self._exports)
+            servers = dict.fromkeys(self._jobs, THIS_MACHINE)
+            await submit(connection, jobs, servers, "a trial", exports=self._exports)
         finally:
             await connection.close(timeout=1)
         self._tell(

@@ -13,27 +13,31 @@ import asyncio
 import hashlib
 import math
 import os
-import shutil
 import socket
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import anyio.to_thread
 
 from bulkfetch.client import Client
-from bulkfetch.config import AccountSettings, Settings
+from bulkfetch.config import Settings
 from bulkfetch.destination import Destination
 from bulkfetch.destination.shared import DRAFTS, open_shared
-from bulkfetch.disk import remove
 from bulkfetch.errors import ConfigError, RunError, Superseded, is_transient
 from bulkfetch.events import Emit, ignore
 from bulkfetch.exporter.handle import ExportRun
-from bulkfetch.exporter.work import hidden_folder
-from bulkfetch.filenames import UNFINISHED_EXPORTS
 from bulkfetch.fleet.export_store import TurnExports
-from bulkfetch.fleet.exports import ExportUnderWay, PendingExport
+from bulkfetch.fleet.exports import PendingExport
+from bulkfetch.fleet.host_folder import (
+    known_here,
+    layout_of,
+    remove_ended,
+    remove_others,
+    remove_unneeded,
+    remove_zips,
+)
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.recorder import OutcomeRecorder
 from bulkfetch.fleet.turn_exports import (
@@ -43,10 +47,9 @@ from bulkfetch.fleet.turn_exports import (
     known_exports,
     pause_s,
 )
-from bulkfetch.journal import ExportTables, JournalReader
+from bulkfetch.journal import ExportTables
 from bulkfetch.models import Failure, Job, Report
 from bulkfetch.pipeline.handle import Run
-from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.run import DRAIN_S
 from bulkfetch.ratelimit import WindowState
 from bulkfetch.ratelimit.postgres.store import WindowStore
@@ -159,6 +162,7 @@ class Turn:
         until = asyncio.get_running_loop().time() + self._turn_s
         end = TurnEnd(0, 0)
         try:
+            await anyio.to_thread.run_sync(remove_others, self._settings)
             if only is None:
                 pending = await self._journal.exports.pending(self.account)
                 end = await self._do(self._pages(), pending, until)
@@ -172,7 +176,7 @@ class Turn:
             end = end._replace(error=Failure.of(failure))
         await self._recorder.flush()
         if end.error is None:
-            await anyio.to_thread.run_sync(_remove_unneeded, self._settings)
+            await anyio.to_thread.run_sync(remove_unneeded, self._settings)
         return end._replace(done=self.done, failed=self._failed)
 
     async def salvage(self, jobs: Iterable[Job]) -> None:
@@ -308,14 +312,17 @@ async def salvage(
 
     That is a ZIP that is whole in staging, or a result of which a worker that has died could not
     say any more that it was published. Nothing is asked for, whoever has the account now. ZIPs that
-    nobody waits for any more are removed, and parts of exports that are over. `folder` as of a
-    turn. Raises RunError, ConfigError.
+    nobody waits for any more are removed, and parts of exports that are over; all of it where it
+    is of another server than the account is asked at. `folder` as of a turn. Raises RunError, and
+    ConfigError where the account is asked at another server than here: then all is left.
     """
     [account] = settings.accounts
-    layout = OutputLayout(settings.out.absolute(), os.fspath(settings.out))
-    staged, published = await anyio.to_thread.run_sync(_known_here, layout)
+    await journal.require_server(account.name)
+    await anyio.to_thread.run_sync(remove_others, settings)
+    layout = layout_of(settings)
+    staged, published = await anyio.to_thread.run_sync(known_here, layout)
     under_way = await journal.exports.under_way(account.name)
-    await anyio.to_thread.run_sync(_remove_ended, layout, under_way)
+    await anyio.to_thread.run_sync(remove_ended, layout, under_way)
     staged -= frozenset[str]().union(*(each.job_ids for each in under_way))
     if not staged and not published:
         return 0
@@ -325,12 +332,14 @@ async def salvage(
         after = page[-1][0]
         # What is to be fetched anew is not what is here.
         wanted += [job for _, job in page if not job.again and job.id in staged | published]
-    await anyio.to_thread.run_sync(_remove, layout, staged - {job.id for job in wanted}, account)
+    await anyio.to_thread.run_sync(
+        remove_zips, layout, staged - {job.id for job in wanted}, account
+    )
     if not wanted:
         return 0
     mark = layout.state / _SALVAGING
     if mark.exists():  # a worker has died of it: which of them, the account's turns will show
-        await anyio.to_thread.run_sync(_remove, layout, staged, account)
+        await anyio.to_thread.run_sync(remove_zips, layout, staged, account)
         mark.unlink()
         return 0
     mark.touch()
@@ -350,43 +359,3 @@ def _drained_at() -> float:
 async def _each(jobs: Iterable[Job]) -> AsyncIterator[Job]:
     for job in jobs:
         yield job
-
-
-def _known_here(layout: OutputLayout) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the ids of ZIPs in staging, and of the results that this host has published."""
-    try:
-        names = os.listdir(layout.staging)
-        with JournalReader.open(layout.state) as journal:
-            done = [each.job_id for each in journal.outcomes() if each.status == "done"]
-    except (FileNotFoundError, ConfigError):
-        return frozenset(), frozenset()
-    zips = [name.removesuffix(".zip") for name in names if name.endswith(".zip")]
-    return frozenset(name.rpartition(".")[2] for name in zips), frozenset(done)
-
-
-def _remove(layout: OutputLayout, ids: Iterable[str], account: AccountSettings) -> None:
-    for job_id in ids:
-        remove(layout.zip(Job(job_id, account.name)))
-
-
-def _remove_ended(layout: OutputLayout, under_way: Sequence[ExportUnderWay]) -> None:
-    """Remove the hidden folders of exports but those that are under way."""
-    kept = {(each.name, hidden_folder(each.generation)) for each in under_way}
-    for folder in _hidden_folders(layout):
-        if (folder.parent.name, folder.name) not in kept:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _hidden_folders(layout: OutputLayout) -> list[Path]:
-    return list((layout.out / UNFINISHED_EXPORTS).glob("*/*/"))
-
-
-def _remove_unneeded(settings: Settings) -> None:
-    """Remove an account's folder that holds nothing but the memory of what the fleet knows."""
-    layout = OutputLayout(settings.out.absolute(), os.fspath(settings.out))
-    for folder in (layout.staging, layout.quarantine):
-        with suppress(FileNotFoundError):
-            if os.listdir(folder):
-                return
-    if not _hidden_folders(layout):
-        shutil.rmtree(layout.out, ignore_errors=True)

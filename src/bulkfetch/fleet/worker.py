@@ -14,6 +14,7 @@ import anyio.to_thread
 import asyncpg
 
 from bulkfetch.config.fleet import FleetSettings
+from bulkfetch.config.regions import results_servers
 from bulkfetch.errors import ConfigError, DiskFull, NotWritable, OutputLocked, RunError
 from bulkfetch.events import Emit, ignore
 from bulkfetch.fleet.alone import AloneProcesses
@@ -99,7 +100,7 @@ class Worker:
         self._room_at = -math.inf  # when to look for room again, on the loop's clock
         self._known = fleet.settings.account_names
         self._turns: set[Turn | CarefulTurn] = set()
-        self._unknown: set[str] = set()
+        self._left_alone: set[str] = set()
         self._unknown_exports: set[tuple[str, str]] = set()
         self._processes = AloneProcesses(fleet)
         self._stopping = asyncio.Event()
@@ -121,7 +122,10 @@ class Worker:
             stack.enter_context(tables_required(fleet.database))
             lock = await self._lock()
             stack.callback(lock.release)
-            self._journal = await FleetJournal.open(fleet.database, password, patience_s=OPEN_S)
+            servers = results_servers(self._fleet.settings.accounts)
+            self._journal = await FleetJournal.open(
+                fleet.database, password, servers, patience_s=OPEN_S
+            )
             stack.push_async_callback(self._journal.aclose)
             self._connected = True
             await self._journal.require_rights()
@@ -223,13 +227,10 @@ class Worker:
 
     async def _serve_to_its_end(self, claim: Claim) -> None:
         account = claim.account
-        if account not in self._known:
-            if account not in self._unknown:
-                self._unknown.add(account)
-                self._tell(Notice("the settings here do not know it; it is left alone", account))
-            await claim.leave()  # the sweep gives it to whoever knows it
+        generation = await self._begin(account)
+        if generation is None:
+            await claim.leave()  # the sweep gives it to whoever it is for
             return
-        generation = await self._journal.begin_turn(account, self._name)
         turn = await self._turn(account, generation)
         self._turns.add(turn)
         try:
@@ -240,6 +241,19 @@ class Worker:
             self._turns.discard(turn)
         self._ended[end.how] += 1
         await self._end(claim, generation, end)
+
+    async def _begin(self, account: str) -> int | None:
+        """Begin an account's turn; None where it is to be left alone, which is told once."""
+        told = Notice("the settings here do not know it; it is left alone", account)
+        if account in self._known:
+            try:
+                return await self._journal.begin_turn(account, self._name)
+            except ConfigError as error:
+                told = Notice("it is left alone", account, Failure.of(error))
+        if account not in self._left_alone:
+            self._left_alone.add(account)
+            self._tell(told)
+        return None
 
     async def _turn(self, account: str, generation: int) -> Turn | CarefulTurn:
         if (deaths := await self._journal.deaths(account)) >= DEATHS:

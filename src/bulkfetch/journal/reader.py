@@ -33,7 +33,7 @@ from bulkfetch.journal.schema import (
     open_copy_to_read,
     open_to_read,
 )
-from bulkfetch.journal.servers import unnoted_servers
+from bulkfetch.journal.servers import server_of, unnoted_servers
 from bulkfetch.models import Job, Outcome, PublishedFile
 
 T = TypeVar("T")
@@ -152,6 +152,10 @@ class JournalReader:
         """
         out = self._path.parent.parent
         self.ask(lambda connection: unnoted_servers(connection, servers, out), dict[str, str]())
+
+    def server_of(self, account: str) -> str | None:
+        """Return which server an account's results came from, None if that is not known."""
+        return self.ask(lambda connection: server_of(connection, account), None)
 
     def counts(self) -> list[AccountCounts]:
         """Count the jobs of each account by state; walks the whole table once."""

@@ -41,6 +41,14 @@ CLOSE_ALL = "; ".join(
     f" SET closed_until = greatest(coalesce(closed_until, 0), {NOW} + hold_s)"
     for table in ("account_window", "account_control")
 )
+# Gives an account's slots to a newer generation alone. A row that is made anew is closed where a
+# fail-over may have lost an older one.
+SUPERSEDE = f"""
+    INSERT INTO bulkfetch.account_window AS row (account, generation, closed_until)
+    SELECT $1, $2, CASE WHEN changed_at > {NOW} - 86400 THEN {NOW} + 86400 END
+    FROM bulkfetch.window_version
+    ON CONFLICT (account) DO UPDATE SET generation = excluded.generation
+"""
 _TIMELINE = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 
 
