@@ -16,7 +16,9 @@ import pytest
 from tests.support.zoho_sdk import initialize
 
 from bulkfetch.config import Export
+from bulkfetch.exports.chain import body
 from bulkfetch.exports.query import create_body
+from bulkfetch.journal import PageRow
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +87,6 @@ def test_zohos_sdk_sends_the_same_bodies(tmp_path: Path) -> None:
         initialize(url, tmp_path)
         leads = _query("Leads")
         leads.set_cvid(5725767000000087501)
-        leads.set_page(1)
         leads.set_fields(["Last_Name", "Owner.last_name"])
         both = Criteria()
         both.set_group_operator(Choice("and"))
@@ -128,10 +129,10 @@ def test_zohos_sdk_sends_the_same_bodies(tmp_path: Path) -> None:
         criteria=criteria,
     )
     assert bodies == [
-        create_body(export, "v8", page=1),
+        create_body(export, "v8"),
         create_body(Export(module="Contacts", criteria=boyle), "v8"),
         create_body(Export(module="Events", file_type="ics"), "v8"),
-        create_body(export, "v8", page_token="a4d1c8ff"),
+        body([create_body(export, "v8")], PageRow(0, 1, 2, token="a4d1c8ff")),
     ]
 
 

@@ -27,26 +27,15 @@ def create_body(
     export: Export,
     version: str,
     *,
-    page: int | None = None,
-    page_token: str | None = None,
     since: datetime | None = None,
     created: Range | None = None,
 ) -> dict[str, Any]:
-    """Return the body that creates one page of an export.
+    """Return the body that creates the first page of an export; `chain.body` has the others.
 
-    `page` None: the first, unsaid. `page_token` is the one of the page before, and stands alone.
     `since`: what was modified from then on, by default `export.since`; `created` is one of the
-    ranges of Created_Time of an export that is split. Both are floored to the second.
-    Raises ValueError for a page that this version of the API has no way to ask for, and for a
-    moment without its offset.
+    ranges of Created_Time of an export that is split. Both are floored to the second. Raises
+    ValueError for a moment without its offset.
     """
-    by_token = pages_by_token(version)
-    if page_token is not None:
-        if not by_token:
-            raise ValueError(f"{version} has no page tokens")
-        return {"query": {"page_token": page_token}}
-    if by_token and page is not None and page > 1:
-        raise ValueError(f"{version} asks for further pages by token")
     old = version == "v2"
     query: dict[str, Any] = {"module": export.module if old else {"api_name": export.module}}
     if export.custom_view is not None:
@@ -56,8 +45,6 @@ def create_body(
         query["criteria"] = _as_of_v2(criteria) if old else criteria
     if export.fields is not None:
         query["fields"] = list(export.fields)
-    if page is not None:
-        query["page"] = page
     return {"query": query} if export.file_type == "csv" else {"query": query, "file_type": "ics"}
 
 

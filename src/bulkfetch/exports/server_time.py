@@ -18,12 +18,6 @@ def server_time(text: str | None) -> datetime | None:
     return instant if instant.tzinfo is not None else None
 
 
-def as_criterion(instant: datetime) -> str:
-    """Return an instant as criteria take it: in its own offset, without a fraction of a second."""
-    # Cut, not rounded: of two lower bounds the earlier one loses nothing.
-    return instant.replace(microsecond=0).isoformat()
-
-
 def earliest(times: Iterable[str | None]) -> str | None:
     """Return the earliest of some times as it was sent; None without any, or if one is no time."""
     instants = [(server_time(text), text) for text in times]
