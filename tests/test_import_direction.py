@@ -31,7 +31,7 @@ ROOMS = [
     {"forms", "destinations"},
     {"services"},
     {"readiness", "access"},
-    {"wiring"},
+    {"wiring", "tasks"},
     {"single"},
     {"client"},
     {"fleet"},

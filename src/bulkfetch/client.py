@@ -10,31 +10,30 @@ import logging
 import os
 import warnings
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
 from dataclasses import replace
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import anyio.to_thread
 
-from bulkfetch.clock import MACHINE_CLOCK, Clock
+from bulkfetch.clock import Clock
 from bulkfetch.config import Settings, job_of
 from bulkfetch.disk import disk_error
 from bulkfetch.events import Emit, Event, harmless, ignore, logged
 from bulkfetch.journal import OutputLock
 from bulkfetch.models import Failure, Job, Outcome, Report
+from bulkfetch.pipeline.engine import Engine
 from bulkfetch.pipeline.handle import Run
 from bulkfetch.pipeline.layout import STATE_DIR, OutputLayout
 from bulkfetch.pipeline.listing import check_list
 from bulkfetch.pipeline.preflight import require_writable
-from bulkfetch.pipeline.readable import Readable
 from bulkfetch.pipeline.refusal import refusal
 from bulkfetch.pipeline.run import Jobs
-from bulkfetch.pipeline.source import WaitLimit
 from bulkfetch.readiness import require_usable
 from bulkfetch.services import CommonWindows, OpenExports, Services
 from bulkfetch.single import SingleResults
+from bulkfetch.tasks import ClientTasks
 from bulkfetch.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
     from bulkfetch.destination import Destination
     from bulkfetch.exporter.handle import ExportRun
     from bulkfetch.zoho.token_provider import TokenProvider
-
-T = TypeVar("T")
 
 # Silent until the program says otherwise; without it Python writes warnings to stderr.
 logging.getLogger("bulkfetch").addHandler(logging.NullHandler())
@@ -68,7 +65,9 @@ class Client:
 
     # None: not open. Here, for one that could not be made.
     _lock: OutputLock | None = None
-    _loop: asyncio.AbstractEventLoop  # since it was opened
+    # Since it was opened.
+    _loop: asyncio.AbstractEventLoop
+    _single: SingleResults | None = None
 
     def __init__(
         self,
@@ -99,15 +98,9 @@ class Client:
         other clients, in place of `[window] shared`; `exports` opens what is kept of exports.
         """
         self._settings = settings
-        self._emit = logged(harmless(on_event, self._break_off))
         # As the user gave it, for what is told before anything is asked.
         self._out = settings.out
         self._layout = OutputLayout(settings.out.absolute(), os.fspath(settings.out))
-        self._stack = AsyncExitStack()
-        # The newest run's, and the tasks that do it and what is left of earlier ones. They are
-        # children of no task group, whose scope would tie the client to the task that entered it.
-        self._engine: Readable | None = None
-        self._working: set[asyncio.Task[Any]] = set()
         self._services = Services(
             tokens=tokens,
             connector=connector,
@@ -116,10 +109,10 @@ class Client:
             windows=windows,
             exports=exports,
         )
-        self._wiring = Wiring(
-            settings, self._layout, self._emit, self._tell, self._stack, self._services
-        )
-        self._single: SingleResults | None = None  # since it was opened, once one is asked for
+        self._tasks = ClientTasks()
+        self._emit = logged(harmless(on_event, self._tasks.break_off))
+        # What is under way has the client by `_tell`, so that its lock stays even if dropped.
+        self._wiring = Wiring(settings, self._layout, self._emit, self._tell, self._services)
 
     async def __aenter__(self) -> Self:
         if self._lock is not None:
@@ -133,36 +126,36 @@ class Client:
         await asyncio.to_thread(_import_backend)
         await anyio.to_thread.run_sync(self._prepare)
         self._lock = await OutputLock.take_in_loop(self._out / STATE_DIR)
-        self._stack.callback(self._lock.release)
         self._loop = asyncio.get_running_loop()
-        self._single = None
+        self._single = SingleResults(self._settings, self._wiring, self._tasks)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._lock = None
+        lock, self._lock = self._lock, None
         if self._single is not None:
             self._single.stop()
-        if self._engine is not None:
-            self._engine.cancel()
         # To the end even if cancelled, and the resources after the tasks that use them.
-        cut_short = None
-        with anyio.CancelScope(shield=True):
-            while self._working:
-                try:
-                    await asyncio.wait(self._working)
-                except asyncio.CancelledError as cancelled:
-                    cut_short = cancelled
-            self._engine = self._wiring.accounts = None
-            await self._stack.aclose()
-        if cut_short is not None:
-            raise cut_short
+        try:
+            await self._tasks.end()
+        finally:
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._wiring.aclose()
+            finally:
+                if lock is not None:
+                    lock.release()
 
     def __del__(self) -> None:
         if self._lock is not None:
             warnings.warn(f"{self!r} was never left", ResourceWarning, source=self, stacklevel=2)
             self._lock.release()
-            if self._wiring.accounts is not None:
-                self._wiring.accounts.let_go()
+            self._wiring.let_go()
+
+    def _tell(self, event: Event) -> None:
+        """Tell of an event, first to what is under way."""
+        if self._tasks.engine is not None:
+            self._tasks.engine.heard(event)
+        self._emit(event)
 
     def _prepare(self) -> None:
         """Look at what shows before a run, and make its folders. In a thread: it may block."""
@@ -194,17 +187,10 @@ class Client:
         taken at once, and begun when the rest of that run has ended.
         """
         check_list(jobs)
-        previous = self._make_way()
-        wait_s = self._wait_s(wait)
-        limit = WaitLimit.of(wait_s) if wait_s else None
-        engine = self._wiring.run_of(
-            jobs,
-            self._wiring.journal,
-            partial(self._wiring.workers, limit),
-            only_new=only_new,
-            previous=previous,
+        engine = self._wiring.downloads(
+            jobs, only_new=only_new, wait_s=self._wait_s(wait), previous=self._make_way()
         )
-        self._start(engine, engine.work())
+        self._tasks.run(engine)
         return Run(engine)
 
     def _wait_s(self, wait: bool | float | None) -> float:
@@ -226,60 +212,23 @@ class Client:
         Raises ConfigError for two exports of one name, or an account that there is not;
         RuntimeError as `fetch`.
         """
-        from bulkfetch.exporter.exporter import Exporter
         from bulkfetch.exporter.handle import ExportRun
         from bulkfetch.exporter.wanted import wanted_exports
 
         wanted = wanted_exports(self._settings, exports)
-        exporter = Exporter(
-            wanted,
-            self._layout,
-            open_journal=self._wiring.journal,
-            open_store=self._wiring.export_store,
-            open_control=self._wiring.control,
-            open_check=self._wiring.check,
-            destinations=self._wiring.export_destinations(),
-            open_run=self._wiring.downloads,
-            emit=self._emit,
-            full=full,
-            wait_s=wait,
-            wall=(self._services.clock or MACHINE_CLOCK).time,
-            previous=self._make_way(),
-        )
-        self._start(exporter, exporter.work())
+        exporter = self._wiring.exporter(wanted, full=full, wait_s=wait, previous=self._make_way())
+        self._tasks.run(exporter)
         return ExportRun(exporter)
 
-    def _make_way(self) -> Readable | None:
+    def _make_way(self) -> Engine | None:
         """Return what has to end before a list can begin. Raises RuntimeError."""
-        if self._single is not None and self._single.are_waiting:
+        if self._opened().are_waiting:
             raise RuntimeError("the client is fetching another list: calls of `get` wait")
-        return self._previous()
+        return self._tasks.previous()
 
-    def _previous(self) -> Readable | None:
-        self._require_open()
-        previous = self._engine
-        if previous is not None and (not previous.held or previous.deserted):
-            previous.abandon()  # which its handle has asked for, but in a later turn of the loop
-        if previous is not None and not (previous.ended or previous.abandoned):
-            raise RuntimeError(
-                "the client is fetching another list: iterate that run to its end, "
-                "or `await run.aclose()`"
-            )
-        return previous
-
-    def _start(self, engine: Readable, work: Coroutine[Any, Any, None]) -> None:
-        self._engine = engine
-        # Also where it was cancelled before it could begin.
-        self._work(work).add_done_callback(lambda _: engine.leave())
-
-    def _work(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        working = asyncio.create_task(work, name="bulkfetch run")
-        self._working.add(working)
-        working.add_done_callback(self._worked)
-        return working
-
-    def _require_open(self) -> None:
-        if self._lock is None:
+    def _opened(self) -> SingleResults:
+        """Return what fetches single results. Raises RuntimeError where the client is not open."""
+        if self._lock is None or self._single is None:
             raise RuntimeError("the client is not open: use `async with`")
         try:
             loop = asyncio.get_running_loop()
@@ -287,27 +236,6 @@ class Client:
             loop = None
         if loop is not self._loop:  # that of the connections and files
             raise RuntimeError("the client belongs to the event loop in which it was entered")
-
-    def _worked(self, working: asyncio.Task[Any]) -> None:
-        self._working.discard(working)
-        if not working.cancelled():
-            working.exception()  # told where the run is iterated
-
-    def _tell(self, event: Event) -> None:
-        """Tell of an event, first to what is under way."""
-        if self._engine is not None:
-            self._engine.heard(event)
-        self._emit(event)
-
-    def _break_off(self, error: BaseException) -> None:
-        if self._engine is not None:
-            self._engine.break_off(error)
-
-    def _singles(self) -> SingleResults:
-        if self._single is None:
-            self._single = SingleResults(
-                self._settings, self._wiring, self._previous, self._start, self._work
-            )
         return self._single
 
     async def get(
@@ -335,14 +263,14 @@ class Client:
         waits.
         If cancelled: the job goes on until a list is taken, other calls are not touched.
         """
-        self._require_open()
+        single = self._opened()
         asked = job if isinstance(job, Job) else job_of(self._settings, job)
         asked = replace(asked, account=account or asked.account, name=name or asked.name)
         refused = refusal(asked, self._settings.account_names)
         if refused is not None:  # not worth a row: anybody may send anything to a service
             failure = Failure.of(refused.error)
             return Outcome(refused.job.id, refused.job.account, "failed", error=failure)
-        return await self._singles().get(asked, self._wait_s(wait))
+        return await single.get(asked, self._wait_s(wait))
 
     def stop(self) -> None:
         """Start no more requests, finish what is under way within some seconds.
@@ -351,9 +279,10 @@ class Client:
         pending, until the client is entered again. For the end of a service, before the client is
         left.
         """
-        self._singles().stop()
-        if self._engine is not None:
-            self._engine.stop()
+        if self._single is not None:
+            self._single.stop()
+        if self._tasks.engine is not None:
+            self._tasks.engine.stop()
 
     async def wait(self, job_id: str, *, account: str | None = None) -> JobStatus:
         """Wait until Zoho has prepared a result or could not, and return its last status.
@@ -363,10 +292,8 @@ class Client:
         there is not, ResourceNotFound or another JobError for an id that cannot be asked for, and
         AccountError. If cancelled: nothing is left behind.
         """
-        self._require_open()
-        return await self._singles().until_ended(
-            account or self._settings.default_account or "", job_id
-        )
+        account = account or self._settings.default_account or ""
+        return await self._opened().until_ended(account, job_id)
 
 
 @cache

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
@@ -16,42 +14,21 @@ from bulkfetch.errors import JobError, PreparationFailed
 from bulkfetch.models import Failure, Job, Outcome
 from bulkfetch.pipeline.calls import Calls
 from bulkfetch.pipeline.layout import STATE_DIR
-from bulkfetch.pipeline.readable import Readable
+from bulkfetch.tasks import ClientTasks
 from bulkfetch.wiring import Wiring
 
 if TYPE_CHECKING:
     from bulkfetch.control.responses import JobStatus
     from bulkfetch.prepared import ReadyWaits
 
-T = TypeVar("T")
-
-
-class StartTask(Protocol):
-    """Makes a task that the client ends, and waits for, before it lets go of what tasks use."""
-
-    def __call__(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]: ...
-
 
 class SingleResults:
-    """The calls of one open client: those that wait until a result is prepared, those in its run.
+    """An open client's calls: those that wait until a result is prepared, those in its run."""
 
-    `previous` returns what has to end before a run can begin, and raises RuntimeError where none
-    can; `start` makes a run the client's newest and has it worked.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        wiring: Wiring,
-        previous: Callable[[], Readable | None],
-        start: Callable[[Readable, Coroutine[Any, Any, None]], None],
-        work: StartTask,
-    ) -> None:
+    def __init__(self, settings: Settings, wiring: Wiring, tasks: ClientTasks) -> None:
         self._settings = settings
         self._wiring = wiring
-        self._previous = previous
-        self._start = start
-        self._work = work
+        self._tasks = tasks
         self._stopped = False
         self._calls: Calls | None = None  # of the newest run that is theirs
         self._waits: ReadyWaits | None = None  # once one has waited
@@ -95,9 +72,10 @@ class SingleResults:
     def _open_calls(self) -> Calls:
         """Return where calls wait, in a new run where there is none. Raises RuntimeError."""
         if self._calls is None or not self._calls.takes_more:
-            self._calls = calls = Calls(partial(self._wiring.fed_run, self._previous()))
-            self._start(calls.engine, calls.engine.work())
-            self._work(calls.answer())
+            previous = self._tasks.previous()
+            self._calls = calls = Calls(partial(self._wiring.fed_downloads, previous))
+            self._tasks.run(calls.engine)
+            self._tasks.start(calls.answer())
         return self._calls
 
     async def _prepared(self, job: Job, wait_s: float) -> Job | Failure | None:
@@ -114,7 +92,7 @@ class SingleResults:
         if self._stopped:
             return None
         if self._waits is None:
-            self._waits = ReadyWaits(self.until_ended, self._work)
+            self._waits = ReadyWaits(self.until_ended, self._tasks.start)
         try:
             status = await self._waits.wait(job.account, job.id, wait_s)
         except JobError as error:

@@ -18,7 +18,8 @@ from bulkfetch import Client, Destination, Event, Outcome, Report, Settings
 from bulkfetch.archive import SUFFIXES
 from bulkfetch.config import AccountSettings, ControlSettings, Credentials, Limits, WindowSettings
 from bulkfetch.control.budget import ControlBudget
-from bulkfetch.pipeline.run import Jobs, Run
+from bulkfetch.pipeline.handle import Run
+from bulkfetch.pipeline.run import Jobs
 from bulkfetch.ratelimit import RateLimit, SlotLimiter, open_limiter
 from bulkfetch.sandbox import AccountSpec, Arrival, JobSpec, Sandbox, SandboxOptions
 from bulkfetch.secret import Secret

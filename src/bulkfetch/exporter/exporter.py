@@ -19,14 +19,12 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
-from bulkfetch.disk import disk_error
 from bulkfetch.errors import (
     AccountError,
     BulkfetchError,
     CreditsSpent,
     ExportLost,
     JobError,
-    RunError,
 )
 from bulkfetch.events import Emit, Event
 from bulkfetch.exporter.accounts import AccountState, over_at
@@ -42,9 +40,9 @@ from bulkfetch.exports import chain
 from bulkfetch.exports.chain import Step
 from bulkfetch.journal import ExportStore, Journal, PageRow
 from bulkfetch.models import ColumnType, ExportReport, Failure, Job, Report, Status
+from bulkfetch.pipeline.engine import Engine, OpenJournal
 from bulkfetch.pipeline.layout import OutputLayout
-from bulkfetch.pipeline.readable import Readable
-from bulkfetch.pipeline.run import ABANDONED_S, DRAIN_S, Engine
+from bulkfetch.pipeline.run import DownloadEngine
 
 if TYPE_CHECKING:
     from bulkfetch.control.client import ControlClient
@@ -55,7 +53,7 @@ if TYPE_CHECKING:
 TypesOf = Callable[[Job], Mapping[str, ColumnType]]
 
 
-class Exporter(Readable):
+class Exporter(Engine):
     """Does exports. `ExportRun` is the caller's handle on it."""
 
     def __init__(
@@ -63,16 +61,16 @@ class Exporter(Readable):
         wanted: Sequence[WantedExport],
         layout: OutputLayout,
         *,
-        open_journal: Callable[[], Awaitable[Journal]],
+        open_journal: OpenJournal,
         open_store: Callable[[Journal], ExportStore],
         open_control: Callable[[str], Awaitable[ControlClient]],
         open_check: Callable[[ControlClient], Check],
         destinations: ExportPlaces,
-        open_run: Callable[[AsyncIterable[Job], Journal, TypesOf], Engine],
+        open_run: Callable[[AsyncIterable[Job], Journal, TypesOf], DownloadEngine],
         emit: Emit,
         full: bool = False,
         wait_s: float | None = None,
-        previous: Readable | None = None,
+        previous: Engine | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """Use `Client.export`.
@@ -84,10 +82,8 @@ class Exporter(Readable):
         `wait_s` is how long to wait for results that are being prepared, None for as long as Zoho
         keeps them.
         """
-        super().__init__(previous)
+        super().__init__(layout, open_journal, previous)
         self._wanted = {each.export.name: each for each in wanted}
-        self._layout = layout
-        self._open_journal = open_journal
         self._open_store = open_store
         self._open_control = open_control
         self._open_check = open_check
@@ -96,7 +92,6 @@ class Exporter(Readable):
         self._emit = emit
         self._full = full
         self._wall = wall
-        self._started = anyio.current_time()
         self._deadline = self._started + (float("inf") if wait_s is None else wait_s)
         self._news = anyio.Event()
         self._accounts: dict[str, AccountState] = {}
@@ -104,8 +99,7 @@ class Exporter(Readable):
         self._works: list[ExportWork] = []
         self._starter: Starter | None = None
         self._ready = ReadyPages(self._accounts, changed=self._changed, wall=wall)
-        self._opened: Journal | None = None
-        self._engine: Engine | None = None
+        self._downloads: DownloadEngine | None = None
 
     # --- for the reader, and for the client ------------------------------------------------------
 
@@ -123,23 +117,23 @@ class Exporter(Readable):
     def stop(self) -> None:
         """Create and ask for nothing more, finish what is under way, then end."""
         super().stop()
-        if self._engine is not None:
-            self._engine.stop()
+        if self._downloads is not None:
+            self._downloads.stop()
         self._tell()
 
     def abandon(self) -> None:
         """Ask for nothing more and end within a second: nobody reads any more."""
         super().abandon()
-        if self._engine is not None:
-            self._engine.abandon()
+        if self._downloads is not None:
+            self._downloads.abandon()
 
     def heard(self, event: Event) -> None:
         """Take in an event of the run of downloads."""
         account = self._accounts.get(event.account or "")
-        if account is None or self._engine is None:
+        if account is None or self._downloads is None:
             return
         if event.kind == "account_ended":
-            account.undownloading = self._engine.account_ended(account.name)
+            account.undownloading = self._downloads.account_ended(account.name)
             self._tell()
         elif event.kind == "window_closed":
             account.window_refused = True
@@ -147,76 +141,58 @@ class Exporter(Readable):
 
     def progress(self) -> Progress | None:
         """Return where the downloads stand, None before there is one."""
-        if self._engine is None:
+        if self._downloads is None:
             return None
         live = (work for work in self._works if work.begun and work.report is None)
-        return self._engine.progress()._replace(exports=tuple(map(phase, live)))
+        return self._downloads.progress()._replace(exports=tuple(map(phase, live)))
 
     # --- the work itself -------------------------------------------------------------------------
-
-    def _broken_by(self, error: BaseException) -> None:
-        if isinstance(error, OSError):
-            error = disk_error(error)
-        if isinstance(error, RunError):
-            self._aborted = self._aborted or self._layout.as_given(error)
-        else:
-            super()._broken_by(error)
 
     async def _all(self) -> None:
         self._opened = await self._open_journal()
         await self._begin()
         if not any(work.report is None for work in self._works):
             return
-        engine = self._engine = self._open_run(self._ready, self._journal, self._ready.types_of)
+        downloads = self._downloads = self._open_run(
+            self._ready, self._journal, self._ready.types_of
+        )
         if self._stopping.is_set():
-            engine.stop()
+            downloads.stop()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(engine.work)
-            tasks.start_soon(self._collect, engine)
+            tasks.start_soon(downloads.work)
+            tasks.start_soon(self._collect, downloads)
             async with anyio.create_task_group() as steps:
                 steps.start_soon(self._drain_when_stopped, steps.cancel_scope)
                 for account in self._accounts.values():
                     steps.start_soon(self._askers[account.name].run)
                 for work in self._works:
                     steps.start_soon(self._creator(work).run)
-                await self._settle_all(engine, steps)
+                await self._settle_all(downloads, steps)
                 steps.cancel_scope.cancel()
             self._ready.close()
             self._tell()
-            await engine.wait_ended()
+            await downloads.wait_ended()
             self._tell()
 
     async def _drain_when_stopped(self, steps: anyio.CancelScope) -> None:
         await self._stopping.wait()
-        with anyio.move_on_after(DRAIN_S):
-            await self._abandoned.wait()
-            await anyio.sleep(ABANDONED_S)
+        await self._let_drain()
         steps.cancel()
 
     async def _end_all(self) -> None:
-        """Tell of what has not ended, and put the journal to rest."""
-        for step in (self._leave, self._close):
-            try:
-                await step()
-            except BulkfetchError as error:
-                self._broken_by(error)
+        try:
+            await self._tell_unended()
+        except BulkfetchError as error:
+            self._broken_by(error)
+        await super()._end_all()
 
-    async def _leave(self) -> None:
-        """Tell of what has not ended."""
+    async def _tell_unended(self) -> None:
+        """Tell of the exports that have not ended."""
         if self._crash is None:
             cause = Failure.of(self._aborted) if self._aborted else None
             for work in self._works:
                 if work.report is None and work.begun:
                     await self._end(work, "pending", cause)
-
-    async def _close(self) -> None:
-        if self._opened is not None:
-            await self._opened.aclose()
-
-    @property
-    def _journal(self) -> Journal:
-        assert self._opened is not None, "opened before anything else is done"
-        return self._opened
 
     def _tell(self) -> None:
         """Have everybody look again who waits for a change."""
@@ -274,11 +250,11 @@ class Exporter(Readable):
 
     # --- outcomes --------------------------------------------------------------------------------
 
-    async def _collect(self, engine: Engine) -> None:
+    async def _collect(self, downloads: DownloadEngine) -> None:
         """Take what became of the downloads, to the end of their run. Raises RunError."""
         with suppress(StopAsyncIteration):
             while True:
-                outcome = await engine.next()
+                outcome = await downloads.next()
                 found = self._ready.take_back(outcome)
                 if found is not None:
                     work, page = found
@@ -294,18 +270,20 @@ class Exporter(Readable):
 
     # --- ends ------------------------------------------------------------------------------------
 
-    async def _settle_all(self, engine: Engine, steps: anyio.abc.TaskGroup) -> None:
+    async def _settle_all(self, downloads: DownloadEngine, steps: anyio.abc.TaskGroup) -> None:
         """Return when every export has ended. Raises RunError."""
         while True:
             news = self._news  # of before the look, which takes its time
             for work in self._works:
                 if work.report is None and not work.finishing:
-                    await self._settle(work, engine, steps)
+                    await self._settle(work, downloads, steps)
             if all(work.report is not None for work in self._works):
                 return
             await news.wait()
 
-    async def _settle(self, work: ExportWork, engine: Engine, steps: anyio.abc.TaskGroup) -> None:
+    async def _settle(
+        self, work: ExportWork, downloads: DownloadEngine, steps: anyio.abc.TaskGroup
+    ) -> None:
         account, asker = self._accounts[work.account], self._askers[work.account]
         held = any((account.uncreating, account.ended, work.refused))
         held = held or account.pause_until > self._deadline
@@ -313,7 +291,7 @@ class Exporter(Readable):
             work.pages.values(),
             creating=not (held or self._stopping.is_set() or asker.is_full),
             polling=asker.asks(work),
-            downloading=account.undownloading is None and not engine.ended,
+            downloading=account.undownloading is None and not downloads.ended,
         ):
             case "complete" if account.ended is not None and not work.can_ask:
                 await self._end(work, "pending", Failure.of(account.ended))
@@ -386,9 +364,8 @@ class Exporter(Readable):
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._wall(), UTC)
 
-    def so_far(self) -> Report:
-        """Return what became of the pages up to now."""
-        run = Report() if self._engine is None else self._engine.so_far()
+    def _sum_up(self) -> Report:
+        run = Report() if self._downloads is None else self._downloads.so_far()
         return replace(
             totals(run, self._works, self._aborted),
             elapsed_s=anyio.current_time() - self._started,

@@ -9,11 +9,10 @@ from bulkfetch.pipeline.handle import Handle
 
 if TYPE_CHECKING:
     from bulkfetch.exporter.exporter import Exporter
-    from bulkfetch.pipeline.progress import Progress
 
 
 class ExportRun(Handle):
-    """Exports under way: iterate it for the parts.
+    """A run of `Client.export`: iterate it for the parts.
 
     A part is told as done once its export is published, under its final path; as failed at once;
     as pending at the end, where another call goes on with the export. `report`, or `reports` for
@@ -24,10 +23,7 @@ class ExportRun(Handle):
     It lives as long as somebody holds it, as a `Run`.
     """
 
-    def __init__(self, exporter: Exporter) -> None:
-        """Use `Client.export`."""
-        super().__init__(exporter)
-        self._exporter = exporter
+    _engine: Exporter
 
     async def report(self) -> ExportReport:
         """Bring the only export to its end, and return what became of it; raises as iterating does.
@@ -50,26 +46,16 @@ class ExportRun(Handle):
 
     def ended_exports(self) -> list[ExportReport]:
         """Return what became of those exports that have ended."""
-        return self._exporter.ended_exports()
+        return self._engine.ended_exports()
 
     def go_on_s(self) -> dict[str, float | None]:
         """Return in how many seconds each export that is pending can go on, None if unknown.
 
         By name; as far as the service, its own pace and the settings tell.
         """
-        return self._exporter.go_on_s()
+        return self._engine.go_on_s()
 
     @property
     def totals(self) -> Report:
         """What became of the pages of all exports. Raises RuntimeError before the end."""
-        if not self.ended:
-            raise RuntimeError("the run has not ended")
-        return self.so_far()
-
-    def so_far(self) -> Report:
-        """Return what became of the pages up to now."""
-        return self._exporter.so_far()
-
-    def progress(self) -> Progress | None:
-        """Return where the downloads stand now, None before there is one."""
-        return self._exporter.progress()
+        return self._engine.report

@@ -49,8 +49,8 @@ from bulkfetch.fleet.turn_exports import (
 )
 from bulkfetch.journal import ExportTables
 from bulkfetch.models import Failure, Job, Report
+from bulkfetch.pipeline.engine import DRAIN_S
 from bulkfetch.pipeline.handle import Run
-from bulkfetch.pipeline.run import DRAIN_S
 from bulkfetch.ratelimit import WindowState
 from bulkfetch.ratelimit.postgres.store import WindowStore
 from bulkfetch.services import CommonWindows

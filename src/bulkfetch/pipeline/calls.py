@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bulkfetch.errors import AccountError, BulkfetchError, InvalidName
 from bulkfetch.models import Failure, Job, Outcome
-from bulkfetch.pipeline.run import Engine, Run
+from bulkfetch.pipeline.handle import Run
+from bulkfetch.pipeline.run import DownloadEngine
 
 if TYPE_CHECKING:
     from bulkfetch.pipeline.accounts import LeftSink
@@ -29,7 +30,7 @@ class _Awaited(NamedTuple):
 class Calls:
     """The calls of one run, in the loop in which it is made; `ended` when it takes no more."""
 
-    def __init__(self, run_of: Callable[[AsyncIterator[Job], LeftSink], Engine]) -> None:
+    def __init__(self, run_of: Callable[[AsyncIterator[Job], LeftSink], DownloadEngine]) -> None:
         """Have `run_of` make the run of a list; its work is to be started, and `answer` beside."""
         self.ended = False
         self._asked: asyncio.Queue[Job] = asyncio.Queue()  # no longer than there are calls

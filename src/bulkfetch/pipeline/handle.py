@@ -1,9 +1,8 @@
-"""The caller's handle on a run: what is iterated."""
+"""The caller's handle on a run: what is iterated. An engine does the run."""
 
 from __future__ import annotations
 
 import asyncio
-from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
@@ -11,26 +10,26 @@ from typing import TYPE_CHECKING, Self
 from bulkfetch.models import Outcome, Report
 
 if TYPE_CHECKING:
+    from bulkfetch.pipeline.engine import Engine
     from bulkfetch.pipeline.progress import Progress
-    from bulkfetch.pipeline.readable import Readable
-    from bulkfetch.pipeline.run import Engine
+    from bulkfetch.pipeline.run import DownloadEngine
 
 
 class Handle(AsyncIterator[Outcome]):
     """What all handles do: they are iterated, and end what they are held for."""
 
-    def __init__(self, engine: Readable) -> None:
+    def __init__(self, engine: Engine) -> None:
         """Have `engine`, whose work is a task of its own, read by who iterates this."""
-        self._readable = engine
+        self._engine = engine
         self._loop = asyncio.get_running_loop()
 
     def __aiter__(self) -> Self:
-        self._readable.read_by(asyncio.current_task())
+        self._engine.read_by(asyncio.current_task())
         return self
 
     async def __anext__(self) -> Outcome:
         """Return the next outcome. If cancelled: nothing is lost, the run goes on."""
-        engine = self._readable
+        engine = self._engine
         try:
             return await engine.next()
         finally:
@@ -45,15 +44,15 @@ class Handle(AsyncIterator[Outcome]):
 
     def __del__(self) -> None:
         # Perhaps in another thread: the collector runs where it likes.
-        self._readable.held = False
-        if not self._readable.ended:
+        self._engine.held = False
+        if not self._engine.ended:
             with suppress(RuntimeError):  # the loop is closed, and nothing is under way
-                self._loop.call_soon_threadsafe(self._readable.abandon)
+                self._loop.call_soon_threadsafe(self._engine.abandon)
 
     @property
     def ended(self) -> bool:
         """Whether there is a report."""
-        return self._readable.ended
+        return self._engine.ended
 
     def stop(self) -> None:
         """Start no more requests, finish what is under way within some seconds, then end.
@@ -61,15 +60,15 @@ class Handle(AsyncIterator[Outcome]):
         Outcomes are told as before, up to the last. May be called more than once, from the run's
         event loop.
         """
-        self._readable.stop()
+        self._engine.stop()
 
-    @abstractmethod
     def progress(self) -> Progress | None:
         """Return where the run stands now, None before it can be told; cheap, for a display."""
+        return self._engine.progress()
 
-    @abstractmethod
     def so_far(self) -> Report:
         """Return what the run has come to up to now: its report, once it has ended."""
+        return self._engine.so_far()
 
     async def aclose(self) -> None:
         """End the run, and return when nothing of it is under way any more.
@@ -77,12 +76,12 @@ class Handle(AsyncIterator[Outcome]):
         What can be finished in half a second is. May be called more than once; does nothing to a
         run that has ended. If cancelled: the run ends all the same.
         """
-        self._readable.abandon()
-        await self._readable.wait_ended()
+        self._engine.abandon()
+        await self._engine.wait_ended()
 
 
 class Run(Handle):
-    """A run under way: iterate it for the outcomes, in the order in which jobs end.
+    """A run of `Client.fetch`: iterate it for the outcomes, in the order in which jobs end.
 
     Every id of the list is answered for: done, failed, or, at the end of a run that was stopped or
     could not go on, pending. `only_new`: those done before and those left pending are counted, but
@@ -98,10 +97,7 @@ class Run(Handle):
     in the journal; the same list goes on later.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        """Use `Client.fetch`."""
-        super().__init__(engine)
-        self._engine = engine
+    _engine: DownloadEngine
 
     @property
     def report(self) -> Report:
@@ -111,7 +107,3 @@ class Run(Handle):
     def progress(self) -> Progress:
         """Return where the run stands now; cheap, for a display."""
         return self._engine.progress()
-
-    def so_far(self) -> Report:
-        """Return what the run has come to up to now: its report, once it has ended."""
-        return self._engine.so_far()

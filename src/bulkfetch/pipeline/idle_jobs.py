@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from bulkfetch.disk import file_size
 from bulkfetch.errors import BulkfetchError
-from bulkfetch.events import Emit, ignore, is_followed
+from bulkfetch.events import Emit, is_followed
 from bulkfetch.journal import Journal, Refused
 from bulkfetch.models import Failure, Outcome, PublishedFile
 from bulkfetch.pipeline.layout import OutputLayout
@@ -22,7 +22,7 @@ PAGE_JOBS = 2000
 
 
 class IdleJobs:
-    """Reports each of them, until the run is `abandoned`, and counts some.
+    """Reports each of them to `report`, until the run is `abandoned`, and counts some.
 
     `only_new`: skipped jobs are only counted. `refused` could not be asked for at all, `missing`
     were done before and their file is gone, `superseded` were published over by a newer job.
@@ -31,38 +31,40 @@ class IdleJobs:
     def __init__(
         self,
         layout: OutputLayout,
+        report: OutcomeSink,
         abandoned: anyio.Event,
         *,
         only_new: bool,
-        emit: Emit = ignore,
+        emit: Emit,
     ) -> None:
         self.refused = 0
         self.missing = 0
         self.superseded = 0
         self._layout = layout
+        self._report = report
         self._abandoned = abandoned
         self._only_new = only_new
         self._emit = emit
         self._skipped: deque[Outcome] = deque()  # read from the journal and not yet reported
         self._skipped_read = 0  # the journal's bookmark
 
-    async def report_refused(self, refused: Iterable[Refused], report: OutcomeSink) -> None:
+    async def report_refused(self, refused: Iterable[Refused]) -> None:
         """Report jobs that the list cannot have fetched. If cancelled: some may not be reported."""
         for job, error in refused:
             self.refused += 1
             outcome = Outcome(job.id, job.account, "failed", error=Failure.of(error))
             if is_followed(self._emit):
                 self._emit(failure_event(outcome))
-            await report(outcome)
+            await self._report(outcome)
 
-    async def report_skipped(self, journal: Journal, report: OutcomeSink) -> None:
+    async def report_skipped(self, journal: Journal) -> None:
         """Check what ended before this run, and report it.
 
         If cancelled: the next call goes on where this one was cut short.
         """
         while not self._abandoned.is_set():
             while self._skipped:
-                await report(self._skipped[0])
+                await self._report(self._skipped[0])
                 self._skipped.popleft()
             page, self._skipped_read = await journal.skipped(self._skipped_read, PAGE_JOBS)
             if not page:
@@ -74,7 +76,7 @@ class IdleJobs:
                 self._skipped.extend(page)
 
     async def report_pending(
-        self, journal: Journal, account: str, cause: BulkfetchError | None, report: OutcomeSink
+        self, journal: Journal, account: str, cause: BulkfetchError | None
     ) -> None:
         """Report an account's jobs that have not ended, and why. If cancelled: not all of them."""
         bookmark, error = 0, Failure.of(cause) if cause else None
@@ -83,7 +85,7 @@ class IdleJobs:
             if not page:
                 return
             for entry in page:
-                await report(
+                await self._report(
                     Outcome(
                         entry.job.id,
                         account,

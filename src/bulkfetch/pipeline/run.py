@@ -9,49 +9,37 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.abc
 import anyio.to_thread
 
 from bulkfetch.config import JobEntry
-from bulkfetch.disk import disk_error, remove
+from bulkfetch.disk import remove
 from bulkfetch.errors import AccountError, RunError
 from bulkfetch.events import Emit, ignore
 from bulkfetch.journal import ClaimedNames, Counts, Journal
 from bulkfetch.models import Failure, Job, Report
-from bulkfetch.pipeline.handle import Run as Run  # a run's two sides are had from one place
+from bulkfetch.pipeline.engine import Engine, OpenJournal, each_error
 from bulkfetch.pipeline.idle_jobs import IdleJobs
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.listing import BATCH_JOBS, Listed, batches, pump
 from bulkfetch.pipeline.outcomes import OutcomeSink
 from bulkfetch.pipeline.progress import JobCounts, Progress, typical
-from bulkfetch.pipeline.readable import Readable, innermost
 from bulkfetch.pipeline.refusal import refusal
 
 if TYPE_CHECKING:
-    from bulkfetch.pipeline.accounts import AccountWorkers, LeftSink
+    from bulkfetch.pipeline.accounts import AccountWorkers
 
-E = TypeVar("E", bound=BaseException)
 Jobs = Iterable[Listed] | AsyncIterable[Listed]
-OpenJournal = Callable[[], Awaitable[Journal]]
-OpenWorkers = Callable[
-    [Journal, frozenset[str], OutcomeSink, "LeftSink | None"], Awaitable["AccountWorkers"]
-]
-
-# After a stop, what is under way has this long to end by itself. With two seconds to tidy up it
-# keeps the promise of ten.
-DRAIN_S = 8.0
-# After the reader has left: what came whole is kept, and the client is free within a second.
-ABANDONED_S = 0.5
+OpenWorkers = Callable[[Journal, frozenset[str], OutcomeSink], Awaitable["AccountWorkers"]]
 
 
-class Engine(Readable):
-    """Does a run: gets one list of jobs into the journal, fetched, published and reported.
+class DownloadEngine(Engine):
+    """Gets one list of jobs into the journal, fetched, published and reported.
 
-    `Run` is the caller's handle on it, and nothing in here refers to that: when the caller drops
-    it, nobody can read any more, and the engine is told to end (`abandon`).
+    `Run` is the caller's handle on it.
     """
 
     def __init__(
@@ -65,60 +53,40 @@ class Engine(Readable):
         accounts: frozenset[str],
         names: ClaimedNames,
         only_new: bool = False,
-        left: LeftSink | None = None,
-        previous: Readable | None = None,
+        fed: bool = False,
+        previous: Engine | None = None,
         close_journal: bool = True,
         emit: Emit = ignore,
     ) -> None:
-        """Use `Client.fetch`.
+        """Start nothing yet.
 
         `open_workers` makes what fetches, once there is something to fetch: of the journal, the
-        keys of bodies in staging, who takes outcomes, and `left`. `as_job` makes a job of an id
-        given as plain text, or of an entry. `accounts` are those that a job may be of, `names`
-        gives what it may be published under. With `left` each job is awaited by somebody: what is
-        not fetched is told at once and not at the end, that of an account that has ended by
-        `left`, and the journal is opened likewise. `previous` is what has to end first, None where
-        there is none. With `close_journal` false the journal is somebody else's, who closes it
-        later. `emit` gets the news of jobs that cannot be asked for at all.
+        keys of bodies in staging, and who takes outcomes. `as_job` makes a job of an id given as
+        plain text, or of an entry. `accounts` are those that a job may be of, `names` gives what
+        it may be published under. `only_new`: jobs that were done before, and those left pending,
+        are only counted. `fed`: each job is awaited by somebody, so that what is not fetched is
+        reported at once and not at the end. With `close_journal` false the journal is somebody
+        else's, who closes it later. `emit` gets the news of jobs that cannot be asked for at all.
         """
-        super().__init__(previous)
+        super().__init__(layout, open_journal, previous)
         self._jobs = jobs
-        self._layout = layout
-        self._open_journal = open_journal
         self._open_workers = open_workers
         self._as_job = as_job
         self._known_accounts = accounts
         self._names = names
         self._only_new = only_new
-        self._left = left
+        self._fed = fed
         self._closes_journal = close_journal
-        self._opened: Journal | None = None
         self._workers: AccountWorkers | None = None
         self._accounts: dict[str, None] = {}  # in the order of the list
-        self._started = anyio.current_time()
-        self._report: Report | None = None
         self._list_read = False
         self._leftovers: frozenset[str] = frozenset()
         self._loading = anyio.CancelScope()
-        self._idle = IdleJobs(layout, self._abandoned, only_new=only_new, emit=emit)
+        self._idle = IdleJobs(
+            layout, self._report_outcome, self._abandoned, only_new=only_new, emit=emit
+        )
 
     # --- for the reader --------------------------------------------------------------------------
-
-    @property
-    def report(self) -> Report:
-        """What the run came to. Raises RuntimeError before its end."""
-        if self._report is None:
-            raise RuntimeError("the run has not ended")
-        return self._report
-
-    @property
-    def ended(self) -> bool:
-        """Whether there is a report."""
-        return self._report is not None
-
-    def so_far(self) -> Report:
-        """Return what the run has come to up to now."""
-        return self._report or self._sum_up()
 
     def progress(self) -> Progress:
         """Return where the run stands now; cheap, for a display."""
@@ -151,11 +119,6 @@ class Engine(Readable):
         counts = self._opened.counts() if self._opened else Counts()
         return counts._replace(failed=counts.failed + self._idle.refused)
 
-    @property
-    def _journal(self) -> Journal:
-        assert self._opened is not None, "opened before anything else is done"
-        return self._opened
-
     # --- the run itself --------------------------------------------------------------------------
 
     async def _all(self) -> None:
@@ -163,35 +126,28 @@ class Engine(Readable):
             self._opened = await self._open_journal()
             await self._clear_away()
             await self._process_all()
-        except* RunError as group:
-            self._aborted = self._layout.as_given(innermost(group))
-        except* OSError as group:
-            self._aborted = self._layout.as_given(disk_error(innermost(group)))
         except* Exception as group:
-            # A mistake in here or in the caller's iterable: told where the run is iterated.
-            self._crash = innermost(group)
+            for error in each_error(group):
+                self._broken_by(error)
         try:
             if self._opened is not None and not self.abandoned:
-                await self._idle.report_skipped(self._opened, self._report_outcome)
-                if not self._only_new:
-                    # Whatever the counts say: a batch whose admission was cut short may not be
-                    # counted yet.
-                    for account in self._accounts:
-                        cause = self._aborted or self.account_ended(account)
-                        await self._idle.report_pending(
-                            self._opened, account, cause, self._report_outcome
-                        )
+                await self._report_rest()
         except RunError as error:
-            self._aborted = self._aborted or error
+            self._broken_by(error)
+
+    async def _report_rest(self) -> None:
+        """Report the jobs that no worker has ended."""
+        await self._idle.report_skipped(self._journal)
+        if self._only_new:
+            return
+        # Whatever the counts say: a batch whose admission was cut short may not be counted yet.
+        for account in self._accounts:
+            cause = self._aborted or self.account_ended(account)
+            await self._idle.report_pending(self._journal, account, cause)
 
     async def _end_all(self) -> None:
-        try:
-            if self._opened is not None and self._closes_journal:
-                await self._opened.aclose()
-        except RunError as error:
-            self._aborted = self._aborted or error
-        finally:
-            self._report = self._sum_up()
+        if self._closes_journal:
+            await super()._end_all()
 
     async def _clear_away(self) -> None:
         """Look at what dead runs left in staging, and remove what nobody needs any more."""
@@ -228,9 +184,7 @@ class Engine(Readable):
         self._loading.cancel()
         if self._workers is not None:
             self._workers.stop()
-        with anyio.move_on_after(DRAIN_S):
-            await self._abandoned.wait()
-            await anyio.sleep(ABANDONED_S)
+        await self._let_drain()
         everything.cancel()
 
     async def _load(self, tasks: anyio.abc.TaskGroup) -> None:
@@ -246,7 +200,7 @@ class Engine(Readable):
             while batch := list(itertools.islice(source, BATCH_JOBS)):
                 await self._admit(batch, tasks)
         self._list_read = True
-        await self._idle.report_skipped(self._journal, self._report_outcome)
+        await self._idle.report_skipped(self._journal)
 
     async def _admit(self, batch: list[Listed], tasks: anyio.abc.TaskGroup) -> None:
         """Put a batch into the journal, report what is not to fetch, have the rest fetched."""
@@ -260,19 +214,16 @@ class Engine(Readable):
             failures = [(job, Failure.of(error)) for job, error in refused]
             await self._journal.refused(failures)
         admission = await self._journal.enqueue(jobs, self._names)
-        await self._idle.report_refused(refused + admission.refused, self._report_outcome)
+        await self._idle.report_refused(refused + admission.refused)
         for account, share in admission.accounts.items():
             if share.pending:
                 if self._workers is None:
                     self._workers = await self._open_workers(
-                        self._journal,
-                        self._leftovers,
-                        self._report_outcome,
-                        self._left,
+                        self._journal, self._leftovers, self._report_outcome
                     )
                 await self._workers.more(account, tasks)
-        if self._left is not None:
-            await self._idle.report_skipped(self._journal, self._report_outcome)
+        if self._fed:
+            await self._idle.report_skipped(self._journal)
 
     # --- outcomes --------------------------------------------------------------------------------
 

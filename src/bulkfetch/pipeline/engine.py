@@ -1,36 +1,56 @@
-"""What a run of any kind is: its frame from beginning to end, and the side that its reader sees."""
+"""What does a run of any kind: its frame from beginning to end, and what its reader sees of it."""
 
 from __future__ import annotations
 
 import asyncio
 import weakref
 from abc import ABC, abstractmethod
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from bulkfetch.disk import disk_error
 from bulkfetch.errors import RunError
 from bulkfetch.events import Event
-from bulkfetch.models import Outcome
+from bulkfetch.journal import Journal
+from bulkfetch.models import Outcome, Report
+from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.outcomes import OutcomeStream
 
-E = TypeVar("E", bound=BaseException)
+if TYPE_CHECKING:
+    from bulkfetch.pipeline.progress import Progress
+
+OpenJournal = Callable[[], Awaitable[Journal]]
+
+# After a stop, what is under way has this long to end by itself. With two seconds to tidy up it
+# keeps the promise of ten.
+DRAIN_S = 8.0
+# After the reader has left: what came whole is kept, and the client is free within a second.
+ABANDONED_S = 0.5
 
 
-class Readable(ABC):
-    """What is read by iterating a handle, and may be ended by it or by the client.
+class Engine(ABC):
+    """Does a run. It is read by iterating a handle, and may be ended by that or by the client.
 
     Nothing in here refers to the handle: when the caller drops it, nobody can read any more, and
-    what is under way is told to end (`abandon`). `previous` is what has to end first, None where
-    there is none.
+    what is under way is told to end (`abandon`). `previous` is the engine that has to end first,
+    None where there is none.
     """
 
-    def __init__(self, previous: Readable | None) -> None:
+    def __init__(
+        self, layout: OutputLayout, open_journal: OpenJournal, previous: Engine | None
+    ) -> None:
+        self._layout = layout
+        self._open_journal = open_journal
         self._previous = previous
+        self._opened: Journal | None = None
         self.held = True  # by a caller who may read; may be set in any thread
+        self._started = anyio.current_time()
         self._stopping = anyio.Event()
         self._aborted: RunError | None = None
         self._crash: BaseException | None = None
+        self._report: Report | None = None
         self._outcomes = OutcomeStream()
         self._everything = anyio.CancelScope()
         self._abandoned = anyio.Event()
@@ -72,6 +92,21 @@ class Readable(ABC):
         """Whether nothing is under way any more, and all has been reported."""
         return self._over.is_set()
 
+    @property
+    def report(self) -> Report:
+        """What the run came to. Raises RuntimeError before its end."""
+        if self._report is None:
+            raise RuntimeError("the run has not ended")
+        return self._report
+
+    def so_far(self) -> Report:
+        """Return what the run has come to up to now: its report, once it has ended."""
+        return self._report or self._sum_up()
+
+    @abstractmethod
+    def progress(self) -> Progress | None:
+        """Return where the run stands now, None before it can be told; cheap, for a display."""
+
     def stop(self) -> None:
         """Start nothing more, finish what is under way within seconds, then end.
 
@@ -97,8 +132,8 @@ class Readable(ABC):
         if self._previous is not None:
             self._previous.cancel()
 
-    def heard(self, event: Event) -> None:  # noqa: B027  (a run of downloads needs none)
-        """Take in an event of an account, or of what is under way."""
+    def heard(self, event: Event) -> None:  # noqa: B027  (downloads have no use for it)
+        """Take in an event of an account, or of what is under way; by default none."""
 
     def break_off(self, error: BaseException) -> None:
         """Drop everything under way, and raise `error` where the run is iterated."""
@@ -107,8 +142,11 @@ class Readable(ABC):
 
     def leave(self) -> None:
         """Have the iteration end, also of a run whose work was cancelled before it began."""
-        self._outcomes.end()
-        self._over.set()
+        try:
+            self._report = self.so_far()
+        finally:
+            self._outcomes.end()
+            self._over.set()
 
     async def work(self) -> None:
         """Do all of it; started once, beside the reader.
@@ -128,7 +166,7 @@ class Readable(ABC):
             self._crash = self._crash or RuntimeError("the run was cancelled from outside")
             raise
         except BaseException as error:
-            first = innermost(error) if isinstance(error, BaseExceptionGroup) else error
+            first = next(each_error(error))
             self._broken_by(first)
             if isinstance(first, KeyboardInterrupt | SystemExit):
                 raise
@@ -144,13 +182,38 @@ class Readable(ABC):
     async def _all(self) -> None:
         """Do the work between the end of what was before and `_end_all`."""
 
-    @abstractmethod
     async def _end_all(self) -> None:
         """Put everything to rest; also after a cancellation, and where nothing was begun."""
+        try:
+            if self._opened is not None:
+                await self._opened.aclose()
+        except RunError as error:
+            self._broken_by(error)
+
+    @abstractmethod
+    def _sum_up(self) -> Report:
+        """Return what the run has come to up to now."""
+
+    @property
+    def _journal(self) -> Journal:
+        assert self._opened is not None, "opened before anything else is done"
+        return self._opened
 
     def _broken_by(self, error: BaseException) -> None:
-        """Have whoever iterates told of an error, such as the caller's iterable or callback has."""
-        self._crash = self._crash or error
+        """Have whoever iterates told of an error: what aborts the run, or one of the program's own,
+        such as its iterable or callback has."""
+        if isinstance(error, OSError):
+            error = disk_error(error)
+        if isinstance(error, RunError):
+            self._aborted = self._aborted or self._layout.as_given(error)
+        else:
+            self._crash = self._crash or error
+
+    async def _let_drain(self) -> None:
+        """Wait for as long as what is under way may take after a stop: less once nobody reads."""
+        with anyio.move_on_after(DRAIN_S):
+            await self._abandoned.wait()
+            await anyio.sleep(ABANDONED_S)
 
     async def wait_ended(self) -> None:
         """Return when nothing is under way any more. If cancelled: it ends all the same."""
@@ -164,7 +227,10 @@ class Readable(ABC):
             self.stop()
 
 
-def innermost(group: BaseExceptionGroup[E]) -> E:
-    """Return the first error of a group that is not itself a group."""
-    inner = group.exceptions[0]
-    return innermost(inner) if isinstance(inner, BaseExceptionGroup) else inner
+def each_error(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, or of a group those that are not themselves groups."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from each_error(inner)
+    else:
+        yield error
