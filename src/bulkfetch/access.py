@@ -25,7 +25,7 @@ from bulkfetch.download.downloader import Downloader, Endpoint, TransferLimits
 from bulkfetch.download.session import open_session
 from bulkfetch.download.tls import shared_context
 from bulkfetch.errors import ConfigError
-from bulkfetch.events import Emit, Event, Kind
+from bulkfetch.events import Emit, Event, EventKind
 from bulkfetch.pipeline.active_job import AccountAccess
 from bulkfetch.ratelimit import (
     OnEvent,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bulkfetch.control.sender import CallTimes
     from bulkfetch.ratelimit.postgres.database import WindowDatabase
 
-_WINDOW_NEWS: dict[str, Kind] = {
+_WINDOW_NEWS: dict[str, EventKind] = {
     "closed": "window_closed",
     "shared": "window_shared",
     "crowded": "window_crowded",

@@ -52,7 +52,6 @@ EventKind = Literal[
     "export_published",  # data: export
     "note",  # what a user should know and nothing else says
 ]
-Kind = EventKind  # as it is called in here
 
 # What is logged as a warning; all the rest is for those who look for something.
 _TROUBLE: frozenset[EventKind] = frozenset(

@@ -17,7 +17,7 @@ from tests.support.programs import IDS, Ended, Program
 from bulkfetch.cli import events_file
 from bulkfetch.cli.events_file import EventsFile
 from bulkfetch.errors import ConfigError
-from bulkfetch.events import Event, Kind
+from bulkfetch.events import Event, EventKind
 from bulkfetch.observe.event_lines import json_line
 from bulkfetch.observe.event_shapes import SHAPES, FileKind, event_schema
 
@@ -48,7 +48,7 @@ def kinds(lines: list[dict[str, Any]]) -> set[str]:
 
 def test_every_kind_has_its_shape() -> None:
     """The schema knows the kinds of the library and those of the file, and no others."""
-    assert sorted(SHAPES) == sorted([*get_args(Kind), *get_args(FileKind)])
+    assert sorted(SHAPES) == sorted([*get_args(EventKind), *get_args(FileKind)])
     jsonschema.Draft202012Validator.check_schema(event_schema())
 
 

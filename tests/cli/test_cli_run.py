@@ -8,7 +8,7 @@ from tests.support.terminals import Terminal
 from bulkfetch.cli.printer import Printer
 from bulkfetch.cli.runner import Runner
 from bulkfetch.config import Settings
-from bulkfetch.events import Event, Kind
+from bulkfetch.events import Event, EventKind
 from bulkfetch.pipeline.handle import Run
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.progress import Progress
@@ -128,7 +128,7 @@ def test_quiet_keeps_warnings(program: Program, call: Call) -> None:
     ],
 )
 def test_news_with_their_level(
-    kind: Kind, options: list[str], line: str | None, capfd: pytest.CaptureFixture[str]
+    kind: EventKind, options: list[str], line: str | None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A warning begins with that word and an error with its own, and -q hides neither."""
     printer = Printer()

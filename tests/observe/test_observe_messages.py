@@ -2,7 +2,7 @@ from typing import get_args
 
 import pytest
 
-from bulkfetch.events import Event, Kind
+from bulkfetch.events import Event, EventKind
 from bulkfetch.models import Failure, Outcome, Report
 from bulkfetch.observe.messages import event_level, event_line, failure_lines, summary_line
 
@@ -23,8 +23,8 @@ OF_EACH_JOB = {
 }
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
-def test_verbosity(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", get_args(EventKind))
+def test_verbosity(kind: EventKind) -> None:
     """Warnings and errors are told always, what passes unless -q is given; more with -v, -vv."""
     event = Event(kind, "words")
     assert event_level(event) == LEVELS.get(kind, "note")

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from bulkfetch.events import Kind
+from bulkfetch.events import EventKind
 from bulkfetch.secret import Secret
 
 if TYPE_CHECKING:
     from bulkfetch.ratelimit import Permit
 
 # Takes news of an attempt: kind, words, figures.
-Tell = Callable[[Kind, str, Mapping[str, int | float | str]], None]
+Tell = Callable[[EventKind, str, Mapping[str, int | float | str]], None]
 
 
 # A file's first bytes mostly come with the head. What is read within this time counts as read at
@@ -37,7 +37,7 @@ def _ignore() -> None:
     """Do nothing."""
 
 
-def _tell_nobody(kind: Kind, message: str, data: Mapping[str, int | float | str]) -> None:
+def _tell_nobody(kind: EventKind, message: str, data: Mapping[str, int | float | str]) -> None:
     """Do nothing."""
 
 

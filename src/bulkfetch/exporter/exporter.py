@@ -8,7 +8,6 @@ becomes of a page.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -68,10 +67,10 @@ class Exporter(Engine):
         destinations: ExportPlaces,
         open_run: Callable[[AsyncIterable[Job], Journal, TypesOf], DownloadEngine],
         emit: Emit,
-        full: bool = False,
-        wait_s: float | None = None,
-        previous: Engine | None = None,
-        wall: Callable[[], float] = time.time,
+        full: bool,
+        wait_s: float | None,
+        previous: Engine | None,
+        wall: Callable[[], float],
     ) -> None:
         """Use `Client.export`.
 

@@ -11,7 +11,7 @@ import anyio
 
 from bulkfetch.config.column_types import column_types
 from bulkfetch.errors import BulkfetchError
-from bulkfetch.events import Emit, Event, Kind
+from bulkfetch.events import Emit, Event, EventKind
 from bulkfetch.exporter.wanted import WantedExport
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import Step
@@ -296,7 +296,9 @@ class ExportWork:
         """Return the jobs of all pages, as the queue knows them."""
         return [(self.account, page.job_id) for page in self.pages.values() if page.job_id]
 
-    def tell(self, kind: Kind, text: str, page: PageRow | None = None, **data: int | str) -> None:
+    def tell(
+        self, kind: EventKind, text: str, page: PageRow | None = None, **data: int | str
+    ) -> None:
         """Tell of the export, or of one of its pages."""
         about = {"export": self.name, **({} if page is None else {"page": page.number}), **data}
         where = "" if page is None else f", page {page.number}"

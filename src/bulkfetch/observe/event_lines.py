@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from bulkfetch.events import Event, Kind
+from bulkfetch.events import Event, EventKind
 from bulkfetch.observe.event_shapes import VERSION, FileKind
 from bulkfetch.text import escape
 
@@ -22,7 +22,7 @@ def json_line(event: Event, wall_s: float, elapsed_s: float) -> str:
 
 
 def file_line(
-    kind: Kind | FileKind,
+    kind: EventKind | FileKind,
     message: str,
     data: Data,
     wall_s: float,

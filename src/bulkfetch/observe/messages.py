@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bulkfetch.events import Event, Kind
+from bulkfetch.events import Event, EventKind
 from bulkfetch.models import Outcome, Report
 from bulkfetch.text import duration, escape, jobs, number, size
 
@@ -13,7 +13,7 @@ QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 Level = Literal["note", "warning", "error"]
 
 # What needs the user's attention is reported with -q too. All other events are notes.
-_LEVELS: dict[Kind, Level] = {
+_LEVELS: dict[EventKind, Level] = {
     "window_shared": "warning",
     "window_fallback": "warning",
     "window_held": "warning",
@@ -21,7 +21,7 @@ _LEVELS: dict[Kind, Level] = {
     "account_ended": "error",
 }
 # The lowest verbosity at which a note is reported; VERBOSE for kinds that are missing here.
-_TOLD_FROM: dict[Kind, int] = {
+_TOLD_FROM: dict[EventKind, int] = {
     "window_closed": NORMAL,
     "unconnected": NORMAL,
     "service_down": NORMAL,

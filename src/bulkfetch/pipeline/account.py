@@ -26,7 +26,7 @@ from bulkfetch.errors import (
     TooManyRequests,
     ZipCorrupt,
 )
-from bulkfetch.events import Emit, Kind
+from bulkfetch.events import Emit, EventKind
 from bulkfetch.journal import Journal
 from bulkfetch.models import Failure, Outcome
 from bulkfetch.pipeline.active_job import AccountAccess, ActiveJob
@@ -349,7 +349,7 @@ class AccountWorker:
         if now >= until or (failing and now + decision.least_s > until):
             self.dispatcher.hold_until = until = now + delay_s
             text = f"{error.message}; trying again in {delay_s:.1f} s"
-            kind: Kind = "service_down" if failing else "unconnected"
+            kind: EventKind = "service_down" if failing else "unconnected"
             self._news.say(kind, None, text, code=error.code, delay_s=delay_s)
         if failing:
             self._health.probing = True

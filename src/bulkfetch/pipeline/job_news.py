@@ -8,7 +8,7 @@ from functools import partial
 from bulkfetch.download.attempt import Attempt
 from bulkfetch.download.retry import Decision
 from bulkfetch.errors import BulkfetchError
-from bulkfetch.events import Emit, Event, Kind, is_followed
+from bulkfetch.events import Emit, Event, EventKind, is_followed
 from bulkfetch.models import Outcome
 from bulkfetch.pipeline.active_job import ActiveJob
 from bulkfetch.pipeline.outcomes import failure_event
@@ -25,7 +25,7 @@ class JobNews:
         self._account = account
         self._emit = emit
 
-    def say(self, kind: Kind, job: ActiveJob | None, message: str, **data: Figure) -> None:
+    def say(self, kind: EventKind, job: ActiveJob | None, message: str, **data: Figure) -> None:
         """Tell of a job, or of the account as a whole."""
         self._emit(Event(kind, message, self._account, job.job.id if job else None, data))
 
@@ -84,6 +84,6 @@ class JobNews:
             self._emit(failure_event(outcome))
 
     def _of_attempt(
-        self, job: ActiveJob, kind: Kind, message: str, data: Mapping[str, Figure]
+        self, job: ActiveJob, kind: EventKind, message: str, data: Mapping[str, Figure]
     ) -> None:
         self._emit(Event(kind, message, self._account, job.job.id, data))
