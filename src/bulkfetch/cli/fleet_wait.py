@@ -99,14 +99,10 @@ class _Waiting:
 
     async def through(self, fleet: FleetSettings, submission: int) -> None:
         """Tell what becomes of a submission to its end, or until a signal. Raises ConfigError."""
-        from bulkfetch.fleet.connections import Connections
         from bulkfetch.fleet.database import tables_required
-        from bulkfetch.fleet.watch import Watch
 
         began = time.monotonic()
-        connections = await Connections.open(fleet.fleet.database, fleet.password)
-        watch = Watch(connections, submission)
-        telling = asyncio.create_task(self._tell_all(watch.news()))
+        telling = asyncio.ensure_future(self._connect_and_tell(fleet, submission))
 
         def stop(signal: str = "") -> None:
             telling.cancel()
@@ -120,10 +116,20 @@ class _Waiting:
         except asyncio.CancelledError:
             self.told.interrupted = True
         finally:
+            self.told.elapsed_s = time.monotonic() - began
+
+    async def _connect_and_tell(self, fleet: FleetSettings, submission: int) -> None:
+        from bulkfetch.fleet.connections import Connections
+        from bulkfetch.fleet.watch import Watch
+
+        connections = await Connections.open(fleet.fleet.database, fleet.password)
+        watch = Watch(connections, submission)
+        try:
+            await self._tell_all(watch.news())
+        finally:
             self.held = watch.held
             self.told.left(watch.jobs_left, watch.exports_left, is_read=watch.is_read)
             self.told.aborted = watch.held[0].failure if watch.held else None
-            self.told.elapsed_s = time.monotonic() - began
             await connections.aclose()
 
     async def _tell_all(self, all_news: AsyncGenerator[News, None]) -> None:

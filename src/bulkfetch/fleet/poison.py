@@ -9,8 +9,6 @@ waited for here, so that no process stands idle meanwhile that another account c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
 from bulkfetch.access import pace_of
 from bulkfetch.config.fleet import FleetSettings
@@ -22,6 +20,7 @@ from bulkfetch.fleet.exports import PendingExport
 from bulkfetch.fleet.host_folder import layout_of
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.recorder import OutcomeRecorder
+from bulkfetch.fleet.stopping import unless_set
 from bulkfetch.fleet.turn import TurnEnd
 from bulkfetch.fleet.turn_exports import known_exports
 from bulkfetch.models import ExportReport, Failure, Job, Outcome
@@ -30,8 +29,6 @@ from bulkfetch.ratelimit import WindowState
 from bulkfetch.ratelimit.interfaces import Settlement
 from bulkfetch.ratelimit.postgres.limiter import DatabaseLimiter
 from bulkfetch.ratelimit.postgres.store import WindowStore
-
-T = TypeVar("T")
 
 # After so many deaths in a row.
 DEATHS = 2
@@ -102,7 +99,7 @@ class CarefulTurn:
         try:
             items: list[Job | PendingExport] = [*jobs, *exports]
             for item in items:
-                if not await self._unless_stopped(_free_slot(limiter)):
+                if not await unless_set(self._stopping, _free_slot(limiter)):
                     break
                 end = await self._do(item)
                 done, failed = done + end.done, failed + end.failed
@@ -111,19 +108,6 @@ class CarefulTurn:
         except Superseded:
             return TurnEnd(done, failed, superseded=True)
         return TurnEnd(done, failed, unknown=unknown)
-
-    async def _unless_stopped(self, wanted: Coroutine[Any, Any, T]) -> T | None:
-        """Return what is wanted, None once the turn is to stop: then it is cancelled."""
-        asking = asyncio.ensure_future(wanted)
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        tasks: set[asyncio.Future[Any]] = {asking, stopping}
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return None if stopping.done() else asking.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
 
     async def _do(self, item: Job | PendingExport) -> TurnEnd:
         """Do a job or an export, marked before it is begun. Raises Superseded."""
@@ -134,7 +118,7 @@ class CarefulTurn:
             doing = self._processes.do(Order(self._generation, item), self._on_event)
             # An export may take minutes; wherever it is broken off it is gone on with.
             is_job = isinstance(item, Job)
-            end = await (doing if is_job else self._unless_stopped(doing)) or TurnEnd(0, 0)
+            end = await (doing if is_job else unless_set(self._stopping, doing)) or TurnEnd(0, 0)
             if isinstance(end, TurnEnd):
                 return end
         error = Poisoned(f"whatever process fetches it dies{f' of signal {end}' if end else ''}")

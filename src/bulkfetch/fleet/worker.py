@@ -24,6 +24,7 @@ from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.poison import DEATHS, CarefulTurn
 from bulkfetch.fleet.recorder import OutcomeRecorder
 from bulkfetch.fleet.staging import no_room
+from bulkfetch.fleet.stopping import unless_set
 from bulkfetch.fleet.store_mark import require_shared
 from bulkfetch.fleet.turn import AGAIN_S, Turn, TurnEnd, salvage
 from bulkfetch.journal import OutputLock
@@ -116,40 +117,46 @@ class Worker:
         store is a folder that cannot be used, and OutputLocked where another worker uses the
         staging folder. If cancelled: others take the turns over when this one is missed.
         """
-        fleet, password = self._fleet.fleet, self._fleet.password
         require_usable(self._fleet.settings)
         async with AsyncExitStack() as stack:
-            stack.enter_context(tables_required(fleet.database))
-            lock = await self._lock()
-            stack.callback(lock.release)
-            servers = results_servers(self._fleet.settings.accounts)
-            self._journal = await FleetJournal.open(
-                fleet.database, password, servers, patience_s=OPEN_S
-            )
-            stack.push_async_callback(self._journal.aclose)
-            self._connected = True
-            await self._journal.require_rights()
-            if (folder := self._fleet.shared_folder) is not None:
-                await require_shared(folder, self._journal)
-            periods_s = [each.window.period_s for each in self._fleet.settings.accounts]
-            gather_s = min(periods_s) * GATHERED
-            self._windows = await WindowDatabase.open(fleet.database, password, gather_s=gather_s)
-            stack.push_async_callback(self._windows.aclose)
-            stack.callback(self._windows.listen(self._heard))
-            self._recorder = OutcomeRecorder(self._journal, 2 * gather_s)
-            stack.push_async_callback(self._recorder.aclose)
-            await self._salvage_all()
-            engine = TurnEngine(
-                fleet.database,
-                password,
-                self._serve,
-                self._sweep,
-                at_once=fleet.accounts_at_once,
-                heartbeat_s=fleet.heartbeat_s,
-                may_pick=self._has_room,
-            )
-            stack.push_async_callback(engine.aclose)
-            await self._serve_all(engine)
+            stack.enter_context(tables_required(self._fleet.fleet.database))
+            engine = await unless_set(self._stopping, self._start(stack))
+            if engine is not None:
+                await self._serve_all(engine)
+
+    async def _start(self, stack: AsyncExitStack) -> TurnEngine:
+        """Do all that comes before the first turn, with what is to be closed on a stack."""
+        fleet, password = self._fleet.fleet, self._fleet.password
+        lock = await self._lock()
+        stack.callback(lock.release)
+        servers = results_servers(self._fleet.settings.accounts)
+        self._journal = await FleetJournal.open(
+            fleet.database, password, servers, patience_s=OPEN_S
+        )
+        stack.push_async_callback(self._journal.aclose)
+        self._connected = True
+        await self._journal.require_rights()
+        if (folder := self._fleet.shared_folder) is not None:
+            await require_shared(folder, self._journal)
+        periods_s = [each.window.period_s for each in self._fleet.settings.accounts]
+        gather_s = min(periods_s) * GATHERED
+        self._windows = await WindowDatabase.open(fleet.database, password, gather_s=gather_s)
+        stack.push_async_callback(self._windows.aclose)
+        stack.callback(self._windows.listen(self._heard))
+        self._recorder = OutcomeRecorder(self._journal, 2 * gather_s)
+        stack.push_async_callback(self._recorder.aclose)
+        await self._salvage_all()
+        engine = TurnEngine(
+            fleet.database,
+            password,
+            self._serve,
+            self._sweep,
+            at_once=fleet.accounts_at_once,
+            heartbeat_s=fleet.heartbeat_s,
+            may_pick=self._has_room,
+        )
+        stack.push_async_callback(engine.aclose)
+        return engine
 
     async def _lock(self) -> OutputLock:
         try:
