@@ -13,7 +13,7 @@ where each account is asked; `watch` what became of them; `engine` hands out tur
 the `host_folder` that it has there, `poison` the same where workers have died of it, each job
 `alone` in a process; `turn_exports` are its exports, of which `exports` says which are to be done
 and `export_store` keeps how far they have come; `worker` a process that does turns, while its
-`staging` has room. `trial` shows all of it on one machine, with `trial_workers` and an `embedded`
-PostgreSQL, which `owner_watch` has end with the process that started them. Nothing of it is
-imported by a run that is none of a fleet's.
+`staging` has room, and `stopping` what ends its waits. `trial` shows all of it on one machine, with
+`trial_workers` and an `embedded` PostgreSQL, which `owner_watch` has end with the process that
+started them. Nothing of it is imported by a run that is none of a fleet's.
 """
