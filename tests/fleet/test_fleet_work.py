@@ -80,6 +80,7 @@ def test_a_worker_that_wakes_up_asks_for_nothing_more(
         assert (figures.repeats <= few) == checked, figures
 
 
+@pytest.mark.timeout(600)  # a slow machine starts processes slowly
 def test_chaos_loses_nothing(tmp_path: Path, postgres: PostgresServer, database: str) -> None:
     """Six workers killed and the database crashed: each result and each export is there.
 

@@ -28,7 +28,7 @@ class Chaos:
     pause_s: tuple[float, float] = (0.5, 2.0)
     away_s: tuple[float, float] = (0.5, 2.0)
     heartbeat_s: float = 3.0
-    within_s: float = 60.0
+    within_s: float = 300.0
 
 
 def wreak(
