@@ -296,13 +296,13 @@ def test_room_is_required_beside_what_is_kept_free(
     with pytest.raises(errors.DiskFull) as caught:
         disk.require_room(tmp_path, 901, "unpacked", 100)
     assert caught.value.message == (
-        "901 bytes are to be unpacked, 1000 are free, of which 100 are kept free "
+        f"901 bytes are to be unpacked in {tmp_path}, 1000 are free, of which 100 are kept free "
         "(limits.free_bytes)"
     )
     assert "free_bytes in [limits]" in caught.value.hint
     with pytest.raises(errors.DiskFull) as caught:
         disk.require_room(tmp_path, 1_001, "unpacked", 0)
-    assert caught.value.message == "1001 bytes are to be unpacked, 1000 are free"
+    assert caught.value.message == f"1001 bytes are to be unpacked in {tmp_path}, 1000 are free"
     assert "free_bytes" not in caught.value.hint
     room_of(monkeypatch, blocks=0)
     disk.require_room(tmp_path, 1 << 60, "unpacked", 1 << 60)
