@@ -10,7 +10,7 @@ import pytest
 from tests.support.exporting import EPOCH, export, exporting, manifest, org, rows
 from tests.support.flows import settings_for
 
-from bulkfetch import Client, Export, Outcome
+from bulkfetch import Client, Event, Export
 from bulkfetch.models import ExportReport
 from bulkfetch.sandbox import Sandbox
 from bulkfetch.sandbox.org.specs import JobPlan, ModuleSpec
@@ -197,24 +197,23 @@ def test_a_part_that_goes_during_a_call_has_the_export_begin_again(tmp_path: Pat
 
 
 def test_results_that_waited_for_more_than_a_day_are_created_again(tmp_path: Path) -> None:
-    """Ready, and not downloaded for a day: not asked for in vain, created again, told."""
+    """Ready, and not downloaded for a day: not fetched in vain, created again, reported."""
 
     async def main(sandbox: Sandbox) -> None:
-        async with Client(settings_for(sandbox.url, tmp_path)) as client:
+        def stop(event: Event) -> None:
+            if event.kind == "page_ready":
+                run.stop()
+
+        async with Client(settings_for(sandbox.url, tmp_path), on_event=stop) as client:
             run = client.export(LEADS)
-
-            async def read() -> list[Outcome]:
-                return [outcome async for outcome in run]
-
-            reading = asyncio.create_task(read())
-            while not any(each.kind == "status" and each.status == 200 for each in sandbox.log):
-                await asyncio.sleep(1)
-            await asyncio.sleep(70)
-            run.stop()
-            await reading
+            assert [outcome.status async for outcome in run] == ["pending"]
         await asyncio.sleep(90_000)
         seen = await export(sandbox, tmp_path, LEADS)
         assert seen.only().status == "done"
+        told = seen.told("page_again")
+        assert told
+        assert {each.status for each in seen.log if each.kind == "result"} == {200}
+        assert told == [f"export Leads, {warning}" for warning in seen.only().warnings]
         assert rows(tmp_path, "Leads") == sandbox.rows("Leads")
 
     exporting(main, SMALL)

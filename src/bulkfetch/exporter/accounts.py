@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import anyio
 
 from bulkfetch.errors import AccountError, BulkfetchError, ControlPaused, NotReadyInTime
-from bulkfetch.events import Emit, Event
+from bulkfetch.events import Event
+from bulkfetch.exporter.context import ExportContext
 from bulkfetch.exporter.work import ExportWork
 from bulkfetch.exports import chain
 
@@ -31,7 +32,7 @@ class AccountState:
     """
 
     name: str
-    emit: Emit
+    context: ExportContext
     works: list[ExportWork] = field(default_factory=list)
     ended: BulkfetchError | None = None
     undownloading: BulkfetchError | None = None
@@ -47,7 +48,8 @@ class AccountState:
         if self.ended is None:
             self.ended = error
             data = {"code": error.code, "hint": error.hint}
-            self.emit(Event("account_ended", error.message, self.name, data=data))
+            self.context.emit(Event("account_ended", error.message, self.name, data=data))
+            self.context.touch()
 
     @property
     def under_way(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import anyio
@@ -18,7 +18,8 @@ from bulkfetch.errors import (
     ScopeMismatch,
 )
 from bulkfetch.exporter.accounts import AccountState
-from bulkfetch.exporter.work import ExportWork, Place, Restart
+from bulkfetch.exporter.again import take
+from bulkfetch.exporter.work import ExportWork, Place
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import KEPT_S, Step
 from bulkfetch.exports.polling import PollTimer, PreparationTimes, due, next_due_at
@@ -37,36 +38,26 @@ class _Key(NamedTuple):
 class Asker:
     """Asks for the jobs of one account's exports that are being prepared.
 
-    `deadline`, on the loop's clock, is when the command waits no longer: what is due later is not
-    asked for. The rest as for `Creator`; `chance` is random in 0 to 1.
+    What is due after the deadline is not asked for. `chance` is random in 0 to 1.
     """
 
     def __init__(
         self,
         account: AccountState,
         *,
-        deadline: float,
-        restart: Restart,
-        stopping: Callable[[], bool],
-        changed: Callable[[], Awaitable[None]],
-        wall: Callable[[], float],
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._account = account
-        self._deadline = deadline
-        self._restart = restart
-        self._stopping = stopping
-        self._changed = changed
-        self._wall = wall
+        self._context = account.context
         self._chance = chance
         self._timers: dict[_Key, PollTimer] = {}
 
     def asks(self, work: ExportWork) -> bool:
         """Return whether any job of an export that is being prepared is still to be asked for."""
-        account = self._account
-        if self._stopping() or account.ended or account.quiet_until > self._deadline:
+        account, context = self._account, self._context
+        if context.stopping() or account.quiet_until > context.deadline:
             return False
-        if account.unasking is not None:
+        if account.ended is not None or account.unasking is not None:
             return False
         return any(map(self._is_worth_it, self._timers_of(work)))
 
@@ -99,7 +90,7 @@ class Asker:
                 self._account.window_refused = False
                 for work in [work for work in self._account.live if work.can_ask]:
                     await work.control.window_refused()
-            await self._changed()
+            await self._context.changed()
 
     async def _ask_all(self) -> None:
         while True:
@@ -107,21 +98,21 @@ class Asker:
             now = anyio.current_time()
             ready = self._ready()
             askable = {k: t for k, t in self._timers.items() if self._is_worth_it(t)}
-            if self._stopping() or self._account.ended or self._account.unasking:
+            if self._context.stopping() or self._account.ended or self._account.unasking:
                 askable = {}
             found = due(askable, ready=ready, now=now)
             if found and now >= self._account.quiet_until:
                 await self._ask(found[0])
                 continue
             if (at := next_due_at(askable, ready=ready)) is None:
-                await self._changed()
+                await self._context.changed()
                 continue
             with anyio.move_on_at(max(at, self._account.quiet_until)):
-                await self._changed()
+                await self._context.changed()
 
     def _is_worth_it(self, timer: PollTimer) -> bool:
         # Zoho keeps nothing for longer than a day, and nobody should wait for ever.
-        at_most = min(self._deadline, timer.created_at + KEPT_S)
+        at_most = min(self._context.deadline, timer.created_at + KEPT_S)
         return timer.next_at <= at_most
 
     def _ready(self) -> int:
@@ -143,10 +134,10 @@ class Asker:
         }
         self._timers = {key: timer for key, timer in self._timers.items() if key in wanted}
         now = anyio.current_time()
-        behind_s = self._wall() - now
+        behind_s = self._context.wall() - now
         for key, (work, page) in wanted.items():
             if key not in self._timers:
-                created_at = (page.created_at or self._wall()) - behind_s
+                created_at = (page.created_at or self._context.wall()) - behind_s
                 median_s = PreparationTimes(work.row.prepared_s).median_s
                 # More pages follow a first one seldom, and a later one often.
                 goes_on = page.number > 1
@@ -162,7 +153,7 @@ class Asker:
         except BulkfetchError as error:
             await self._after(work, page, key, error)
             return
-        now = self._wall()
+        now = self._context.wall()
         if work.pages.get(key.place) != page:
             return  # it began again meanwhile
         work.tell("page_polled", f"is {status.state}", page, state=status.state)
@@ -179,21 +170,20 @@ class Asker:
     ) -> None:
         match error:
             case ResourceNotFound():
-                await self._apply(work, page, chain.expired(page, Failure.of(error)))
+                await work.write(chain.expired(page, Failure.of(error)))
             case CreditsSpent():
                 self._account.unasking = error
                 self._account.quiet_until = anyio.current_time() + error.retry_after_s
                 text = f"{error.code}: {error.message}; pages are not asked for any more"
                 work.tell("exports_held", text)
-                work.touch()
+                self._context.touch()
             case ControlPaused():
                 self._account.quiet_until = anyio.current_time() + error.retry_after_s
-                work.touch()
+                self._context.touch()
             case ScopeMismatch():
                 work.refuse(error)
             case AccountError():
                 self._account.end(error)
-                work.touch()
             case JobError() if error.retryable:
                 self._later(work, key)
             case JobError():
@@ -202,21 +192,17 @@ class Asker:
                 raise error
 
     async def _apply(self, work: ExportWork, page: PageRow, step: Step) -> None:
-        if step.restart:
-            await self._restart(work, page, step.restart)
+        if step.restart or step.pages[0].state != "READY":
+            await take(work, page, step)
             return
-        gone = [page] if any(row.job_id != page.job_id for row in step.pages[:1]) else []
-        warnings = [f"page {page.number}: {step.note}"] if step.note else []
-        if step.pages[0].state == "READY" and step.pages[0].count is None:
-            warnings.append(f"page {page.number}: the service tells no number of records")
-        await work.write(step, forgotten=gone, warnings=warnings)
-        if step.note:
-            work.tell("page_again", step.note, page)
-        elif (ready := work.pages[page.chain, page.number]).state == "READY":
-            count = "" if ready.count is None else f", {ready.count} records"
-            work.tell("page_ready", f"prepared{count}", ready)
+        ready = step.pages[0]
+        count, warnings = f", {ready.count} records", list[str]()
+        if ready.count is None:
+            count, warnings = "", [f"page {page.number}: the service tells no number of records"]
+        await work.write(step, warnings=warnings)
+        work.tell("page_ready", f"prepared{count}", ready)
 
     def _later(self, work: ExportWork, key: _Key) -> None:
         if (timer := self._timers.get(key)) is not None:
             self._timers[key] = timer.asked(anyio.current_time(), self._chance())
-            work.touch()  # it may have been the last time
+            self._context.touch()  # it may have been the last time

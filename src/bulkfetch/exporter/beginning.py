@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from bulkfetch.config import Export
 from bulkfetch.exporter.work import ExportWork, hidden_folder
-from bulkfetch.exports import chain
 from bulkfetch.exports.changes import Committed, SyncStep, blind_spots, next_step
 from bulkfetch.exports.query import Range, create_body, query_hash
 from bulkfetch.journal import Change, GenerationRow, StoredExport
@@ -110,19 +109,6 @@ def created_ranges(chains: int, now: datetime) -> list[Range | None]:
     width = SPLIT_OVER / chains
     cuts = [now.astimezone(UTC) - SPLIT_OVER + width * place for place in range(1, chains)]
     return list(zip([None, *cuts], [*cuts, None], strict=True))
-
-
-async def begin_again(work: ExportWork, stays: Sequence[tuple[str, str]]) -> None:
-    """Begin a generation anew from its first pages; the jobs in `stays` are with the run.
-
-    If cancelled: begun or not, never half.
-    """
-    old = work.generation
-    made = sum(page.job_id is not None for page in work.pages.values())
-    wasted = old.wasted + chain.CREATE_CREDITS * made
-    fresh = replace(old, key=0, state="ACTIVE", wasted=wasted, folder=None, leaves=None)
-    gone = [job for job in work.jobs() if job not in stays]
-    await work.begin(fresh, Change(generation=replace(old, state="ABANDONED"), forgotten=gone))
 
 
 def giving_up(known: StoredExport | None) -> Change:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import anyio
 
 from bulkfetch.errors import (
@@ -20,7 +18,8 @@ from bulkfetch.errors import (
     Unreachable,
 )
 from bulkfetch.exporter.accounts import AccountState
-from bulkfetch.exporter.work import ExportWork, Restart
+from bulkfetch.exporter.again import take
+from bulkfetch.exporter.work import ExportWork
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import CREATE_CREDITS, Step
 from bulkfetch.journal import PageRow
@@ -34,28 +33,12 @@ MOST_FAILURES = 5
 
 
 class Creator:
-    """Creates the pages of one export, as its chains come to them.
+    """Creates the pages of one export, as its chains come to them."""
 
-    `restart` has the export begin again in a fresh generation; `stopping` says that nothing more is
-    to be created; `changed` waits until a row or an account has changed; `wall` is in seconds.
-    """
-
-    def __init__(
-        self,
-        work: ExportWork,
-        account: AccountState,
-        *,
-        restart: Restart,
-        stopping: Callable[[], bool],
-        changed: Callable[[], Awaitable[None]],
-        wall: Callable[[], float],
-    ) -> None:
+    def __init__(self, work: ExportWork, account: AccountState) -> None:
         self._work = work
         self._account = account
-        self._restart = restart
-        self._stopping = stopping
-        self._changed = changed
-        self._wall = wall
+        self._context = work.context
         self._failures = 0
 
     async def run(self) -> None:
@@ -67,18 +50,18 @@ class Creator:
         while self._work.report is None:
             page = self._next()
             if page is None:
-                await self._changed()
+                await self._context.changed()
                 continue
             wait_s = self._account.pause_until - anyio.current_time()
             if wait_s > 0:
                 with anyio.move_on_after(wait_s):
-                    await self._changed()
+                    await self._context.changed()
                 continue
             await self._create(page)
 
     def _next(self) -> PageRow | None:
         account = self._account
-        if self._stopping() or account.ended or account.uncreating:
+        if self._context.stopping() or account.ended or account.uncreating:
             return None
         if self._work.finishing or self._work.refused:
             return None
@@ -112,18 +95,19 @@ class Creator:
             self._account.leaving -= leaving
         work.booked = 0
         self._failures = 0
-        made = chain.created(row, reply, self._wall())
+        made = chain.created(row, reply, self._context.wall())
         await work.write(Step((made,)))
         text = "created once more" if again else "created"
         work.tell("page_created", f"{text} as job {made.job_id}", made)
 
     async def _after(self, row: PageRow, error: BulkfetchError) -> None:
         """Take in that a create call has failed. Raises what ends the run."""
+        work = self._work
         match error:
             case CreateUnknown():
-                await self._apply(row, chain.create_lost(row, error))
+                await take(work, row, chain.create_lost(row, error))
             case CreateRefused():
-                await self._apply(row, chain.create_refused(row, error))
+                await take(work, row, chain.create_refused(row, error))
             case ControlPaused():
                 await self._not_accepted(row)
                 self._pause(error)
@@ -133,7 +117,6 @@ class Creator:
             case AccountError():
                 await self._not_accepted(row)
                 self._account.end(error)
-                self._work.touch()
             case JobError() if error.retryable and self._failures < MOST_FAILURES:
                 self._failures += 1
                 await self._not_accepted(row)
@@ -141,9 +124,8 @@ class Creator:
             case ConnectFailed() | TlsFailed():
                 await self._not_accepted(row)
                 self._account.end(Unreachable(error.message))
-                self._work.touch()
             case JobError():
-                await self._apply(row, Step((chain.failed(row, Failure.of(error)),)))
+                await work.write(Step((chain.failed(row, Failure.of(error)),)))
             case _:
                 raise error
 
@@ -152,15 +134,6 @@ class Creator:
         page = self._work.pages.get((row.chain, row.number))
         if page is not None and page.state == "CREATING":
             await self._work.write(Step((chain.not_accepted(row),)))
-
-    async def _apply(self, row: PageRow, step: Step) -> None:
-        if step.restart:
-            await self._restart(self._work, row, step.restart)
-            return
-        warnings = [f"page {row.number}: {step.note}"] if step.note else []
-        await self._work.write(step, warnings=warnings)
-        if step.note:
-            self._work.tell("page_again", step.note, row)
 
     def _pause(self, error: ControlPaused) -> None:
         account, work = self._account, self._work
@@ -178,4 +151,4 @@ class Creator:
         if first:
             work.tell("exports_held", text)
         # Others of the account look again.
-        work.touch()
+        self._context.touch()

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import anyio
@@ -27,17 +26,19 @@ from bulkfetch.errors import (
 )
 from bulkfetch.events import Emit, Event
 from bulkfetch.exporter.accounts import AccountState, over_at
+from bulkfetch.exporter.again import begin_again
 from bulkfetch.exporter.asking import Asker
+from bulkfetch.exporter.context import ExportContext
 from bulkfetch.exporter.creating import TRY_AGAIN_S, Creator
-from bulkfetch.exporter.finishing import finish, ordered, part_outcome, report_of
+from bulkfetch.exporter.finishing import finish
 from bulkfetch.exporter.ready import ReadyPages
 from bulkfetch.exporter.starting import Check, ExportPlaces, Starter
-from bulkfetch.exporter.totals import phase, totals
+from bulkfetch.exporter.totals import phase, report_of, totals
 from bulkfetch.exporter.wanted import WantedExport
-from bulkfetch.exporter.work import ExportWork, Surroundings
+from bulkfetch.exporter.work import ExportWork
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import Step
-from bulkfetch.journal import ExportStore, Journal, PageRow
+from bulkfetch.journal import ExportStore, Journal
 from bulkfetch.models import ColumnType, ExportReport, Failure, Job, Report, Status
 from bulkfetch.pipeline.engine import Engine, OpenJournal
 from bulkfetch.pipeline.layout import OutputLayout
@@ -82,22 +83,25 @@ class Exporter(Engine):
         keeps them.
         """
         super().__init__(layout, open_journal, previous)
-        self._wanted = {each.export.name: each for each in wanted}
+        self._wanted = wanted
         self._open_store = open_store
         self._open_control = open_control
         self._open_check = open_check
         self._destinations = destinations
         self._open_run = open_run
-        self._emit = emit
-        self._full = full
-        self._wall = wall
-        self._deadline = self._started + (float("inf") if wait_s is None else wait_s)
-        self._news = anyio.Event()
+        self._context = ExportContext(
+            layout,
+            emit,
+            self._report_outcome,
+            full=full,
+            deadline=self._started + (float("inf") if wait_s is None else wait_s),
+            wall=wall,
+            stopping=self._stopping.is_set,
+        )
         self._accounts: dict[str, AccountState] = {}
         self._askers: dict[str, Asker] = {}
         self._works: list[ExportWork] = []
-        self._starter: Starter | None = None
-        self._ready = ReadyPages(self._accounts, changed=self._changed, wall=wall)
+        self._ready = ReadyPages(self._accounts, self._context)
         self._downloads: DownloadEngine | None = None
 
     # --- for the reader, and for the client ------------------------------------------------------
@@ -118,7 +122,7 @@ class Exporter(Engine):
         super().stop()
         if self._downloads is not None:
             self._downloads.stop()
-        self._tell()
+        self._context.touch()
 
     def abandon(self) -> None:
         """Ask for nothing more and end within a second: nobody reads any more."""
@@ -133,10 +137,10 @@ class Exporter(Engine):
             return
         if event.kind == "account_ended":
             account.undownloading = self._downloads.account_ended(account.name)
-            self._tell()
+            self._context.touch()
         elif event.kind == "window_closed":
             account.window_refused = True
-            self._tell()
+            self._context.touch()
 
     def progress(self) -> Progress | None:
         """Return where the downloads stand, None before there is one."""
@@ -162,16 +166,16 @@ class Exporter(Engine):
             tasks.start_soon(self._collect, downloads)
             async with anyio.create_task_group() as steps:
                 steps.start_soon(self._drain_when_stopped, steps.cancel_scope)
-                for account in self._accounts.values():
-                    steps.start_soon(self._askers[account.name].run)
+                for asker in self._askers.values():
+                    steps.start_soon(asker.run)
                 for work in self._works:
-                    steps.start_soon(self._creator(work).run)
+                    steps.start_soon(Creator(work, self._accounts[work.account]).run)
                 await self._settle_all(downloads, steps)
                 steps.cancel_scope.cancel()
             self._ready.close()
-            self._tell()
+            self._context.touch()
             await downloads.wait_ended()
-            self._tell()
+            self._context.touch()
 
     async def _drain_when_stopped(self, steps: anyio.CancelScope) -> None:
         await self._stopping.wait()
@@ -193,59 +197,22 @@ class Exporter(Engine):
                 if work.report is None and work.begun:
                     await self._end(work, "pending", cause)
 
-    def _tell(self) -> None:
-        """Have everybody look again who waits for a change."""
-        self._news.set()
-        self._news = anyio.Event()
-
-    async def _changed(self) -> None:
-        await self._news.wait()
-
     async def _begin(self) -> None:
         """Check what is to begin, and begin it or go on with it. Raises ConfigError."""
         store = self._open_store(self._journal)
-        starter = self._starter = Starter(
+        starter = Starter(
+            self._context,
             store,
-            self._layout,
             self._accounts,
             self._ready,
             open_control=self._open_control,
             open_check=self._open_check,
             destinations=self._destinations,
-            published=self._published,
-            emit=self._emit,
-            now=self._now,
-            full=self._full,
         )
-        around = Surroundings(store, self._emit, self._tell, self._page_failed)
-        self._works = [
-            ExportWork(wanted, self._layout.out, around) for wanted in self._wanted.values()
-        ]
+        self._works = [ExportWork(each, store, self._context) for each in self._wanted]
         for work in await starter.begin(self._works):
             await self._tell_skipped(work)
-        for account in self._accounts.values():
-            self._askers[account.name] = Asker(
-                account,
-                deadline=self._deadline,
-                restart=self._begin_again,
-                stopping=self._stopping.is_set,
-                changed=self._changed,
-                wall=self._wall,
-            )
-
-    async def _begin_again(self, work: ExportWork, page: PageRow, why: str) -> None:
-        assert self._starter is not None, "made before anything is begun"
-        await self._starter.begin_again(work, page, why)
-
-    def _creator(self, work: ExportWork) -> Creator:
-        return Creator(
-            work,
-            self._accounts[work.account],
-            restart=self._begin_again,
-            stopping=self._stopping.is_set,
-            changed=self._changed,
-            wall=self._wall,
-        )
+        self._askers = {name: Asker(account) for name, account in self._accounts.items()}
 
     # --- outcomes --------------------------------------------------------------------------------
 
@@ -261,31 +228,27 @@ class Exporter(Engine):
                         await work.downloaded(page, outcome)
                     elif outcome.status != "pending":  # the export has begun again since
                         await work.forget(outcome)
-                self._tell()
-
-    async def _page_failed(self, work: ExportWork, page: PageRow, kept: str | None) -> None:
-        outcome = part_outcome(work, work.generation, self._layout, page)
-        await self._report_outcome(replace(outcome, quarantine=kept))
+                self._context.touch()
 
     # --- ends ------------------------------------------------------------------------------------
 
     async def _settle_all(self, downloads: DownloadEngine, steps: anyio.abc.TaskGroup) -> None:
         """Return when every export has ended. Raises RunError."""
         while True:
-            news = self._news  # of before the look, which takes its time
+            change = self._context.change  # of before the look, which takes its time
             for work in self._works:
                 if work.report is None and not work.finishing:
                     await self._settle(work, downloads, steps)
             if all(work.report is not None for work in self._works):
                 return
-            await news.wait()
+            await change.wait()
 
     async def _settle(
         self, work: ExportWork, downloads: DownloadEngine, steps: anyio.abc.TaskGroup
     ) -> None:
         account, asker = self._accounts[work.account], self._askers[work.account]
         held = any((account.uncreating, account.ended, work.refused))
-        held = held or account.pause_until > self._deadline
+        held = held or account.pause_until > self._context.deadline
         match chain.standing(
             work.pages.values(),
             creating=not (held or self._stopping.is_set() or asker.is_full),
@@ -309,17 +272,17 @@ class Exporter(Engine):
         """Publish a complete export, or note why it cannot be. Raises RunError."""
         while True:
             try:
-                report = await finish(work, self._layout, self._now())
+                report = await finish(work)
             except ExportLost as error:
-                await self._begin_again(work, ordered(work)[0], error.message)
+                await begin_again(work, work.ordered[0], error.message)
                 work.finishing = False
-                self._tell()
+                self._context.touch()
             except (CreditsSpent, AccountError) as error:
                 await self._end(work, "pending", Failure.of(error), over_at(error))
             except JobError as error:
                 wait_s = getattr(error, "retry_after_s", TRY_AGAIN_S)
-                waits = not self._stopping.is_set() and work.patience > 0
-                if waits and error.retryable and anyio.current_time() + wait_s <= self._deadline:
+                waits = error.retryable and work.patience > 0 and not self._stopping.is_set()
+                if waits and anyio.current_time() + wait_s <= self._context.deadline:
                     work.patience -= 1
                     await anyio.sleep(wait_s)
                     continue
@@ -327,15 +290,8 @@ class Exporter(Engine):
                 at = anyio.current_time() + wait_s
                 await self._end(work, status, Failure.of(error), at)
             else:
-                await self._published(work, report)
                 work.end(report)
             return
-
-    async def _published(self, work: ExportWork, report: ExportReport) -> None:
-        """Tell of an export that was published just now, and of its parts."""
-        work.tell("export_published", f"published, {report.manifest}")
-        for part in report.parts:
-            await self._report_outcome(part)
 
     async def _end(
         self,
@@ -345,23 +301,19 @@ class Exporter(Engine):
         goes_on_at: float | None = None,
     ) -> None:
         """Note that nothing more becomes of an export in this command, and tell of its pages."""
-        report = report_of(work, work.generation, self._layout, status, error)
+        report = report_of(work, status, error)
         await work.write(Step(), end=report)  # also what has been spent since
-        for page in ordered(work):
+        for page in work.ordered:
             if page.job_id is not None and page.state != "FAILED":
-                outcome = part_outcome(work, work.generation, self._layout, page)
-                await self._report_outcome(outcome)
+                await self._report_outcome(work.outcome_of(page, work.generation))
         work.end(report, goes_on_at)
 
     async def _tell_skipped(self, work: ExportWork) -> None:
         """Tell of an export that an earlier call of the same command has committed."""
-        report = report_of(work, work.generation, self._layout, "done", skipped=True)
+        report = report_of(work, "done", skipped=True)
         for part in report.parts:
             await self._report_outcome(replace(part, skipped=True))
         work.end(report)
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._wall(), UTC)
 
     def _sum_up(self) -> Report:
         run = Report() if self._downloads is None else self._downloads.so_far()

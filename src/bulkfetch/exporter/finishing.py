@@ -14,9 +14,10 @@ import anyio.to_thread
 
 from bulkfetch.errors import AccountError, JobError
 from bulkfetch.exporter.beginning import step_of
+from bulkfetch.exporter.totals import report_of
 from bulkfetch.exporter.work import ExportWork
 from bulkfetch.exports import manifest as files
-from bulkfetch.exports.changes import Committed, SyncStep, committed_by, forgets_deletions
+from bulkfetch.exports.changes import Committed, committed_by, forgets_deletions
 from bulkfetch.exports.columns import columns_of, drift, notices
 from bulkfetch.exports.deleted import write_deleted
 from bulkfetch.exports.header import read_header
@@ -28,11 +29,10 @@ from bulkfetch.exports.publication import (
     publish,
     require_parts,
 )
-from bulkfetch.exports.published import folder_in, is_url, place_of, reported_file, target_of
-from bulkfetch.exports.server_time import earliest, server_time, stamp
-from bulkfetch.journal import GenerationRow, PageRow
-from bulkfetch.models import ExportReport, Failure, Format, Outcome, PublishedFile, Status
-from bulkfetch.pipeline.layout import OutputLayout
+from bulkfetch.exports.published import folder_in, is_url, place_of, target_of
+from bulkfetch.exports.server_time import server_time, stamp
+from bulkfetch.journal import PageRow
+from bulkfetch.models import ExportReport, Format
 
 if TYPE_CHECKING:
     from bulkfetch.control.responses import DeletedRecord, ModuleField
@@ -41,18 +41,16 @@ if TYPE_CHECKING:
 _BY_COST: Sequence[Format] = ("csv", "csv.gz", "parquet")
 
 
-async def finish(
-    work: ExportWork,
-    layout: OutputLayout,
-    now: datetime,
-) -> ExportReport:
+async def finish(work: ExportWork) -> ExportReport:
     """Publish an export whose pages are all at home, from wherever an earlier call was cut off.
+
+    Tells of it and of its parts.
 
     Raises ExportLost where a part is gone; PublishConflict; RunError; what reading deletions
     raises. If cancelled: as after a kill, the next command goes on.
     """
     if work.generation.state == "ACTIVE":
-        await _describe(work, now)
+        await _describe(work)
     generation = work.generation
     assert generation.folder is not None, "known before it is PUBLISHING"
     target = target_of(generation.folder)
@@ -65,7 +63,7 @@ async def finish(
     if not await anyio.to_thread.run_sync(step):
         work.tell("note", f"{files.LATEST} names a newer export already, and stays as it is")
     committed = replace(generation, state="COMMITTED")
-    report = report_of(work, committed, layout, "done")
+    report = report_of(work, "done", generation=committed)
     await work.write_rows(
         committed,
         export=replace(work.row, committed=generation.leaves),
@@ -73,14 +71,18 @@ async def finish(
         forgotten=work.jobs(),
     )
     await anyio.to_thread.run_sync(discard, work.folders, work.hidden)
+    work.tell("export_published", f"published, {report.manifest}")
+    for part in report.parts:
+        await work.context.report(part)
     return report
 
 
-async def _describe(work: ExportWork, now: datetime) -> None:
+async def _describe(work: ExportWork) -> None:
     """Write what describes the parts beside them, and note where they are to be published."""
+    now = work.context.now()
     generation, step, folders = work.generation, step_of(work.generation), work.folders
-    folder, pages = folders.staged(work.hidden), ordered(work)
-    parts = [_part(page) for page in pages]
+    folder = folders.staged(work.hidden)
+    parts = [_part(page) for page in work.ordered]
     await anyio.to_thread.run_sync(require_parts, folders, work.hidden, parts)
     deleted = None
     if work.export.deleted:
@@ -95,7 +97,7 @@ async def _describe(work: ExportWork, now: datetime) -> None:
     before = None if work.row.committed is None else Committed.of_text(work.row.committed)
     drifted = drift(before.columns if before else columns, columns)
     said = notices(work.export.fields, columns, drifted)
-    cursor_to = earliest(page.created_time for page in pages if page.number == 1)
+    cursor_to = work.cursor_to
     if forgets_deletions(step, cursor_to):
         said.append("Deletions are missing, as this machine's clock is wrong; the next is full.")
     for notice in said:
@@ -191,67 +193,3 @@ def _part(page: PageRow) -> ExportPart:
 def _plainest(part: ExportPart) -> PartFile:
     """Return the file of a part in which its header is found most cheaply."""
     return min(part.files, key=lambda file: _BY_COST.index(file.format))
-
-
-def ordered(work: ExportWork) -> list[PageRow]:
-    """Return the pages in the order of their chains."""
-    return sorted(work.pages.values(), key=lambda page: (page.chain, page.number))
-
-
-def report_of(
-    work: ExportWork,
-    generation: GenerationRow,
-    layout: OutputLayout,
-    status: Status,
-    error: Failure | None = None,
-    *,
-    skipped: bool = False,
-) -> ExportReport:
-    """Return what became of an export, as its rows have it, and its generation as it is then."""
-    step: SyncStep = step_of(generation)
-    pages = ordered(work)
-    counted = [page for page in pages if page.state == "COUNTED"]
-    parts = tuple(part_outcome(work, generation, layout, page) for page in counted)
-    counts = [part.records for part in parts]
-    manifest = None
-    if status == "done" and generation.folder is not None:
-        manifest = reported_file(layout.above, work.name, generation.folder, files.MANIFEST)
-    return ExportReport(
-        name=work.name,
-        account=work.account,
-        status=status,
-        mode=step.mode,
-        parts=parts,
-        records=None if None in counts else sum(count or 0 for count in counts),
-        manifest=manifest,
-        cursor_from=step.cursor_from,
-        cursor_to=earliest(page.created_time for page in pages if page.number == 1),
-        credits_spent=work.spent,
-        credits_wasted=generation.wasted,
-        error=error,
-        warnings=generation.warnings,
-        skipped=skipped,
-    )
-
-
-def part_outcome(
-    work: ExportWork, generation: GenerationRow, layout: OutputLayout, page: PageRow
-) -> Outcome:
-    """Return a page's outcome: done under its final path once its generation is, else pending."""
-    about = Outcome(
-        page.job_id or "",
-        work.account,
-        "pending",
-        zip_bytes=page.zip_bytes,
-        records=page.records,
-        attempts=page.requests,
-        export=work.name,
-        page=page.number,
-    )
-    if page.state == "FAILED":
-        return replace(about, status="failed", error=page.error)
-    if generation.state != "COMMITTED" or generation.folder is None:
-        return about
-    at = partial(reported_file, layout.above, work.name, generation.folder)
-    published = (PublishedFile(at(file.name), file.bytes, file.sha256) for file in page.files)
-    return replace(about, status="done", files=tuple(published))

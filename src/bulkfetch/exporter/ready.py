@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Self
 
 from bulkfetch.exporter.accounts import AccountState
-from bulkfetch.exporter.work import ExportWork, Place
+from bulkfetch.exporter.context import ExportContext
+from bulkfetch.exporter.work import ExportWork
 from bulkfetch.exports import chain
 from bulkfetch.journal import PageRow
 from bulkfetch.models import ColumnType, Failure, Job, Outcome
@@ -23,23 +24,14 @@ _GONE = Failure(
 
 
 class ReadyPages(AsyncIterator[Job]):
-    """The list of the run of downloads: pages' results, as they become ready.
+    """The list of the run of downloads: pages' results, as they become ready. One reader.
 
-    It ends when `close` was called. `changed` waits until a row has changed; `wall` is this
-    machine's clock in seconds. One reader.
+    It ends when `close` was called.
     """
 
-    def __init__(
-        self,
-        accounts: Mapping[str, AccountState],
-        *,
-        changed: Callable[[], Awaitable[None]],
-        wall: Callable[[], float],
-    ) -> None:
+    def __init__(self, accounts: Mapping[str, AccountState], context: ExportContext) -> None:
         self._accounts = accounts
-        self._changed = changed
-        self._wall = wall
-        self._handed: dict[tuple[str, str], tuple[ExportWork, Place]] = {}
+        self._context = context
         self._lost: set[str] = set()  # done before, and the file is gone
         self._closed = False
 
@@ -55,16 +47,14 @@ class ReadyPages(AsyncIterator[Job]):
         while not self._closed:
             found = self._oldest()
             if found is None:
-                await self._changed()
+                await self._context.changed()
                 continue
             work, page = found
-            if chain.is_stale(page, self._wall()):
-                step = chain.expired(page, _GONE)
-                await work.write(step, forgotten=[page])
-                work.tell("page_again", step.note, page)
+            if chain.is_stale(page, self._context.wall()):
+                await work.write(chain.expired(page, _GONE))
                 continue
             job = work.job(page, again=page.job_id in self._lost)
-            self._handed[job.account, job.id] = (work, (page.chain, page.number))
+            work.handed[job.id] = (page.chain, page.number)
             return job
         raise StopAsyncIteration
 
@@ -72,42 +62,40 @@ class ReadyPages(AsyncIterator[Job]):
         """Note that the file of a job that was done is gone: it is to be fetched once more."""
         self._lost.add(job_id)
 
-    def is_with_run(self, account: str, job_id: str) -> bool:
-        """Return whether a result was handed on and has not ended."""
-        return (account, job_id) in self._handed
-
     def types_of(self, job: Job) -> Mapping[str, ColumnType]:
         """Return the types of the columns of a result that was handed on."""
-        work, _ = self._handed[job.account, job.id]
-        return work.types()
+        work = self._holder(job.account, job.id)
+        return {} if work is None else work.types()
 
     def take_back(self, outcome: Outcome) -> tuple[ExportWork, PageRow | None] | None:
         """Return whose outcome it is, and the page as it is now.
 
         The page is None where its export has begun again since. None for an unknown one.
         """
-        handed = self._handed.pop((outcome.account, outcome.job_id), None)
-        if handed is None:
+        work = self._holder(outcome.account, outcome.job_id)
+        if work is None:
             return None
-        work, place = handed
-        page = work.pages.get(place)
+        page = work.pages.get(work.handed.pop(outcome.job_id))
         is_same = page is not None and page.job_id == outcome.job_id
         return work, page if is_same else None
+
+    def _holder(self, name: str, job_id: str) -> ExportWork | None:
+        """Return the export of a result that was handed on and has not ended, None if unknown."""
+        account = self._accounts.get(name)
+        works = () if account is None else account.works
+        return next((work for work in works if job_id in work.handed), None)
 
     def _oldest(self) -> tuple[ExportWork, PageRow] | None:
         found = [
             (work, page)
             for account in self._accounts.values()
-            if account.undownloading is None and self._may_have_more(account)
+            if account.undownloading is None
+            and sum(len(work.handed) for work in account.works) < MOST_HANDED_ON
             for work in account.live
             for page in work.pages.values()
-            if page.state == "READY" and (account.name, page.job_id or "") not in self._handed
+            if page.state == "READY" and page.job_id not in work.handed
         ]
         return min(found, key=lambda pair: _expiry(pair[1]), default=None)
-
-    def _may_have_more(self, account: AccountState) -> bool:
-        with_run = sum(name == account.name for name, _ in self._handed)
-        return with_run < MOST_HANDED_ON
 
 
 def _expiry(page: PageRow) -> tuple[float, int, int]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,15 +16,14 @@ from bulkfetch.config import Export
 from bulkfetch.errors import (
     AccountError,
     BulkfetchError,
-    ChainBroken,
     ExportLost,
     JobError,
     PublishConflict,
 )
-from bulkfetch.events import Emit, Event
+from bulkfetch.events import Event
 from bulkfetch.exporter.accounts import AccountState, over_at
+from bulkfetch.exporter.again import begin_again
 from bulkfetch.exporter.beginning import (
-    begin_again,
     being_published,
     done_earlier,
     first_step,
@@ -35,7 +33,8 @@ from bulkfetch.exporter.beginning import (
     new_generation,
     publishes_first,
 )
-from bulkfetch.exporter.finishing import fields_of, finish, ordered
+from bulkfetch.exporter.context import ExportContext
+from bulkfetch.exporter.finishing import fields_of, finish
 from bulkfetch.exporter.ready import ReadyPages
 from bulkfetch.exporter.work import ExportWork
 from bulkfetch.exports import chain
@@ -54,7 +53,6 @@ from bulkfetch.exports.published import target_of
 from bulkfetch.journal import ExportStore, PageRow, StoredExport
 from bulkfetch.models import ExportReport, Failure, Outcome, Status
 from bulkfetch.pipeline.idle_jobs import are_missing
-from bulkfetch.pipeline.layout import OutputLayout
 
 if TYPE_CHECKING:
     from bulkfetch.control.client import ControlClient
@@ -63,8 +61,6 @@ if TYPE_CHECKING:
 
 # Checks an export against the metadata of its account, once each is asked.
 Check = Callable[[Export], Awaitable["Metadata"]]
-# Tells of an export that was published just now.
-Published = Callable[[ExportWork, ExportReport], Awaitable[None]]
 
 
 class ExportPlaces(Protocol):
@@ -84,34 +80,26 @@ class ExportPlaces(Protocol):
 
 
 class Starter:
-    """Begins exports, and has them begin again. The rest as for `Exporter`."""
+    """Begins exports. The rest as for `Exporter`."""
 
     def __init__(
         self,
+        context: ExportContext,
         store: ExportStore,
-        layout: OutputLayout,
         accounts: dict[str, AccountState],
         ready: ReadyPages,
         *,
         open_control: Callable[[str], Awaitable[ControlClient]],
         open_check: Callable[[ControlClient], Check],
         destinations: ExportPlaces,
-        published: Published,
-        emit: Emit,
-        now: Callable[[], datetime],
-        full: bool,
     ) -> None:
+        self._context = context
         self._store = store
-        self._layout = layout
         self._accounts = accounts
         self._ready = ready
         self._open_control = open_control
         self._open_check = open_check
         self._destinations = destinations
-        self._published = published
-        self._emit = emit
-        self._now = now
-        self._full = full
         self._checks: dict[str, Check] = {}  # by account
 
     async def begin(self, works: list[ExportWork]) -> list[ExportWork]:
@@ -123,14 +111,14 @@ class Starter:
         names = [work.name for work in works]
         stored = await self._store.load(names)
         for work in works:
-            if publishes_first(stored.get(work.name), full=self._full):
+            if publishes_first(stored.get(work.name), full=self._context.full):
                 await self._publish_first(work, stored[work.name])
         stored = await self._store.load(names)
-        skipped = done_earlier(stored, full=self._full)
+        skipped = done_earlier(stored, full=self._context.full)
         live = [work for work in works if work.name not in skipped]
         for work in works:
             if work.account not in self._accounts:
-                self._accounts[work.account] = AccountState(work.account, self._emit)
+                self._accounts[work.account] = AccountState(work.account, self._context)
             self._accounts[work.account].works.append(work)
         for work in live:
             if work.report is None:
@@ -160,7 +148,7 @@ class Starter:
         work.row = known.row
         work.take_up(generation, known.pages)
         try:
-            await self._published(work, await finish(work, self._layout, self._now()))
+            await finish(work)
         except ExportLost as error:
             work.tell("note", f"{error.message}: the full export takes its place")
         except PublishConflict as error:
@@ -186,7 +174,7 @@ class Starter:
             found = await self._checks[account.name](work.export)
             work.fields = found.fields
             for warning in found.warnings:
-                self._emit(Event("note", warning, account.name))
+                self._context.emit(Event("note", warning, account.name))
         except AccountError as error:
             account.end(error)
         except PublishConflict as error:
@@ -216,7 +204,8 @@ class Starter:
         return self._destinations.new(work.bucket)
 
     def _goes_on(self, work: ExportWork, known: StoredExport | None) -> bool:
-        return known is not None and goes_on(known, work.export, work.account, full=self._full)
+        full = self._context.full
+        return known is not None and goes_on(known, work.export, work.account, full=full)
 
     async def _begin(self, work: ExportWork, known: StoredExport | None) -> None:
         keeps = self._goes_on(work, known)
@@ -231,8 +220,9 @@ class Starter:
         if error is not None:
             work.end(_not_begun(work, "pending", error))
             return
-        now = self._now()
-        step = first_step(work.export, work.account, known, work.fields, full=self._full, now=now)
+        now = self._context.now()
+        full = self._context.full
+        step = first_step(work.export, work.account, known, work.fields, full=full, now=now)
         await work.begin(new_generation(work, step, now), giving_up(known))
         work.tell("export_begun", f"{step.mode}: {step.why}")
         await anyio.to_thread.run_sync(prepare, work.folders, work.hidden)
@@ -248,11 +238,10 @@ class Starter:
             await work.write_rows(replace(work.generation, state="ACTIVE"))
         step = chain.reopen(work.pages.values())
         if step.restart:
-            await self.begin_again(work, ordered(work)[0], step.restart)
+            await begin_again(work, work.ordered[0], step.restart)
             return
         if step.pages:
-            gone = [work.pages[row.chain, row.number] for row in step.pages if not row.job_id]
-            await work.write(step, forgotten=gone)
+            await work.write(step)
         if work.typed and work.fields is None and work.can_ask:
             work.fields = await fields_of(work)
         await anyio.to_thread.run_sync(prepare, work.folders, work.hidden)
@@ -311,27 +300,8 @@ class Starter:
             return False
         if page.state == "COUNTED" and page.files != found:
             return False
-        missing = partial(are_missing, outcome.files, self._layout)
+        missing = partial(are_missing, outcome.files, self._context.layout)
         return not await anyio.to_thread.run_sync(missing)
-
-    async def begin_again(self, work: ExportWork, page: PageRow, why: str) -> None:
-        """Have an export begin in a fresh generation, unless it has too often.
-
-        `page` is where it cannot go on, and why.
-        """
-        if work.is_replaced(page):
-            return
-        generation = work.generation
-        work.restarts += 1
-        if work.restarts > chain.MOST_RESTARTS:
-            failure = Failure.of(ChainBroken(f"it began again twice, and {why}"))
-            await work.write(Step((chain.failed(page, failure),)))
-            return
-        stays = [job for job in work.jobs() if self._ready.is_with_run(*job)]
-        await begin_again(work, stays)
-        text = f"{why}: it begins again at the first page; what it had is given up"
-        work.tell("export_again", text, wasted=work.generation.wasted - generation.wasted)
-        await anyio.to_thread.run_sync(prepare, work.folders, work.hidden)
 
 
 def _not_begun(work: ExportWork, status: Status, error: BulkfetchError) -> ExportReport:

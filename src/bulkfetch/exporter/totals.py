@@ -1,4 +1,4 @@
-"""What became of the pages of all exports of a command, in one sum. Pure."""
+"""What became of an export, and of the pages of all of a command in one sum. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,46 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from bulkfetch.errors import RunError
+from bulkfetch.exporter.beginning import step_of
 from bulkfetch.exporter.work import ExportWork
-from bulkfetch.journal import PageRow
-from bulkfetch.models import Failure, Report
+from bulkfetch.exports.manifest import MANIFEST
+from bulkfetch.journal import GenerationRow, PageRow
+from bulkfetch.models import ExportReport, Failure, Report, Status
+
+
+def report_of(
+    work: ExportWork,
+    status: Status,
+    error: Failure | None = None,
+    *,
+    generation: GenerationRow | None = None,
+    skipped: bool = False,
+) -> ExportReport:
+    """Return what became of an export; `generation` is what its own will be, None: as it is."""
+    generation = generation or work.generation
+    step = step_of(generation)
+    counted = [page for page in work.ordered if page.state == "COUNTED"]
+    parts = tuple(work.outcome_of(page, generation) for page in counted)
+    counts = [part.records for part in parts]
+    manifest = None
+    if status == "done" and generation.folder is not None:
+        manifest = work.reported(generation.folder, MANIFEST)
+    return ExportReport(
+        name=work.name,
+        account=work.account,
+        status=status,
+        mode=step.mode,
+        parts=parts,
+        records=None if None in counts else sum(count or 0 for count in counts),
+        manifest=manifest,
+        cursor_from=step.cursor_from,
+        cursor_to=work.cursor_to,
+        credits_spent=work.spent,
+        credits_wasted=generation.wasted,
+        error=error,
+        warnings=generation.warnings,
+        skipped=skipped,
+    )
 
 
 def totals(run: Report, works: Iterable[ExportWork], aborted: RunError | None) -> Report:

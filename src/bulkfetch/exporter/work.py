@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
 
 from bulkfetch.config.column_types import column_types
 from bulkfetch.errors import BulkfetchError
-from bulkfetch.events import Emit, Event, EventKind
+from bulkfetch.events import Event, EventKind
+from bulkfetch.exporter.context import ExportContext
 from bulkfetch.exporter.wanted import WantedExport
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import Step
 from bulkfetch.exports.polling import PreparationTimes
 from bulkfetch.exports.publication import ExportFolders, part_stem
+from bulkfetch.exports.published import reported_file
 from bulkfetch.exports.query import pages_by_token
+from bulkfetch.exports.server_time import earliest
 from bulkfetch.journal import (
     Change,
     ExportRow,
@@ -25,7 +27,7 @@ from bulkfetch.journal import (
     GenerationRow,
     PageRow,
 )
-from bulkfetch.models import ColumnType, ExportReport, Failure, Job, Outcome
+from bulkfetch.models import ColumnType, ExportReport, Failure, Job, Outcome, PublishedFile
 
 if TYPE_CHECKING:
     from bulkfetch.control.client import ControlClient
@@ -33,24 +35,6 @@ if TYPE_CHECKING:
     from bulkfetch.destination import ExportDestination
 
 Place = tuple[int, int]  # a page's chain and number
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all exports of a command share.
-
-    `changed` is called after every change of rows, `page_failed` with each page that fails, and
-    with the path of its archive where that was refused.
-    """
-
-    store: ExportStore
-    emit: Emit
-    changed: Callable[[], None]
-    page_failed: Callable[[ExportWork, PageRow, str | None], Awaitable[None]]
-
-
-# Has an export begin again in a fresh generation, since it cannot go on at a page, and why.
-Restart = Callable[["ExportWork", PageRow, str], Awaitable[None]]
 
 
 class ExportWork:
@@ -61,28 +45,31 @@ class ExportWork:
     `spent` credits over all runs are what the journal had, what `control` has counted since, what
     is `booked` for a create call under way, and one for each result that was requested. `fields`
     are those of the module, None if unknown; `finishing` says that it is being published;
-    `patience` is how many more failures of that may pass. `refused` is why no call is made for it
-    in this command, while others of its account may be, None as long as they are. `goes_on_at` is
-    when it can go on after it has ended as pending, on the loop's clock, None if unknown.
+    `patience` is how many more failures of that may pass. `handed` has the jobs that the run of
+    downloads was given and that have not ended, with their pages. `refused` is why no call is made
+    for it in this command, while others of its account may be, None as long as they are.
+    `goes_on_at` is when it can go on after it has ended as pending, on the loop's clock, None if
+    unknown.
     """
 
     def __init__(
         self,
         wanted: WantedExport,
-        out: Path,
-        around: Surroundings,
+        store: ExportStore,
+        context: ExportContext,
     ) -> None:
         self.export = wanted.export
         self.version = wanted.version
         self.suffixes = wanted.suffixes
         self.typed = wanted.typed
         self.bucket = wanted.bucket
-        self.folders = ExportFolders(out, wanted.export.name)
+        self.folders = ExportFolders(context.layout.out, wanted.export.name)
         self.row = ExportRow(0, wanted.export.name, wanted.account)
         self.pages: dict[Place, PageRow] = {}
         self.report: ExportReport | None = None
         self.finishing = False
         self.restarts = 0
+        self.handed: dict[str, Place] = {}
         self.patience = 5
         self.refused: BulkfetchError | None = None
         self.goes_on_at: float | None = None
@@ -90,7 +77,8 @@ class ExportWork:
         self._control: ControlClient | None = None
         self._destination: ExportDestination | None = None
         self._generation: GenerationRow | None = None
-        self._around = around
+        self.context = context
+        self._store = store
         self._is_replaced = False
         self._spent_before = 0
         self.booked = 0
@@ -153,6 +141,11 @@ class ExportWork:
         return self._spent_before + asked + self.booked
 
     @property
+    def ordered(self) -> list[PageRow]:
+        """The pages in the order of their chains."""
+        return sorted(self.pages.values(), key=_place)
+
+    @property
     def hidden(self) -> str:
         """The name of the hidden folder of the generation."""
         return hidden_folder(self.generation.key)
@@ -178,14 +171,13 @@ class ExportWork:
 
         If cancelled: begun or not, never half.
         """
-        store = self._around.store
         generation = replace(generation, spent=self.spent)
         first = chain.plan(len(generation.queries))
         self._is_replaced = True
-        self._generation, pages = await store.open(generation, first, along)
+        self._generation, pages = await self._store.open(generation, first, along)
         self._is_replaced = False
         self.pages = {_place(page): page for page in pages}
-        self._around.changed()
+        self.context.touch()
 
     async def write(
         self,
@@ -193,34 +185,46 @@ class ExportWork:
         *,
         requests: int = 0,
         warnings: Sequence[str] = (),
-        forgotten: Sequence[PageRow] = (),
         quarantine: str | None = None,
         end: ExportReport | None = None,
     ) -> None:
-        """Take over a step's rows, and write them; durable on return.
+        """Take over a step's rows, write them, and tell of what failed or is created again.
 
         `requests` results were asked for; `end` is what the export came to in this command, None
-        as long as it goes on. The rows hold for others once they are written, and failures are
-        told. If cancelled: all of it is written, or nothing.
+        as long as it goes on. Jobs that a page no longer has are forgotten. The rows are durable
+        before others see them. If cancelled: all of it is written, or nothing.
         """
         self._spent_before += requests
+        notes = [f"page {step.pages[0].number}: {step.note}"] if step.note else []
         self._generation = replace(
             self.generation,
             spent=self.spent,
             wasted=self.generation.wasted + step.wasted,
-            warnings=(*self.generation.warnings, *warnings),
+            warnings=(*self.generation.warnings, *notes, *warnings),
         )
-        jobs = [(self.account, page.job_id) for page in forgotten if page.job_id]
+        before = [self._as_it_was(page) for page in step.pages]
+        forgotten = [
+            (self.account, old.job_id)
+            for old, page in zip(before, step.pages, strict=True)
+            if old.job_id is not None and old.job_id != page.job_id
+        ]
         row = None if self._is_replaced else self._generation  # given up, it stays as it was
-        change = Change(step.pages, generation=row, end=end, forgotten=jobs)
-        await self._around.store.write(change)
+        await self._store.write(Change(step.pages, generation=row, end=end, forgotten=forgotten))
         for page in step.pages:
             # Of a generation that was given up meanwhile it is of no use.
             if page.generation == self.generation.key:
                 if page.state == "FAILED":
-                    await self._around.page_failed(self, page, quarantine)
+                    outcome = self.outcome_of(page, self.generation)
+                    await self.context.report(replace(outcome, quarantine=quarantine))
                 self.pages[_place(page)] = page
-        self._around.changed()
+        self.context.touch()
+        if step.note:
+            self.tell("page_again", step.note, before[0])
+
+    def _as_it_was(self, page: PageRow) -> PageRow:
+        """Return a page as it is before it is written, itself where it is new."""
+        old = self.pages.get(_place(page), page)
+        return old if old.generation == page.generation else page
 
     async def downloaded(self, page: PageRow, outcome: Outcome) -> None:
         """Take over what became of a page's download. If cancelled: written or not, never half."""
@@ -228,26 +232,19 @@ class ExportWork:
         if not step.pages:
             return
         requests = max(0, outcome.attempts - page.requests)  # not those of another host
-        gone = [page] if step.pages[0].state == "EXPIRED" else []
-        kept = outcome.quarantine
-        warnings = [f"page {page.number}: {step.note}"] if step.note else []
-        await self.write(
-            step, requests=requests, warnings=warnings, forgotten=gone, quarantine=kept
-        )
-        if step.note:
-            self.tell("page_again", step.note, page)
-        elif step.pages[0].state == "COUNTED":
+        await self.write(step, requests=requests, quarantine=outcome.quarantine)
+        if step.pages[0].state == "COUNTED":
             counted = {} if outcome.records is None else {"records": outcome.records}
             self.tell("page_counted", "downloaded and counted", page, **counted)
 
     async def require_turn(self) -> None:
         """Raise Superseded where another worker of a fleet has the account by now."""
-        await self._around.store.require_turn()
+        await self._store.require_turn()
 
     async def forget(self, outcome: Outcome) -> None:
         """Have the journal forget a job that nobody wants any more. If cancelled: or not."""
         forgotten = [(outcome.account, outcome.job_id)]
-        await self._around.store.write(Change(forgotten=forgotten))
+        await self._store.write(Change(forgotten=forgotten))
 
     async def write_rows(
         self,
@@ -259,19 +256,19 @@ class ExportWork:
     ) -> None:
         """Write the generation, and what else changes with it. If cancelled: done first."""
         with anyio.CancelScope(shield=True):
-            await self._around.store.write(
+            await self._store.write(
                 Change(generation=generation, export=export, end=end, forgotten=forgotten)
             )
         # Only now: what could not be written must not be, by a later write of something else.
         self._generation = generation
         self.row = export or self.row
-        self._around.changed()
+        self.context.touch()
 
     async def remember(self, took_s: float) -> None:
         """Note how long a page took to be prepared. If cancelled: noted or not."""
         times = PreparationTimes(self.row.prepared_s).after(took_s)
         self.row = replace(self.row, prepared_s=times.seconds)
-        await self._around.store.write(Change(export=self.row))
+        await self._store.write(Change(export=self.row))
 
     def job(self, page: PageRow, *, again: bool = False) -> Job:
         """Return a page's result as a job for the run of downloads."""
@@ -285,6 +282,11 @@ class ExportWork:
         return [name.partition(".")[2] for name in names] == [
             suffix.removeprefix(".") for suffix in self.suffixes
         ]
+
+    @property
+    def cursor_to(self) -> str | None:
+        """When the service accepted the first page, in its own words; None if that is unknown."""
+        return earliest(page.created_time for page in self.ordered if page.number == 1)
 
     def types(self) -> dict[str, ColumnType]:
         """Return the types of columns that are to be more than text, by name."""
@@ -306,11 +308,7 @@ class ExportWork:
             where += f" of chain {page.chain}"
         job_id = None if page is None else page.job_id
         message = f"export {self.name}{where}: {text}"
-        self._around.emit(Event(kind, message, self.account, job_id, about))
-
-    def touch(self) -> None:
-        """Have all look again who wait for a change."""
-        self._around.changed()
+        self.context.emit(Event(kind, message, self.account, job_id, about))
 
     def refuse(self, error: BulkfetchError) -> None:
         """Make no more calls for it in this command, and tell why."""
@@ -318,22 +316,51 @@ class ExportWork:
             self.refused = error
             text = f"{error.code}: {error.message}; no more pages are created or asked for"
             self.tell("exports_held", text)
-        self._around.changed()
+        self.context.touch()
 
     async def note_end(self) -> None:
         """Write what an export came to that has not begun. If cancelled: written or not."""
         assert self.report is not None, "it has ended"
-        await self._around.store.write(Change(end=self.report))
+        await self._store.write(Change(end=self.report))
 
     def end(self, report: ExportReport, goes_on_at: float | None = None) -> None:
         """Have all know that nothing more becomes of the export in this command."""
         self.report, self.goes_on_at = report, goes_on_at
-        self._around.changed()
+        self.context.touch()
 
     def failure(self) -> Failure | None:
         """Return why the first of the failed pages failed, None if there is none."""
-        pages = sorted(self.pages.values(), key=_place)
-        return next((page.error for page in pages if page.state == "FAILED"), None)
+        return next((page.error for page in self.ordered if page.state == "FAILED"), None)
+
+    def outcome_of(self, page: PageRow, generation: GenerationRow) -> Outcome:
+        """Return a page's outcome: done under its final path once its generation is, else pending.
+
+        `generation` is the page's, as it is then.
+        """
+        about = Outcome(
+            page.job_id or "",
+            self.account,
+            "pending",
+            zip_bytes=page.zip_bytes,
+            records=page.records,
+            attempts=page.requests,
+            export=self.name,
+            page=page.number,
+        )
+        if page.state == "FAILED":
+            return replace(about, status="failed", error=page.error)
+        folder = generation.folder
+        if generation.state != "COMMITTED" or folder is None:
+            return about
+        published = (
+            PublishedFile(self.reported(folder, file.name), file.bytes, file.sha256)
+            for file in page.files
+        )
+        return replace(about, status="done", files=tuple(published))
+
+    def reported(self, folder: str, file: str) -> str:
+        """Return a file of a published folder of the export as reports have it."""
+        return reported_file(self.context.layout.above, self.name, folder, file)
 
 
 def hidden_folder(generation: int) -> str:
