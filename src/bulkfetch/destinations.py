@@ -64,9 +64,10 @@ class Destinations:
         `given` takes everything but the parts of exports.
         """
         from bulkfetch.destination import FolderDestination  # late: a run with nothing to do
+        from bulkfetch.destination.given import GivenDestination
 
         self._settings = settings
-        self._given = given
+        self._given = None if given is None else GivenDestination(given)
         self._folder = FolderDestination(
             layout.out, layout.staging, layout.above, settings.limits.free_bytes
         )

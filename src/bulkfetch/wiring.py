@@ -237,12 +237,7 @@ class Wiring:
         from bulkfetch.pipeline.accounts import AccountWorkers
         from bulkfetch.pipeline.publish import PublishOptions
 
-        given = self._services.destination
-        if given is not None:
-            from bulkfetch.destination.given import GivenDestination
-
-            given = GivenDestination(given)
-        destinations = Destinations(self._settings, self._layout, given)
+        destinations = Destinations(self._settings, self._layout, self._services.destination)
         if part_forms is None:  # parts of exports are published in the folder
             await anyio.to_thread.run_sync(destinations.open)  # before a request is spent
         limits, open_source = self._settings.limits, None

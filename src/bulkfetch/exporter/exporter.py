@@ -204,7 +204,6 @@ class Exporter(Engine):
             self._context,
             store,
             self._accounts,
-            self._ready,
             open_control=self._open_control,
             open_check=self._open_check,
             destinations=self._destinations,

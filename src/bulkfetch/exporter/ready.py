@@ -32,7 +32,6 @@ class ReadyPages(AsyncIterator[Job]):
     def __init__(self, accounts: Mapping[str, AccountState], context: ExportContext) -> None:
         self._accounts = accounts
         self._context = context
-        self._lost: set[str] = set()  # done before, and the file is gone
         self._closed = False
 
     def close(self) -> None:
@@ -53,14 +52,10 @@ class ReadyPages(AsyncIterator[Job]):
             if chain.is_stale(page, self._context.wall()):
                 await work.write(chain.expired(page, _GONE))
                 continue
-            job = work.job(page, again=page.job_id in self._lost)
+            job = work.job(page, again=page.job_id in work.lost)
             work.handed[job.id] = (page.chain, page.number)
             return job
         raise StopAsyncIteration
-
-    def fetch_again(self, job_id: str) -> None:
-        """Note that the file of a job that was done is gone: it is to be fetched once more."""
-        self._lost.add(job_id)
 
     def types_of(self, job: Job) -> Mapping[str, ColumnType]:
         """Return the types of the columns of a result that was handed on."""

@@ -35,7 +35,6 @@ from bulkfetch.exporter.beginning import (
 )
 from bulkfetch.exporter.context import ExportContext
 from bulkfetch.exporter.finishing import fields_of, finish
-from bulkfetch.exporter.ready import ReadyPages
 from bulkfetch.exporter.work import ExportWork
 from bulkfetch.exports import chain
 from bulkfetch.exports.chain import Step
@@ -87,7 +86,6 @@ class Starter:
         context: ExportContext,
         store: ExportStore,
         accounts: dict[str, AccountState],
-        ready: ReadyPages,
         *,
         open_control: Callable[[str], Awaitable[ControlClient]],
         open_check: Callable[[ControlClient], Check],
@@ -96,7 +94,6 @@ class Starter:
         self._context = context
         self._store = store
         self._accounts = accounts
-        self._ready = ready
         self._open_control = open_control
         self._open_check = open_check
         self._destinations = destinations
@@ -282,7 +279,7 @@ class Starter:
             await work.downloaded(page, outcome)
         elif outcome is not None and outcome.status == "done":
             assert page.job_id is not None, "only a created page is ready"
-            self._ready.fetch_again(page.job_id)
+            work.lost.add(page.job_id)
 
     async def _outcome(self, work: ExportWork, page: PageRow) -> Outcome | None:
         assert page.job_id is not None, "only a created page is ready"

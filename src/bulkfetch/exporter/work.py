@@ -46,10 +46,10 @@ class ExportWork:
     is `booked` for a create call under way, and one for each result that was requested. `fields`
     are those of the module, None if unknown; `finishing` says that it is being published;
     `patience` is how many more failures of that may pass. `handed` has the jobs that the run of
-    downloads was given and that have not ended, with their pages. `refused` is why no call is made
-    for it in this command, while others of its account may be, None as long as they are.
-    `goes_on_at` is when it can go on after it has ended as pending, on the loop's clock, None if
-    unknown.
+    downloads was given and that have not ended, with their pages; `lost` are jobs that were done
+    and whose files are gone, to be fetched once more. `refused` is why no call is made for it in
+    this command, while others of its account may be, None as long as they are. `goes_on_at` is
+    when it can go on after it has ended as pending, on the loop's clock, None if unknown.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class ExportWork:
         self.finishing = False
         self.restarts = 0
         self.handed: dict[str, Place] = {}
+        self.lost: set[str] = set()
         self.patience = 5
         self.refused: BulkfetchError | None = None
         self.goes_on_at: float | None = None

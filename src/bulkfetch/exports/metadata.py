@@ -28,7 +28,6 @@ class TellsMetadata(Protocol):
 class Metadata(NamedTuple):
     """What is known of an export's module. None: it could not be had, as `warnings` say."""
 
-    module: Module | None
     fields: tuple[ModuleField, ...] | None
     warnings: tuple[str, ...]
 
@@ -57,14 +56,15 @@ class MetadataReader:
     async def _check(self, export: Export) -> Metadata:
         warnings: list[str] = []
         modules = await self._ask("modules", self._control.modules, warnings)
-        module = None if modules is None else find_module(export, modules)
+        if modules is not None:
+            find_module(export, modules)
         fields = await self._fields(export.module, warnings)
         parents = {}
         for name in parents_of(export, fields or ()):
             parents[name] = await self._fields(name, warnings) or ()
         check_export(export, fields, parents)
         told = [f"export {export.name} goes on unchecked: {each}" for each in warnings]
-        return Metadata(module, fields, tuple(told))
+        return Metadata(fields, tuple(told))
 
     async def _fields(self, module: str, warnings: list[str]) -> tuple[ModuleField, ...] | None:
         what = f"fields of {module}"

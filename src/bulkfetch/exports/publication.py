@@ -197,23 +197,18 @@ def discard(folders: ExportFolders, generation: str) -> None:
             shutil.rmtree(staged)
 
 
-def remove_abandoned(folders: ExportFolders, keep: Collection[str]) -> list[str]:
-    """Remove the hidden folders of generations that are not to be kept; return their names.
+def remove_abandoned(folders: ExportFolders, keep: Collection[str]) -> None:
+    """Remove the hidden folders of generations that are not to be kept.
 
     So is a draft that a dead run has left. Links are not followed. Raises NotWritable.
     """
     with disk_errors(folders.hidden):
         if not folders.hidden.is_dir():
-            return []
+            return
         remove(folders.hidden / f"{files.LATEST}.out")
-        gone = [
-            entry.name
-            for entry in os.scandir(folders.hidden)
-            if entry.name not in keep and entry.is_dir(follow_symlinks=False)
-        ]
-        for name in gone:
-            shutil.rmtree(folders.hidden / name)
-    return sorted(gone)
+        for entry in list(os.scandir(folders.hidden)):
+            if entry.name not in keep and entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
 
 
 def _announce(
