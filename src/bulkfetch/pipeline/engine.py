@@ -35,14 +35,21 @@ class Engine(ABC):
 
     Nothing in here refers to the handle: when the caller drops it, nobody can read any more, and
     what is under way is told to end (`abandon`). `previous` is the engine that has to end first,
-    None where there is none.
+    None where there is none. With `close_journal` false the journal is somebody else's, who closes
+    it later.
     """
 
     def __init__(
-        self, layout: OutputLayout, open_journal: OpenJournal, previous: Engine | None
+        self,
+        layout: OutputLayout,
+        open_journal: OpenJournal,
+        previous: Engine | None,
+        *,
+        close_journal: bool = True,
     ) -> None:
         self._layout = layout
         self._open_journal = open_journal
+        self._closes_journal = close_journal
         self._previous = previous
         self._opened: Journal | None = None
         self.held = True  # by a caller who may read; may be set in any thread
@@ -185,7 +192,7 @@ class Engine(ABC):
     async def _end_all(self) -> None:
         """Put everything to rest; also after a cancellation, and where nothing was begun."""
         try:
-            if self._opened is not None:
+            if self._opened is not None and self._closes_journal:
                 await self._opened.aclose()
         except RunError as error:
             self._broken_by(error)

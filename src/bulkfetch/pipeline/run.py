@@ -65,10 +65,10 @@ class DownloadEngine(Engine):
         plain text, or of an entry. `accounts` are those that a job may be of, `names` gives what
         it may be published under. `only_new`: jobs that were done before, and those left pending,
         are only counted. `fed`: each job is awaited by somebody, so that what is not fetched is
-        reported at once and not at the end. With `close_journal` false the journal is somebody
-        else's, who closes it later. `emit` gets the news of jobs that cannot be asked for at all.
+        reported at once and not at the end. `emit` gets the news of jobs that cannot be asked for
+        at all.
         """
-        super().__init__(layout, open_journal, previous)
+        super().__init__(layout, open_journal, previous, close_journal=close_journal)
         self._jobs = jobs
         self._open_workers = open_workers
         self._as_job = as_job
@@ -76,7 +76,6 @@ class DownloadEngine(Engine):
         self._names = names
         self._only_new = only_new
         self._fed = fed
-        self._closes_journal = close_journal
         self._workers: AccountWorkers | None = None
         self._accounts: dict[str, None] = {}  # in the order of the list
         self._list_read = False
@@ -144,10 +143,6 @@ class DownloadEngine(Engine):
         for account in self._accounts:
             cause = self._aborted or self.account_ended(account)
             await self._idle.report_pending(self._journal, account, cause)
-
-    async def _end_all(self) -> None:
-        if self._closes_journal:
-            await super()._end_all()
 
     async def _clear_away(self) -> None:
         """Look at what dead runs left in staging, and remove what nobody needs any more."""
