@@ -1,5 +1,6 @@
 """The spine: ids → journal → one coroutine per live job → outcomes, in one task group.
 
+* `engine`    the frame of every run, from its beginning to its end; `handle` what its reader holds
 * `run`       one list brought to its end: journal, outcomes, and the order in which all ends;
               `idle_jobs` those of its jobs that need no work
 * `accounts`  the workers of a run, and what they share; none for a list that is all done
