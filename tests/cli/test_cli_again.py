@@ -302,6 +302,17 @@ def test_failed_leaves_out_what_only_the_list_can_put_right(program: Program, ca
     assert ended.err == "each failed job needs its hint followed first: nothing to do\n"
 
 
+def test_failed_tells_how_many_it_leaves_out(program: Program, call: Call) -> None:
+    """Beside what is asked for again, the number of those that only a change can mend."""
+    rows = f"id,name\n{IDS[0]},a/b\n{IDS[1]},same\n{IDS[2]},SAME\nx12,\n"
+    (program.folder / "list.csv").write_text(rows)
+    name = program.settings()
+    call("run", name, "--ids", "list.csv", "--ids-column", "id")
+    ended = call("run", name, "--failed", "--json")
+    assert _jobs(ended).keys() == {IDS[2]}
+    assert "2 jobs that failed are left out: their hints come first\n" in ended.err
+
+
 def test_that_nothing_has_failed_or_is_pending_is_no_warning(program: Program, call: Call) -> None:
     """Each of --failed, --pending and --again missing says what there is none of, with 0."""
     name = program.settings()

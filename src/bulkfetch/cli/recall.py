@@ -56,9 +56,10 @@ def nothing_recalled(options: ListOptions, settings: Settings) -> str:
     """Return the sentence that nothing is there of what `failed`, `pending` and `again` select."""
     said = []
     if options.failed:
-        left = _any_failed(options, settings)
         said.append(
-            "each failed job needs its hint followed first" if left else "no job has failed"
+            "each failed job needs its hint followed first"
+            if left_out(options, settings)
+            else "no job has failed"
         )
     if options.pending:
         said.append("no job is pending")
@@ -67,13 +68,18 @@ def nothing_recalled(options: ListOptions, settings: Settings) -> str:
     return ", ".join(said)
 
 
-def _any_failed(options: ListOptions, settings: Settings) -> bool:
+def left_out(options: ListOptions, settings: Settings) -> int:
+    """Return how many failed jobs --failed does not ask for: asking would not mend them."""
     from bulkfetch.journal import JournalReader
     from bulkfetch.pipeline.layout import STATE_DIR
 
+    accounts = settings.account_names
     with JournalReader.open(settings.out / STATE_DIR) as reader:
-        return any(
-            outcome.export is None and options.account in (None, outcome.account)
+        return sum(
+            outcome.export is None
+            and options.account in (None, outcome.account)
+            and outcome.error is not None
+            and not _may_mend(outcome.error.code, outcome.account, accounts)
             for outcome in reader.failed()
         )
 
@@ -94,7 +100,7 @@ def _recalled(options: ListOptions, settings: Settings, reader: JournalReader) -
 
     places = OutputLayout(settings.out.absolute(), str(settings.out))
     objects = PublishedObjects(settings.destination)
-    accounts = frozenset(account.name for account in settings.accounts)
+    accounts = settings.account_names
     for known in reader.known():
         if not _is_wanted(options, known):
             continue
@@ -120,9 +126,14 @@ def _has_failed(known: Known, accounts: Container[str]) -> bool:
     error = known.outcome.error
     if known.outcome.status == "done" or error is None:
         return known.outcome.status == "failed"
-    kind = error_class(error.code)
+    return _may_mend(error.code, known.job.account, accounts)
+
+
+def _may_mend(code: str, account: str, accounts: Container[str]) -> bool:
+    """Return whether a job that failed so may do better when it is asked for again."""
+    kind = error_class(code)
     if kind is UnknownAccount:  # somebody may have added it to the settings
-        return known.job.account in accounts
+        return account in accounts
     return kind in (NotConvertible, PublishConflict) or not kind.wants_edit
 
 

@@ -19,7 +19,7 @@ from bulkfetch.cli.options import (
 )
 from bulkfetch.cli.output_options import output_options
 from bulkfetch.cli.printer import Printer
-from bulkfetch.cli.recall import nothing_recalled
+from bulkfetch.cli.recall import left_out, nothing_recalled
 from bulkfetch.cli.steering import steering_options
 from bulkfetch.cli.wait_time import NO_LIMIT, WaitTime
 from bulkfetch.models import Report
@@ -135,6 +135,9 @@ def run(
             return _nothing_to_do(printer, options, settings, fail_empty=fail_empty)
         from bulkfetch.cli.runner import carry_out
 
+        if options.failed and (left := left_out(options, settings)):
+            verb, whose = ("is", "its hint comes") if left == 1 else ("are", "their hints come")
+            printer.note(f"{counted(left)} that failed {verb} left out: {whose} first")
         only_new = not printer.json
         ending = carry_out(
             settings, lambda client: client.fetch(jobs, only_new=only_new), printer, max_s
