@@ -59,6 +59,7 @@ def test_a_page_goes_on_when_it_is_to_be_asked_for(
     exporting(main, org(records=6))
 
 
+@pytest.mark.slow
 def test_a_page_that_is_never_ready_is_asked_for_once_a_minute(tmp_path: Path) -> None:
     """Also by calls that wait for nothing, and after the day for which Zoho keeps it."""
 
