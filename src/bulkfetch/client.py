@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import warnings
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -100,7 +99,7 @@ class Client:
         self._settings = settings
         # As the user gave it, for what is told before anything is asked.
         self._out = settings.out
-        self._layout = OutputLayout(settings.out.absolute(), os.fspath(settings.out))
+        self._layout = OutputLayout.of(settings.out)
         self._services = Services(
             tokens=tokens,
             connector=connector,

@@ -66,7 +66,7 @@ def clean(printer: Printer, out: str, days: int, dry_run: bool, as_json: bool) -
     printer.json = as_json
     moment = datetime.now(UTC) - timedelta(days=days)
     folder = Path(out) / STATE_DIR
-    places = OutputLayout(Path(out).absolute(), out)
+    places = OutputLayout.of(out)
     with _looking(folder) if dry_run else journal.alone(folder):
         with JournalReader.open(folder) as reader, disk_errors(places.state):
             spent = reader.ask(

@@ -83,7 +83,7 @@ def forget(
         raise ConfigError("no job ids given", hint="Give ids as arguments, or --ids FILE.")
     printer.json = as_json
     folder = Path(out) / STATE_DIR
-    places = OutputLayout(Path(out).absolute(), out)
+    places = OutputLayout.of(out)
     with journal.alone(folder):
         with ExitStack() as stack, JournalReader.open(folder) as reader:
             wanted = dict.fromkeys(chain(ids, *(_read(stack, name) for name in lists)))

@@ -98,7 +98,7 @@ def _recalled(options: ListOptions, settings: Settings, reader: JournalReader) -
         return
     from bulkfetch.destinations import PublishedObjects
 
-    places = OutputLayout(settings.out.absolute(), str(settings.out))
+    places = OutputLayout.of(settings.out)
     objects = PublishedObjects(settings.destination)
     accounts = settings.account_names
     for known in reader.known():

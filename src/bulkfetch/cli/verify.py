@@ -81,7 +81,7 @@ def verify(
         reach = load_settings(settings_file).destination
     objects = PublishedObjects(reach)
     printer.json = as_json
-    places = OutputLayout(Path(out).absolute(), out)
+    places = OutputLayout.of(out)
     files = bad = sizes_only = unread = 0
     with JournalReader.open(Path(out) / STATE_DIR) as reader, _hinting_at(settings_file):
         parts = [] if ids else _parts(reader, places)

@@ -54,7 +54,7 @@ class ProcessLedger(ControlLedger):
         self._loop = asyncio.get_running_loop()
         accounts = {} if own else _shared.setdefault(self._loop, {})
         begins_at = self.clock() + quiet_s if quiet_s else 0.0
-        self._books = accounts.setdefault(account_key, AccountUsage(paused_until=begins_at))
+        self._usage = accounts.setdefault(account_key, AccountUsage(paused_until=begins_at))
 
     def clock(self) -> float:
         return self._loop.time()
@@ -62,7 +62,7 @@ class ProcessLedger(ControlLedger):
     def submit(self, change: Change[T]) -> asyncio.Future[T]:
         done: asyncio.Future[T] = self._loop.create_future()
         now = self.clock()
-        done.set_result(change(self._books, ChangeTime(now, now, now)))
+        done.set_result(change(self._usage, ChangeTime(now, now, now)))
         return done
 
     def close(self) -> None:

@@ -20,11 +20,6 @@ from bulkfetch.models import Job
 from bulkfetch.pipeline.layout import OutputLayout
 
 
-def layout_of(settings: Settings) -> OutputLayout:
-    """Return the layout of the folder."""
-    return OutputLayout(settings.out.absolute(), os.fspath(settings.out))
-
-
 def known_here(layout: OutputLayout) -> tuple[frozenset[str], frozenset[str]]:
     """Return the ids of ZIPs in staging, and of the results that this host has published."""
     try:
@@ -56,7 +51,7 @@ def remove_others(settings: Settings) -> None:
 
     Raises RunError.
     """
-    layout = layout_of(settings)
+    layout = OutputLayout.of(settings.out)
     [account] = settings.accounts
     try:
         with JournalReader.open(layout.state) as journal:
@@ -74,7 +69,7 @@ def remove_others(settings: Settings) -> None:
 
 def remove_unneeded(settings: Settings) -> None:
     """Remove a folder that holds nothing but the memory of what the fleet knows."""
-    layout = layout_of(settings)
+    layout = OutputLayout.of(settings.out)
     for folder in (layout.staging, layout.quarantine):
         with suppress(FileNotFoundError):
             if os.listdir(folder):

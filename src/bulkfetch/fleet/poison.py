@@ -17,13 +17,13 @@ from bulkfetch.errors import Poisoned, Superseded
 from bulkfetch.events import Emit
 from bulkfetch.fleet.alone import AloneProcesses, Order
 from bulkfetch.fleet.exports import PendingExport
-from bulkfetch.fleet.host_folder import layout_of
 from bulkfetch.fleet.journal import FleetJournal
 from bulkfetch.fleet.recorder import OutcomeRecorder
 from bulkfetch.fleet.stopping import unless_set
 from bulkfetch.fleet.turn import TurnEnd
 from bulkfetch.fleet.turn_exports import known_exports
 from bulkfetch.models import ExportReport, Failure, Job, Outcome
+from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.outcomes import failure_event
 from bulkfetch.ratelimit import WindowState
 from bulkfetch.ratelimit.interfaces import Settlement
@@ -135,7 +135,8 @@ class CarefulTurn:
         self._on_event(failure_event(outcome))
         await self._recorder.put(self._generation, outcome)
         await self._recorder.flush()
-        layout = layout_of(self._fleet.of_account(self.account, self._fleet.fleet.staging))
+        settings = self._fleet.of_account(self.account, self._fleet.fleet.staging)
+        layout = OutputLayout.of(settings.out)
         for path in (layout.zip(job), layout.part(job)):
             remove(path)
 

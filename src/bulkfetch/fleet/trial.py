@@ -149,8 +149,7 @@ class Trial:
         exporting = {export.account for export in self._exports}
         self._jobs = {
             name: [
-                f"55402{at:05}{number:09}"
-                for number in range(plan.jobs - PAGES * (name in exporting))
+                f"55402{at:05}{nth:09}" for nth in range(plan.jobs - PAGES * (name in exporting))
             ]
             for at, name in enumerate(names)
         }

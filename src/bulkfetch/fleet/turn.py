@@ -32,7 +32,6 @@ from bulkfetch.fleet.export_store import TurnExports
 from bulkfetch.fleet.exports import PendingExport
 from bulkfetch.fleet.host_folder import (
     known_here,
-    layout_of,
     remove_ended,
     remove_others,
     remove_unneeded,
@@ -51,6 +50,7 @@ from bulkfetch.journal import ExportTables
 from bulkfetch.models import Failure, Job, Report
 from bulkfetch.pipeline.engine import DRAIN_S
 from bulkfetch.pipeline.handle import Run
+from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.ratelimit import WindowState
 from bulkfetch.ratelimit.postgres.store import WindowStore
 from bulkfetch.services import CommonWindows
@@ -319,7 +319,7 @@ async def salvage(
     [account] = settings.accounts
     await journal.require_server(account.name)
     await anyio.to_thread.run_sync(remove_others, settings)
-    layout = layout_of(settings)
+    layout = OutputLayout.of(settings.out)
     staged, published = await anyio.to_thread.run_sync(known_here, layout)
     under_way = await journal.exports.under_way(account.name)
     await anyio.to_thread.run_sync(remove_ended, layout, under_way)

@@ -40,6 +40,11 @@ class OutputLayout:
         self._in_staging = os.path.join(self.staging, "")
         self._in_quarantine = os.path.join(self.quarantine, "")
 
+    @classmethod
+    def of(cls, out: str | Path) -> OutputLayout:
+        """Return the layout of a folder as the user gave it, wherever the process goes later."""
+        return cls(Path(out).absolute(), os.fspath(out))
+
     def part(self, job: Job) -> str:
         """A body on its way in."""
         return f"{self._in_staging}{self.key(job)}.part"
