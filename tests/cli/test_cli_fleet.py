@@ -40,6 +40,14 @@ def settings(folder: Path, url: str) -> str:
     return "fleet.toml"
 
 
+def ready(call: Call, program: Program, url: str) -> tuple[str, tuple[str, ...]]:
+    """Make a fleet's file and tables, and a list of two; return the file, and what submits it."""
+    fleet = settings(program.folder, url)
+    (program.folder / "ids.txt").write_text("1\n2\n")
+    assert call("fleet", "init", fleet).status == 0
+    return fleet, ("fleet", "submit", fleet, "--account", "acme", "--ids", "ids.txt")
+
+
 def work_off(url: str, *outcomes: Outcome, hold: Failure | None = None) -> None:
     """Have a turn of acme end with these outcomes."""
 
@@ -119,10 +127,7 @@ def test_an_account_whose_server_is_another_one_is_refused_unless_its_org_has_mo
 ) -> None:
     """With 2 and the way out, which takes what is done along; nothing was submitted before."""
     url = postgres.url(database)
-    fleet = settings(program.folder, url)
-    (program.folder / "ids.txt").write_text("1\n2\n")
-    assert call("fleet", "init", fleet).status == 0
-    submit = ("fleet", "submit", fleet, "--account", "acme", "--ids", "ids.txt")
+    fleet, submit = ready(call, program, url)
     assert call(*submit).status == 0
     work_off(url, done("1"))
     text = (program.folder / fleet).read_text()
@@ -144,10 +149,7 @@ def test_what_ends_a_wait_early(
 ) -> None:
     """Accounts that are held: 3, with the cause; a signal: 130, and nothing is lost."""
     url = postgres.url(database)
-    fleet = settings(program.folder, url)
-    (program.folder / "ids.txt").write_text("1\n2\n")
-    assert call("fleet", "init", fleet).status == 0
-    submit = ("fleet", "submit", fleet, "--account", "acme", "--ids", "ids.txt")
+    fleet, submit = ready(call, program, url)
     assert call(*submit).out == "1\n"
     joined = program.run("fleet", "submit", fleet, "--account", "acme", "--ids", "-", stdin="2\n")
     assert (joined.status, joined.out) == (0, "2\n"), joined.err

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import threading
 import time
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -94,30 +93,16 @@ def test_what_a_dead_worker_had_whole_is_published_without_a_request(
     tmp_path: Path, postgres: PostgresServer, database: str
 ) -> None:
     """When it is started again; and who uses its staging folder beside it is turned away."""
-    hung = threading.Event()
-
-    def hang(_: object) -> str:
-        hung.wait(60)
-        return "reset"
-
     with fleet_scene(tmp_path, postgres, database, accounts=2, heartbeat_s=60) as scene:
         scene.submit({name: ids_of(at, 5) for at, name in enumerate(scene.accounts)})
-        scene.bucket.faults["PUT"] = hang
-        scene.start(0)
-        staged = [tmp_path / "host0" / name / ".bulkfetch" / "staging" for name in scene.accounts]
-        over = time.monotonic() + 30
-        while sum(len(list(folder.glob("*.zip"))) for folder in staged) < 10:
-            assert time.monotonic() < over, scene.log(0)
-            time.sleep(0.05)
-        scene.kill(0)
-        del scene.bucket.faults["PUT"]
-        hung.set()
+        scene.kill_with_whole(0, 10, within_s=30)
         assert scene.done() == 0
         assert scene.figures().requests == 10
         scene.start(0)
         scene.wait(30)
+        over = time.monotonic() + 60
         while "a000: 5 jobs of a worker before are done" not in scene.log(0):
-            assert time.monotonic() < over + 60, scene.log(0)
+            assert time.monotonic() < over, scene.log(0)
             time.sleep(0.05)
         assert scene.check().requests == 10
         second = scene.run(0)

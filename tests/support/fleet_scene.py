@@ -10,6 +10,7 @@ import hashlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -167,6 +168,28 @@ class FleetScene:
         """SIGKILL the worker of a host."""
         self.hosts[host].kill()
         self.hosts[host].wait()
+
+    def kill_with_whole(self, host: int, count: int, within_s: float) -> None:
+        """Start a worker that cannot publish, and kill it when its staging has so many whole ZIPs.
+
+        The store takes files again afterwards.
+        """
+        hung = threading.Event()
+
+        def hang(_: object) -> str:
+            hung.wait(60)
+            return "reset"
+
+        self.bucket.faults["PUT"] = hang
+        self.start(host)
+        folder = self.folder / f"host{host}"
+        over = time.monotonic() + within_s
+        while len(list(folder.glob("*/.bulkfetch/staging/*.zip"))) < count:
+            assert time.monotonic() < over, self.log(host)
+            time.sleep(0.05)
+        self.kill(host)
+        del self.bucket.faults["PUT"]
+        hung.set()
 
     def wait_until_it_works(self, host: int) -> None:
         """Wait until the worker of a host takes turns."""
