@@ -39,7 +39,7 @@ def main() -> int:
     add("--against", metavar="REV", help="measure another revision of this project beside")
     add("--repeats", type=int, metavar="N", help="samples of each case (default: 5, quick: 2)")
     add("--quick", action="store_true", help="small data: does it work, not how fast is it")
-    add("--full", action="store_true", help="the longest lists too (a million jobs, minutes)")
+    add("--full", action="store_true", help="the longest lists too (a million jobs, an hour)")
     add("--peers-python", default=sys.executable, metavar="PYTHON", help="runs Python peers")
     add("--scratch", type=Path, default=_scratch(), metavar="DIR", help="where files are written")
     add("--publish", action="store_true", help="put the results into benchmarks/README.md")
