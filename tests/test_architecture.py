@@ -41,6 +41,7 @@ def test_every_path_between_backticks_is_there(document: str) -> None:
         assert (ROOT / path).exists() or (SOURCE / path).exists(), path
 
 
+@pytest.mark.slow
 def test_every_class_between_backticks_is_there() -> None:
     """A capitalized word is a class of the package."""
     names = {each for each in named(ARCHITECTURE) if re.fullmatch(r"([A-Z][a-z]+)+", each)}

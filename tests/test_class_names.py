@@ -6,11 +6,14 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 import bulkfetch
 
 SOURCE = Path(bulkfetch.__file__).parent
 
 
+@pytest.mark.slow
 def test_no_class_name_stands_twice() -> None:
     """Each class of the package has a name of its own."""
     places = defaultdict(list)

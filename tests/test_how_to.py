@@ -80,6 +80,7 @@ def test_the_duckdb_query_gives_what_the_crm_holds(
     assert dict(counts) == {"Web": 3, None: 1}
 
 
+@pytest.mark.slow
 def test_after_some_nights_the_view_is_the_crm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

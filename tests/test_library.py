@@ -73,6 +73,7 @@ def test_typed() -> None:
     assert files("bulkfetch").joinpath("py.typed").is_file()
 
 
+@pytest.mark.slow
 def test_import_is_quiet() -> None:
     """Importing starts nothing, loads no HTTP library, configures no logging, takes no signal."""
     program = (
@@ -185,6 +186,7 @@ def test_events(settings: bulkfetch.Settings) -> None:
     assert "Zoho-oauthtoken" not in repr(events)
 
 
+@pytest.mark.slow
 def test_exceptions_of_the_consumer(settings: bulkfetch.Settings) -> None:
     """What the caller raises within the block comes out as it is, not in a group."""
 
@@ -198,6 +200,7 @@ def test_exceptions_of_the_consumer(settings: bulkfetch.Settings) -> None:
     assert asyncio.run(bulkfetch.fetch(IDS, settings)).ok
 
 
+@pytest.mark.slow
 def test_breaking_out(settings: bulkfetch.Settings) -> None:
     """Who leaves the loop early may read on later, or leave: the next run goes on."""
 
@@ -223,6 +226,7 @@ def test_breaking_out(settings: bulkfetch.Settings) -> None:
     assert (report.skipped, report.done) == (done, len(IDS) - done)
 
 
+@pytest.mark.slow
 def test_generators_around_it(settings: bulkfetch.Settings) -> None:
     """A generator of the caller's around a client can be closed early."""
 
@@ -365,6 +369,7 @@ def test_the_logger(settings: bulkfetch.Settings, caplog: pytest.LogCaptureFixtu
     assert "1000." not in caplog.text
 
 
+@pytest.mark.slow
 def test_outcomes_as_json(settings: bulkfetch.Settings) -> None:
     """`to_dict` is what `--json` prints of the job."""
     program = [sys.executable, "-m", "bulkfetch"]

@@ -43,6 +43,7 @@ def table(records: list[list[str]], line_end: str = "\n", *, quote_all: bool = F
 CELL = st.text(st.sampled_from('ab,"\n\ré0 \ufeff'), max_size=5)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     st.integers(1, 4).flatmap(
@@ -164,6 +165,7 @@ def test_names_are_distinct(names: list[str]) -> None:
         assert new == name or folded.count(name.casefold()) > 1
 
 
+@pytest.mark.slow
 def test_a_record_of_three_megabytes(tmp_path: Path) -> None:
     """A cell larger than a block comes over."""
     long = "x\n" * 1_500_000
@@ -238,6 +240,7 @@ def test_a_quote_that_swallows_the_file_is_refused() -> None:
     assert read << 20 <= RECORD_BYTES + (1 << 20)
 
 
+@pytest.mark.slow
 def test_row_groups_are_of_so_many_bytes(tmp_path: Path) -> None:
     """More than one where the table is larger, and nothing is lost between them."""
     data = table([["A", "B"], *([str(n), "x" * 100] for n in range(50_000))])
@@ -322,6 +325,7 @@ def test_a_name_that_stands_twice_is_of_no_field(tmp_path: Path) -> None:
     assert found.kept_text == ()
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.text(st.sampled_from('",a\n\r\ufeff\0'), max_size=12), st.sampled_from(["A\n", "A,B\n"]))
 def test_what_is_not_refused_is_as_the_csv_module_reads_it(

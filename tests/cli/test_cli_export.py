@@ -142,6 +142,7 @@ def test_the_first_signal_ends_an_export_soon_and_the_next_call_goes_on(tmp_path
         assert len(creates) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("exports", "arguments", "error", "hint"),
     [

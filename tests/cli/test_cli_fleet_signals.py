@@ -33,6 +33,7 @@ def connecting(program: Program, *words: str) -> Iterator[subprocess.Popen[bytes
             yield process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_wait_is_interrupted_before_it_has_begun(
     program: Program, number: signal.Signals
@@ -48,6 +49,7 @@ def test_a_wait_is_interrupted_before_it_has_begun(
     assert b"Traceback" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_worker_is_stopped_before_it_has_begun(program: Program, number: signal.Signals) -> None:
     """As later on: 0, and it waits neither for the database nor for a second signal."""

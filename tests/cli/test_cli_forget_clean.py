@@ -255,6 +255,7 @@ def test_a_folder_without_a_journal_is_a_slip(program: Program, call: Call) -> N
     assert list(program.folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_another_server_under_the_same_folder_is_refused(fetched: Program, call: Call) -> None:
     """What the sandbox gave is not taken for done at Zoho; nothing is asked, nothing lost."""
     state_before = call("status", "exports").out

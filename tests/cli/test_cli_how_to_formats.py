@@ -37,6 +37,7 @@ def test_every_block_of_settings_is_read(tmp_path: Path) -> None:
         assert "parquet" in load_settings(path, {}).formats
 
 
+@pytest.mark.slow
 def test_duckdb_reads_what_was_published(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     """The how-to's queries count the records of both files."""
     duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed here")
@@ -50,6 +51,7 @@ def test_duckdb_reads_what_was_published(program: Program, monkeypatch: pytest.M
     assert typed == plain > 0
 
 
+@pytest.mark.slow
 def test_polars_reads_what_was_published(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     """The how-to's lines count the records of both files."""
     pytest.importorskip("polars", reason="polars is not installed here")
@@ -63,6 +65,7 @@ def test_polars_reads_what_was_published(program: Program, monkeypatch: pytest.M
     assert eval(typed, known) == eval(plain, known) > 0
 
 
+@pytest.mark.slow
 def test_fields_of_zoho_type_the_columns(program: Program) -> None:
     """As the second block of settings says, with the answer of GET settings/fields in a file."""
     pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed here")

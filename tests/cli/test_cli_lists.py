@@ -156,6 +156,7 @@ def test_csv_on_stdin(program: Program) -> None:
     assert (process.returncode, out) == (0, b"exports/Leads.csv\n")
 
 
+@pytest.mark.slow
 def test_closed_stdin(program: Program) -> None:
     """A list from a stdin that is not open is refused in words."""
     process = program.start("run", program.settings(), "--ids", "-", preexec_fn=lambda: os.close(0))

@@ -93,6 +93,7 @@ def test_ignored_hangup_stays_ignored(program: Program) -> None:
     assert out.decode() == f"exports/{IDS[1]}.csv\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_before_the_first_id(program: Program, number: signal.Signals) -> None:
     """A run that waits for its first id has begun nothing, and ends at once."""

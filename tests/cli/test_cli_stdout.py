@@ -79,6 +79,7 @@ def test_a_full_stdout_is_told_once_beside_the_sums(
     assert b"1 done; " in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("--help",), ("run", "--help"), ("--version",), ("schema",)])
 def test_a_page_that_cannot_be_written_is_no_bug(program: Program, words: tuple[str, ...]) -> None:
     """Help and version end on a full disk as every other output does: one error, status 3."""

@@ -65,6 +65,7 @@ def test_a_run_stops_when_its_time_is_over(program: Program) -> None:
     assert (again.status, again.records[-1]["pending"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_in_time_is_as_without_limit(program: Program, call: Call) -> None:
     """A limit that is not reached changes nothing, of a list as of an export."""
     ended = call("run", program.settings(), IDS[0], "--max-duration", "1h", "--json")
@@ -204,6 +205,7 @@ def test_a_command_is_started_after_a_failure(
     assert "--on-done" not in ended.err
 
 
+@pytest.mark.slow
 def test_a_command_of_an_export(program: Program, call: Call) -> None:
     """An export tells its command the same summary as it prints."""
     settings = program.settings('[[exports]]\nmodule = "Leads"\n')
@@ -244,6 +246,7 @@ def test_a_command_that_fails_changes_no_exit_status(
     assert last == f"warning: --on-done {warning}" if warning else not last.startswith("warning")
 
 
+@pytest.mark.slow
 def test_a_command_that_hangs_is_ended(
     program: Program, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,7 @@ def test_version_is_light(program: Program) -> None:
     assert loads_none_of(HEAVY, program, "--version").startswith("bulkfetch ")
 
 
+@pytest.mark.slow
 def test_empty_list_is_light(program: Program) -> None:
     """A run with nothing to do imports neither HTTP nor drawing, and touches no folder."""
     settings = program.settings('ids_file = "ids.txt"')
@@ -83,6 +84,7 @@ def test_empty_list_is_light(program: Program) -> None:
     assert not (program.folder / "exports").exists()
 
 
+@pytest.mark.slow
 def test_empty_list_is_told(program: Program) -> None:
     """An empty list is no failure, but said; --json still ends with its summary."""
     settings = program.settings()
@@ -92,6 +94,7 @@ def test_empty_list_is_told(program: Program) -> None:
     assert [record["type"] for record in ended.records] == ["summary"]
 
 
+@pytest.mark.slow
 def test_no_list_at_all(program: Program) -> None:
     """Without any list nothing was asked for: that is a usage error."""
     ended = program.run("run", program.settings())
@@ -137,6 +140,7 @@ def test_usage_errors(
     assert sorted(program.folder.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_unknown_key(program: Program) -> None:
     """A slip in jobs.toml is told with file, line and the nearest right name."""
     (program.folder / "jobs.toml").write_text('[account]\ndata_centre = "us"\n')
@@ -148,6 +152,7 @@ def test_unknown_key(program: Program) -> None:
     )
 
 
+@pytest.mark.slow
 def test_foreign_text_is_escaped(program: Program) -> None:
     """What the user pasted cannot command the terminal."""
     ended = program.run("run", "jobs\x1b[2J.toml")
@@ -156,6 +161,7 @@ def test_foreign_text_is_escaped(program: Program) -> None:
     assert "jobs\\x1b[2J.toml" in ended.err
 
 
+@pytest.mark.slow
 def test_unwritable_stderr(program: Program) -> None:
     """With nowhere to complain to, the exit status still says it."""
     with Path("/dev/full").open("wb") as full:
@@ -177,6 +183,7 @@ def test_an_empty_out_is_a_slip(
     assert [path.name for path in program.folder.iterdir()] == ["jobs.toml"]
 
 
+@pytest.mark.slow
 def test_a_run_to_csv_needs_no_package_of_a_format(program: Program) -> None:
     """What Parquet files are made with is imported for them alone."""
     loads_none_of(["pyarrow", "numpy"], program, "run", program.settings(), IDS[0])

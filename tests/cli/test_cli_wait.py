@@ -19,6 +19,7 @@ def test_what_is_ready_is_fetched(program: Program, call: Call) -> None:
     assert call("run", "jobs.toml", *IDS[:2], "--wait").status == 0
 
 
+@pytest.mark.slow
 def test_what_is_not_ready_in_time_is_pending(program: Program, call: Call) -> None:
     """3, with the code in JSON and in words, and the command that goes on."""
     settings = program.settings()
@@ -39,6 +40,7 @@ def test_what_is_not_ready_in_time_is_pending(program: Program, call: Call) -> N
     assert call("status", "exports").out.count(NEVER) == 0
 
 
+@pytest.mark.slow
 def test_the_settings_say_it_too(program: Program, call: Call) -> None:
     """wait = "0.3s" is the same; --wait wins over it."""
     settings = program.settings('wait = "0.3s"')

@@ -474,6 +474,7 @@ def test_the_state_directory_can_be_named(tmp_path: Path) -> None:
     assert load_settings(None, env).state_dir == tmp_path / "s"
 
 
+@pytest.mark.slow
 def test_reading_settings_imports_nothing_heavy() -> None:
     """Neither HTTP nor TLS nor the user's directories are imported just to define settings."""
     code = (

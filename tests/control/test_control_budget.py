@@ -296,6 +296,7 @@ def test_clients_without_a_state_directory_share_their_process() -> None:
 # --- several clients ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_processes_keep_one_budget_and_share_it_fairly(make: Make) -> None:
     """Together no more than one could, and each about as much."""
 

@@ -96,6 +96,7 @@ def test_a_short_failure_is_tried_again(
     assert server.objects == {"zoho/crm/Leads.csv": b"a,b\n"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["CREATE", "PART", "COMPLETE"])
 @pytest.mark.parametrize("answer", [None, "reset"])
 def test_a_short_failure_of_an_upload_is_tried_again(
@@ -107,6 +108,7 @@ def test_a_short_failure_of_an_upload_is_tried_again(
     assert server.objects == {"zoho/crm/Leads.csv": LARGE}
 
 
+@pytest.mark.slow
 def test_a_completion_whose_answer_is_lost_is_known_by_the_object(
     server: S3Server, bucket: BucketDestination
 ) -> None:
@@ -179,6 +181,7 @@ def hasty(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> BucketDestinatio
     return BucketDestination(bucket_options(server.url, look_s=0.2, write_s=0.2, retry_s=0.1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "how"),
     [(call, "hang") for call in ("LIST", "HEAD", "PUT", "CREATE", "PART", "COMPLETE")]

@@ -98,6 +98,7 @@ def test_a_read_waits_for_what_the_last_one_brought() -> None:
     run_virtual(main())
 
 
+@pytest.mark.slow
 def test_a_run_takes_its_time_and_no_body_is_stalled(tmp_path: Path) -> None:
     """A whole run lasts as long as its bytes take at the rate; the watchdogs have no complaint."""
     size = 600 << 10

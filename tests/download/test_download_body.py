@@ -197,6 +197,7 @@ def test_what_came_before_a_break_is_written(tmp_path: Path, sent: int) -> None:
     asyncio.run(asyncio.wait_for(main(), 60))
 
 
+@pytest.mark.slow
 def test_a_body_that_stops_is_stalled_and_kept(tmp_path: Path) -> None:
     """No byte for the idle time ends it; what came is in the file, to be resumed from."""
 

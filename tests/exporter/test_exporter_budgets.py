@@ -157,6 +157,7 @@ def test_the_window_holds_while_polling_at_its_full_rate(tmp_path: Path) -> None
     exporting(main, org(records=64, prepare_s=5.0))
 
 
+@pytest.mark.slow
 def test_no_more_calls_are_in_flight_than_the_org_bears(tmp_path: Path) -> None:
     """Three downloads and two control calls at once, where five are borne: nothing is refused."""
 

@@ -178,6 +178,7 @@ def test_a_host_that_is_late_says_that_a_newer_one_is_named(
     exporting(main, org(records=8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_full_export_follows_the_changes_that_were_being_published(
     tmp_path: Path, lost: bool
@@ -212,6 +213,7 @@ def test_a_full_export_follows_the_changes_that_were_being_published(
     exporting(main, org(records=8))
 
 
+@pytest.mark.slow
 def test_of_two_output_folders_with_one_place_the_first_is_told(tmp_path: Path) -> None:
     """The second takes over, as a new machine does; the first then spends nothing, until somebody
     says which it is to be."""

@@ -72,6 +72,7 @@ def test_accounts_do_not_end_one_another(tmp_path: Path) -> None:
     exporting(main, org(records=12, auth=True, accounts=accounts))
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_frees_the_client_and_loses_nothing(tmp_path: Path) -> None:
     """Left by `break` and dropped: the next call of the same client goes on within a second."""
 

@@ -103,6 +103,7 @@ def test_a_chain_without_an_end_is_never_done(tmp_path: Path, next_page: str, co
     exporting(main)
 
 
+@pytest.mark.slow
 def test_a_refused_token_has_the_chain_begin_again(tmp_path: Path) -> None:
     """A fresh generation replaces what was there; nothing of the old one is published."""
 
@@ -124,6 +125,7 @@ def test_a_refused_token_has_the_chain_begin_again(tmp_path: Path) -> None:
     exporting(main)
 
 
+@pytest.mark.slow
 def test_a_chain_begins_again_twice_at_most(tmp_path: Path) -> None:
     """A token that is refused three times fails the export."""
 
@@ -139,6 +141,7 @@ def test_a_chain_begins_again_twice_at_most(tmp_path: Path) -> None:
     exporting(main)
 
 
+@pytest.mark.slow
 def test_zohos_own_failure_gets_one_new_create(tmp_path: Path) -> None:
     """INTERNAL_SERVER_ERROR once: created again; twice: failed in Zoho's words."""
 

@@ -35,6 +35,7 @@ def records_of(folder: Path, ending: str) -> list[dict[str, str]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "formats", [("csv.gz",), ("parquet",), ("parquet", "csv", "csv.gz")], ids=" ".join
 )

@@ -155,6 +155,7 @@ def test_full_gives_up_changes_that_were_begun(tmp_path: Path) -> None:
     exporting(main, SMALL)
 
 
+@pytest.mark.slow
 def test_a_part_that_is_gone_is_fetched_once_more(tmp_path: Path) -> None:
     """Somebody removed the hidden folder between two calls: its page is not created again."""
 
@@ -173,6 +174,7 @@ def test_a_part_that_is_gone_is_fetched_once_more(tmp_path: Path) -> None:
     exporting(main, SMALL)
 
 
+@pytest.mark.slow
 def test_a_part_that_goes_during_a_call_has_the_export_begin_again(tmp_path: Path) -> None:
     """It shows before anything is described: no manifest without its parts."""
 
@@ -232,6 +234,7 @@ def test_every_version_has_its_pages(tmp_path: Path, version: str) -> None:
     exporting(main)
 
 
+@pytest.mark.slow
 def test_chains_side_by_side_hold_every_record_once(tmp_path: Path) -> None:
     """split = 3: ranges of Created_Time that meet, no row twice, none missing."""
 

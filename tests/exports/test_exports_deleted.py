@@ -69,6 +69,7 @@ def test_a_folder_that_is_not_there_is_an_error_of_the_disk(tmp_path: Path) -> N
         written(1, tmp_path / "missing" / "deleted.csv")
 
 
+@pytest.mark.slow
 def test_memory_is_flat_however_many_there_are(tmp_path: Path) -> None:
     """Fifty thousand deletions take no more room than a thousand."""
     peaks = []

@@ -44,6 +44,7 @@ def spec(name: str, **more: object) -> AccountSpec:
     return AccountSpec(refresh_tokens=(f"1000.refresh-of-{name}",), **more)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_accounts_whose_tokens_fail_stop_nobody_else(tmp_path: Path) -> None:
     """A revoked refresh token, a wrong scope and a throttled endpoint end three of four accounts.
 

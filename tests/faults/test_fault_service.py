@@ -75,6 +75,7 @@ def test_ten_minutes_of_maintenance_lose_none_of_many_jobs(
     assert ran.told("service_down")
 
 
+@pytest.mark.slow
 def test_maintenance_in_the_middle_of_a_list_loses_nothing(tmp_path: Path) -> None:
     """Some of ten requests under way are answered well and some not: that is held against none."""
 
@@ -122,6 +123,7 @@ def test_a_service_that_stays_down_ends_the_account(
     assert worst_minute(made.times()) <= 10
 
 
+@pytest.mark.slow
 def test_a_retry_after_of_a_year_is_not_believed(tmp_path: Path) -> None:
     """It is capped as a 429's is: an hour."""
     ran, made = run(tmp_path, down(100, "Retry-After: 31536000"), 1)
@@ -153,6 +155,7 @@ def test_one_job_that_alone_gives_500_fails_after_its_tries(
     assert ran.report.aborted is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("headers", [(), ("Retry-After: 30",)])
 def test_one_job_that_alone_gives_503_does_not_stop_the_others(
     tmp_path: Path, headers: tuple[str, ...]
@@ -213,6 +216,7 @@ def test_a_limit_in_words_closes_the_window_as_a_429_does(
     assert {outcome.attempts for outcome in ran.outcomes.values()} <= {1, 2}
 
 
+@pytest.mark.slow
 def test_the_probe_s_words_are_read_before_others_follow(tmp_path: Path) -> None:
     """A probe that is refused in words under 200 lets nobody go with it."""
 

@@ -13,6 +13,7 @@ from bulkfetch.errors import ConfigError, NotWritable
 from bulkfetch.fleet.store_mark import MARK, require_shared
 
 
+@pytest.mark.slow
 def test_a_host_with_a_folder_of_its_own_is_refused(
     tmp_path: Path, postgres: PostgresServer, database: str
 ) -> None:

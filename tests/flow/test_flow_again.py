@@ -160,6 +160,7 @@ def test_a_damaged_archive_is_asked_again(tmp_path: Path) -> None:
     assert run_flow(runs()).by_id()[ONE].status == "done"
 
 
+@pytest.mark.slow
 def test_fresh_ids_go_before_second_tries(tmp_path: Path) -> None:
     """What failed before waits until every id that was never tried has been asked for."""
     out, old, fresh = tmp_path / "out", ids(25), ids(25, first=1001)

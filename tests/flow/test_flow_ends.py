@@ -188,6 +188,7 @@ def test_one_folder_for_two(tmp_path: Path) -> None:
     assert run_flow(main()).done == 12
 
 
+@pytest.mark.slow
 def test_side_by_side(tmp_path: Path) -> None:
     """Two clients that share an account share the machine's window and never pass ten."""
 

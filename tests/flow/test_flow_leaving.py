@@ -273,6 +273,7 @@ def test_a_run_that_is_kept_may_be_read_on(tmp_path: Path) -> None:
         run_flow(main())
 
 
+@pytest.mark.slow
 def test_nothing_of_ours_holds_a_run(tmp_path: Path) -> None:
     """A run is garbage as soon as its last reader is gone, without the collector's help."""
 

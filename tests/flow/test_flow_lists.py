@@ -88,6 +88,7 @@ def test_slow_source(tmp_path: Path) -> None:
     assert seen.report.done == 4
 
 
+@pytest.mark.slow
 def test_fast_source(tmp_path: Path) -> None:
     """A source that never waits is read in batches, and no faster than the journal takes them."""
     read = 0

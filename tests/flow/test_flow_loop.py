@@ -53,6 +53,7 @@ print(json.dumps([asyncio.run(main()), heavy, blocked]))
 """
 
 
+@pytest.mark.slow
 def test_the_first_fetch_imports_and_syncs_in_threads(tmp_path: Path) -> None:
     """A service that has imported the library alone is not held up by its first fetch."""
     with SandboxThread(SandboxOptions(records=5)) as sandbox:

@@ -244,6 +244,7 @@ def test_a_scope_around_a_client(tmp_path: Path) -> None:
     run_flow(main())
 
 
+@pytest.mark.slow
 def test_a_client_that_is_dropped(tmp_path: Path) -> None:
     """One that was never left warns of it and lets its folder go."""
 

@@ -421,6 +421,7 @@ def test_a_file_that_is_held_is_told_and_no_slot_is_called_free(tmp_path: Path) 
     assert most_in(grants, 60) == 10
 
 
+@pytest.mark.slow
 def test_a_file_that_stays_held_is_told_now_and_then(tmp_path: Path) -> None:
     """The run waits as long as it takes: every way round it would be a second window."""
 

@@ -60,6 +60,7 @@ def announced(got: bytes) -> list[int]:
     return [int(n) for n in re.findall(rb"Content-Length: (\d+)", head_of(got))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["reset_before_head", "close_before_head", "stall_before_head"])
 async def test_nothing_at_all_comes(name: str) -> None:
     """These end or hang before a byte, and leave no status in the log."""
@@ -68,6 +69,7 @@ async def test_nothing_at_all_comes(name: str) -> None:
     assert sandbox.results(ID)[0].status is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["reset_in_head", "close_in_head", "stall_in_head"])
 async def test_the_head_breaks_off(name: str) -> None:
     """A status line comes, the empty line does not."""
@@ -76,6 +78,7 @@ async def test_the_head_breaks_off(name: str) -> None:
     assert b"\r\n\r\n" not in got
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "missing"),
     [
@@ -101,6 +104,7 @@ async def test_two_lengths_that_differ() -> None:
     assert len(set(announced(got))) == 2
 
 
+@pytest.mark.slow
 async def test_chunks_are_cut_or_malformed() -> None:
     """A chunked body lacks its end, or holds a size that is none."""
     cut, _ = await answer_to("chunks_without_end")
@@ -157,6 +161,7 @@ async def test_a_script_is_used_up_attempt_by_attempt() -> None:
         assert statuses == [403, 200, 502, 429]
 
 
+@pytest.mark.slow
 async def test_chance_hits_the_same_attempts_in_every_run() -> None:
     """A rule's share is met, and neither order nor concurrency changes who is hit."""
     rule = FaultRule(share=1 / 3, faults=("NO_PERMISSION", "html_502"), seed=5)

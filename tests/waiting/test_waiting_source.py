@@ -221,6 +221,7 @@ def test_nobody_asks_while_plenty_are_ready() -> None:
     assert service.asked[-1][0] > 400
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_list() -> None:
     """Of ten thousand jobs that are not ready a thousand are looked at; the others stay listed."""
     service = Service(dict.fromkeys(map(str, range(10_000)), FOREVER), takes_s=0.5)
@@ -231,6 +232,7 @@ def test_memory_does_not_grow_with_the_list() -> None:
     assert isinstance(taken.error, NotReadyInTime)
 
 
+@pytest.mark.slow
 def test_what_was_not_looked_at_comes_later() -> None:
     """The watched ones make room as they get ready."""
     ready_at = {str(number): 60.0 for number in range(3_000)}
