@@ -115,7 +115,10 @@ def test_only_the_last_run_of_a_file_is_shown() -> None:
 
 
 def test_failures_are_grouped() -> None:
-    """Those for good and those tried again are counted by code, with an example and a hint."""
+    """Those for good and those tried again are counted by code, with an example and a hint.
+
+    An example says whose job it is: two accounts may have the same id.
+    """
     lines = [*opened()]
     for number in range(3):
         lines.append(
@@ -123,11 +126,15 @@ def test_failures_are_grouped() -> None:
                 delay_s=1.0, attempt=1, received_bytes=10)
         )  # fmt: skip
     lines.append(say(2, "failed", "7", "GONE: away", code="GONE", hint="Look.", attempts=1))
+    refused = Event("failed", "no", "eu", "7", {"code": "NO", "hint": "", "attempts": 1})
+    lines.append(json_line(refused, 1.8e9, 2).encode())
     tally = gather(lines).tally
     assert (tally.failures["STALLED"].attempts, tally.failures["STALLED"].jobs) == (3, 0)
     assert (tally.failures["GONE"].jobs, tally.failures["GONE"].hint) == (1, "Look.")
     told = "".join(page(gather(lines)))
     assert told.index("GONE") < told.index("STALLED")
+    assert "job 7: GONE: away Look." in told
+    assert "job 7 of account eu: no" in told
 
 
 def test_foreign_words_are_no_markup() -> None:

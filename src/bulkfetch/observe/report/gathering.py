@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from bulkfetch.observe.messages import of_account
 from bulkfetch.observe.report.tally import STAGES, Tally
 
 # Longer lines are none of an events file.
@@ -90,6 +91,7 @@ def _number(data: dict[str, Any], name: str) -> float:
 def _take(tally: Tally, jobs: dict[str, _Job], event: dict[str, Any]) -> None:
     kind, data, at_s = event["kind"], event["data"], max(0.0, float(event["elapsed_s"]))
     account, job_id = str(event.get("account", "")), str(event.get("job_id", ""))
+    named = job_id + (of_account(account) if account else "")
     message = str(event.get("message", ""))
     tally.last_s = max(tally.last_s, at_s)
     if kind in _MARKS:
@@ -117,7 +119,7 @@ def _take(tally: Tally, jobs: dict[str, _Job], event: dict[str, Any]) -> None:
             failures = tally.failures_of(str(data.get("code")))
             failures.attempts += 1
             failures.example = failures.example or message
-            failures.job = failures.job or job_id
+            failures.job = failures.job or named
             tally.retried += 1
             received = int(_number(data, "received_bytes"))
             if job is not None and job.head_s is not None and received:
@@ -127,7 +129,7 @@ def _take(tally: Tally, jobs: dict[str, _Job], event: dict[str, Any]) -> None:
             jobs.pop(f"{account} {job_id}", None)
             failures = tally.failures_of(str(data.get("code")))
             failures.jobs += 1
-            failures.example, failures.job = message, job_id
+            failures.example, failures.job = message, named
             failures.hint = str(data.get("hint", ""))
             tally.failed += 1
         case _ if job_id:
