@@ -238,8 +238,7 @@ def test_a_worker_ends_when_it_is_told_to(
     working = program.start(*work)
     assert working.stderr is not None
     assert working.stderr.readline() == b"two works for 2 accounts\n"
-    while not (program.folder / "two" / ".bulkfetch").exists():
-        assert working.poll() is None
+    assert (program.folder / "two" / ".bulkfetch").exists()
     second = program.run(*work)
     assert second.status == 3
     assert "error: LOCKED" in second.err

@@ -52,10 +52,14 @@ def test_a_wait_is_interrupted_before_it_has_begun(
 @pytest.mark.slow
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_worker_is_stopped_before_it_has_begun(program: Program, number: signal.Signals) -> None:
-    """As later on: 0, and it waits neither for the database nor for a second signal."""
+    """As later on: 0, and it waits neither for the database nor for a second signal.
+
+    It does not say that it works before the database answers.
+    """
     with connecting(program, "work", "--name", "one") as process:
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert err.endswith(b"stopped\n")
+    assert b"works for" not in err
     assert b"Traceback" not in err

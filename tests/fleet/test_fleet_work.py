@@ -126,7 +126,7 @@ def test_an_account_that_a_worker_does_not_know_is_left_to_others(
             time.sleep(0.05)
         assert scene.sql(held) == "a002|INVALID_TOKEN"
         assert scene.log(0).count("a001: the settings here do not know it") == 1
-        assert "a002: held until it is submitted again: " in scene.log(0)
+        assert "error: a002: held until it is submitted again: " in scene.log(0)
         scene.term(0)
         del scene.tokens["a002"]
         scene.accounts[:] = everybody

@@ -3,7 +3,8 @@ from typing import get_args
 import pytest
 
 from bulkfetch.events import Event, EventKind
-from bulkfetch.models import Failure, Outcome, Report
+from bulkfetch.models import ExportReport, Failure, Outcome, Report
+from bulkfetch.observe.export_words import export_problem
 from bulkfetch.observe.messages import event_level, event_line, failure_lines, summary_line
 
 LEVELS = {
@@ -50,6 +51,13 @@ def test_event_is_one_line() -> None:
     """Words from outside cannot write to the terminal or fake another line."""
     line = event_line(Event("note", "a\nerror: b\x1b[2J"), 0)
     assert line == "a\\nerror: b\\x1b[2J"
+
+
+def test_an_account_is_named_once() -> None:
+    """Also where the message of a failure would name it again."""
+    failure = Failure("MISSING_CREDENTIALS", "account eu: no credentials", "Set them.")
+    sentence, _ = export_problem(ExportReport("Leads", "eu", "pending", error=failure))
+    assert sentence == "export Leads of account eu: MISSING_CREDENTIALS: no credentials"
 
 
 def test_failure() -> None:

@@ -198,10 +198,12 @@ def _all_exports(accounts: Sequence[FleetAccount]) -> AccountExports:
 
 def _held(each: FleetAccount) -> str:
     assert each.held is not None
-    return f"{each.held.code}: {each.held.message}"
+    return cause_words(each.account, each.held)
 
 
 def _sum(accounts: Sequence[FleetAccount]) -> dict[str, Any]:
+    from bulkfetch.observe.messages import cause_words
+
     turns = [each for each in accounts if each.crashes]
     return {
         "type": "fleet",

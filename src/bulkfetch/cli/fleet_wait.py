@@ -59,7 +59,7 @@ _EPILOG = exit_codes.epilog(
 def wait(printer: Printer, fleet_file: str, submission: int, as_json: bool) -> int:
     """Wait for a submission, and return the exit status."""
     from bulkfetch.observe.export_words import export_problem
-    from bulkfetch.observe.messages import SHOWN_FAILURES, summary_line
+    from bulkfetch.observe.messages import SHOWN_FAILURES, cause_words, summary_line
     from bulkfetch.observe.records import summary_record
 
     printer.json = as_json
@@ -77,7 +77,7 @@ def wait(printer: Printer, fleet_file: str, submission: int, as_json: bool) -> i
         if export.error not in causes:
             printer.error(*export_problem(export))
     for account, failure in waiting.held:
-        printer.error(f"account {account}: {failure.code}: {failure.message}", failure.hint)
+        printer.error(f"account {account}: {cause_words(account, failure)}", failure.hint)
     printer.note(summary_line(report))
     if told.interrupted:
         printer.note(f"the fleet goes on; to wait again: {this_command()}")
@@ -164,6 +164,7 @@ class _Waiting:
 
     def _tell_why(self, waiting: WaitingExport) -> None:
         from bulkfetch.observe.export_words import export_name
+        from bulkfetch.observe.messages import cause_words
 
         account, name, why = waiting
-        self._printer.warn(f"{export_name(account, name)} waits: {why.code}: {why.message}")
+        self._printer.warn(f"{export_name(account, name)} waits: {cause_words(account, why)}")

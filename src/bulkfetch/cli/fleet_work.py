@@ -12,6 +12,7 @@ import click
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.fleet_settings import fleet_of
 from bulkfetch.cli.printer import Printer
+from bulkfetch.text import number
 
 if TYPE_CHECKING:
     from bulkfetch.config.fleet import FleetSettings
@@ -71,13 +72,18 @@ async def _work(printer: Printer, fleet: FleetSettings, name: str, listen: str |
     from bulkfetch.cli.signals import stop_on_signals
     from bulkfetch.extras import require_extra
     from bulkfetch.fleet.worker import Worker
+    from bulkfetch.observe.messages import message_words
 
     def tell(notice: Notice) -> None:
         about = notice.text if notice.of is None else f"{notice.of}: {notice.text}"
         if notice.error is None:
             printer.warn(about)
         else:
-            printer.error(f"{about}: {notice.error.message}", notice.error.hint)
+            why = message_words(notice.of or "", notice.error)
+            printer.error(f"{about}: {why}", notice.error.hint)
+
+    def serving() -> None:
+        printer.note(f"{name} works for {number(len(fleet.settings.accounts), 'account')}")
 
     def stop(signal: str) -> None:
         printer.note(f"{signal}: finishing what is under way, eight seconds at most")
@@ -100,9 +106,8 @@ async def _work(printer: Printer, fleet: FleetSettings, name: str, listen: str |
                 Address.of(listen), name, lambda: worker.standing, lambda: worker.windows, counts
             )
             printer.note(f"listens at {await stack.enter_async_context(health)}")
-        working = asyncio.ensure_future(worker.run())
+        working = asyncio.ensure_future(worker.run(serving))
         with stop_on_signals(asyncio.get_running_loop(), stop, drop):
-            printer.note(f"{name} works for {len(fleet.settings.accounts)} accounts")
             try:
                 await working
             except asyncio.CancelledError:

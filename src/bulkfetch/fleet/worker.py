@@ -110,9 +110,10 @@ class Worker:
         self._recorder: OutcomeRecorder
         self._windows: WindowDatabase
 
-    async def run(self) -> None:
+    async def run(self, serving: Callable[[], None] = lambda: None) -> None:
         """Serve until `stop`; then end within ten seconds, with the turns back in the queue.
 
+        `serving` is called when it begins to take turns.
         Raises ConfigError, as where the database refuses what it is asked; NotWritable where the
         store is a folder that cannot be used, and OutputLocked where another worker uses the
         staging folder. If cancelled: others take the turns over when this one is missed.
@@ -122,6 +123,7 @@ class Worker:
             stack.enter_context(tables_required(self._fleet.fleet.database))
             engine = await unless_set(self._stopping, self._start(stack))
             if engine is not None:
+                serving()
                 await self._serve_all(engine)
 
     async def _start(self, stack: AsyncExitStack) -> TurnEngine:
@@ -297,8 +299,7 @@ class Worker:
                 self._tell(Notice(text, claim.account))
         if end.held is not None:
             await self._journal.hold(claim.account, generation, end.held)
-            text = f"held until it is submitted again: {end.held.message}"
-            self._tell(Notice(text, claim.account))
+            self._tell(Notice("held until it is submitted again", claim.account, end.held))
         if end.superseded:
             await self._journal.outlived(claim.account, generation)
             self._tell(Notice("another worker has taken it over", claim.account))

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bulkfetch.models import ExportReport
-from bulkfetch.observe.messages import of_account
+from bulkfetch.observe.messages import cause_words, of_account
 from bulkfetch.observe.records import Record
 from bulkfetch.text import escape, number
 
@@ -59,4 +59,4 @@ def export_problem(report: ExportReport) -> tuple[str, str]:
     name, error = export_name(report.account, report.name), report.error
     if error is None:
         return f"{name}: {report.status}", ""
-    return escape(f"{name}: {error.code}: {error.message}"), escape(error.hint)
+    return escape(f"{name}: {cause_words(report.account, error)}"), escape(error.hint)

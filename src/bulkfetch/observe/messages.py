@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from bulkfetch.events import Event, EventKind
-from bulkfetch.models import Outcome, Report
+from bulkfetch.models import Failure, Outcome, Report
 from bulkfetch.text import duration, escape, jobs, number, size
 
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
@@ -72,6 +72,16 @@ def event_line(event: Event, verbosity: int) -> str | None:
 def of_account(account: str) -> str:
     """Return the words that follow what is an account's; none for the account `default`."""
     return "" if account == "default" else f" of account {account}"
+
+
+def cause_words(account: str, failure: Failure) -> str:
+    """Return the code and the message of a failure, where its account is named already."""
+    return f"{failure.code}: {message_words(account, failure)}"
+
+
+def message_words(account: str, failure: Failure) -> str:
+    """Return the message of a failure, where its account is named already."""
+    return failure.message.removeprefix(f"account {account}: ")
 
 
 def failure_lines(outcome: Outcome) -> tuple[str, str]:
