@@ -109,7 +109,9 @@ def test_an_export_that_fails_or_waits_is_told_with_its_cause(
     )
     [record] = call("fleet", "status", fleet, "--failed", "--json").records
     assert record == export_record(failed)
-    assert call("fleet", "status", fleet, "--failed", "--account", "beta").out == ""
+    ended = call("fleet", "status", fleet, "--failed", "--account", "beta")
+    assert (ended.status, ended.out) == (0, "")
+    assert ended.err == "no job and no export of account beta has failed\n"
 
 
 def test_a_list_and_exports_are_one_submission(

@@ -112,17 +112,22 @@ async def _tell_failed(printer: Printer, connections: Connections, account: str 
     from bulkfetch.fleet.failed import failed_exports, failed_jobs
     from bulkfetch.observe.export_words import export_problem, export_record
     from bulkfetch.observe.failures import SharedHints
-    from bulkfetch.observe.messages import failure_lines
+    from bulkfetch.observe.messages import failure_lines, of_account
 
-    hints = SharedHints()
+    hints, found = SharedHints(), False
     async for outcome in failed_jobs(connections, account):
         await printer.send(failure_lines(outcome)[0], outcome.to_dict())
         hints.add(outcome.error)
+        found = True
     async for report in failed_exports(connections, account):
         await printer.send(export_problem(report)[0], export_record(report))
         hints.add(report.error)
+        found = True
     for line in hints.lines():
         await printer.send(line, None)
+    if not found:
+        whose = of_account(account) if account is not None else ""
+        printer.note(f"no job and no export{whose} has failed")
 
 
 async def _watch(printer: Printer, connections: Connections, account: str | None) -> None:
@@ -197,13 +202,13 @@ def _all_exports(accounts: Sequence[FleetAccount]) -> AccountExports:
 
 
 def _held(each: FleetAccount) -> str:
+    from bulkfetch.observe.messages import cause_words
+
     assert each.held is not None
     return cause_words(each.account, each.held)
 
 
 def _sum(accounts: Sequence[FleetAccount]) -> dict[str, Any]:
-    from bulkfetch.observe.messages import cause_words
-
     turns = [each for each in accounts if each.crashes]
     return {
         "type": "fleet",
