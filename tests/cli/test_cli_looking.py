@@ -7,7 +7,6 @@ import re
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from tests.support.programs import IDS, Program
 
 from bulkfetch.cli import main
 from bulkfetch.cli.plan import account_plan
-from bulkfetch.journal import JournalReader, schema
+from bulkfetch.journal import schema
 
 GONE = "554023000000990404"
 SECRET = "1000.hushhushhush"
@@ -75,27 +74,6 @@ def test_after_a_run(here: Program, capfd: pytest.CaptureFixture[str]) -> None:
     assert (plan["to_fetch"], plan["done"], plan["expiring"]) == (1, 1, 0)
     assert plan["failed_before"] == 1
     assert tree(here.folder) == before
-
-
-def test_a_plan_asks_the_journal_for_few_ids_and_reads_it_for_many(
-    here: Program, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Some ids are looked up in a journal of any length, more are found in one pass: the same."""
-    settings = here.settings()
-    assert main(["run", settings, IDS[0], GONE, "-q"]) == 1
-    asked = ("plan", settings, IDS[0], IDS[1], GONE, "--json")
-    with monkeypatch.context() as patched:
-        patched.setattr(JournalReader, "outcomes", None)  # not read through
-        capfd.readouterr()
-        few = looked(capfd, *asked)
-    monkeypatch.setattr(import_module("bulkfetch.cli.plan"), "_LOOKED_UP", 2)
-    monkeypatch.setattr(JournalReader, "find", None)
-    many = looked(capfd, *asked)
-    plans = [json.loads(out.splitlines()[-1]) for _, out, _ in (few, many)]
-    for plan in plans:
-        del plan["last_start"]
-    assert plans[0] == plans[1]
-    assert (plans[0]["to_fetch"], plans[0]["done"], plans[0]["failed_before"]) == (1, 1, 1)
 
 
 @pytest.mark.slow
@@ -194,16 +172,18 @@ def test_plan_names_the_first_jobs_that_would_fail(
         "warning: 10 jobs with a bad id, name or account would fail without a request"
     )
     assert lines[1] == "  job x0: INVALID_JOB_ID: ids.csv:5: 'x0' is not a job id"
-    assert lines[5] == "  job x4: INVALID_JOB_ID: ids.csv:9: 'x4' is not a job id"
-    assert lines[7:] == [
+    assert lines[4] == "  job x3: INVALID_JOB_ID: ids.csv:8: 'x3' is not a job id"
+    assert lines[6] == (
+        f"  job {IDS[0]}: INVALID_NAME: ids.csv:3: the list has job {IDS[0]} a second time, under "
+        "another name: 'b'"
+    )
+    assert lines[8:] == [
         "  and 5 more",
         "warning: 1 job with the name of another job of the list would fail without a request",
-        f"  job {IDS[1]}: PUBLISH_CONFLICT: ids.csv:4: another job of the list is named 'a'",
-        "  hint: Give each job one name of its own.",
+        f"  job {IDS[1]}: PUBLISH_CONFLICT: ids.csv:4: job {IDS[0]} of the same list would be "
+        "published under the same name",
+        "  hint: Give one of them another name.",
     ]
-    (here.folder / "ids.csv").write_text("\n".join(["id,name", *rows[:2]]))
-    _, _, err = looked(capfd, "plan", "jobs.toml", "--ids", "ids.csv", "--ids-column", "id")
-    assert "INVALID_NAME: ids.csv:3: the id is listed before, under another name" in err
 
 
 def test_plan_of_a_long_list() -> None:

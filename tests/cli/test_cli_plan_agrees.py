@@ -20,6 +20,7 @@ LISTS = {
     "the second of a second": [(A, "Leads"), (B, "Leads"), (C, B), (D, B)],
     "two names": [(A, "Leads"), (A, "Deals"), (A, "Leads"), (A, "")],
     "bad names": [(A, "a/b"), (B, "ok"), ("x", "ok"), (C, "OK")],
+    "its id for a name": [(A, ""), (A, A), (B, B), (B, "")],
     "gone": [(GONE, "Leads"), (A, "Leads"), (B, "Deals")],
     "sound": [(A, "Leads"), (B, "Deals"), (C, "")],
 }
@@ -42,3 +43,37 @@ def test_plan_agrees_with_run(program: Program, call: Call, rows: list[tuple[str
             unasked = planned["malformed"] + planned["conflicts"] + planned["failed_before"]
             gone = int(rows[0][0] == GONE and not planned["failed_before"])
             assert unasked + gone == ended["failed"]
+
+
+@pytest.mark.parametrize("keep_zip", ["false", "true"])
+@pytest.mark.parametrize(
+    ("before", "rows"),
+    [
+        ((A, "Old"), [(A, "Leads"), (B, "Leads")]),
+        ((A, "Old"), [(B, "Old"), (A, "Leads"), (C, "Leads")]),
+        ((A, "Leads"), [(B, "Leads"), (A, "")]),
+        ((A, "Leads"), [(A, ""), (B, "Leads"), (C, A)]),
+    ],
+    ids=["free by now", "taken over", "done second", "kept"],
+)
+def test_plan_knows_the_names_of_what_is_done(
+    program: Program,
+    call: Call,
+    keep_zip: str,
+    before: tuple[str, str],
+    rows: list[tuple[str, str]],
+) -> None:
+    """A done job has the name of its file, whatever a later list calls it, as in a run."""
+    name = program.settings(f"keep_zip = {keep_zip}")
+    options = (name, "--ids", "list.csv", "--ids-column", "id", "--json")
+    for listed in ([before], rows):
+        lines = "".join(f"{job_id},{stem}\n" for job_id, stem in listed)
+        (program.folder / "list.csv").write_text(f"id,name\n{lines}", "utf-8")
+        planned = call("plan", *options).records[-1]
+        *jobs, ended = call("run", *options).records
+        unasked = sum(job["status"] == "failed" and not job["attempts"] for job in jobs)
+        assert (planned["to_fetch"], planned["done"], planned["conflicts"]) == (
+            ended["requests"],
+            ended["skipped"],
+            unasked,
+        )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,8 +18,8 @@ from bulkfetch.cli.async_reader import AsyncReader
 from bulkfetch.cli.options import ListOptions, list_options, open_list, settings_of
 from bulkfetch.cli.plan_exports import plan_exports
 from bulkfetch.cli.printer import Printer
-from bulkfetch.cli.wanted import named_again, named_second, read_wanted, refused_lines
-from bulkfetch.errors import ConfigError, InvalidName, NotConvertible, PublishConflict, is_permanent
+from bulkfetch.cli.wanted import State, read_wanted
+from bulkfetch.errors import ConfigError
 from bulkfetch.observe.eta import KEPT_S, start_s, starts_within
 from bulkfetch.quota import MARGIN_S, ZOHO_PERIOD_S, ZOHO_REQUESTS
 from bulkfetch.text import duration, jobs
@@ -25,12 +27,9 @@ from bulkfetch.text import duration, jobs
 if TYPE_CHECKING:
     from bulkfetch.config import Settings
     from bulkfetch.journal import JournalReader
-    from bulkfetch.models import Outcome
 
 # Batches that are listed one by one in the text form: the first ones, and the last.
 _SHOWN_BATCHES = 6
-# Of so many ids each is looked up in the journal; of more, one pass over all of it takes less.
-_LOOKED_UP = 1000
 # Expiring jobs that are named in the text form.
 _SHOWN_LATE = 5
 
@@ -64,14 +63,6 @@ _EPILOG = exit_codes.epilog(
     s3="the list, or the journal of the output folder, cannot be read",
     s130="interrupted, or stdout was closed",
 )
-
-
-# A job that failed with these codes keeps its ZIP until the list or the folder is corrected.
-_KEEP_ZIP = frozenset({PublishConflict.code, InvalidName.code, NotConvertible.code})
-
-# The state of wanted jobs, by account and id: "done", "downloaded", "failed" permanently, or to be
-# tried "again" after all others.
-States = dict[tuple[str, str], str]
 
 
 class AccountPlan(NamedTuple):
@@ -146,122 +137,70 @@ def plan(printer: Printer, options: ListOptions, estimate: bool, as_json: bool) 
     _plan_list(printer, options, settings)
 
 
-def _require_servers(settings: Settings) -> None:
-    """Raise ConfigError where a run would be refused, as it asks another server than before."""
-    from bulkfetch.config.regions import results_servers
+def _journal(settings: Settings) -> JournalReader | None:
+    """Return a look into the journal of the output folder, None where no run has written there."""
     from bulkfetch.journal import JournalReader
     from bulkfetch.pipeline.layout import STATE_DIR
 
     try:
-        reader = JournalReader.open(settings.out / STATE_DIR)
+        return JournalReader.open(settings.out / STATE_DIR)
     except ConfigError:
-        return  # no run has written there yet
-    with reader:
-        reader.require_servers(results_servers(settings.accounts))
+        return None
+
+
+def _require_servers(settings: Settings) -> None:
+    """Raise ConfigError where a run would be refused, as it asks another server than before."""
+    from bulkfetch.config.regions import results_servers
+
+    if (reader := _journal(settings)) is not None:
+        with reader:
+            reader.require_servers(results_servers(settings.accounts))
 
 
 def _plan_list(printer: Printer, options: ListOptions, settings: Settings) -> None:
-    with open_list(options, settings) as listed:
+    from bulkfetch.destinations import claimed_names
+
+    names = partial(claimed_names, None, settings)
+    with open_list(options, settings) as listed, _journal(settings) or nullcontext() as reader:
         read = listed.drain() if isinstance(listed, AsyncReader) else listed or ()
-        found = read_wanted(read, {account.name for account in settings.accounts})
-    wanted = found.ids
-    states = _states(settings, wanted)
-    renamed = [job for job in found.renamed if states.get((job.account, job.id)) != "done"]
-    malformed = found.malformed + len(renamed)
-    second = [job for key, job in found.second.items() if states.get(key) not in ("done", "failed")]
-    for job in second:
-        del wanted[job.account][job.id]
-        states.pop((job.account, job.id), None)
+        wanted = read_wanted(read, settings.account_names, reader, names)
     now = time.time()
-    plans = [_plan_of(settings, name, ids, states) for name, ids in sorted(wanted.items())]
+    plans = [_plan_of(settings, name, states) for name, states in sorted(wanted.states.items())]
     for account in plans:
         _tell(printer, account, now)
         _tell_window(printer, settings, account)
     late = []
     for account in plans:
-        ids = _to_fetch(wanted[account.account], account, states)
-        late += _tell_late(printer, account, ids, now)
-    if malformed:
-        printer.warn(
-            f"{jobs(malformed)} with a bad id, name or account would fail without a request"
-        )
-        for line in refused_lines([*found.refused, *map(named_again, renamed)], malformed):
-            printer.note(line)
-    if second:
-        printer.warn(
-            f"{jobs(len(second))} with the name of another job of the list would fail "
-            "without a request"
-        )
-        for line in refused_lines([*map(named_second, second)], len(second)):
-            printer.note(line)
-    _tell_all(printer, plans, malformed, len(second), late[:_SHOWN_LATE], now)
+        late += _tell_late(printer, account, _to_fetch(wanted.states[account.account]), now)
+    for failing, what in (
+        (wanted.malformed, "a bad id, name or account"),
+        (wanted.conflicts, "the name of another job of the list"),
+    ):
+        if failing.count:
+            printer.warn(f"{jobs(failing.count)} with {what} would fail without a request")
+            for line in failing.lines():
+                printer.note(line)
+    malformed, conflicts = wanted.malformed.count, wanted.conflicts.count
+    _tell_all(printer, plans, malformed, conflicts, late[:_SHOWN_LATE], now)
 
 
-def _states(settings: Settings, wanted: Mapping[str, Collection[str]]) -> States:
-    """Return which of the wanted jobs are done or downloaded, or have failed."""
-    from bulkfetch.journal import JournalReader
-    from bulkfetch.pipeline.layout import STATE_DIR
-
-    states: States = {}
-    with ExitStack() as stack:
-        try:
-            reader = stack.enter_context(JournalReader.open(settings.out / STATE_DIR))
-        except ConfigError:
-            return states  # no run has written there yet
-        for outcome in _outcomes(reader, wanted):
-            if outcome.job_id in wanted.get(outcome.account, ()):
-                if outcome.status == "done":
-                    states[outcome.account, outcome.job_id] = "done"
-                elif _has_its_zip(outcome):
-                    states[outcome.account, outcome.job_id] = "downloaded"
-                elif (
-                    outcome.status == "failed"
-                    and outcome.error
-                    and is_permanent(outcome.error.code)
-                ):
-                    states[outcome.account, outcome.job_id] = "failed"
-                elif outcome.error is not None:
-                    states[outcome.account, outcome.job_id] = "again"
-    return states
-
-
-def _outcomes(reader: JournalReader, wanted: Mapping[str, Collection[str]]) -> Iterator[Outcome]:
-    """Yield the outcomes of wanted jobs, perhaps among others."""
-    if sum(map(len, wanted.values())) > _LOOKED_UP:
-        yield from reader.outcomes()
-        return
-    for job in {job for ids in wanted.values() for job in ids}:
-        yield from (known.outcome for known in reader.find(job))
-
-
-def _has_its_zip(outcome: Outcome) -> bool:
-    """Return whether a run needs no request for a job, since its ZIP is here."""
-    if outcome.zip_bytes is None:
-        return False
-    return outcome.status == "pending" or (
-        outcome.error is not None and outcome.error.code in _KEEP_ZIP
-    )
-
-
-def _to_fetch(ids: Collection[str], plan: AccountPlan, states: States) -> Iterator[str]:
+def _to_fetch(states: Mapping[str, State]) -> Iterator[str]:
     """Yield the ids that need a request, in the order of a run: new ones first."""
-    for wanted in (None, "again"):
-        yield from (job for job in ids if states.get((plan.account, job)) == wanted)
+    for wanted in ("new", "again"):
+        yield from (job for job, state in states.items() if state == wanted)
 
 
-def _plan_of(settings: Settings, name: str, ids: Collection[str], states: States) -> AccountPlan:
-    found = [state for (account, _), state in states.items() if account == name]
-    done, downloaded = found.count("done"), found.count("downloaded")
-    failed_before = found.count("failed")
+def _plan_of(settings: Settings, name: str, states: Mapping[str, State]) -> AccountPlan:
+    count = Counter(states.values())
     window = settings.account(name).window
     return account_plan(
         name,
-        len(ids) - done - downloaded - failed_before,
-        downloaded,
-        done,
+        count["new"] + count["again"],
+        count["downloaded"],
+        count["done"],
         window.requests,
         window.period_s + window.margin_s,
-        failed_before,
+        count["failed"],
     )
 
 

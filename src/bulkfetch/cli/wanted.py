@@ -1,96 +1,121 @@
-"""What a list asks for, and which of its jobs stand in one another's way; without a journal."""
+"""What a run would make of the jobs of a list, before it asks for any."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
-from bulkfetch.errors import InvalidName, JobError, PublishConflict
+from bulkfetch.errors import InvalidName, JobError, NotConvertible, PublishConflict, is_permanent
 from bulkfetch.filenames import same_file
 from bulkfetch.models import Failure, Job, Outcome
 from bulkfetch.observe.failures import grouped
 
+if TYPE_CHECKING:
+    from bulkfetch.journal import ClaimedNames, JournalReader
+
+# To be requested, "again" after all "new" ones; to be published only; ended before, "failed" for
+# good; and to fail in this list, since a job before it has its name.
+State = Literal["new", "again", "downloaded", "done", "failed", "conflict"]
+
+# A job that failed with these codes keeps its ZIP until the list or the folder is corrected.
+_KEEP_ZIP = frozenset({PublishConflict.code, InvalidName.code, NotConvertible.code})
 # Jobs of one kind that would fail and are named; more are only counted.
 _NAMED = 5
 
 
 @dataclass(slots=True)
-class Wanted:
-    """The different ids of each account in the order of the list, with their names.
+class Failing:
+    """Jobs that would fail for one kind of reason: how many, and the first of them."""
 
-    `malformed` counts jobs that a run would make fail for their id, name or account; `refused` are
-    the first of them. Unless they are done already, `second` would fail as well, whose name another
-    job had first, and each of `renamed`, which are mentions of an id under another name than its
-    first. Some 150 bytes for an id, some 300 with a name.
+    count: int = 0
+    first: list[Outcome] = field(default_factory=list)
+
+    def add(self, job: Job, error: JobError, where: str | None = None) -> None:
+        """Count a job; `where` it stands in the list is written before the message."""
+        self.count += 1
+        if len(self.first) < _NAMED:
+            failure = Failure.of(error)
+            if where:
+                failure = replace(failure, message=f"{where}: {failure.message}")
+            self.first.append(Outcome(job.id, job.account, "failed", error=failure))
+
+    def lines(self) -> Iterator[str]:
+        """Yield lines about the first ones, with what to do about them."""
+        for sentence, hint in grouped(self.first):
+            yield f"  {sentence}"
+            if hint:
+                yield f"  hint: {hint}"
+        if self.count > len(self.first):
+            yield f"  and {self.count - len(self.first)} more"
+
+
+@dataclass(slots=True)
+class Wanted:
+    """The different ids of each account in the order of the list, and where each stands.
+
+    `malformed` jobs would fail for their id, name or account; `conflicts` for the name of another.
     """
 
-    ids: dict[str, dict[str, str | None]] = field(default_factory=dict)
-    malformed: int = 0
-    refused: list[Outcome] = field(default_factory=list)
-    renamed: list[Job] = field(default_factory=list)
-    second: dict[tuple[str, str], Job] = field(default_factory=dict)
+    states: dict[str, dict[str, State]] = field(default_factory=dict)
+    malformed: Failing = field(default_factory=Failing)
+    conflicts: Failing = field(default_factory=Failing)
 
 
-def read_wanted(listed: Iterable[Job], accounts: Container[str]) -> Wanted:
-    """Read a list to its end."""
+def read_wanted(
+    listed: Iterable[Job],
+    accounts: Container[str],
+    journal: JournalReader | None,
+    names: ClaimedNames,
+) -> Wanted:
+    """Read a list to its end; some 300 bytes for an id. `journal`: None where there is none yet."""
+    from bulkfetch.journal.admission import named_again, named_alike
     from bulkfetch.pipeline.refusal import refusal
 
     wanted = Wanted()
-    owners: dict[str, tuple[str, str]] = {}  # by folded name, where it is not the id itself
+    stems: dict[tuple[str, str], str] = {}  # of jobs that have a name
+    owners: dict[str, tuple[str, str]] = {}  # account and id of the job that has a folded name
     for job in listed:
         if (refused := refusal(job, accounts)) is not None:
-            wanted.malformed += 1
-            if len(wanted.refused) < _NAMED:
-                error = Failure.of(refused.error)
-                fit = refused.job
-                wanted.refused.append(Outcome(fit.id, fit.account, "failed", error=error))
+            wanted.malformed.add(*refused)
             continue
-        ids = wanted.ids.setdefault(job.account, {})
-        if job.id in ids:
-            if job.name is not None and job.name != ids[job.id]:
-                wanted.renamed.append(job)
+        key = job.account, job.id
+        states = wanted.states.setdefault(job.account, {})
+        if job.id in states:
+            named_otherwise = job.name is not None and job.stem != stems.get(key, job.id)
+            if named_otherwise and states[job.id] != "done":
+                wanted.malformed.add(job, named_again(job), job.origin)
             continue
-        if _is_taken(job, wanted, owners):
-            wanted.second[job.account, job.id] = job
-        elif job.name is not None:
-            owners[same_file(job.name)] = (job.account, job.id)
-        ids[job.id] = job.name
+        if job.name is not None:
+            stems[key] = job.stem
+        state, publishing = _standing(job, journal)
+        folded = [same_file(name) for name in names(publishing)]
+        taken = next((name for name in folded if name in owners), None)
+        if taken is None:
+            owners.update(dict.fromkeys(folded, key))
+        elif state not in ("done", "failed"):
+            state = "conflict"
+            wanted.conflicts.add(job, named_alike(job, taken, *owners[taken]), job.origin)
+        states[job.id] = state
     return wanted
 
 
-def named_again(job: Job) -> Outcome:
-    """Return what would become of a mention of an id under another name than its first."""
-    return _failed(job, InvalidName, "the id is listed before, under another name")
+def _standing(job: Job, journal: JournalReader | None) -> tuple[State, Job]:
+    """Return where a job stands, and the job with the name that it has or will be given."""
+    for known in () if journal is None else journal.find(job.id):
+        if known.job.account == job.account:
+            state = _state_of(known.outcome)
+            return state, known.job if state == "done" else job
+    return "new", job
 
 
-def named_second(job: Job) -> Outcome:
-    """Return what would become of a job whose name another job of the list has."""
-    return _failed(job, PublishConflict, f"another job of the list is named {job.stem!a}")
-
-
-def refused_lines(failed: Sequence[Outcome], count: int) -> Iterator[str]:
-    """Yield lines about the first of `count` jobs that would fail, with what to do about them."""
-    shown = failed[:_NAMED]
-    for sentence, hint in grouped(shown):
-        yield f"  {sentence}"
-        if hint:
-            yield f"  hint: {hint}"
-    if count > len(shown):
-        yield f"  and {count - len(shown)} more"
-
-
-def _failed(job: Job, kind: type[JobError], message: str) -> Outcome:
-    where = f"{job.origin}: " if job.origin else ""
-    error = Failure.of(kind(f"{where}{message}", hint="Give each job one name of its own."))
-    return Outcome(job.id, job.account, "failed", error=error)
-
-
-def _is_taken(job: Job, wanted: Wanted, owners: Container[str]) -> bool:
-    stem = same_file(job.stem)
-    if stem in owners:
-        return True
-    # An id without a name has itself for one.
-    return any(
-        ids.get(stem, stem) is None and (account, stem) not in wanted.second
-        for account, ids in wanted.ids.items()
-    )
+def _state_of(outcome: Outcome) -> State:
+    error = outcome.error
+    if outcome.status == "done":
+        return "done"
+    keeps_zip = outcome.status == "pending" or (error is not None and error.code in _KEEP_ZIP)
+    if keeps_zip and outcome.zip_bytes is not None:
+        return "downloaded"
+    if error is None:
+        return "new"
+    return "failed" if outcome.status == "failed" and is_permanent(error.code) else "again"

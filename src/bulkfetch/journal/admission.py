@@ -108,6 +108,29 @@ def published_stem(job: Job) -> tuple[str, ...]:
     return (job.place,)
 
 
+def named_again(job: Job) -> InvalidName:
+    """Return why a list cannot have a job a second time, under another name."""
+    return InvalidName(
+        f"the list has job {job.id} a second time, under another name: {job.name!a}",
+        hint="Give the job one name; its first mention is the one that counts.",
+    )
+
+
+def named_alike(job: Job, name: str, account: str, job_id: str) -> PublishConflict:
+    """Return why a job cannot have a name that another job of the list has; `name` is folded."""
+    whose = "" if account == job.account else f" of account {account}"
+    if name.endswith(_ZIP):
+        return PublishConflict(
+            f"job {job_id}{whose} of the same list has the same id, which names its ZIP",
+            hint="Kept ZIPs are named by their ids: fetch one of the two into another "
+            "--out, or without keep_zip.",
+        )
+    return PublishConflict(
+        f"job {job_id}{whose} of the same list would be published under the same name",
+        hint="Give one of them another name.",
+    )
+
+
 def state_when_listed(state: int, code: str | None, *, again: bool) -> int:
     """Return the state of a known job that a new list names.
 
@@ -216,10 +239,7 @@ def _insert(connection: sqlite3.Connection, job: Job, account: int, position: in
 def _mentioned_again(job: Job, row: _Row) -> str:
     named_otherwise = job.name is not None and job.place != _place(job, row)
     if named_otherwise and row.state not in (SKIPPED, DONE):
-        raise InvalidName(
-            f"the list has job {job.id} a second time, under another name: {job.name!a}",
-            hint="Give the job one name; its first mention is the one that counts.",
-        )
+        raise named_again(job)
     return "duplicates"
 
 
@@ -246,19 +266,7 @@ def _claim(
             continue
         _, position, job_id, state, account = claimant
         if position >= first_position and state in holding:
-            whose = "" if account == job.account else f" of account {account}"
-            if name.endswith(_ZIP):
-                error = PublishConflict(
-                    f"job {job_id}{whose} of the same list has the same id, which names its ZIP",
-                    hint="Kept ZIPs are named by their ids: fetch one of the two into another "
-                    "--out, or without keep_zip.",
-                )
-            else:
-                error = PublishConflict(
-                    f"job {job_id}{whose} of the same list would be published under the same name",
-                    hint="Give one of them another name.",
-                )
-            return _Conflict(error, state == DONE)
+            return _Conflict(named_alike(job, name, account, job_id), state == DONE)
     connection.executemany(_CLAIM, ((name, key) for name in folded))
     return None
 
