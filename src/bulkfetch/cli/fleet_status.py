@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bulkfetch.cli import exit_codes
-from bulkfetch.cli.fleet_settings import fleet_of, with_database
+from bulkfetch.cli.fleet_settings import fleet_of, left_alone, with_database
 from bulkfetch.cli.printer import Printer
 from bulkfetch.errors import ConfigError
 from bulkfetch.text import number
@@ -69,7 +69,6 @@ def status(
         raise click.UsageError("--failed and --watch cannot be used together")
     printer.json = as_json
     fleet = fleet_of(printer, fleet_file)
-    known = fleet.settings.account_names
 
     async def tell(connections: Connections) -> None:
         if watch:
@@ -85,12 +84,9 @@ def status(
                 printer.error(f"account {each.account}: {_held(each)}", each.held.hint)
         if account is None:
             printer.result(_sum_line(accounts), _sum(accounts))
-        strangers = [each.account for each in accounts if each.account not in known]
-        if strangers:
-            printer.warn(
-                f"{fleet_file} does not know {_some(strangers)}: its workers leave "
-                f"{'it' if len(strangers) == 1 else 'them'} alone"
-            )
+        servers = {each.account: each.server for each in accounts}
+        for _, sentence in left_alone(fleet_file, fleet, servers):
+            printer.warn(sentence)
 
     with_database(fleet, tell)
     return exit_codes.DONE
@@ -232,11 +228,6 @@ def _sum_line(accounts: Sequence[FleetAccount]) -> str:
     if found["turns"]:
         text += f"; {number(found['turns'], 'turn')} by {number(found['workers'], 'worker')}"
     return f"{text}; {found['held']} held" if found["held"] else text
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:5])
-    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
 
 
 def _moment(seconds: float) -> str:

@@ -12,7 +12,7 @@ import click
 
 from bulkfetch.cli import exit_codes
 from bulkfetch.cli.endings import this_command
-from bulkfetch.cli.fleet_settings import fleet_of
+from bulkfetch.cli.fleet_settings import fleet_of, left_alone, some
 from bulkfetch.cli.fleet_told import Told
 from bulkfetch.cli.printer import Printer
 from bulkfetch.cli.signals import stop_on_signals
@@ -21,7 +21,7 @@ from bulkfetch.models import Outcome
 if TYPE_CHECKING:
     from bulkfetch.config.fleet import FleetSettings
     from bulkfetch.fleet.export_codec import EndedExport
-    from bulkfetch.fleet.watch import HeldAccount, News, WaitingExport
+    from bulkfetch.fleet.watch import HeldAccount, News, UnbegunAccounts, WaitingExport
 
 _ABOUT = """\b
 Examples:
@@ -37,7 +37,7 @@ disturbed.
 
 It ends early if only accounts are left that are held, such as one with wrong credentials: correct
 that, then submit the same again. It does not end early for an export that waits, such as for API
-credits.
+credits, nor for an account that no worker has begun with: after a minute and a half it says which.
 """
 
 _EPILOG = exit_codes.epilog(
@@ -64,8 +64,8 @@ def wait(printer: Printer, fleet_file: str, submission: int, as_json: bool) -> i
 
     printer.json = as_json
     fleet = fleet_of(printer, fleet_file)
-    waiting = _Waiting(printer)
-    asyncio.run(waiting.through(fleet, submission))
+    waiting = _Waiting(printer, fleet_file, fleet)
+    asyncio.run(waiting.through(submission))
     told = waiting.told
     report, status = told.report(), told.exit_status
     printer.sum_up(summary_record(report, status, told.exports))
@@ -92,24 +92,26 @@ def wait(printer: Printer, fleet_file: str, submission: int, as_json: bool) -> i
 class _Waiting:
     """One wait: what it has told. `held` is why it ended early."""
 
-    def __init__(self, printer: Printer) -> None:
+    def __init__(self, printer: Printer, fleet_file: str, fleet: FleetSettings) -> None:
         self.told = Told()
         self.held: list[HeldAccount] = []
         self._printer = printer
+        self._fleet_file = fleet_file
+        self._fleet = fleet
 
-    async def through(self, fleet: FleetSettings, submission: int) -> None:
+    async def through(self, submission: int) -> None:
         """Tell what becomes of a submission to its end, or until a signal. Raises ConfigError."""
         from bulkfetch.fleet.database import tables_required
 
         began = time.monotonic()
-        telling = asyncio.ensure_future(self._connect_and_tell(fleet, submission))
+        telling = asyncio.ensure_future(self._connect_and_tell(submission))
 
         def stop(signal: str = "") -> None:
             telling.cancel()
 
         try:
             with (
-                tables_required(fleet.fleet.database),
+                tables_required(self._fleet.fleet.database),
                 stop_on_signals(asyncio.get_running_loop(), stop, stop),
             ):
                 await telling
@@ -118,10 +120,11 @@ class _Waiting:
         finally:
             self.told.elapsed_s = time.monotonic() - began
 
-    async def _connect_and_tell(self, fleet: FleetSettings, submission: int) -> None:
+    async def _connect_and_tell(self, submission: int) -> None:
         from bulkfetch.fleet.connections import Connections
         from bulkfetch.fleet.watch import Watch
 
+        fleet = self._fleet
         connections = await Connections.open(fleet.fleet.database, fleet.password)
         watch = Watch(connections, submission)
         try:
@@ -134,6 +137,7 @@ class _Waiting:
 
     async def _tell_all(self, all_news: AsyncGenerator[News, None]) -> None:
         from bulkfetch.fleet.export_codec import EndedExport
+        from bulkfetch.fleet.watch import WaitingExport
 
         async with aclosing(all_news):
             async for news in all_news:
@@ -143,8 +147,10 @@ class _Waiting:
                 elif isinstance(news, EndedExport):
                     self.told.export(news)
                     await self._tell_export(news)
-                else:
+                elif isinstance(news, WaitingExport):
                     self._tell_why(news)
+                else:
+                    self._tell_unbegun(news)
 
     async def _tell_job(self, outcome: Outcome) -> None:
         if self._printer.json:
@@ -168,3 +174,14 @@ class _Waiting:
 
         account, name, why = waiting
         self._printer.warn(f"{export_name(account, name)} waits: {cause_words(account, why)}")
+
+    def _tell_unbegun(self, unbegun: UnbegunAccounts) -> None:
+        others = set(unbegun.servers)
+        for names, sentence in left_alone(self._fleet_file, self._fleet, unbegun.servers):
+            self._printer.warn(sentence)
+            others.difference_update(names)
+        if others:
+            self._printer.warn(
+                f"no worker has begun with {some(sorted(others))} yet: none runs, all are busy, or "
+                "theirs are other settings"
+            )

@@ -17,7 +17,8 @@ ACCOUNTS = """
         coalesce(crashes, 0) AS crashes, coalesce(exports.done, 0) AS exports_done,
         coalesce(exports.failed, 0) AS exports_failed,
         coalesce(exports.pending, 0) AS exports_pending,
-        coalesce(exports.pages, 0)::bigint AS pages, coalesce(exports.credits, 0)::bigint AS credits
+        coalesce(exports.pages, 0)::bigint AS pages,
+        coalesce(exports.credits, 0)::bigint AS credits, server
     FROM (
         SELECT account, count(*) FILTER (WHERE state = 1) AS done,
             count(*) FILTER (WHERE state = 2) AS failed,
@@ -64,7 +65,7 @@ class FleetAccount(NamedTuple):
 
     `done`, `failed` and `pending` are jobs of lists. `held` is why nothing is asked for it, None
     where there is no reason; `crashes` are its newest turns in a row that no worker has ended, the
-    one under way included.
+    one under way included. `server` is where it is asked, None while that is not known.
     """
 
     account: str
@@ -76,6 +77,7 @@ class FleetAccount(NamedTuple):
     held: Failure | None
     crashes: int
     exports: AccountExports
+    server: str | None = None
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> FleetAccount:
@@ -97,6 +99,7 @@ class FleetAccount(NamedTuple):
                 row["pages"],
                 row["credits"],
             ),
+            row["server"],
         )
 
     @property

@@ -25,12 +25,21 @@ from bulkfetch.models import Failure, Outcome
 _SOONEST_S, _LATEST_S = 0.2, 2.0
 # How often to look why exports wait: all of the fleet that are to be done are looked through.
 _WHY_S = 10.0
+# How long to wait before it is looked which accounts no worker has begun with: a worker without
+# enough to do finds each within a minute.
+UNBEGUN_S = 90.0
 
 _OLDEST = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 _IS_KNOWN = "SELECT EXISTS (SELECT 1 FROM bulkfetch.fleet_submission WHERE id = $1)"
 _HELD = """
     SELECT account, held AS why FROM bulkfetch.fleet_account
     WHERE held IS NOT NULL AND account = ANY($1) ORDER BY account
+"""
+_UNBEGUN = """
+    SELECT account, server FROM bulkfetch.fleet_account
+    WHERE account = ANY($2) AND held IS NULL AND crashes = 0 AND coalesce(turn_began_at < (
+        SELECT submitted_at FROM bulkfetch.fleet_submission WHERE id = $1
+    ), true) ORDER BY account
 """
 _WAITING = f"""
     SELECT export.account, export.name, export.report ->> 'error' AS why
@@ -58,7 +67,13 @@ class WaitingExport(NamedTuple):
     failure: Failure
 
 
-News = Outcome | EndedExport | WaitingExport
+class UnbegunAccounts(NamedTuple):
+    """Accounts that had no turn since the submission, with their servers, None if not known."""
+
+    servers: dict[str, str | None]
+
+
+News = Outcome | EndedExport | WaitingExport | UnbegunAccounts
 
 
 class Watch:
@@ -75,6 +90,7 @@ class Watch:
         self._exports = WatchedItems(connections, submission, EXPORTS)
         self._why_at = -math.inf
         self._told_why: set[tuple[str, str]] = set()
+        self._unbegun_at = math.inf
         self.held: list[HeldAccount] = []
         self.is_read = False
 
@@ -92,10 +108,12 @@ class Watch:
         """Yield what became of each job and export, as it comes; end when nothing more can come.
 
         That is when all have ended, or what is left is of accounts that are held. Why an account's
-        exports wait is yielded once. Raises ConfigError where there is no such submission. If
-        cancelled: nothing is lost, and another look begins anew.
+        exports wait is yielded once, and so are the accounts that no worker has begun with. Raises
+        ConfigError where there is no such submission. If cancelled: nothing is lost, and another
+        look begins anew.
         """
         await self._require_known()
+        self._unbegun_at = asyncio.get_running_loop().time() + UNBEGUN_S
         oldest = await self._oldest()
         async for export in self._exports.known():
             yield export
@@ -117,6 +135,8 @@ class Watch:
                 return
             for why in await self._new_reasons():
                 yield why
+            if unbegun := await self._unbegun():
+                yield UnbegunAccounts(unbegun)
             held = await self._all_held()
             if not held:
                 await asyncio.sleep(pause_s)
@@ -154,6 +174,14 @@ class Watch:
         if len(rows) < len(pending):
             return []
         return [HeldAccount(row["account"], _why(row)) for row in rows]
+
+    async def _unbegun(self) -> dict[str, str | None]:
+        """Return the accounts that no worker has begun with, and their servers; asked once."""
+        if asyncio.get_running_loop().time() < self._unbegun_at:
+            return {}
+        self._unbegun_at = math.inf
+        rows = await self._connections.fetch(_UNBEGUN, self._submission, list(self._pending))
+        return {row["account"]: row["server"] for row in rows}
 
     async def _new_reasons(self) -> list[WaitingExport]:
         """Return why exports wait, once for each account and cause; not asked each time."""
