@@ -28,7 +28,7 @@ ROOMS = [
     {"waiting"},
     {"prepared"},
     {"exporter"},
-    {"forms", "destinations"},
+    {"job_forms", "destinations"},
     {"services"},
     {"readiness", "access"},
     {"wiring", "tasks"},

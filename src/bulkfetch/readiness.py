@@ -15,7 +15,7 @@ from bulkfetch.config.sandbox_table import read_sandbox_options
 from bulkfetch.destinations import require_destinations
 from bulkfetch.errors import AccountError, BulkfetchError, ConfigError
 from bulkfetch.extras import require_extra
-from bulkfetch.forms import require_forms
+from bulkfetch.job_forms import require_forms
 from bulkfetch.zoho.token_choice import accounts_server, require_program, token_way
 
 

@@ -18,7 +18,7 @@ from bulkfetch.config import Settings, job_of
 from bulkfetch.config.regions import results_servers
 from bulkfetch.destinations import Destinations, ExportDestinations, claimed_names
 from bulkfetch.events import Emit, Event
-from bulkfetch.forms import forms_of, forms_of_part
+from bulkfetch.job_forms import forms_of, forms_of_part
 from bulkfetch.journal import ExportStore, Journal, RunPace
 from bulkfetch.models import ColumnType, Forms, Job
 from bulkfetch.pipeline.engine import Engine, OpenJournal

@@ -24,7 +24,7 @@ from tests.support.flows import (
 )
 
 from bulkfetch import Client, Job, Outcome, Report, RunError, Settings
-from bulkfetch.archive import forms
+from bulkfetch.archive import suffixes
 from bulkfetch.destination import folder
 from bulkfetch.pipeline import publish
 from bulkfetch.sandbox import AccountSpec, Sandbox
@@ -125,7 +125,7 @@ def test_no_server(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("room", "step"),
     [
-        (forms, "extract"),
+        (suffixes, "extract"),
         (publish, "fsync_file"),
         (publish, "fsync_dir"),
         (folder, "fsync_file"),

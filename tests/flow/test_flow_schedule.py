@@ -15,7 +15,7 @@ from tests.support.flows import account_specs, ids, small, watch
 from tests.support.zips import Item, pack
 
 from bulkfetch import Job, Outcome
-from bulkfetch.archive import Extracted, extract, forms
+from bulkfetch.archive import Extracted, extract, suffixes
 from bulkfetch.pipeline import dispatch, outcomes
 from bulkfetch.sandbox import FaultRule, JobSpec, Sandbox
 
@@ -190,7 +190,7 @@ def test_staging_limit(tmp_path: Path) -> None:
         asked.append(len(server[0].results()))
         return extract(*arguments, **options)
 
-    with patch.object(forms, "extract", unpack):
+    with patch.object(suffixes, "extract", unpack):
         seen = run_flow(
             watch(
                 small(),

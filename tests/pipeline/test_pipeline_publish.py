@@ -13,7 +13,7 @@ from tests.support.flow_clock import run_flow
 from tests.support.flows import Seen, ids, small, watch
 
 from bulkfetch import Job, disk
-from bulkfetch.archive import ArchivedFile, FileDraft, forms
+from bulkfetch.archive import ArchivedFile, FileDraft, suffixes
 from bulkfetch.destination import folder
 from bulkfetch.journal import Journal
 from bulkfetch.pipeline import publish
@@ -35,7 +35,7 @@ def written_down() -> Iterator[list[str]]:
     with ExitStack() as stack:
         for owner, names in (
             (publish, ("inspect", "fsync_file", "fsync_dir")),
-            (forms, ("extract", "extract_gzip")),
+            (suffixes, ("extract", "extract_gzip")),
             (folder, ("fsync_file", "fsync_dir")),
             (disk, ("fsync_file", "fsync_dir")),
             (os, ("replace", "rename")),

@@ -15,10 +15,10 @@ from bulkfetch.archive.extract import (
     extract,
     inspect,
 )
-from bulkfetch.archive.forms import SUFFIXES, published_size, suffixes_of, write_form
 from bulkfetch.archive.gzipped import extract_gzip
 from bulkfetch.archive.inflate import ISAL, InflateEngine
 from bulkfetch.archive.records import RecordCounter, count_problem, counter_of, recount
+from bulkfetch.archive.suffixes import SUFFIXES, published_size, suffixes_of, write_form
 from bulkfetch.archive.validate import ExtractLimits, Suffix
 
 __all__ = [
