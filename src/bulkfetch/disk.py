@@ -21,7 +21,7 @@ StrPath = str | os.PathLike[str]
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 # For a file that does not exist, these errors are about its folder.
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-_FAILING_HINT = "The disk or its connection is failing: check the system's log; then run again."
+_FAILING_HINT = "The disk or its connection is failing: check the system's log."
 # Errors of file systems that cannot open or sync a folder: SMB, 9P, FUSE without fsyncdir, a folder
 # that may be written but not read. Errors of the device are not among them.
 _NOT_FOR_FOLDERS = frozenset(
@@ -112,8 +112,8 @@ def disk_full(problem: str, reserve: int) -> DiskFull:
         return DiskFull(problem)
     return DiskFull(
         f"{problem}, of which {reserve} are kept free (limits.free_bytes)",
-        hint="Free some space, or lower free_bytes in [limits]; then run the same command again: "
-        "complete results are not requested again.",
+        hint="Free some space, or lower free_bytes in [limits]: complete results are not requested "
+        "again.",
     )
 
 

@@ -9,6 +9,7 @@ from bulkfetch.cli.printer import Printer
 from bulkfetch.cli.runner import Runner
 from bulkfetch.config import Settings
 from bulkfetch.events import Event, EventKind
+from bulkfetch.journal import JournalReader
 from bulkfetch.pipeline.handle import Run
 from bulkfetch.pipeline.layout import OutputLayout
 from bulkfetch.pipeline.progress import Progress
@@ -279,7 +280,10 @@ def test_unwritable_folder(program: Program, call: Call) -> None:
 def test_a_bug_is_told_without_values(
     program: Program, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mistake in the program is one sentence; -vv adds where, and never any values."""
+    """A mistake in the program is one sentence; -vv adds where, and never any values.
+
+    Only a command that has -vv says so.
+    """
 
     def fail(places: OutputLayout) -> frozenset[str]:
         token = "".join(["hu", "sh"])
@@ -294,3 +298,7 @@ def test_a_bug_is_told_without_values(
     assert loud.status == 3
     assert "Traceback" in loud.err
     assert "hush" not in loud.err
+    assert "please run again with -vv and report" in ended.err
+    monkeypatch.setattr(JournalReader, "open", fail)
+    other = call("status", "exports")
+    assert (other.status, "please report it. " in other.err) == (3, True), other.err

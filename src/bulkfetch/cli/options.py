@@ -28,7 +28,7 @@ class ListUnreadable(RunError):
     """The list of ids could not be read to its end."""
 
     code = "LIST_UNREADABLE"
-    default_hint = "The ids read so far were processed; run the same command again."
+    default_hint = "Run the same command again: nothing is fetched twice."
 
 
 class EmptyList(RunError):

@@ -82,6 +82,7 @@ class Printer:
         self._display: ProgressDisplay | None = None
         self._shares_terminal = False
         self._log: LogFile | None = None
+        self._can_say_more = False
         self._encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
 
     def configure(
@@ -99,6 +100,7 @@ class Printer:
             raise click.UsageError("-q and -v cannot be used together")
         self.json = json
         self.verbosity = QUIET if quiet else verbose
+        self._can_say_more = True
         self.shows_progress = not (no_progress or quiet)
         self.timestamps = timestamps
         self._log = log
@@ -216,11 +218,8 @@ class Printer:
                     self._say("note", part)
         message = f"unexpected {type(error).__name__}: {error}"
         self.cause = Failure("BUG", escape(message))
-        self.error(
-            message,
-            "This is a bug in bulkfetch: please run again with -vv and report the output. "
-            "Running again is safe.",
-        )
+        how = "run again with -vv and report the output" if self._can_say_more else "report it"
+        self.error(message, f"This is a bug in bulkfetch: please {how}. Running again is safe.")
 
     def raw(self, text: str) -> None:
         """Write text of several lines to stderr, such as a help page."""

@@ -67,7 +67,7 @@ class TokenThrottled(AccountError):
 
     code = "TOKEN_THROTTLED"
     transient = True
-    default_hint = "Zoho issues ten tokens in ten minutes; wait ten minutes, then run again."
+    default_hint = "Zoho issues ten tokens in ten minutes: after ten minutes there are more."
 
 
 class TokenUnavailable(AccountError):
@@ -75,7 +75,7 @@ class TokenUnavailable(AccountError):
 
     code = "TOKEN_UNAVAILABLE"
     transient = True
-    default_hint = "Check the network and accounts_url; then run the same command again."
+    default_hint = "Check the network and accounts_url."
 
 
 class TokenCommandFailed(AccountError):
@@ -117,10 +117,7 @@ class RateLimited(AccountError):
 
     code = "RATE_LIMITED"
     transient = True
-    default_hint = (
-        "Check for another program that uses this account, and its API credits; then run the "
-        "same command again."
-    )
+    default_hint = "Check for another program that uses this account, and its API credits."
 
 
 class Superseded(AccountError):
@@ -138,14 +135,14 @@ class ServiceDown(AccountError):
 
     code = "SERVICE_DOWN"
     transient = True
-    default_hint = "The service has problems; run the same command again later."
+    default_hint = "The service has problems, which may be over later."
 
 
 class NotReadyInTime(AccountError):
     """The time to wait was over before all results were ready."""
 
     code = "NOT_READY_IN_TIME"
-    default_hint = "Run the same command again: it goes on with what is not done yet."
+    default_hint = "What is not done yet goes on later, from where it is."
 
 
 class Unreachable(AccountError):
@@ -153,4 +150,4 @@ class Unreachable(AccountError):
 
     code = "UNREACHABLE"
     transient = True
-    default_hint = "Check the network, the proxy and api_domain; then run the same command again."
+    default_hint = "Check the network, the proxy and api_domain."

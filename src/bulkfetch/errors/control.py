@@ -36,7 +36,7 @@ class ControlPaused(JobError):
     retryable = True
     default_hint = (
         "Another program may use this account; lower creates_per_minute or polls_per_minute, or "
-        "run the same command again later."
+        "try again later."
     )
 
     def __init__(
@@ -55,7 +55,7 @@ class LimitReached(ControlPaused):
     """Nothing was done: the service has as many exports of this account as it takes."""
 
     code = "LIMIT_REACHED"
-    default_hint = "Wait until exports have been prepared; then run the same command again."
+    default_hint = "Wait until exports have been prepared; then try again."
 
 
 class CreditsSpent(ControlPaused):
@@ -66,6 +66,6 @@ class CreditsSpent(ControlPaused):
 
     code = "CREDITS_SPENT"
     default_hint = (
-        "Run the same command again later, or change credits_per_day or credits_reserve in the "
-        "control table of the account; what is ready can still be downloaded."
+        "Try again later, or change credits_per_day or credits_reserve in the control table of the "
+        "account; what is ready can still be downloaded."
     )

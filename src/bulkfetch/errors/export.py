@@ -19,8 +19,8 @@ class CreateLost(JobError):
 
     code = "CREATE_LOST"
     default_hint = (
-        "The service may be in trouble; run the same command again later. Jobs that it may have "
-        "accepted harm nothing."
+        "The service may be in trouble; try again later. Jobs that it may have accepted harm "
+        "nothing."
     )
 
 
@@ -28,7 +28,7 @@ class NoPageToken(JobError):
     """The service says that there are more pages, and does not say how to get them."""
 
     code = "NO_PAGE_TOKEN"
-    default_hint = "Nothing was published, since rows would be missing; run the same command again."
+    default_hint = "Nothing was published, since rows would be missing; try again."
 
 
 class PagingLoop(JobError):
@@ -44,4 +44,4 @@ class ChainBroken(JobError):
     """The pages of an export could not be followed to their end."""
 
     code = "CHAIN_BROKEN"
-    default_hint = "Nothing was published; run the same command again, perhaps with split."
+    default_hint = "Nothing was published; try again, perhaps with split."

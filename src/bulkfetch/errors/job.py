@@ -38,7 +38,7 @@ class ConnectFailed(JobError):
 
     code = "CONNECT_FAILED"
     retryable = True
-    default_hint = "Check the network, the proxy and api_domain; then run the same command again."
+    default_hint = "Check the network, the proxy and api_domain; then try again."
 
 
 class TlsFailed(JobError):
@@ -56,7 +56,7 @@ class ConnectionLost(JobError):
 
     code = "CONNECTION_LOST"
     retryable = True
-    default_hint = "The network or the server is unstable; run the same command again."
+    default_hint = "The network or the server is unstable; try again."
 
 
 class Truncated(JobError):
@@ -64,7 +64,7 @@ class Truncated(JobError):
 
     code = "TRUNCATED"
     retryable = True
-    default_hint = "The network or a proxy cuts responses short; run the same command again."
+    default_hint = "The network or a proxy cuts responses short; try again."
 
 
 class Stalled(JobError):
@@ -93,7 +93,7 @@ class ServerError(JobError):
 
     code = "INTERNAL_ERROR"
     retryable = True
-    default_hint = "The service has problems; run the same command again later."
+    default_hint = "The service has problems; try again later."
 
 
 class TooManyRequests(JobError):
@@ -111,9 +111,7 @@ class NotReady(JobError):
 
     code = "NOT_READY"
     retryable = True
-    default_hint = (
-        "The export is still being prepared; run the same command again in a few minutes."
-    )
+    default_hint = "The export is still being prepared; try again in a few minutes."
 
 
 class ResourceNotFound(JobError):
@@ -252,4 +250,4 @@ class ExportLost(NamesPath, JobError):
     """Files of an export are gone or were changed before it was published."""
 
     code = "EXPORT_LOST"
-    default_hint = "Leave .bulkfetch alone while exports are made; run again to make it anew."
+    default_hint = "Leave .bulkfetch alone while exports are made; try again to have it made anew."

@@ -13,16 +13,14 @@ class DiskFull(RunError):
     """The disk is full."""
 
     code = "DISK_FULL"
-    default_hint = (
-        "Free some space, then run the same command: complete results are not requested again."
-    )
+    default_hint = "Free some space: complete results are not requested again."
 
 
 class NotWritable(RunError):
     """A folder or file cannot be written."""
 
     code = "NOT_WRITABLE"
-    default_hint = "Check owner, permissions and limits of the output folder; then run again."
+    default_hint = "Check owner, permissions and limits of the output folder."
 
 
 class OutputLocked(RunError):
@@ -51,8 +49,8 @@ class DestinationFailed(RunError):
 
     code = "DESTINATION_FAILED"
     default_hint = (
-        "Check publish_to, [destination] and the network; then run the same command: complete "
-        "results are kept and not requested again."
+        "Check the bucket's address, [destination] and the network. Complete results are kept and "
+        "not requested again."
     )
 
 

@@ -19,7 +19,7 @@ MOST_HANDED_ON = 20
 _GONE = Failure(
     "RESOURCE_NOT_FOUND",
     "the result was prepared more than a day ago",
-    "Run the same command again: it is created again.",
+    "Try again: it is created anew.",
 )
 
 

@@ -73,8 +73,8 @@ def journal_error(error: sqlite3.Error, path: Path) -> RunError | None:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
             return OutputLocked(
                 f"another program holds the journal {path}",
-                hint="Close the program that has the file open, then run the same command again; "
-                "on some network file systems a run holds it to its end.",
+                hint="Close the program that has the file open; on some network file systems a run "
+                "holds it to its end.",
             )
         case _:
             return None

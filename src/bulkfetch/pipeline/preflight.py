@@ -107,11 +107,11 @@ def _forbidden(path: Path) -> NotWritable:
     reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
     error = NotWritable(f"{reason}: {path}")
     if read_only:
-        error.hint = "The file system is mounted read-only; give another --out, or mount it anew."
+        error.hint = "The file system is mounted read-only; use another folder, or mount it anew."
     elif owner != os.geteuid():
         error.hint = (
             f"It belongs to {_user(owner)}, perhaps from a run of that user; run as that user, "
-            "have it be made yours (chown -R), or give another --out."
+            "have it be made yours (chown -R), or use another folder."
         )
     return error
 
