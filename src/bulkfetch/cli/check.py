@@ -53,7 +53,7 @@ def check(
 ) -> int:
     """Check everything that a run needs, and return the exit status."""
     from bulkfetch.cli.check_disk import disk_findings
-    from bulkfetch.cli.check_findings import exit_status, settings_findings, wrong_parts
+    from bulkfetch.cli.check_findings import settings_findings, wrong_parts
     from bulkfetch.readiness import problems
 
     require_source(settings_file, data_center)
@@ -65,6 +65,13 @@ def check(
         from bulkfetch.cli.check_online import online_findings
 
         found = chain(found, online_findings(settings, wrong))
+    return tell_findings(printer, found)
+
+
+def tell_findings(printer: Printer, found: Iterator[Finding]) -> int:
+    """Write findings as they come, and return the exit status that follows from them."""
+    from bulkfetch.cli.check_findings import exit_status
+
     statuses = set()
     for finding in found:
         printer.result(finding.line, finding.record)

@@ -11,6 +11,7 @@ from bulkfetch.cli.printer import Printer
 _ABOUT = """\b
 Examples:
   bulkfetch fleet try                              see one on this machine, without an account
+  bulkfetch fleet check fleet.toml                 see what this host lacks
   bulkfetch fleet init fleet.toml                  create its tables, once
   bulkfetch fleet work fleet.toml                  run a worker, on each host
   bulkfetch fleet submit fleet.toml --exports      have all of [[exports]] done
@@ -25,7 +26,7 @@ continue with its accounts.
 _EPILOG = exit_codes.epilog(s0="as each command says", s2="usage error")
 
 # The order in which they are needed.
-_COMMANDS = ("init", "submit", "work", "wait", "status", "try")
+_COMMANDS = ("check", "init", "submit", "work", "wait", "status", "try")
 
 
 @click.group(
