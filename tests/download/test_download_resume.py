@@ -10,7 +10,7 @@ from tests.support.whole_runs import Ran, account, fetch, refresh_token_of, run_
 
 from bulkfetch import Client, Event
 from bulkfetch.download import body
-from bulkfetch.pipeline.account import GROWTH_BYTES
+from bulkfetch.pipeline.health import GROWTH_BYTES
 from bulkfetch.sandbox import Arrival, JobSpec, Sandbox, SandboxOptions
 
 ID = "554023000000568002"

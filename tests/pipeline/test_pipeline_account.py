@@ -23,7 +23,7 @@ from bulkfetch.errors import (
     Truncated,
 )
 from bulkfetch.pipeline import dispatch
-from bulkfetch.pipeline.account import GROWTH_BYTES
+from bulkfetch.pipeline.health import GROWTH_BYTES
 
 
 def play(folder: Path, *jobs: str, **how: object) -> Scene:

@@ -10,20 +10,17 @@ import anyio
 
 from bulkfetch.archive import ExtractionCancelled
 from bulkfetch.disk import remove
-from bulkfetch.download.attempt import Attempt, Partial
-from bulkfetch.download.retry import Decision, RetryAction, decide
+from bulkfetch.download.attempt import Attempt
+from bulkfetch.download.retry import Decision, RetryAction
 from bulkfetch.errors import (
     AccountError,
     ArchiveError,
     BulkfetchError,
-    ConnectFailed,
     NotAZip,
     NotConvertible,
     PublishConflict,
     ServerError,
-    TlsFailed,
     TokenRejected,
-    TooManyRequests,
     ZipCorrupt,
 )
 from bulkfetch.events import Emit, EventKind
@@ -42,9 +39,6 @@ from bulkfetch.secret import Secret
 
 OnEnd = Callable[[str, AccountError, Collection[int]], Awaitable[None]]
 
-# What a broken attempt must have gained to give a job its tries back. Less would let a server that
-# breaks off after every byte be asked for ever.
-GROWTH_BYTES = 1 << 20
 # Bytes that were fetched in vain are told of from here on: less is the body of an error.
 WORTH_TELLING_BYTES = 1 << 16
 
@@ -268,7 +262,7 @@ class AccountWorker:
                 # A dead run's body that never was complete, or that the disk has lost.
                 await self._fetch_again(job)
             case ArchiveError() | NotAZip():
-                decision = self._judge(job, None, error)
+                decision = self._health.judge(job, error, self._access.tries, anyio.current_time())
                 if decision.next is RetryAction.REFETCH:
                     job.refetched = True
                     self._news.attempt_failed(job, error, decision, text="fetched once more")
@@ -294,8 +288,11 @@ class AccountWorker:
         await self._journal.attempted(job.entry, job.attempts)
         if attempt.token is None:  # none was sent, since the source has none that is not refused
             job.repeated = True
-        decision = self._judge(job, attempt.partial, error, attempt.retry_after_s)
-        lost = attempt.received if attempt.partial is None else 0
+        now, left = anyio.current_time(), attempt.partial
+        decision = self._health.judge(
+            job, error, self._access.tries, now, left=left, retry_after_s=attempt.retry_after_s
+        )
+        lost = attempt.received if left is None else 0
         if lost >= WORTH_TELLING_BYTES and decision.next is RetryAction.RETRY:
             self._news.say("restarted", job, f"{lost} bytes are fetched again", lost_bytes=lost)
         failed = partial(self._news.attempt_failed, job, error, decision, received=attempt.received)
@@ -357,32 +354,6 @@ class AccountWorker:
             self._news.attempt_failed(job, error, decision, received=received, delay_s=delay_s)
         # Where the server fails another job looks next: it may be this one alone that fails.
         self.dispatcher.retry(job, first=not failing)
-
-    def _judge(
-        self,
-        job: ActiveJob,
-        left: Partial | None,
-        error: BulkfetchError,
-        retry_after_s: float | None = None,
-    ) -> Decision:
-        """Count a failure against its job and decide; `left` is what may be resumed.
-
-        `retry_after_s` is what the server asked for, None where it did not.
-        """
-        # Against the furthest ever, not the last: who sends the same half again gains nothing.
-        reached = left.bytes if left else 0
-        if reached - job.furthest >= GROWTH_BYTES:
-            job.furthest, job.tries = reached, 0
-        now, health, budget = anyio.current_time(), self._health, self._access.tries
-        state = health.standing(job, budget, error, now, retry_after_s)
-        if state.of_service:
-            job.tries = max(job.tries, 1)  # counted once, since the next one may be its own
-        elif not isinstance(error, TooManyRequests | TokenRejected | ConnectFailed | TlsFailed):
-            job.tries += 1
-        if not isinstance(error, TokenRejected):
-            job.repeated = False
-        job.partial = left
-        return decide(error, state._replace(tries=job.tries, repeated=job.repeated))
 
     def _end(self, error: BulkfetchError) -> None:
         """Start no more requests for this account, because of `error`; its jobs stay pending."""

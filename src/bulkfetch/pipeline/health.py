@@ -13,7 +13,8 @@ asks nobody to wait, is enough as long as no other job failed since the last goo
 
 from __future__ import annotations
 
-from bulkfetch.download.retry import FAILING_FOR_S, REFUSED_FOR_S, RetryState
+from bulkfetch.download.attempt import Partial
+from bulkfetch.download.retry import FAILING_FOR_S, REFUSED_FOR_S, Decision, RetryState, decide
 from bulkfetch.errors import (
     AccountError,
     BadResponse,
@@ -26,11 +27,15 @@ from bulkfetch.errors import (
     ServiceDown,
     Stalled,
     TlsFailed,
+    TokenRejected,
     TooManyRequests,
     Unreachable,
 )
 from bulkfetch.pipeline.active_job import ActiveJob
 
+# What a broken attempt must have gained to give a job its tries back. Less would let a server that
+# breaks off after every byte be asked for ever.
+GROWTH_BYTES = 1 << 20
 # Failures that say nothing of a service at work.
 _NOT_GOOD = (
     AccountError,
@@ -73,7 +78,7 @@ class Health:
         self._failing.clear()
         self.probing = False
 
-    def failed(self, work: ActiveJob, error: BulkfetchError, now: float, *, counts: bool) -> None:
+    def failed(self, job: ActiveJob, error: BulkfetchError, now: float, *, counts: bool) -> None:
         """Take in a failed attempt; one that was on its way when another failed `counts` not."""
         if isinstance(error, ConnectFailed | TlsFailed):
             self.connects_failed += counts
@@ -87,37 +92,55 @@ class Health:
             if self._failing_since is None:
                 self._failing_since = now
             self._failures += counts or not self._failures
-            self._failing.add(work.job.id)
-            if work.failed_after is not None and work.failed_after < self._good_answers:
-                work.stands_out += 1
-            work.failed_after = self._good_answers
+            self._failing.add(job.job.id)
+            if job.failed_after is not None and job.failed_after < self._good_answers:
+                job.stands_out += 1
+            job.failed_after = self._good_answers
 
-    def standing(
+    def judge(
         self,
-        work: ActiveJob,
-        budget: int,
+        job: ActiveJob,
         error: BulkfetchError,
+        budget: int,
         now: float,
-        retry_after_s: float | None,
-    ) -> RetryState:
-        """Return where a job and the account stand after a failure that was taken in."""
-        alone = self._failing == {work.job.id}
+        *,
+        left: Partial | None = None,
+        retry_after_s: float | None = None,
+    ) -> Decision:
+        """Count a failure against its job, of whose tries there are `budget`, and decide.
+
+        `left` is what may be resumed, `retry_after_s` what the server asked for; else None.
+        """
+        # Against the furthest ever, not the last: who sends the same half again gains nothing.
+        reached = left.bytes if left else 0
+        if reached - job.furthest >= GROWTH_BYTES:
+            job.furthest, job.tries = reached, 0
+        alone = self._failing == {job.job.id}
         says_so = error.http in _OF_THE_SERVICE or retry_after_s is not None
-        own = work.stands_out > 1 or (alone and (work.stands_out > 0 or not says_so))
-        return RetryState(
-            tries=work.tries,
+        own = job.stands_out > 1 or (alone and (job.stands_out > 0 or not says_so))
+        of_service = isinstance(error, ServerError) and not own
+        if of_service:
+            job.tries = max(job.tries, 1)  # counted once, since the next one may be its own
+        elif not isinstance(error, TooManyRequests | TokenRejected | ConnectFailed | TlsFailed):
+            job.tries += 1
+        if not isinstance(error, TokenRejected):
+            job.repeated = False
+        job.partial = left
+        state = RetryState(
+            tries=job.tries,
             budget=budget,
-            repeated=work.repeated,
-            refetched=work.refetched,
+            repeated=job.repeated,
+            refetched=job.refetched,
             connects_failed=self.connects_failed,
             answered=self._answered,
             refused_s=_since(self._refused_since, now),
             failures=self._failures,
             failing_s=_since(self._failing_since, now),
-            stands_out=work.stands_out > 0,
-            of_service=isinstance(error, ServerError) and not own,
+            stands_out=job.stands_out > 0,
+            of_service=of_service,
             retry_after_s=retry_after_s,
         )
+        return decide(error, state)
 
     def ending(self, error: BulkfetchError) -> AccountError:
         """Return why an account that is given up because of `error` has ended."""
