@@ -28,11 +28,6 @@ class WindowSettings(Table):
         10, "Requests in flight at once; Zoho's cap is 5 (Free) to 25 (Ultimate)."
     )
 
-    @property
-    def exceeds_zoho(self) -> bool:
-        """Whether this window would let more through than Zoho allows."""
-        return self.requests > ZOHO_REQUESTS or self.period_s < ZOHO_PERIOD_S
-
 
 class ControlSettings(Table):
     """The budget of the calls that are not downloads; they never take a slot of the window.

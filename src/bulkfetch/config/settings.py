@@ -172,11 +172,11 @@ def exceeds_zoho(account: AccountSettings) -> tuple[str, str, str] | None:
 
     Faster than Zoho's may be asked no server but one on this machine.
     """
-    window = account.window
-    if account.is_local or not window.exceeds_zoho:
+    more, faster = account.window.requests > ZOHO_REQUESTS, account.window.period_s < ZOHO_PERIOD_S
+    if account.is_local or not (more or faster):
         return None
     return (
-        "requests" if window.requests > ZOHO_REQUESTS else "period_s",
+        "requests" if more else "period_s",
         f"Zoho allows {ZOHO_REQUESTS} requests in {ZOHO_PERIOD_S:.0f} s; requests can only be "
         "lower, period_s only longer",
         "Only a server on this machine can get faster requests.",
