@@ -32,8 +32,7 @@ def ask(
     Raises ConfigError, and what the question raises.
     """
     settings = _settings(settings_file, data_center, account)
-    for warning in settings.warnings:
-        printer.warn(warning)
+    printer.warn(*settings.warnings)
     name = settings.default_account
     if name is None:
         from bulkfetch.config.misfit import listed

@@ -92,8 +92,7 @@ def export(
         raise click.UsageError("--wait and --no-wait cannot be used together")
     file, names = file_and_rest(settings_file, names, data_center)
     settings = load(file, data_center, out=out, max_bytes_per_s=limit_rate)
-    for warning in settings.warnings:
-        printer.warn(warning)
+    printer.warn(*settings.warnings)
     _require_known(settings, names)
     from bulkfetch.cli.runner import carry_out
 

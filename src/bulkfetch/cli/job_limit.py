@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from bulkfetch.errors import ConfigError, is_permanent
+from bulkfetch.cli.recall import journal_in
+from bulkfetch.errors import is_permanent
 from bulkfetch.models import Job
 
 if TYPE_CHECKING:
@@ -28,15 +29,7 @@ class JobLimit:
 
         To be left in the thread that entered it. Raises RunError where the journal cannot be read.
         """
-        from bulkfetch.journal import JournalReader
-        from bulkfetch.pipeline.layout import STATE_DIR
-
-        try:
-            reader = JournalReader.open(out / STATE_DIR)
-        except ConfigError:  # no run has written there yet
-            yield self._first(jobs, None)
-            return
-        with reader:
+        with journal_in(out) or nullcontext() as reader:
             yield self._first(jobs, reader)
 
     def _first(self, jobs: Iterator[Job], reader: JournalReader | None) -> Iterator[Job]:
@@ -56,9 +49,8 @@ class JobLimit:
 
 def _has_ended(job: Job, reader: JournalReader) -> bool:
     """Return whether a run would ask nothing for a job: it is done, or has failed for good."""
-    for known in reader.find(job.id):
-        if known.job.account == job.account:
-            status, error = known.outcome.status, known.outcome.error
-            for_good = status == "failed" and error is not None and is_permanent(error.code)
-            return status == "done" or for_good
-    return False
+    if (known := reader.find_job(job)) is None:
+        return False
+    status, error = known.outcome.status, known.outcome.error
+    for_good = status == "failed" and error is not None and is_permanent(error.code)
+    return status == "done" or for_good

@@ -18,15 +18,14 @@ from bulkfetch.cli.async_reader import AsyncReader
 from bulkfetch.cli.options import ListOptions, list_options, open_list, settings_of
 from bulkfetch.cli.plan_exports import plan_exports
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.recall import journal_in
 from bulkfetch.cli.wanted import State, read_wanted
-from bulkfetch.errors import ConfigError
 from bulkfetch.observe.eta import KEPT_S, start_s, starts_within
 from bulkfetch.quota import MARGIN_S, ZOHO_PERIOD_S, ZOHO_REQUESTS
 from bulkfetch.text import duration, jobs
 
 if TYPE_CHECKING:
     from bulkfetch.config import Settings
-    from bulkfetch.journal import JournalReader
 
 # Batches that are listed one by one in the text form: the first ones, and the last.
 _SHOWN_BATCHES = 6
@@ -127,8 +126,7 @@ def plan(printer: Printer, options: ListOptions, estimate: bool, as_json: bool) 
     """Show what a run would do, and when."""
     printer.json = as_json
     settings = settings_of(options)
-    for warning in settings.warnings:
-        printer.warn(warning)
+    printer.warn(*settings.warnings)
     _require_servers(settings)
     if settings.exports:
         plan_exports(printer, settings, estimate=estimate)
@@ -137,22 +135,11 @@ def plan(printer: Printer, options: ListOptions, estimate: bool, as_json: bool) 
     _plan_list(printer, options, settings)
 
 
-def _journal(settings: Settings) -> JournalReader | None:
-    """Return a look into the journal of the output folder, None where no run has written there."""
-    from bulkfetch.journal import JournalReader
-    from bulkfetch.pipeline.layout import STATE_DIR
-
-    try:
-        return JournalReader.open(settings.out / STATE_DIR)
-    except ConfigError:
-        return None
-
-
 def _require_servers(settings: Settings) -> None:
     """Raise ConfigError where a run would be refused, as it asks another server than before."""
     from bulkfetch.config.regions import results_servers
 
-    if (reader := _journal(settings)) is not None:
+    if (reader := journal_in(settings.out)) is not None:
         with reader:
             reader.require_servers(results_servers(settings.accounts))
 
@@ -161,7 +148,10 @@ def _plan_list(printer: Printer, options: ListOptions, settings: Settings) -> No
     from bulkfetch.destinations import claimed_names
 
     names = partial(claimed_names, None, settings)
-    with open_list(options, settings) as listed, _journal(settings) or nullcontext() as reader:
+    with (
+        open_list(options, settings) as listed,
+        journal_in(settings.out) or nullcontext() as reader,
+    ):
         read = listed.drain() if isinstance(listed, AsyncReader) else listed or ()
         wanted = read_wanted(read, settings.account_names, reader, names)
     now = time.time()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from bulkfetch.cli.printer import Printer
+from bulkfetch.cli.recall import journal_in
 from bulkfetch.observe.eta import KEPT_S, start_s, starts_within
 from bulkfetch.text import duration
 
@@ -109,14 +110,10 @@ async def _estimates(
 
 def _intents(settings: Settings) -> dict[str, Intent]:
     """Return what the next call of `export` does about each export, by its name."""
-    from bulkfetch.errors import ConfigError
     from bulkfetch.exporter.beginning import first_step, goes_on, step_of
-    from bulkfetch.journal import JournalReader, StoredExport
-    from bulkfetch.pipeline.layout import STATE_DIR
 
-    known: dict[str, StoredExport] = {}
-    with suppress(ConfigError), JournalReader.open(settings.out / STATE_DIR) as reader:
-        known = {stored.row.name: stored for stored in reader.exports()}
+    with journal_in(settings.out) or nullcontext() as reader:
+        known = {stored.row.name: stored for stored in reader.exports()} if reader else {}
     now = datetime.now(UTC)
     found = {}
     for export in settings.exports:

@@ -174,10 +174,11 @@ class Printer:
         if self.verbosity > QUIET:
             self._say("note", text)
 
-    def warn(self, text: str) -> None:
-        """Write a warning, always."""
-        self._write_log("warning", text)
-        self._say("warning", text)
+    def warn(self, *texts: str) -> None:
+        """Write warnings, always."""
+        for text in texts:
+            self._write_log("warning", text)
+            self._say("warning", text)
 
     def error(self, text: str, hint: str = "") -> None:
         """Write an error and a hint what to do, always."""
@@ -244,7 +245,7 @@ class Printer:
 
     def _write(self, text: str) -> None:
         try:
-            write_all(_STDERR, text.encode(self._encoding, "backslashreplace"))
+            self._write_or_raise(text)
         except OSError:
             # Stderr is gone; the exit status still tells.
             return

@@ -18,6 +18,8 @@ from bulkfetch.errors import (
 from bulkfetch.models import Job, is_job_id
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bulkfetch.cli.options import ListOptions
     from bulkfetch.config import Settings
     from bulkfetch.destinations import PublishedObjects
@@ -26,6 +28,17 @@ if TYPE_CHECKING:
 
 # Stands for all done jobs whose file is missing or has another size.
 MISSING = "missing"
+
+
+def journal_in(out: Path) -> JournalReader | None:
+    """Return a look into the journal of an output folder, None where no run has written there."""
+    from bulkfetch.journal import JournalReader
+    from bulkfetch.pipeline.layout import STATE_DIR
+
+    try:
+        return JournalReader.open(out / STATE_DIR)
+    except ConfigError:
+        return None
 
 
 @contextmanager

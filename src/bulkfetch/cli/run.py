@@ -126,8 +126,7 @@ def run(
     settings = settings_of(
         options, keep_zip=keep_zip, overwrite=overwrite, wait=wait, limit_rate=limit_rate
     )
-    for warning in settings.warnings:
-        printer.warn(warning)
+    printer.warn(*settings.warnings)
     if "-" in options.lists and os.isatty(0):
         printer.note("reading ids from the terminal; press Ctrl-D to end the list")
     with open_list(options, settings) as jobs:

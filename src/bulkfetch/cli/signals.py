@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -35,29 +35,25 @@ def _heeded() -> dict[signal.Signals, Any]:
 
 
 @contextmanager
-def raise_on_signals() -> Iterator[None]:
-    """Make the signals raise KeyboardInterrupt inside the block, where nothing is to be drained."""
+def _handled(handler: Any) -> Iterator[None]:
     before = _heeded()
     for number in before:
-        signal.signal(number, _raise)
+        signal.signal(number, handler)
     try:
         yield
     finally:
-        for number in before:
-            signal.signal(number, before[number])
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
-@contextmanager
-def ignored_signals() -> Iterator[None]:
-    """Ignore the signals inside the block, where what an earlier one has ended is cleared away."""
-    before = _heeded()
-    for number in before:
-        signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        for number in before:
-            signal.signal(number, before[number])
+def raise_on_signals() -> AbstractContextManager[None]:
+    """Make the signals raise KeyboardInterrupt inside a block, where nothing is to be drained."""
+    return _handled(_raise)
+
+
+def ignored_signals() -> AbstractContextManager[None]:
+    """Ignore the signals inside a block, where what an earlier one has ended is cleared away."""
+    return _handled(signal.SIG_IGN)
 
 
 @contextmanager

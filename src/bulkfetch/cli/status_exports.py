@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +51,7 @@ def _line(export: StoredExport) -> str:
     last = f"last {left['folder']}, cursor {left['cursor_to']}" if left else "none complete yet"
     if generation is None or not _is_under_way(export):
         return f"export {row.name}: nothing under way; {last}"
-    counts: dict[str, int] = {}
-    for page in export.pages:
-        counts[page.state] = counts.get(page.state, 0) + 1
+    counts = Counter(page.state for page in export.pages)
     pages = ", ".join(f"{count} {_WORDS[state]}" for state, count in counts.items())
     if generation.state == "PUBLISHING":
         pages = "being published"

@@ -102,11 +102,11 @@ def read_wanted(
 
 def _standing(job: Job, journal: JournalReader | None) -> tuple[State, Job]:
     """Return where a job stands, and the job with the name that it has or will be given."""
-    for known in () if journal is None else journal.find(job.id):
-        if known.job.account == job.account:
-            state = _state_of(known.outcome)
-            return state, known.job if state == "done" else job
-    return "new", job
+    known = None if journal is None else journal.find_job(job)
+    if known is None:
+        return "new", job
+    state = _state_of(known.outcome)
+    return state, known.job if state == "done" else job
 
 
 def _state_of(outcome: Outcome) -> State:

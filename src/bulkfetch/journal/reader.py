@@ -201,6 +201,10 @@ class JournalReader:
         """Return the jobs of one id, one for each account that has it."""
         return [self._known(row) for row in self._query(_FIND, (job_id,))]
 
+    def find_job(self, job: Job) -> Known | None:
+        """Return what a job of this id and account has come to, None where there is none."""
+        return next((each for each in self.find(job.id) if each.job.account == job.account), None)
+
     def published_exports(self) -> list[StoredExport]:
         """Return of each export what is published as its newest, with the pages of that."""
         return self.ask(read_published, [])
