@@ -64,7 +64,7 @@ class Client:
 
     # None: not open. Here, for one that could not be made.
     _lock: OutputLock | None = None
-    # Since it was opened.
+    # Since it was opened; what fetches single results, once one is asked for or `stop` was called.
     _loop: asyncio.AbstractEventLoop
     _single: SingleResults | None = None
 
@@ -126,7 +126,7 @@ class Client:
         await anyio.to_thread.run_sync(self._prepare)
         self._lock = await OutputLock.take_in_loop(self._out / STATE_DIR)
         self._loop = asyncio.get_running_loop()
-        self._single = SingleResults(self._settings, self._wiring, self._tasks)
+        self._single = None
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -221,13 +221,14 @@ class Client:
 
     def _make_way(self) -> Engine | None:
         """Return what has to end before a list can begin. Raises RuntimeError."""
-        if self._opened().are_waiting:
+        self._require_open()
+        if self._single is not None and self._single.are_waiting:
             raise RuntimeError("the client is fetching another list: calls of `get` wait")
         return self._tasks.previous()
 
-    def _opened(self) -> SingleResults:
-        """Return what fetches single results. Raises RuntimeError where the client is not open."""
-        if self._lock is None or self._single is None:
+    def _require_open(self) -> None:
+        """Raise RuntimeError where the client is not open, or not in this event loop."""
+        if self._lock is None:
             raise RuntimeError("the client is not open: use `async with`")
         try:
             loop = asyncio.get_running_loop()
@@ -235,6 +236,11 @@ class Client:
             loop = None
         if loop is not self._loop:  # that of the connections and files
             raise RuntimeError("the client belongs to the event loop in which it was entered")
+
+    def _singles(self) -> SingleResults:
+        """Return what fetches single results."""
+        if self._single is None:
+            self._single = SingleResults(self._settings, self._wiring, self._tasks)
         return self._single
 
     async def get(
@@ -262,14 +268,14 @@ class Client:
         waits.
         If cancelled: the job goes on until a list is taken, other calls are not touched.
         """
-        single = self._opened()
+        self._require_open()
         asked = job if isinstance(job, Job) else job_of(self._settings, job)
         asked = replace(asked, account=account or asked.account, name=name or asked.name)
         refused = refusal(asked, self._settings.account_names)
         if refused is not None:  # not worth a row: anybody may send anything to a service
             failure = Failure.of(refused.error)
             return Outcome(refused.job.id, refused.job.account, "failed", error=failure)
-        return await single.get(asked, self._wait_s(wait))
+        return await self._singles().get(asked, self._wait_s(wait))
 
     def stop(self) -> None:
         """Start no more requests, finish what is under way within some seconds.
@@ -278,8 +284,8 @@ class Client:
         pending, until the client is entered again. For the end of a service, before the client is
         left.
         """
-        if self._single is not None:
-            self._single.stop()
+        if self._lock is not None:
+            self._singles().stop()
         if self._tasks.engine is not None:
             self._tasks.engine.stop()
 
@@ -291,8 +297,9 @@ class Client:
         there is not, ResourceNotFound or another JobError for an id that cannot be asked for, and
         AccountError. If cancelled: nothing is left behind.
         """
+        self._require_open()
         account = account or self._settings.default_account or ""
-        return await self._opened().until_ended(account, job_id)
+        return await self._singles().until_ended(account, job_id)
 
 
 @cache

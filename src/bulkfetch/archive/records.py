@@ -115,13 +115,8 @@ def recount(batches: Iterable[Sequence[Buffer]]) -> int | None:
             return None
 
 
-def count_problem(counted: int | None, expected: int | None) -> str | None:
-    """Return what is wrong with a file's number of records, None where nothing is.
-
-    `counted` is None where it is unknown, `expected` where the service has not said it.
-    """
-    if expected is None or counted == expected:
-        return None
+def count_problem(counted: int | None, expected: int) -> str:
+    """Return what is wrong with a file's number of records; None where that is unknown."""
     if counted is None:
         return f"its quotes do not pair; by the service it should hold {expected} records"
     return f"it holds {counted} records; by the service it should hold {expected}"

@@ -63,10 +63,11 @@ def load_settings(
     accounts = found.accounts
     origins = moved.document.origins | found.origins
     names = [each.name for each in accounts]
-    places = {each.name: each.publish_to or tables.publish_to for each in accounts}
-    urls = {name: url and place_of(url, name).url for name, url in places.items()}
-    check_jobs(tables.jobs, names, document.where, urls)
-    exports = checked_exports(tables.exports, names, document.where)
+    if tables.jobs:
+        places = {each.name: each.publish_to or tables.publish_to for each in accounts}
+        urls = {name: url and place_of(url, name).url for name, url in places.items()}
+        check_jobs(tables.jobs, names, document.where, urls)
+    exports = checked_exports(tables.exports, names, document.where) if tables.exports else ()
     if tables.sandbox is not None and not any(a.data_center == "sandbox" for a in accounts):
         raise document.tell(
             Misfit(

@@ -263,7 +263,8 @@ class Settings(Shared):
                 raise ConfigError(
                     f"account {account.name}: window.{setting_}: {sentence}", hint=hint
                 )
-        refuse_same_credentials(self.accounts, "" if self.source is None else str(self.source))
+        if len(self.accounts) > 1:
+            refuse_same_credentials(self.accounts, "" if self.source is None else str(self.source))
         named = any(entry.module for entry in self.jobs)  # exports ask for the fields themselves
         if named and self.parquet.types == "fields" and self.parquet.fields is None:
             raise ConfigError(

@@ -37,10 +37,6 @@ def _ignore() -> None:
     """Do nothing."""
 
 
-def _tell_nobody(kind: EventKind, message: str, data: Mapping[str, int | float | str]) -> None:
-    """Do nothing."""
-
-
 @dataclass(slots=True, eq=False)
 class Attempt:
     """What goes into one attempt and what it came to: written in this room, read by the pipeline.
@@ -52,7 +48,8 @@ class Attempt:
     `connected` says whether the last request got a connection: without one nothing was sent.
     `answer` is the slot of what came, and when its head did on the loop's clock. `retry_after_s` is
     what a refusal asked for, None where it did not. `begun` is called when the body has shown
-    itself to be a file's, `tell` with each step. `waited_s` is how long the slot had to be waited
+    itself to be a file's, `tell` with each step,
+    None where nobody listens. `waited_s` is how long the slot had to be waited
     for, `connection_waited_s` the connection before it. `offset` bytes of the file were here
     before, and it has `total` in all, None as long as that is not known. `held` while the body
     waits for the bandwidth of the run.
@@ -68,7 +65,7 @@ class Attempt:
     answer: tuple[Permit, float] | None = None
     retry_after_s: float | None = None
     begun: Callable[[], None] = field(default=_ignore, repr=False)
-    tell: Tell = field(default=_tell_nobody, repr=False)
+    tell: Tell | None = field(default=None, repr=False)
     offset: int = 0
     total: int | None = None
     waited_s: float = 0.0
@@ -77,18 +74,19 @@ class Attempt:
 
     def took(self, permit: Permit, waited_s: float, connection_waited_s: float = 0.0) -> None:
         """Tell that a slot was taken, and have its end told."""
-        if self.tell is _tell_nobody:
+        if (tell := self.tell) is None:
             return
-        permit.on_end = self._settled
+
+        def settled(end: str, back_in_s: float) -> None:
+            figures: dict[str, float | str] = {"end": end, "back_in_s": round(back_in_s, 3)}
+            tell("slot_settled", f"the slot is settled as {end}", figures)
+
+        permit.on_end = settled
         data = {
             "waited_s": round(waited_s, 3),
             "connection_waited_s": round(connection_waited_s, 3),
         }
-        self.tell("slot_taken", "took a slot of the window", data)
-
-    def _settled(self, end: str, back_in_s: float) -> None:
-        data: dict[str, float | str] = {"end": end, "back_in_s": round(back_in_s, 3)}
-        self.tell("slot_settled", f"the slot is settled as {end}", data)
+        tell("slot_taken", "took a slot of the window", data)
 
     def settle(self, *, refused: bool = False, retry_after_s: float | None = None) -> None:
         """Settle the slot of the answer, now that its words are known; only the first call counts.

@@ -173,8 +173,9 @@ class Downloader:
         )
         try:
             head = read_head(response.status, response.headers, self._clock.time())
-            length = {} if head.length is None else {"length": head.length}
-            attempt.tell("head", f"HTTP {head.status}", {"status": head.status, **length})
+            if attempt.tell is not None:
+                length = {} if head.length is None else {"length": head.length}
+                attempt.tell("head", f"HTTP {head.status}", {"status": head.status, **length})
             watchdog = Watchdog(response.content, attempt, limits.idle_s, limits.min_bytes_per_s)
             download = await self._take(watchdog, head, part, attempt)
         except BaseException:
@@ -204,7 +205,8 @@ class Downloader:
             offset, total, validator = 0, head.length, head.validator if head.resumable else None
         if head.length is not None and offset + head.length > limits.zip_bytes:
             raise TooLarge(f"{offset + head.length} bytes announced, {limits.zip_bytes} allowed")
-        attempt.tell("first_byte", "the file's first byte is here", {"offset": offset})
+        if attempt.tell is not None:
+            attempt.tell("first_byte", "the file's first byte is here", {"offset": offset})
         if head.length is not None:
             _require_room(part, offset, head.length, limits.free_bytes)
         attempt.offset, attempt.total = offset, total
@@ -218,8 +220,9 @@ class Downloader:
             raise Truncated(f"{size} of {total} bytes")
         if size < len(ZIP_MAGIC):
             raise NotAZip(f"{size} bytes instead of a ZIP", http=head.status)
-        figures = {"bytes": size, "received_bytes": attempt.received}
-        attempt.tell("last_byte", f"all {size} bytes are here", figures)
+        if attempt.tell is not None:
+            figures = {"bytes": size, "received_bytes": attempt.received}
+            attempt.tell("last_byte", f"all {size} bytes are here", figures)
         return Download(zip_bytes=size, resumed_bytes=offset)
 
 

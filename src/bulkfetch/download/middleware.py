@@ -49,7 +49,10 @@ def rate_limit_middleware(
     async def middleware(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        permit, taken_at = await _permit(limiter, attempt, clock)
+        permit, attempt.permit = attempt.permit, None
+        taken_at = attempt.permit_at
+        if permit is None:
+            permit, taken_at = await _acquire(limiter, attempt, clock)
         try:
             attempt.token = await tokens.token()
             while clock.boottime() - taken_at > headers_s / 2:
@@ -75,20 +78,15 @@ def rate_limit_middleware(
             _unanswered(permit, attempt, sent=attempt.connected)
             raise
         else:
-            _answered(permit, response, attempt, clock)
+            if response.status == 429:
+                permit.rejected(read_head(429, response.headers, clock.time()).retry_after_s)
+            else:
+                attempt.answer = (permit, asyncio.get_running_loop().time())
             return response
         _unanswered(permit, attempt, sent=sent)
         raise error
 
     return middleware
-
-
-async def _permit(limiter: SlotLimiter, attempt: Attempt, clock: Clock) -> tuple[Permit, float]:
-    """Return the slot that the attempt brought, else wait for one; and when it was taken."""
-    permit, attempt.permit = attempt.permit, None
-    if permit is not None:
-        return permit, attempt.permit_at
-    return await _acquire(limiter, attempt, clock)
 
 
 async def _acquire(limiter: SlotLimiter, attempt: Attempt, clock: Clock) -> tuple[Permit, float]:
@@ -98,15 +96,6 @@ async def _acquire(limiter: SlotLimiter, attempt: Attempt, clock: Clock) -> tupl
     taken_at = clock.boottime()
     attempt.took(permit, taken_at - asked_at)
     return permit, taken_at
-
-
-def _answered(
-    permit: Permit, response: aiohttp.ClientResponse, attempt: Attempt, clock: Clock
-) -> None:
-    if response.status == 429:
-        permit.rejected(read_head(429, response.headers, clock.time()).retry_after_s)
-    else:
-        attempt.answer = (permit, asyncio.get_running_loop().time())
 
 
 def _unanswered(permit: Permit, attempt: Attempt, *, sent: bool) -> None:

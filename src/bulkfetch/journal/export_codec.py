@@ -13,12 +13,10 @@ from bulkfetch.models import Failure
 Row = ExportRow | GenerationRow | PageRow
 
 
-def columns_of(kind: type[Row]) -> tuple[str, ...]:
-    """Return the columns of a kind of row, which are its fields, in their order."""
-    return tuple(field.name for field in fields(kind))
-
-
-GENERATION, PAGE = columns_of(GenerationRow), columns_of(PageRow)
+# The columns of each kind of row, which are its fields, in their order.
+EXPORT, GENERATION, PAGE = (
+    tuple(field.name for field in fields(kind)) for kind in (ExportRow, GenerationRow, PageRow)
+)
 
 
 def values(row: Row) -> tuple[Any, ...]:

@@ -16,9 +16,9 @@ from dataclasses import replace
 from bulkfetch.filenames import UNFINISHED_EXPORTS
 from bulkfetch.journal.codec import COLUMNS, Outcomes
 from bulkfetch.journal.export_codec import (
+    EXPORT,
     GENERATION,
     PAGE,
-    columns_of,
     export_of,
     generation_of,
     page_of,
@@ -36,12 +36,7 @@ from bulkfetch.journal.schema import DONE, FAILED, FAILED_BEFORE, SKIPPED
 from bulkfetch.journal.writer import Writer
 from bulkfetch.models import ExportReport, Outcome
 
-
-def _marks(count: int) -> str:
-    return ", ".join("?" * count)
-
-
-_EXPORT = f"SELECT {', '.join(columns_of(ExportRow))} FROM export"
+_EXPORT = f"SELECT {', '.join(EXPORT)} FROM export"
 _UPDATE_EXPORT = "UPDATE export SET committed = ?, prepared_s = ? WHERE key = ?"
 _OPEN_FIRST = f"""
     SELECT {", ".join(GENERATION)} FROM generation WHERE export = ?
@@ -52,13 +47,16 @@ _NEWEST_COMMITTED = f"""
     ORDER BY key DESC LIMIT 1
 """
 _INSERT_GENERATION = f"""
-    INSERT INTO generation ({", ".join(GENERATION[1:])}) VALUES ({_marks(len(GENERATION) - 1)})
+    INSERT INTO generation ({", ".join(GENERATION[1:])})
+    VALUES ({", ".join("?" for _ in GENERATION[1:])})
 """
 _UPDATE_GENERATION = f"""
     UPDATE generation SET {", ".join(f"{name} = ?" for name in GENERATION)} WHERE key = ?
 """
 _PAGES = f"SELECT {', '.join(PAGE)} FROM page WHERE generation = ? ORDER BY chain, number"
-_PUT_PAGE = f"INSERT OR REPLACE INTO page ({', '.join(PAGE)}) VALUES ({_marks(len(PAGE))})"
+_PUT_PAGE = f"""
+    INSERT OR REPLACE INTO page ({", ".join(PAGE)}) VALUES ({", ".join("?" for _ in PAGE)})
+"""
 _ENDED = f"""
     SELECT {COLUMNS} FROM job JOIN account ON account.key = job.account
     WHERE account.name = ? AND job.id = ?

@@ -126,7 +126,7 @@ class Journal:
         """
 
         def work(connection: sqlite3.Connection) -> Admission:
-            self._note_list(connection)
+            runs.note(connection, self._first_position, self._paces)
             return enqueue(connection, jobs, self._first_position, names, fed=self._fed)
 
         def after(admission: Admission) -> None:
@@ -147,7 +147,7 @@ class Journal:
         """
 
         def work(connection: sqlite3.Connection) -> None:
-            self._note_list(connection)
+            runs.note(connection, self._first_position, self._paces)
             record_refused(connection, refused, self._first_position)
 
         await self._writer.write(work)
@@ -347,9 +347,6 @@ class Journal:
             self._closed = True
             self._write_attempts()
         await self._writer.aclose()
-
-    def _note_list(self, connection: sqlite3.Connection) -> None:
-        runs.note(connection, next_position(connection), self._first_position, self._paces)
 
     def _count(self, **more: int) -> None:
         now = self._counts._asdict()

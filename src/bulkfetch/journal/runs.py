@@ -26,8 +26,9 @@ RUN_TABLE = """
 _SPAN = timedelta(hours=1)
 
 _NOTE = """
-    INSERT OR IGNORE INTO run (position, first_position, started, paces) SELECT ?, ?, ?, ?
-    WHERE NOT EXISTS (SELECT 1 FROM run WHERE first_position = ? AND started > ?)
+    INSERT OR IGNORE INTO run (position, first_position, started, paces)
+    SELECT next_position, ?1, ?2, ?3 FROM list
+    WHERE NOT EXISTS (SELECT 1 FROM run WHERE first_position = ?1 AND started > ?4)
 """
 _NEWEST = """
     SELECT first_position, paces, (
@@ -52,13 +53,10 @@ class BegunRun(NamedTuple):
     paces: dict[str, RunPace]
 
 
-def note(
-    connection: sqlite3.Connection, position: int, first: int, paces: Mapping[str, RunPace]
-) -> None:
-    """Note that jobs are listed from a position on, by now, in the list that begins at `first`."""
+def note(connection: sqlite3.Connection, first: int, paces: Mapping[str, RunPace]) -> None:
+    """Note that jobs are about to be listed, by now, in the list that begins at `first`."""
     now = datetime.now(UTC)
-    row = (position, first, utc_text(now), json.dumps(paces))
-    connection.execute(_NOTE, (*row, first, utc_text(now - _SPAN)))
+    connection.execute(_NOTE, (first, utc_text(now), json.dumps(paces), utc_text(now - _SPAN)))
 
 
 def newest(connection: sqlite3.Connection) -> BegunRun | None:

@@ -68,7 +68,7 @@ class AccountWorkers:
         self._refused: dict[str, AccountError] = {}
         self._over: set[str] = set()
         self.budget = StagingBudget(staging_bytes, lacking_room)
-        self._publisher = Publisher(journal, layout, destination_of, options, threads)
+        self.publisher = Publisher(journal, layout, destination_of, options, threads)
 
     def ended(self, account: str) -> AccountError | None:
         """Return why nothing more can be fetched for an account; None as long as something can."""
@@ -104,7 +104,7 @@ class AccountWorkers:
         return AccountWorker(
             access,
             self._journal,
-            self._publisher,
+            self.publisher,
             self._layout,
             self.budget,
             self._job_finished,
@@ -141,7 +141,3 @@ class AccountWorkers:
         """Start no more jobs; what is under way goes on."""
         for worker in self.workers.values():
             worker.stop()
-
-    def halt(self) -> None:
-        """Have threads under way end soon: what they were extracting is dropped."""
-        self._publisher.halt()

@@ -14,7 +14,6 @@ import anyio
 
 from bulkfetch.download.attempt import Attempt
 from bulkfetch.errors import DiskFull
-from bulkfetch.journal import Entry
 from bulkfetch.pipeline.active_job import AccountAccess, ActiveJob
 from bulkfetch.pipeline.health import Health
 from bulkfetch.pipeline.layout import OutputLayout
@@ -176,18 +175,13 @@ class Dispatcher:
         if entries:
             self._source_dry = False
         self._live += len(entries)
-        for job in map(self._active, entries):
-            if job.staged:
-                self._staged.append(job)
-            else:
-                self._queue.fresh.append(job)
-
-    def _active(self, entry: Entry) -> ActiveJob:
-        recorded = entry.state == "downloaded"
-        staged = recorded or self._layout.key(entry.job) in self._leftovers
-        return ActiveJob(
-            entry, staged=staged, recovered=staged, recorded=recorded, attempts=entry.attempts
-        )
+        for entry in entries:
+            recorded = entry.state == "downloaded"
+            staged = recorded or self._layout.key(entry.job) in self._leftovers
+            job = ActiveJob(
+                entry, staged=staged, recovered=staged, recorded=recorded, attempts=entry.attempts
+            )
+            (self._staged if staged else self._queue.fresh).append(job)
 
     async def _acquire(self) -> tuple[Permit, float]:
         """Wait for a connection and a slot; return when there was the connection too.

@@ -31,11 +31,14 @@ def require_writable(out: Path) -> None:
             if not _is_there(folder):
                 _require_to_be_made(folder)
                 break
-            _require(folder, access)
+            if not os.access(folder, access):
+                raise _forbidden(folder)
         else:
             _require_one_file_system(out, staging)
-        for name in (lock.FILE_NAME, *journals):
-            _require_if_there(state / name, os.R_OK | os.W_OK)
+        for file in (state / name for name in (lock.FILE_NAME, *journals)):
+            # One that is not there may be made; a run that just ends takes some of its away.
+            if not os.access(file, os.R_OK | os.W_OK) and file.is_file():
+                raise _forbidden(file)
 
 
 def lacking_room(out: Path, reserve: int) -> DiskFull | None:
@@ -75,17 +78,6 @@ def _require_to_be_made(folder: Path) -> None:
     if not os.access(above, _IN_FOLDER):
         error = _forbidden(above)
         raise NotWritable(f"{error.message}: {folder} cannot be made there", hint=error.hint)
-
-
-def _require(path: Path, access: int) -> None:
-    if not os.access(path, access):
-        raise _forbidden(path)
-
-
-def _require_if_there(file: Path, access: int) -> None:
-    """Raise NotWritable for a file that is there; a run that just ends takes some of its away."""
-    if not os.access(file, access) and file.is_file():
-        raise _forbidden(file)
 
 
 def _require_one_file_system(out: Path, staging: Path) -> None:

@@ -232,10 +232,12 @@ class Publisher:
                     records = written.records
                     if written.kept_text:
                         doubts.append(_kept_text(written.kept_text))
-            records, doubt = _checked(records, job.job.records, file)
-            if doubt is not None:
-                doubts.append(doubt)
-            _require_no_rival(destination, occupied.rival)
+            if job.job.records is not None and records != job.job.records:
+                records, doubt = _recounted(records, job.job.records, file)
+                if doubt is not None:
+                    doubts.append(doubt)
+            if (rival := occupied.rival) is not None and destination.stands(rival.path):
+                raise _published_before(rival)
             if options.keep_zip:
                 place = _kept_zip(job.job)
                 path = destination.reported(place)
@@ -285,18 +287,17 @@ class Publisher:
         return target
 
 
-def _require_no_rival(destination: Destination, rival: Rival | None) -> None:
-    """Raise PublishConflict where another job of the list has its file under this one's name.
+def _published_before(rival: Rival) -> PublishConflict:
+    """Return the error for a job whose name has the file of another job of the list.
 
-    It was listed after this one, else this one would not have been asked for.
+    That one was listed after this one, else this one would not have been asked for.
     """
-    if rival is not None and destination.stands(rival.path):
-        raise PublishConflict(
-            f"job {rival.job_id} of the same list was published under the same name before: "
-            f"{rival.path}",
-            hint="Give one of them another name, or take one out of the list. The result is "
-            "kept and not asked for again.",
-        )
+    return PublishConflict(
+        f"job {rival.job_id} of the same list was published under the same name before: "
+        f"{rival.path}",
+        hint="Give one of them another name, or take one out of the list. The result is kept "
+        "and not asked for again.",
+    )
 
 
 def _kept_zip(job: Job) -> str:
@@ -310,18 +311,18 @@ def _kept_text(columns: Sequence[str]) -> str:
     return f"not every value is exactly of its field's type, hence these columns are text: {shown}"
 
 
-def _checked(
-    records: int | None, expected: int | None, file: ArchivedFile
+def _recounted(
+    records: int | None, expected: int, file: ArchivedFile
 ) -> tuple[int | None, str | None]:
-    """Return the number of a file's records, and what seems to be wrong with it, None for nothing.
+    """Return the number of a file's records, which is not the expected one, and a doubt about it.
 
-    Raises CountMismatch where it is not the expected one; of events, which are less certain to be
-    counted as the service does, there is only a doubt.
+    A CSV's are counted anew, with None for the doubt; raises CountMismatch where they still are not
+    as many. Of events, which are less certain to be counted as the service does, there is a doubt.
     """
-    doubt = count_problem(records, expected)
-    if doubt is not None and file.member.suffix == ".csv":
-        with closing(file.batches()) as batches:
-            records = recount(batches)
-        if (doubt := count_problem(records, expected)) is not None:
-            raise CountMismatch(doubt)
-    return records, doubt
+    if file.member.suffix != ".csv":
+        return records, count_problem(records, expected)
+    with closing(file.batches()) as batches:
+        records = recount(batches)
+    if records != expected:
+        raise CountMismatch(count_problem(records, expected))
+    return records, None

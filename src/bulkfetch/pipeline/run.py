@@ -158,8 +158,7 @@ class DownloadEngine(Engine):
 
     async def _process_all(self) -> None:
         async with anyio.create_task_group() as group:
-            group.start_soon(self._halt_threads_at_the_end)
-            group.start_soon(self._drain_when_stopped, group.cancel_scope)
+            group.start_soon(self._end_in_time, group.cancel_scope)
             async with anyio.create_task_group() as workers:
                 with self._loading:
                     await self._load(workers)
@@ -167,20 +166,18 @@ class DownloadEngine(Engine):
                     self._workers.list_ended()
             group.cancel_scope.cancel()
 
-    async def _halt_threads_at_the_end(self) -> None:
+    async def _end_in_time(self, everything: anyio.CancelScope) -> None:
+        """Drain what is under way after a stop; halt its threads at the end, however that comes."""
         try:
-            await anyio.sleep_forever()
+            await self._stopping.wait()
+            self._loading.cancel()
+            if self._workers is not None:
+                self._workers.stop()
+            await self._let_drain()
+            everything.cancel()
         finally:
             if self._workers is not None:
-                self._workers.halt()
-
-    async def _drain_when_stopped(self, everything: anyio.CancelScope) -> None:
-        await self._stopping.wait()
-        self._loading.cancel()
-        if self._workers is not None:
-            self._workers.stop()
-        await self._let_drain()
-        everything.cancel()
+                self._workers.publisher.halt()
 
     async def _load(self, tasks: anyio.abc.TaskGroup) -> None:
         """Put the list into the journal, and have what it holds fetched."""
