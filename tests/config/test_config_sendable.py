@@ -110,6 +110,13 @@ def test_credentials_that_cannot_be_sent_are_refused_in_code_too(part: str, valu
     assert not value or value not in f"{caught.value.message} {caught.value.hint}"
 
 
+def test_credentials_in_quotes_are_refused_in_code_too() -> None:
+    """Quotes that came along from a file are no part of a token; the message has no value."""
+    with pytest.raises(ConfigError, match="access_token is in quotes") as caught:
+        Credentials(access_token=Secret('"zzz"'))
+    assert "zzz" not in f"{caught.value.message} {caught.value.hint}"
+
+
 @pytest.mark.parametrize("value", ["zz zz", "zz\\r\\nX: y", "zz€", "zzü", "zz\x7f"])
 def test_a_secrets_file_with_what_cannot_be_sent(tmp_path: Path, value: str) -> None:
     """It is refused by the variable's name, without its value."""

@@ -96,7 +96,7 @@ async def test_a_lost_journal_is_begun_anew_and_told(
         assert str(folder / "journal.db") in journal.afresh
         assert "starting afresh" in journal.afresh
         await journal.enqueue(jobs("1"))
-        assert journal.counts() == Counts(pending=1)
+        assert journal.counts == Counts(pending=1)
     async with opened(tmp_path) as journal:
         assert journal.afresh is None
 

@@ -94,7 +94,7 @@ async def test_a_journal_of_the_first_format_goes_on(tmp_path: Path) -> None:
             )
     async with opened(tmp_path) as journal:
         await journal.enqueue(jobs("1", "2", "3"))
-        assert journal.counts() == Counts(pending=2, skipped=1)
+        assert journal.counts == Counts(pending=2, skipped=1)
         first, second = await journal.take("default", 10)
         assert (first.state, second.state) == ("pending", "downloaded")
 
@@ -120,7 +120,7 @@ async def test_killed_while_it_was_made(tmp_path: Path, script: str) -> None:
     _edit(tmp_path, script)
     async with opened(tmp_path) as journal:
         await journal.enqueue(jobs("1"))
-        assert journal.counts() == Counts(pending=1)
+        assert journal.counts == Counts(pending=1)
 
 
 async def test_a_foreign_database_is_refused(tmp_path: Path) -> None:
@@ -171,11 +171,11 @@ async def test_no_room_in_the_file(tmp_path: Path) -> None:
         )
         assert [type(answer) for answer in answers] == [DiskFull, DiskFull]
         assert answers[0] is not answers[1]
-        assert journal.counts() == Counts(pending=2)
+        assert journal.counts == Counts(pending=2)
         await journal._writer.read(lambda c: c.execute("PRAGMA max_page_count = 99999").fetchone())
         await journal.done(first, done(first, tmp_path))
         await journal.enqueue(jobs("3"))
-        assert journal.counts() == Counts(done=1, pending=2)
+        assert journal.counts == Counts(done=1, pending=2)
         assert [entry.job.id for entry in await drain(journal)] == ["3"]
         assert second.job.id == "2"
 
@@ -215,7 +215,7 @@ async def test_a_limit_on_file_size(tmp_path: Path) -> None:
         assert len(list(reader.outcomes())) == int(admitted)
     async with opened(tmp_path) as journal:
         await journal.enqueue([Job(str(n)) for n in range(int(admitted) + 1)])
-        assert journal.counts() == Counts(pending=int(admitted) + 1)
+        assert journal.counts == Counts(pending=int(admitted) + 1)
 
 
 async def test_a_folder_that_cannot_be(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ class JournalModel(RuleBasedStateMachine):
     def counts_agree(self) -> None:
         """Counts and skipped jobs are those of this run's list."""
         ended = self.ended["done"] + self.ended["failed"]
-        assert self.journal.counts() == Counts(
+        assert self.journal.counts == Counts(
             **self.ended, pending=len(self.pending) - ended, skipped=len(self.skipped)
         )
         told = self.await_(skipped(self.journal, limit=3))

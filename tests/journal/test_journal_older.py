@@ -54,7 +54,7 @@ async def test_every_older_format_is_read(tmp_path: Path, version: int) -> None:
     assert _files(folder) == before
     async with opened(tmp_path / "out") as journal:  # and a run takes it forward
         await journal.enqueue(jobs("1", "2", "3"))
-        assert (journal.counts().pending, journal.counts().skipped) == (2, 1)
+        assert (journal.counts.pending, journal.counts.skipped) == (2, 1)
 
 
 async def test_a_format_to_come_is_read_the_same_way(

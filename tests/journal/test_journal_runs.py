@@ -26,7 +26,7 @@ async def test_list_order_and_duplicates(tmp_path: Path) -> None:
             await journal.enqueue(listed[start : start + 3_000])
         entries = await drain(journal, limit=777)
         assert [entry.job.id for entry in entries] == ids
-        assert journal.counts() == Counts(pending=20_000)
+        assert journal.counts == Counts(pending=20_000)
 
 
 async def test_admit_tells_by_account(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ async def test_admit_tells_by_account(tmp_path: Path) -> None:
         }
         again = await journal.enqueue(jobs("1", "4"))
         assert again.accounts == {"default": Admitted(duplicates=2)}
-        assert journal.counts() == Counts(pending=3, skipped=2)
+        assert journal.counts == Counts(pending=3, skipped=2)
         assert [entry.job.id for entry in await journal.take("eu", 10)] == ["12", "9"]
 
 
@@ -81,7 +81,7 @@ async def test_what_is_done_stays_done(tmp_path: Path) -> None:
         for entry in await drain(journal):
             outcomes[entry.job.id] = done(entry, tmp_path)
             await journal.done(entry, outcomes[entry.job.id])
-        assert journal.counts() == Counts(done=3)
+        assert journal.counts == Counts(done=3)
         assert await skipped(journal) == []
     for _ in range(2):
         async with opened(tmp_path) as journal:
@@ -89,7 +89,7 @@ async def test_what_is_done_stays_done(tmp_path: Path) -> None:
             assert [entry.job.id for entry in await drain(journal)] == ["4"]
             expected = [dataclasses.replace(outcomes[id], skipped=True) for id in ("3", "1", "2")]
             assert await skipped(journal, limit=2) == expected
-            assert journal.counts() == Counts(pending=1, skipped=3)
+            assert journal.counts == Counts(pending=1, skipped=3)
 
 
 async def test_what_was_not_listed_again_is_left_alone(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ async def test_what_was_not_listed_again_is_left_alone(tmp_path: Path) -> None:
     async with opened(tmp_path) as journal:
         await journal.enqueue(jobs("2", "3"))
         assert [entry.job.id for entry in await drain(journal)] == ["2", "3"]
-        assert journal.counts() == Counts(pending=2)
+        assert journal.counts == Counts(pending=2)
 
 
 async def test_failed_is_to_do_again(tmp_path: Path) -> None:
@@ -109,12 +109,12 @@ async def test_failed_is_to_do_again(tmp_path: Path) -> None:
         first, _ = await drain(journal)
         await journal.failed(first, failed(first, tmp_path, attempts=4))
         assert await journal.take("default", 10) == []
-        assert journal.counts() == Counts(failed=1, pending=1)
+        assert journal.counts == Counts(failed=1, pending=1)
     async with opened(tmp_path) as journal:
         await journal.enqueue(jobs("1"))
         (entry,) = await drain(journal)
         assert (entry.state, entry.attempts) == ("pending", 4)
-        assert journal.counts() == Counts(pending=1)
+        assert journal.counts == Counts(pending=1)
 
 
 async def test_a_staged_zip_is_remembered(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ async def test_a_staged_zip_is_remembered(tmp_path: Path) -> None:
         await journal.downloaded(first, zip_bytes=4096, attempts=2)
         await journal.downloaded(second, zip_bytes=1, attempts=1)
         await journal.back_to_pending(second)
-        assert journal.counts() == Counts(pending=2)
+        assert journal.counts == Counts(pending=2)
     async with opened(tmp_path) as journal:
         await journal.enqueue(jobs("2", "1"))
         second, first = await drain(journal)
@@ -177,7 +177,7 @@ async def test_a_job_ends_once(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="job 1 has ended"):
             await journal.failed(first, failed(first, tmp_path))
         await journal.done(second, done(second, tmp_path))
-        assert journal.counts() == Counts(done=2)
+        assert journal.counts == Counts(done=2)
 
 
 async def test_paths_follow_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +281,7 @@ async def test_what_leaves_the_list_may_be_listed_again(tmp_path: Path) -> None:
         await journal.enqueue([*jobs("1", "2", "3"), *jobs("4", account="eu")])
         (first, _) = await journal.take("default", 2)
         assert await journal.leave("default", {first.key}) == ["2", "3"]
-        assert journal.counts() == Counts(pending=2)
+        assert journal.counts == Counts(pending=2)
         assert await journal.take("default", 10) == []
         page, _ = await journal.pending("default")
         assert [entry.job.id for entry in page] == ["1"]
@@ -289,7 +289,7 @@ async def test_what_leaves_the_list_may_be_listed_again(tmp_path: Path) -> None:
         assert named.accounts == {"default": Admitted(pending=1)}
         await journal.enqueue(jobs("3"))
         assert [entry.job.id for entry in await journal.take("default", 10)] == ["5", "3"]
-        assert journal.counts() == Counts(pending=4)
+        assert journal.counts == Counts(pending=4)
     async with opened(tmp_path) as journal:
         await journal.enqueue(jobs("1", "2", "3"))
         assert [entry.job.id for entry in await drain(journal)] == ["1", "2", "3"]

@@ -67,7 +67,7 @@ async def test_all_who_wait_share_one_commit(tmp_path: Path) -> None:
             await asyncio.sleep(0)
         await asyncio.gather(*ends)
         assert statements.count("COMMIT") == 1
-        assert journal.counts() == Counts(done=500)
+        assert journal.counts == Counts(done=500)
 
 
 async def test_each_error_to_its_own_caller(tmp_path: Path) -> None:
@@ -129,10 +129,10 @@ async def test_a_cancelled_caller_is_done_whole(tmp_path: Path) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await end
         await journal.take("default", 1)
-        assert journal.counts() == Counts(done=1)
+        assert journal.counts == Counts(done=1)
     async with opened(tmp_path) as journal:
         await journal.enqueue(jobs("1"))
-        assert journal.counts() == Counts(skipped=1)
+        assert journal.counts == Counts(skipped=1)
 
 
 async def test_cancelled_opening_lets_go(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ async def test_cancelled_opening_lets_go(tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await opening
     async with opened(tmp_path) as journal:
-        assert journal.counts() == Counts()
+        assert journal.counts == Counts()
     for thread in set(threading.enumerate()) - before:
         if thread.name == "bulkfetch-journal":
             thread.join(timeout=30)
@@ -170,7 +170,7 @@ async def test_two_journals_in_one_loop(tmp_path: Path) -> None:
     """Journals of two folders work side by side."""
     async with opened(tmp_path / "a") as a, opened(tmp_path / "b") as b:
         await asyncio.gather(a.enqueue(jobs("1")), b.enqueue(jobs("1", "2")))
-        assert (a.counts(), b.counts()) == (Counts(pending=1), Counts(pending=2))
+        assert (a.counts, b.counts) == (Counts(pending=1), Counts(pending=2))
 
 
 async def test_a_loop_that_ends_without_closing(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ async def test_a_loop_that_ends_without_closing(tmp_path: Path) -> None:
     await asyncio.to_thread(asyncio.run, forgetful())
     async with opened(tmp_path) as journal:
         await journal.enqueue(jobs("1"))
-        assert journal.counts() == Counts(skipped=1)
+        assert journal.counts == Counts(skipped=1)
 
 
 async def test_a_program_that_holds_the_file(

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from bulkfetch.config.hosts import server_url
+from bulkfetch.config.misfit import Misfit
 from bulkfetch.config.settings import Credentials
 from bulkfetch.errors import ConfigError
-from bulkfetch.secret import Secret, is_sendable
+from bulkfetch.secret import Secret
 
-_QUOTES = "\"'`"
 _SECRETS = ("access_token", "client_id", "client_secret", "refresh_token")
 _SERVERS = ("api_domain", "accounts_url")
 
@@ -40,14 +40,12 @@ def read_environment(
         for source, label in ((secrets, "secrets_file"), (env, "environment")):
             if value := source.get(name, "").strip():
                 found[setting], origins[setting] = value, f"{label} {name}"
-    tokens = {setting: found[setting] for setting in _SECRETS if setting in found}
-    for setting, value in tokens.items():
-        if (slip := _slip(value)) is not None:
-            raise ConfigError(
-                f"{origins[setting]} {slip}",
-                hint="It must be the bare value: no quotes, no header name, one line.",
-            )
-    credentials = Credentials(**{setting: Secret(value) for setting, value in tokens.items()})
+    given = {setting: Secret(found[setting]) for setting in _SECRETS if setting in found}
+    try:
+        credentials = Credentials(**given)
+    except Misfit as error:
+        setting = str(error.path[0])
+        raise ConfigError(f"{origins[setting]} {error.sentence}", hint=error.hint) from None
     servers = {setting: found[setting] for setting in _SERVERS if setting in found}
     for setting, value in servers.items():
         try:
@@ -57,14 +55,6 @@ def read_environment(
     return FromEnvironment(
         credentials, servers, origins, _half_set(credentials, prefix, other_source)
     )
-
-
-def _slip(value: str) -> str | None:
-    """Return what is wrong with a secret, None where nothing is; never the value."""
-    if not is_sendable(value):
-        return "holds spaces or unprintable characters"
-    # A shell takes them away, a file of KEY=VALUE lines for docker or systemd may not.
-    return "is in quotes" if value[0] in _QUOTES or value[-1] in _QUOTES else None
 
 
 def _half_set(credentials: Credentials, prefix: str, other_source: bool) -> tuple[str, ...]:

@@ -324,12 +324,15 @@ def _secret(value: object) -> Secret:
 AnySecret = Annotated[Secret, PlainValidator(_secret)]
 
 
+_BARE = "It must be the bare value: no quotes, no header name, one line."
+
+
 def _sendable(secret: Secret) -> Secret:
     if not is_sendable(secret.reveal()):
-        raise Misfit(
-            "holds spaces or unprintable characters",
-            hint="It must be the bare value: no quotes, no header name, one line.",
-        )
+        raise Misfit("holds spaces or unprintable characters", hint=_BARE)
+    # A shell takes them away, a file of KEY=VALUE lines for docker or systemd may not.
+    if {secret.reveal()[0], secret.reveal()[-1]} & {'"', "'", "`"}:
+        raise Misfit("is in quotes", hint=_BARE)
     return secret
 
 

@@ -48,11 +48,10 @@ class Attempt:
     `connected` says whether the last request got a connection: without one nothing was sent.
     `answer` is the slot of what came, and when its head did on the loop's clock. `retry_after_s` is
     what a refusal asked for, None where it did not. `begun` is called when the body has shown
-    itself to be a file's, `tell` with each step,
-    None where nobody listens. `waited_s` is how long the slot had to be waited
-    for, `connection_waited_s` the connection before it. `offset` bytes of the file were here
-    before, and it has `total` in all, None as long as that is not known. `held` while the body
-    waits for the bandwidth of the run.
+    itself to be a file's, `tell` with each step, None where nobody listens. `waited_s` is how long
+    the slot had to be waited for, `connection_waited_s` the connection before it. `offset` bytes of
+    the file were here before, and it has `total` in all, None as long as that is not known. `held`
+    while the body waits for the bandwidth of the run.
     """
 
     permit: Permit | None = None

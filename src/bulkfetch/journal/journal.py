@@ -35,7 +35,7 @@ from bulkfetch.journal.codec import Outcomes
 from bulkfetch.journal.entries import Counts, Entry, Owner, Rival
 from bulkfetch.journal.exports import ExportTables
 from bulkfetch.journal.schema import DONE, FAILED, FILE_NAME
-from bulkfetch.journal.servers import note_servers, unnoted_servers
+from bulkfetch.journal.servers import note_servers
 from bulkfetch.journal.writer import Work, Writer
 from bulkfetch.models import Failure, Job, Outcome, PublishedFile
 
@@ -68,7 +68,8 @@ class Journal:
         # What `take` has not handed out, by account and statement; in the thread.
         self._next_positions: dict[tuple[str, str], int] = {}
         self._attempts: dict[int, int] = {}  # heard of, not yet written; in the loop
-        self._counts = Counts()
+        # Where this run's jobs stand, as of what callers have been told.
+        self.counts = Counts()
         self._closed = False
 
     @classmethod
@@ -104,11 +105,8 @@ class Journal:
         before = await anyio.to_thread.run_sync(make_folder)
         writer = await Writer.start(folder / FILE_NAME)
         try:
-            first_position = await writer.read(next_position)
-            empty = await writer.read(is_empty)
-            new = await writer.read(lambda db: unnoted_servers(db, servers, folder.parent))
-            if new:
-                await writer.write(lambda db: note_servers(db, new))
+            await writer.write(lambda db: note_servers(db, servers, folder.parent))
+            first_position, empty = await writer.read(lambda db: (next_position(db), is_empty(db)))
         except BaseException:
             await writer.aclose()
             raise
@@ -329,10 +327,6 @@ class Journal:
         """
         self._attempts[entry.key] = attempts
 
-    def counts(self) -> Counts:
-        """Return where this run's jobs stand, as of what callers have been told; costs nothing."""
-        return self._counts
-
     @property
     def exports(self) -> ExportTables:
         """What is known of exports; written by the same thread, in the same order."""
@@ -349,8 +343,8 @@ class Journal:
         await self._writer.aclose()
 
     def _count(self, **more: int) -> None:
-        now = self._counts._asdict()
-        self._counts = Counts(**{name: count + more.get(name, 0) for name, count in now.items()})
+        now = self.counts._asdict()
+        self.counts = Counts(**{name: count + more.get(name, 0) for name, count in now.items()})
 
     async def _write(self, work: Work[T], after: Callable[[T], None] | None = None) -> T:
         self._write_attempts()

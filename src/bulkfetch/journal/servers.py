@@ -60,9 +60,12 @@ def unnoted_servers(
     return unnoted
 
 
-def note_servers(connection: sqlite3.Connection, servers: Mapping[str, str]) -> None:
-    """Note which server each account's answers come from; within a transaction."""
-    for account, asked in servers.items():
+def note_servers(connection: sqlite3.Connection, servers: Mapping[str, str], out: Path) -> None:
+    """Note which server each account's answers come from; within a transaction.
+
+    Raises ConfigError as `unnoted_servers`.
+    """
+    for account, asked in unnoted_servers(connection, servers, out).items():
         key = account_key(connection, account)
         connection.execute("UPDATE account SET server = ? WHERE key = ?", (asked, key))
 

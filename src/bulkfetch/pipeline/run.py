@@ -115,7 +115,7 @@ class DownloadEngine(Engine):
 
     def _counts(self) -> Counts:
         """Return where the list's jobs stand, those that cannot be asked for included."""
-        counts = self._opened.counts() if self._opened else Counts()
+        counts = self._opened.counts if self._opened else Counts()
         return counts._replace(failed=counts.failed + self._idle.refused)
 
     # --- the run itself --------------------------------------------------------------------------
