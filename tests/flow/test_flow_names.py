@@ -123,6 +123,29 @@ def test_a_later_list_takes_a_name_over(tmp_path: Path) -> None:
     assert not seen[3].arrivals
 
 
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize("first", [0, 1])
+def test_names_that_were_a_line_off_are_put_right(tmp_path: Path, done: bool, first: int) -> None:
+    """A job that is named otherwise gives its name up to the next one of the same list."""
+    out = tmp_path / "out"
+    wrong = [Job(ONE, name="Deals"), Job(TWO, name="Tasks")]
+    right = [Job(ONE, name="Leads", again=done), Job(TWO, name="Deals", again=done)]
+
+    async def nights() -> Seen:
+        async with Sandbox(small()) as sandbox:
+            if done:
+                await watch(sandbox, wrong, out)
+            else:
+                async with opened(out) as journal:
+                    await journal.enqueue(wrong)
+            left = {"Tasks.csv"} if done else set()
+            return await watch(sandbox, [right[first], right[1 - first]], out, foreign=left)
+
+    seen = run_flow(nights())
+    names = [Path(seen.by_id()[job].files[0].path).name for job in (ONE, TWO)]
+    assert names == ["Leads.csv", "Deals.csv"]
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_file_of_the_users_is_not_replaced(tmp_path: Path, overwrite: bool) -> None:
     """A regular file that was there before is a conflict, unless it may be overwritten.

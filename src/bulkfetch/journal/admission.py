@@ -4,7 +4,7 @@
 most forgiving file system would. Within one list the first mention keeps a name and a second job
 with it is refused, whatever the order in which they would be published. A later list may give the
 name to a newer job: that one takes the claim over, and once it is published the older job is
-superseded.
+superseded. A job that a later list names otherwise gives up the name that it had.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ _CLAIM = """
     INSERT INTO claim (folded, job) VALUES (?, ?)
     ON CONFLICT (folded) DO UPDATE SET job = excluded.job
 """
+_RELEASE = "DELETE FROM claim WHERE folded = ? AND job = ?"
 
 _ALL_STATES = (PENDING, DOWNLOADED, FAILED, DONE, SKIPPED, FAILED_BEFORE)
 
@@ -203,10 +204,13 @@ def _enqueue(
         listed = row._replace(position=position, state=state, expected=job.records)
         if state != SKIPPED:
             listed = listed._replace(name=job.name, folder=job.folder or None)
+            before = _as_known(job, row)
+            if before.place != job.place:
+                released = [(same_file(name), row.key) for name in names(before)]
+                connection.executemany(_RELEASE, released)
         connection.execute(_LIST_AGAIN, listed._asdict())
     if state == SKIPPED:
-        # The name that its file has.
-        job = Job(job.id, job.account, row.name, folder=row.folder or "")
+        job = _as_known(job, row)  # the name that its file has
     holding = (PENDING, DOWNLOADED) if fed else _ALL_STATES
     conflict = _claim(connection, job, names(job), row.key, first_position, holding)
     if state == SKIPPED:
@@ -237,14 +241,15 @@ def _insert(connection: sqlite3.Connection, job: Job, account: int, position: in
 
 
 def _mentioned_again(job: Job, row: _Row) -> str:
-    named_otherwise = job.name is not None and job.place != _place(job, row)
+    named_otherwise = job.name is not None and job.place != _as_known(job, row).place
     if named_otherwise and row.state not in (SKIPPED, DONE):
         raise named_again(job)
     return "duplicates"
 
 
-def _place(job: Job, row: _Row) -> str:
-    return replace(job, name=row.name, folder=row.folder or "").place
+def _as_known(job: Job, row: _Row) -> Job:
+    """Return a job with the name that the journal knows it under."""
+    return replace(job, name=row.name, folder=row.folder or "")
 
 
 def _claim(
