@@ -116,7 +116,7 @@ def recount(batches: Iterable[Sequence[Buffer]]) -> int | None:
 
 
 def count_problem(counted: int | None, expected: int) -> str:
-    """Return what is wrong with a file's number of records; None where that is unknown."""
+    """Return what is wrong with a file's number of records, None where they cannot be counted."""
     if counted is None:
         return f"its quotes do not pair; by the service it should hold {expected} records"
     return f"it holds {counted} records; by the service it should hold {expected}"
