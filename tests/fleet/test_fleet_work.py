@@ -302,3 +302,25 @@ def test_a_result_at_which_workers_die_fails_alone(
         # Two turns', and one where the ZIP was whole and was to be published at the next start.
         assert deaths in (2, 3)
         assert "a000: 2 workers in a row have died at it" in scene.log(0)
+
+
+def test_what_only_waits_for_a_process_is_not_blamed_for_a_death(
+    tmp_path: Path, postgres: PostgresServer, database: str
+) -> None:
+    """Of many accounts that are done one by one, a death is laid to the jobs under way alone."""
+    under_way = os.cpu_count() or 1
+    accounts = under_way + 3
+    with fleet_scene(
+        tmp_path, postgres, database, accounts=accounts, latency_s=(4.0, 4.0), heartbeat_s=2
+    ) as scene:
+        scene.submit({name: ids_of(at, 1) for at, name in enumerate(scene.accounts)})
+        scene.sql("UPDATE bulkfetch.fleet_account SET crashes = 2")
+        scene.start(0)
+        over = time.monotonic() + 90
+        begun = "SELECT count(*) FROM bulkfetch.fleet_account WHERE crashes = 3"
+        while scene.sql(begun) != str(accounts) or len(scene.service.asked()) < under_way:
+            assert time.monotonic() < over, scene.log(0)
+            time.sleep(0.05)
+        scene.kill(0)
+        blamed = "SELECT count(*) FROM bulkfetch.fleet_account WHERE suspect IS NOT NULL"
+        assert scene.sql(blamed) == str(under_way)

@@ -37,12 +37,13 @@ class AloneProcesses:
     """Processes that each do one job at a time, as many at once as there are processors.
 
     A context manager of each that has jobs done; when the last one leaves, the processes end.
+    `places` has a place for each process: who has one may have a job done.
     """
 
     def __init__(self, fleet: FleetSettings) -> None:
         """Start none yet."""
         self._fleet = fleet
-        self._free = asyncio.Semaphore(os.cpu_count() or 1)
+        self.places = asyncio.Semaphore(os.cpu_count() or 1)
         self._idle: list[_AloneProcess] = []
         self._users = 0
 
@@ -56,17 +57,17 @@ class AloneProcesses:
             await self._idle.pop().aclose()
 
     async def do(self, order: Order, on_event: Emit) -> TurnEnd | int:
-        """Do a job; return what came of it, or the signal that its process has died of.
+        """Do a job at a place that the caller has; return what came of it, or the signal that its
+        process has died of.
 
         `on_event` gets its events at the end, if the process lived. Raises RuntimeError where that
         ended in another way. If cancelled: the process is killed.
         """
-        async with self._free:
-            process = self._idle.pop() if self._idle else await _AloneProcess.start(self._fleet)
-            end = await process.do(order, on_event)
-            if isinstance(end, TurnEnd):
-                self._idle.append(process)
-            return end
+        process = self._idle.pop() if self._idle else await _AloneProcess.start(self._fleet)
+        end = await process.do(order, on_event)
+        if isinstance(end, TurnEnd):
+            self._idle.append(process)
+        return end
 
 
 class _AloneProcess:

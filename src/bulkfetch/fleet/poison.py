@@ -101,7 +101,10 @@ class CarefulTurn:
             for item in items:
                 if not await unless_set(self._stopping, _free_slot(limiter)):
                     break
-                end = await self._do(item)
+                async with self._processes.places:
+                    if self._stopping.is_set():
+                        break
+                    end = await self._do(item)
                 done, failed = done + end.done, failed + end.failed
                 if end.held or end.superseded or end.error:
                     return end._replace(done=done, failed=failed)
@@ -110,7 +113,10 @@ class CarefulTurn:
         return TurnEnd(done, failed, unknown=unknown)
 
     async def _do(self, item: Job | PendingExport) -> TurnEnd:
-        """Do a job or an export, marked before it is begun. Raises Superseded."""
+        """Do a job or an export, marked just before it is begun. Raises Superseded.
+
+        What only waits for a process is not marked: the worker's death would be laid to it too.
+        """
         suspect = item.id if isinstance(item, Job) else f"export {item.name}"
         marked = await self._journal.mark(self.account, self._generation, suspect)
         end: TurnEnd | int | None = None
