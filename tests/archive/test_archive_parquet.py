@@ -101,6 +101,7 @@ def test_the_end_of_the_last_whole_record() -> None:
     assert record_end(b"ab") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

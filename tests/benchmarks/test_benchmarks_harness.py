@@ -152,6 +152,7 @@ def test_a_host_that_takes_memory_back_is_known_by_its_balloon(
     assert not memory.is_taken_back(tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_what_is_held_is_single_pages() -> None:
     """The holder has used it all, keeps a page here and there, and ends with its stdin."""
     size = 256 << 20

@@ -163,6 +163,7 @@ def test_the_same_command_goes_on_after_a_kill(
     assert all(job["status"] == "done" for job in _jobs(ended).values())
 
 
+@pytest.mark.slow
 def test_missing_takes_what_failed_on_its_way_back(program: Program, call: Call) -> None:
     """A lost file whose job failed for a passing cause is still lost; one that expired is told."""
     name = program.settings()

@@ -237,6 +237,7 @@ def test_an_id_from_a_program_takes_its_settings(tmp_path: Path) -> None:
     assert not is_job_id(job_of(settings, "1/../2").id)
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=300), st.sampled_from([None, "id", 1, 2]))
 def test_any_bytes_are_jobs_or_a_configuration_error(raw: bytes, column: str | int | None) -> None:
     """No list raises anything else, and nothing malformed passes for an id."""

@@ -66,6 +66,7 @@ def test_what_is_small_is_one_put(server: S3Server, bucket: BucketDestination) -
     assert server.objects == {"zoho/crm/Leads.csv": b"a,b\n"}
 
 
+@pytest.mark.slow
 def test_what_is_large_goes_up_in_parts(server: S3Server, bucket: BucketDestination) -> None:
     """Parts are sent while it is written; it is visible when the upload is completed."""
     with bucket.group("key", "Leads") as group:

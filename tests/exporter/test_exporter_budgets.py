@@ -18,6 +18,7 @@ LEADS = Export(module="Leads")
 SMALL = org(records=12)
 
 
+@pytest.mark.slow
 def test_our_ceiling_of_credits_in_mid_chain_lets_downloads_go_on(tmp_path: Path) -> None:
     """credits_per_day reached after two pages: both come home, exit 3; the next day goes on."""
 
@@ -95,6 +96,7 @@ def test_a_429_on_a_control_call_closes_no_window(tmp_path: Path, kind: str) -> 
     exporting(main, SMALL)
 
 
+@pytest.mark.slow
 def test_a_429_on_a_result_stops_no_polling(tmp_path: Path) -> None:
     """The window closes for a minute; pages are created and asked for meanwhile."""
 

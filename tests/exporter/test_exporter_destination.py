@@ -67,6 +67,7 @@ def rows(seen: SeenDestination) -> list[dict[str, str]]:
     return found
 
 
+@pytest.mark.slow
 def test_an_export_is_published_there(tmp_path: Path, seen: SeenDestination) -> None:
     """Reports name its URLs, `out` has nothing but the journal, and the next exports changes."""
 

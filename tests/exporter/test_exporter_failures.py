@@ -79,6 +79,7 @@ def test_a_refused_query_fails_at_once(tmp_path: Path) -> None:
     exporting(main, SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("next_page", "code"), [("no_token", "NO_PAGE_TOKEN"), ("same_token", "PAGING_LOOP")]
 )

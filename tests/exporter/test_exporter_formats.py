@@ -64,6 +64,7 @@ def test_parts_are_published_in_each_format(tmp_path: Path, formats: tuple[Forma
     exporting(main)
 
 
+@pytest.mark.slow
 def test_columns_have_the_types_of_the_metadata(tmp_path: Path) -> None:
     """types = "fields" needs no file: the exporter has asked for the module's fields already."""
 
@@ -143,6 +144,7 @@ def test_calendars_stay_as_they_are(tmp_path: Path) -> None:
     exporting(main, org(ics_records=20))
 
 
+@pytest.mark.slow
 def test_an_export_without_a_change_has_a_part_without_records(tmp_path: Path) -> None:
     """No record, and the columns all the same: readers find one schema on every night."""
 

@@ -24,6 +24,7 @@ def error_code(report: ExportReport) -> str | None:
     return report.error.code if report.error else None
 
 
+@pytest.mark.slow
 def test_a_call_that_does_not_wait_creates_first_pages_and_each_next_one_goes_on(
     tmp_path: Path,
 ) -> None:
@@ -138,6 +139,7 @@ def test_a_changed_query_begins_anew(tmp_path: Path) -> None:
     exporting(main, SMALL)
 
 
+@pytest.mark.slow
 def test_full_gives_up_changes_that_were_begun(tmp_path: Path) -> None:
     """--full goes on with a full export, and not with one of changes."""
 

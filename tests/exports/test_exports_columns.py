@@ -36,6 +36,7 @@ def test_the_header_is_the_first_record(data: bytes, names: tuple[str, ...]) -> 
 NAMES = st.lists(st.text(alphabet='ab,"\r\n é', min_size=1, max_size=6), min_size=1, max_size=6)
 
 
+@pytest.mark.slow
 @given(NAMES)
 def test_any_names_come_back_from_a_header(names: list[str]) -> None:
     """Names written with all quotes are read as they were, whatever they hold."""

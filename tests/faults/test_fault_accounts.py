@@ -91,6 +91,7 @@ def test_accounts_whose_tokens_fail_stop_nobody_else(tmp_path: Path) -> None:
     assert worst <= 10
 
 
+@pytest.mark.slow
 def test_a_refresh_token_revoked_in_the_middle_ends_the_account_there(tmp_path: Path) -> None:
     """What came before stays done, the rest is pending, and a new refresh token brings it home."""
     options = SandboxOptions(

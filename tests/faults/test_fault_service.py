@@ -87,6 +87,7 @@ def test_maintenance_in_the_middle_of_a_list_loses_nothing(tmp_path: Path) -> No
     assert (ran.report.done, ran.report.failed) == (60, 0)
 
 
+@pytest.mark.slow
 def test_what_the_service_asks_is_waited_by_the_whole_account(tmp_path: Path) -> None:
     """Thirty seconds of 503 with Retry-After: 30 are two requests of an only job."""
     ran, made = run(tmp_path / "one", down(30, "Retry-After: 30"), 1)
@@ -285,6 +286,7 @@ def test_the_hour_begins_anew_with_every_good_answer(tmp_path: Path) -> None:
     assert ran.report.elapsed_s > 3600
 
 
+@pytest.mark.slow
 def test_refusals_and_failures_in_turn_end_too(tmp_path: Path) -> None:
     """Neither count is set back by the other trouble."""
 

@@ -110,6 +110,7 @@ def test_hopeless(tmp_path: Path, fault: str, code: str, requests: int) -> None:
     assert staged(tmp_path / "out") == []
 
 
+@pytest.mark.slow
 def test_quarantine(tmp_path: Path) -> None:
     """Refused archives are kept up to a limit; the oldest go first, too large ones at once."""
     out, jobs = tmp_path / "out", ids(5)
@@ -161,6 +162,7 @@ def test_folder_in_the_way(tmp_path: Path) -> None:
     assert staged(out) == []
 
 
+@pytest.mark.slow
 def test_crowded_quarantine(tmp_path: Path) -> None:
     """Many refused at once, and far more than fit: each is told of, and the run goes on."""
     jobs = ids(60)

@@ -220,6 +220,7 @@ def test_calls_while_an_account_ends(tmp_path: Path) -> None:
     run_flow(main())
 
 
+@pytest.mark.slow
 def test_many_accounts_that_end_and_come_back(tmp_path: Path) -> None:
     """Of many accounts at once, some of which end with every call for a while: none hinders any."""
     names = [f"a{number}" for number in range(12)]

@@ -90,6 +90,7 @@ def read_by(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
     return readers
 
 
+@pytest.mark.slow
 def test_authorities_are_read_once_and_beside_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from bulkfetch.sandbox import FaultRule, JobSpec, Sandbox
 TINY = JobSpec(content=pack(Item(data=b"Id\n1\n")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("machine", [False, True], ids=["process", "machine"])
 def test_25_jobs(tmp_path: Path, machine: bool) -> None:
     """25 jobs at the true ten a minute: ten at once, ten 61 s later, five at 122 s; no 429."""

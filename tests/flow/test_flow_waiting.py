@@ -29,6 +29,7 @@ async def run(
     return (await watch(sandbox, jobs, out, **settings)).by_id()
 
 
+@pytest.mark.slow
 def test_no_slot_for_what_is_not_ready(tmp_path: Path) -> None:
     """Each result is asked for once, soon after it is ready, with the number of its records."""
     options = small(jobs={TWO: csv_job(ready_after_s=45), THREE: csv_job(ready_after_s=600)})

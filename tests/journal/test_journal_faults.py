@@ -202,6 +202,7 @@ asyncio.run(main(pathlib.Path(sys.argv[1])))
 """
 
 
+@pytest.mark.slow
 async def test_a_limit_on_file_size(tmp_path: Path) -> None:
     """A file-size limit stops the run in words; what was admitted before is there afterwards."""
     command = [sys.executable, "-c", _FILE_LIMIT, str(tmp_path / ".bulkfetch")]

@@ -55,6 +55,7 @@ async def _writing(path: Path) -> AsyncIterator[Writer]:
         await writer.aclose()
 
 
+@pytest.mark.slow
 async def test_all_who_wait_share_one_commit(tmp_path: Path) -> None:
     """Five hundred jobs that end while the disk is busy cost one commit."""
     statements: list[str] = []

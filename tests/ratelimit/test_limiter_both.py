@@ -147,6 +147,7 @@ def test_a_permit_granted_to_a_cancelled_waiter_goes_to_the_next(make: Make) -> 
     assert run_virtual(main()) == pytest.approx(0.5, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_mass_cancellation_leaves_the_line_in_order(make: Make) -> None:
     """Two thousand who give up at once, while a slot frees, do not hold up the one behind them."""
 

@@ -99,6 +99,7 @@ def test_equal_runs_get_equal_parts_of_one_window(tmp_path: Path, processes: int
         assert abs(len(mine) - len(together) / processes) <= 0.1 * len(together) / processes
 
 
+@pytest.mark.slow
 def test_a_newcomer_is_not_starved_by_a_long_line(tmp_path: Path) -> None:
     """A thousand who wait in one process leave half of the next refill to a single newcomer."""
 
