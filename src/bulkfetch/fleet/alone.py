@@ -57,11 +57,11 @@ class AloneProcesses:
             await self._idle.pop().aclose()
 
     async def do(self, order: Order, on_event: Emit) -> TurnEnd | int:
-        """Do a job at a place that the caller has; return what came of it, or the signal that its
-        process has died of.
+        """Do a job; return what came of it, or the signal that its process has died of.
 
-        `on_event` gets its events at the end, if the process lived. Raises RuntimeError where that
-        ended in another way. If cancelled: the process is killed.
+        The caller has one of the `places`. `on_event` gets the job's events at the end, if the
+        process lived. Raises RuntimeError where that ended in another way. If cancelled: the
+        process is killed.
         """
         process = self._idle.pop() if self._idle else await _AloneProcess.start(self._fleet)
         end = await process.do(order, on_event)
